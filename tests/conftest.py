@@ -1,0 +1,79 @@
+"""The fixtures that every test may ask for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from tests.support import mariadb as mariadb_support
+from tests.support.mariadb import MariaDB
+from tests.support.nodes import Nodes
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # By default SIGTERM ends Python on the spot, and the servers that the fixtures started would live on.
+    def leave(number: int, frame: FrameType | None) -> None:
+        pytest.exit("told to stop by SIGTERM", returncode=128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+
+
+@pytest.fixture(scope="session")
+def mariadb_template() -> Iterator[Path]:
+    """A data folder to copy. Skips where MariaDB is not installed, and fails in CI, where it has to be."""
+    missing = mariadb_support.missing()
+    if missing is not None:
+        reason = f"MariaDB is not installed: no {missing}"
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
+        yield mariadb_support.make_template(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def shared_mariadb(mariadb_template: Path) -> Iterator[MariaDB]:
+    """The server behind ``mariadb``, which is what a test asks for."""
+    with _server(mariadb_template) as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(shared_mariadb: MariaDB) -> MariaDB:
+    """A running server without ckv's database. Shared by the session, so do not stop, pause or configure it."""
+    shared_mariadb.empty()
+    return shared_mariadb
+
+
+@pytest.fixture
+def private_mariadb(mariadb_template: Path) -> Iterator[MariaDB]:
+    """A running server for this test alone: kill it, pause it, restart it."""
+    with _server(mariadb_template) as server:
+        yield server
+
+
+@contextmanager
+def _server(template: Path) -> Iterator[MariaDB]:
+    # Not a folder of pytest's, which keeps the last three: each holds 50 MB, and its path may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
+        server = MariaDB(Path(folder), template)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """Starts ckv nodes, ends them after the test, and fails it if one of them died by itself."""
+    with Nodes() as started:
+        yield started
+        print(started.tails())  # pytest shows it beside a test that failed.

@@ -1,0 +1,241 @@
+"""A private MariaDB server: its own folder, socket and loopback port, to be killed, paused and restarted at will."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from tests.support.eventually import eventually
+from tests.support.ports import free_port
+
+USER = "root"
+PASSWORD = "password"
+DATABASE = "celonis"
+"""What ckv uses when nothing else is said; the server knows the user, and ckv creates the database."""
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 30.0
+
+# Debian puts the server into sbin, which is not on every user's PATH.
+_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/local/bin"))
+
+# Small and quick to start, but with the durability that ckv promises to its users: a commit is on the disk.
+_OPTIONS = (
+    "--innodb-flush-log-at-trx-commit=1",
+    "--innodb-buffer-pool-size=32M",
+    "--innodb-log-file-size=16M",
+    "--innodb-log-buffer-size=2M",
+    "--key-buffer-size=1M",
+    "--aria-pagecache-buffer-size=1M",
+    "--performance-schema=OFF",
+    "--max-allowed-packet=64M",
+)
+
+# The installation runs without the grant tables until they are loaded.
+_ACCOUNTS = f"""\
+FLUSH PRIVILEGES;
+CREATE OR REPLACE USER '{USER}'@'localhost' IDENTIFIED BY '{PASSWORD}';
+GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'localhost' WITH GRANT OPTION;
+CREATE OR REPLACE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';
+GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;
+"""
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=_PATH)
+
+
+def missing() -> str | None:
+    """The name of the first program that is needed and not installed; ``None`` when MariaDB can be started."""
+    return next((name for name in ("mariadbd", "mariadb-install-db") if _program(name) is None), None)
+
+
+def _required(name: str) -> str:
+    program = _program(name)
+    if program is None:
+        raise FileNotFoundError(f"{name} is not installed")
+    return program
+
+
+def _as_user() -> tuple[str, ...]:
+    # The server refuses to run as root unless it is told to in so many words.
+    return ("--user=root",) if os.geteuid() == 0 else ()
+
+
+def make_template(folder: Path) -> Path:
+    """A freshly installed data folder, to be copied by each server: installing one takes far longer than copying it."""
+    accounts = folder / "accounts.sql"
+    accounts.write_text(_ACCOUNTS)
+    data = folder / "data"
+    install = [
+        _required("mariadb-install-db"),
+        "--no-defaults",
+        f"--datadir={data}",
+        "--auth-root-authentication-method=normal",
+        "--skip-test-db",
+        "--skip-name-resolve",
+        f"--extra-file={accounts}",
+        *_as_user(),
+        *_OPTIONS,
+    ]
+    done = subprocess.run(install, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_TIMEOUT)
+    if done.returncode != 0:
+        raise RuntimeError(f"mariadb-install-db exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return data
+
+
+class MariaDB:
+    """One server. :meth:`start` it again after :meth:`stop` or :meth:`kill`: the folder and the port stay the same."""
+
+    def __init__(self, folder: Path, template: Path, options: Sequence[str] = ()) -> None:
+        """``folder`` is empty and belongs to this server; ``template`` is what :func:`make_template` returned.
+
+        ``options`` are further options of ``mariadbd``; they come last, so they win.
+        """
+        self.port = free_port()
+        self.options = list(options)
+        self._data = folder / "data"
+        self._socket = folder / "s"
+        self._errors = folder / "error.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        shutil.copytree(template, self._data)
+
+    @property
+    def address(self) -> str:
+        """``127.0.0.1:port``, as it goes onto the command line of a secondary."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        if self.running:
+            raise RuntimeError("the server is already running")
+        command = [
+            _required("mariadbd"),
+            "--no-defaults",
+            *_as_user(),
+            f"--datadir={self._data}",
+            f"--socket={self._socket}",
+            f"--pid-file={self._data / 'mariadbd.pid'}",
+            "--bind-address=127.0.0.1",
+            f"--port={self.port}",
+            "--skip-name-resolve",
+            *_OPTIONS,
+            *self.options,
+        ]
+        with self._errors.open("ab") as errors:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+        try:
+            eventually(self._answers, START_TIMEOUT, f"mariadbd on port {self.port} answers")
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, AssertionError):
+                raise AssertionError(f"{error}\n{self.error_log()}") from None
+            raise
+
+    def _answers(self) -> bool:
+        process = self._running_process()
+        code = process.poll()
+        if code is not None:
+            # Not an AssertionError: there is nothing to wait for any more.
+            raise RuntimeError(f"mariadbd exited with {code}:\n{self.error_log()}")
+        try:
+            return self.query("SELECT 1") == [(1,)]
+        except pymysql.OperationalError as error:
+            raise AssertionError(str(error)) from None
+
+    def stop(self) -> None:
+        """Shut the server down in order; everything is on the disk when this returns."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL: the server dies at once, as with a power cut; a server that is down already is left alone."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """:meth:`stop` and :meth:`start`."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """SIGSTOP: the server keeps its connections and answers nothing, until :meth:`resume`."""
+        self._running_process().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._running_process().send_signal(signal.SIGCONT)
+
+    def connect(self, database: str | None = None, **options: Any) -> pymysql.Connection[Any]:
+        """A new connection, in auto-commit mode; the caller closes it (``with server.connect() as connection``)."""
+        return pymysql.connect(
+            **{
+                "host": "127.0.0.1",
+                "port": self.port,
+                "user": USER,
+                "password": PASSWORD,
+                "database": database,
+                "autocommit": True,
+                "connect_timeout": 5,
+                "read_timeout": 60,
+                **options,
+            }
+        )
+
+    def query(self, sql: str, arguments: Sequence[object] | None = None, database: str | None = None) -> list[Any]:
+        """All rows (tuples) that one statement answers, over a connection of its own."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(sql, arguments)
+            return list(cursor.fetchall())
+
+    def rows(self) -> dict[bytes, bytes]:
+        """Key to value of every row of ``celonis.CelonisData``; empty as long as there is no such table."""
+        found = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = %s AND table_name = 'CelonisData'"
+        if self.query(found, (DATABASE,)) == [(0,)]:
+            return {}
+        return dict(self.query(f"SELECT kv_key, kv_value FROM {DATABASE}.CelonisData"))
+
+    def empty(self) -> None:
+        """Drop ckv's database and end every other connection, which could still hold a transaction on it."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            others = "SELECT id FROM information_schema.processlist WHERE user = %s AND id <> CONNECTION_ID()"
+            cursor.execute(others, (USER,))
+            for (other,) in cursor.fetchall():
+                try:
+                    cursor.execute("KILL CONNECTION %s", (other,))
+                except pymysql.OperationalError:
+                    pass  # It ended by itself in between.
+            cursor.execute(f"DROP DATABASE IF EXISTS `{DATABASE}`")
+
+    def error_log(self) -> str:
+        """The last lines that the server wrote about itself."""
+        if not self._errors.exists():
+            return "(the server wrote no log)"
+        return "\n".join(self._errors.read_text(errors="replace").splitlines()[-40:])
+
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the server is not running")
+        return self._process
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        if how is not signal.SIGKILL:
+            process.send_signal(signal.SIGCONT)  # A paused server would not see the signal.
+        try:
+            process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise AssertionError(f"mariadbd did not stop within {STOP_TIMEOUT:g} s:\n{self.error_log()}") from None

@@ -1,0 +1,28 @@
+"""Free loopback ports that stay free."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+# Below the range from which the kernel takes the ports of outgoing connections (32768 and up). A port out of that range
+# can be taken by any client while the server that owns it is being restarted, and a client that keeps trying to reach
+# it can even connect to itself.
+_PORTS = range(15_000, 32_000)
+_handed_out: set[int] = set()
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nobody listens on and that this session has not handed out before."""
+    for port in random.sample(_PORTS, 1000):
+        if port in _handed_out:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        _handed_out.add(port)
+        return port
+    raise RuntimeError(f"no free port among 1000 tried of {_PORTS.start}..{_PORTS.stop - 1}")
