@@ -1,0 +1,149 @@
+"""Every error that ckv raises or answers, one class each: when it is raised, and what is known afterwards.
+
+An error travels over the wire as one string, ``Code: text``, where the code is the name of the class
+(:func:`to_wire`, :func:`from_wire`). Whoever catches one needs to know a single thing: *was it written?* Each class
+says so in :attr:`CkvError.written`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Written = Literal["no", "yes", "unknown"]
+
+
+class CkvError(Exception):
+    """The root of all of them."""
+
+    written: ClassVar[Written] = "unknown"
+    """Whether the call that failed took effect: ``no``, ``yes`` or ``unknown``."""
+
+
+# --- a command line, an environment variable, a file ---------------------------------------------------------------
+
+
+class BadSetting(CkvError):
+    """An argument, an option or an environment variable has a value that is not allowed. Nothing was started."""
+
+    written = "no"
+
+
+# --- a request that a node refuses ---------------------------------------------------------------------------------
+
+
+class Refused(CkvError):
+    """A node understood the request and did not carry it out. Nothing was written; asking again is safe."""
+
+    written = "no"
+
+
+class UnknownMethod(Refused):
+    """The method is not in the command table (:mod:`ckv.commands`)."""
+
+
+class BadArguments(Refused):
+    """The count or the types of the arguments are not those of the command."""
+
+
+class KeyTooLong(Refused):
+    """The key has more bytes than a key may have."""
+
+
+class ValueTooLarge(Refused):
+    """The value has more bytes than ``--max-value-bytes`` allows."""
+
+
+class Draining(Refused):
+    """The node was told to stop and takes no further requests."""
+
+
+class NoRoom(Refused):
+    """The records that wait for the persistent tier fill their bound, and no room came free in time."""
+
+
+class NodeDown(Refused):
+    """The owner of the key is not connected. The request was not sent to it."""
+
+
+# --- a request whose outcome nobody can tell -----------------------------------------------------------------------
+
+
+class OutcomeUnknown(CkvError):
+    """The request was sent and no answer came. A GET can be repeated; a PUT or DEL may or may not have happened."""
+
+
+class NodeLost(OutcomeUnknown):
+    """The connection to the owner of the key broke while the request was on its way."""
+
+
+class CallTimeout(OutcomeUnknown):
+    """No answer came within the time-out."""
+
+
+# --- the persistent tier -------------------------------------------------------------------------------------------
+
+
+class TierError(CkvError):
+    """The root of what the persistent tier raises."""
+
+
+class TierUnavailable(TierError):
+    """The persistent tier cannot be asked now: unreachable, restarting, deadlocked, out of connections.
+
+    Raised towards a client by a GET that only the persistent tier could answer (nothing is known about the record),
+    and by a DEL of a record that was only there: it *is* deleted, and whether there was one is not known. Raised
+    towards the store by a write, it says that the batch may or may not have been committed; writing it again is safe.
+    """
+
+
+class RowsRefused(TierError):
+    """The persistent tier refuses the data itself (a row too long for its column); trying again cannot help.
+
+    Nothing of the batch was written. The store bisects the batch to find the row.
+    """
+
+    written = "no"
+
+
+# --- what a client meets -------------------------------------------------------------------------------------------
+
+
+class ProtocolError(CkvError):
+    """The bytes that arrived are not msgpack-RPC. The connection is closed; calls in flight have an unknown outcome."""
+
+
+class Unreachable(CkvError):
+    """No connection could be made. The request was not sent."""
+
+    written = "no"
+
+
+class ServerError(CkvError):
+    """A node answered with an error that this version of the client does not know."""
+
+
+def to_wire(error: CkvError) -> str:
+    """The string that stands for the error in a response."""
+    return f"{type(error).__name__}: {error}"
+
+
+def from_wire(answer: object) -> CkvError:
+    """The error that an error response stands for; :class:`ServerError` for one that is not ours."""
+    if isinstance(answer, bytes):
+        answer = answer.decode("utf-8", "replace")
+    if isinstance(answer, str):
+        code, colon, text = answer.partition(": ")
+        known = _by_code().get(code)
+        if colon and known is not None:
+            return known(text)
+    return ServerError(str(answer))
+
+
+def _by_code() -> dict[str, type[CkvError]]:
+    found: dict[str, type[CkvError]] = {}
+    queue = [CkvError]
+    while queue:
+        cls = queue.pop()
+        found[cls.__name__] = cls
+        queue.extend(cls.__subclasses__())
+    return found
