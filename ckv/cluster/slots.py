@@ -1,0 +1,65 @@
+"""Key to slot to node: the one place that knows who owns a key.
+
+16,384 slots and CRC-16/XMODEM of the key, as in the `Redis Cluster specification
+<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>`_, with the same rule for hash tags: where
+a key has a non-empty part between its first ``{`` and the next ``}``, only that part is hashed, so that keys which
+belong together can be kept on one node.
+"""
+
+from __future__ import annotations
+
+from binascii import crc_hqx
+from collections.abc import Sequence
+from typing import Final, Generic, TypeVar
+
+from ckv.values import ENCODING, ENCODING_ERRORS
+
+SLOTS: Final = 16_384
+
+Node = TypeVar("Node")
+
+
+def hash_tag(key: str) -> str:
+    """The part of the key that is hashed.
+
+    >>> hash_tag("{user:7}:name"), hash_tag("plain"), hash_tag("{}empty")
+    ('user:7', 'plain', '{}empty')
+    """
+    start = key.find("{")
+    if start >= 0:
+        end = key.find("}", start + 1)
+        if end > start + 1:
+            return key[start + 1 : end]
+    return key
+
+
+def slot_of(key: str) -> int:
+    """The slot of a key, 0 to 16,383.
+
+    >>> slot_of("123456789"), slot_of("{user:7}:name") == slot_of("{user:7}:mail")
+    (12739, True)
+    """
+    if "{" in key:
+        key = hash_tag(key)
+    return crc_hqx(key.encode(ENCODING, ENCODING_ERRORS), 0) % SLOTS
+
+
+def deal(nodes: Sequence[Node]) -> list[Node]:
+    """The first map: contiguous ranges of slots, as equal as can be, in the order of the nodes.
+
+    It depends on nothing but the list, so every primary that was started with the same list routes alike.
+    """
+    if not nodes:
+        raise ValueError("there is no node to own the slots")
+    return [nodes[slot * len(nodes) // SLOTS] for slot in range(SLOTS)]
+
+
+class SlotMap(Generic[Node]):
+    """The owner of every slot."""
+
+    def __init__(self, nodes: Sequence[Node]) -> None:
+        self._owners = deal(nodes)
+
+    def owner(self, key: str) -> Node:
+        """The node that owns the key."""
+        return self._owners[slot_of(key)]

@@ -1,0 +1,323 @@
+"""One non-blocking socket on the event loop: a batch in, a batch out, bounded buffers.
+
+The same class serves the listening side and the calling side. It is a callback on gevent's loop and not a greenlet:
+a wake-up reads once, hands all the messages that are there to ``receive``, and everything these answer leaves in one
+``send``. That is what makes Python keep up here; see ``docs/architecture.md`` for the figures.
+
+Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
+a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol
+
+import msgpack
+from gevent import monkey
+
+from ckv import errors
+from ckv.wire.limits import RECV_BYTES, Limits
+from ckv.wire.msgpackrpc import RESPONSE, new_batch_packer, new_unpacker, take
+
+READ: Final = 1
+WRITE: Final = 2
+
+UNSENT: Final = "unsent answers"
+IN_FLIGHT: Final = "requests in flight"
+END_OF_INPUT: Final = "end of input"
+
+# The loop tells when a socket is ready, so the plain class is wanted, not gevent's, which would wait in a greenlet.
+plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
+
+# One buffer for all connections: what is read is copied into the connection's Unpacker before the next read.
+_buffer: Final = bytearray(RECV_BYTES)
+_view: Final = memoryview(_buffer)
+
+
+class Receive(Protocol):
+    """Takes the complete messages out of the Unpacker and returns how many there were.
+
+    It may leave messages behind when the connection became :attr:`Connection.held`; it is called again afterwards.
+    Raises :class:`~ckv.errors.ProtocolError`, whereupon the connection is closed.
+    """
+
+    def __call__(self, connection: Connection, unpacker: msgpack.Unpacker) -> int: ...
+
+
+class Outbox:
+    """Everything that was queued during one turn of the loop, sent at its end: one ``send`` per connection and turn."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+        self._flushes: list[Callable[[], None]] = []
+
+    def add(self, flush: Callable[[], None]) -> None:
+        """Calls ``flush`` once, after the callbacks of this turn."""
+        if not self._flushes:
+            self._loop.run_callback(self._flush)
+        self._flushes.append(flush)
+
+    def _flush(self) -> None:
+        flushes, self._flushes = self._flushes, []
+        for flush in flushes:
+            flush()
+
+
+class Connection:
+    """A socket, the messages that come in, and the bytes that still have to go out."""
+
+    __slots__ = (
+        "_closed",
+        "_fed",
+        "_holds",
+        "_limits",
+        "_loop",
+        "_on_drained",
+        "_outbox",
+        "_packer",
+        "_queued",
+        "_read_watcher",
+        "_receive",
+        "_resuming",
+        "_sock",
+        "_unpacker",
+        "_unsent",
+        "_write_watcher",
+        "held",
+        "in_flight",
+        "is_open",
+        "peer",
+        "received_bytes",
+        "unsent_bytes",
+    )
+
+    def __init__(
+        self,
+        loop: Any,
+        outbox: Outbox,
+        sock: socket.socket,
+        peer: str,
+        limits: Limits,
+        receive: Receive,
+        closed: Callable[[Connection, str], None],
+        on_drained: Callable[[], None] | None = None,
+    ) -> None:
+        """Takes over a connected socket and starts to read.
+
+        ``closed(connection, reason)`` is called once, whoever closes it; an empty reason is an ordinary end.
+        ``on_drained()`` is called when nothing is unsent any more after :attr:`congested` was true.
+        """
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            # Without it Nagle's algorithm holds back a small batch until the peer's delayed ACK: 40 ms stalls.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that vanished without a word (power, a firewall) is noticed after the system's keep-alive time.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._loop = loop
+        self._outbox = outbox
+        self._sock = sock
+        self._limits = limits
+        self._receive = receive
+        self._closed = closed
+        self._on_drained = on_drained
+        self._unpacker: msgpack.Unpacker | None = None
+        self._fed = 0
+        self._holds: set[Hashable] = set()
+        self._packer: msgpack.Packer | None = None
+        self._queued = False
+        self._unsent: deque[memoryview] = deque()
+        self._resuming = False
+        self.peer = peer
+        self.is_open = True
+        self.held = False
+        self.in_flight = 0
+        self.received_bytes = 0
+        self.unsent_bytes = 0
+        self._read_watcher = loop.io(sock.fileno(), READ)
+        self._write_watcher = loop.io(sock.fileno(), WRITE)
+        self._read_watcher.start(self._readable)
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            count = self._sock.recv_into(_buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self.close(f"{error.strerror or error}")
+            return
+        if count == 0:
+            # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
+            self.hold(END_OF_INPUT)
+            self._close_when_done()
+            return
+        self.received_bytes += count
+        unpacker = self._unpacker
+        if unpacker is None:
+            # Not before the first byte: an Unpacker takes 40 KiB, and thousands of idle connections are normal.
+            unpacker = self._unpacker = new_unpacker(self._limits)
+        try:
+            unpacker.feed(_view[:count])
+        except msgpack.BufferFull:
+            self._too_long()
+            return
+        self._fed += count
+        self._serve(unpacker)
+
+    def _serve(self, unpacker: msgpack.Unpacker) -> None:
+        try:
+            if self._receive(self, unpacker):
+                self._fed = 0
+            elif self._fed > self._limits.max_message_bytes:
+                # The Unpacker bounds each string but not their sum: an array of many large ones piles up inside it.
+                self._too_long()
+        except errors.ProtocolError as error:
+            self.close(str(error))
+
+    def _too_long(self) -> None:
+        self.close(f"a message of more than {self._limits.max_message_bytes} bytes")
+
+    def hold(self, reason: Hashable) -> None:
+        """Stops reading until everybody who held the connection has released it."""
+        self._holds.add(reason)
+        if not self.held:
+            self.held = True
+            if self.is_open:
+                self._read_watcher.stop()
+
+    def release(self, reason: Hashable) -> None:
+        """Takes back one :meth:`hold`; releasing what is not held does nothing."""
+        self._holds.discard(reason)
+        if self.held and not self._holds and self.is_open and not self._resuming:
+            # Not at once: whoever releases is in the middle of something, and serving may hold again.
+            self._resuming = True
+            self._loop.run_callback(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._holds or not self.is_open:
+            return
+        self.held = False
+        if self._unpacker is not None:
+            self._serve(self._unpacker)
+        if not self.held and self.is_open:
+            self._read_watcher.start(self._readable)
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def defer(self) -> None:
+        """Notes that a request will be answered later, by :meth:`respond` or :meth:`settle`."""
+        self.in_flight += 1
+        if self.in_flight >= self._limits.max_in_flight:
+            self.hold(IN_FLIGHT)
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        """Answers a deferred request. The bytes leave at the end of this turn of the loop."""
+        if self.is_open:
+            packer = self._packer
+            if packer is None:
+                packer = self._packer = new_batch_packer()
+            packer.pack((RESPONSE, msgid, error, result))
+            if not self._queued:
+                self._queued = True
+                self._outbox.add(self._flush)
+        self.in_flight -= 1
+        if self.held:
+            self._settled()
+
+    def settle(self) -> None:
+        """Counts a deferred request as done that needs no answer."""
+        self.in_flight -= 1
+        if self.held:
+            self._settled()
+
+    def _settled(self) -> None:
+        if self.in_flight <= self._limits.max_in_flight // 2:
+            self.release(IN_FLIGHT)
+        self._close_when_done()
+
+    def _flush(self) -> None:
+        self._queued = False
+        if self.is_open and self._packer is not None:
+            self.send(take(self._packer))
+            if self.held:
+                self._close_when_done()
+
+    def send(self, data: bytes) -> None:
+        """Sends now what the socket takes, and the rest as soon as it takes more."""
+        if not self.is_open:
+            return
+        sent = 0
+        if not self._unsent:
+            try:
+                sent = self._sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self.close(f"{error.strerror or error}")
+                return
+            if sent == len(data):
+                return
+            self._write_watcher.start(self._writable)
+        self._unsent.append(memoryview(data)[sent:])
+        self.unsent_bytes += len(data) - sent
+        if self.unsent_bytes > self._limits.hard_unsent_bytes:
+            self.close(f"more than {self._limits.hard_unsent_bytes} bytes unsent: the peer does not read")
+        elif self.congested:
+            self.hold(UNSENT)
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is unsent that nothing should be added."""
+        return self.unsent_bytes > self._limits.soft_unsent_bytes
+
+    def _writable(self) -> None:
+        unsent = self._unsent
+        while unsent:
+            try:
+                sent = self._sock.send(unsent[0])
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.close(f"{error.strerror or error}")
+                return
+            self.unsent_bytes -= sent
+            if sent < len(unsent[0]):
+                unsent[0] = unsent[0][sent:]
+                return
+            unsent.popleft()
+        self._write_watcher.stop()
+        self.release(UNSENT)
+        if self._on_drained is not None:
+            self._on_drained()
+        self._close_when_done()
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether every request that was read has been answered and every answer been sent."""
+        return not (self.in_flight or self._unsent or self._queued)
+
+    def _close_when_done(self) -> None:
+        if END_OF_INPUT in self._holds and self.idle:
+            self.close("")
+
+    def close(self, reason: str) -> None:
+        """Closes the socket; what is unsent is dropped. Closing it again does nothing."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        for watcher in (self._read_watcher, self._write_watcher):
+            watcher.stop()
+            watcher.close()
+        self._sock.close()
+        self._unsent.clear()
+        self._packer = None
+        self.unsent_bytes = 0
+        self._unpacker = None
+        self._closed(self, reason)

@@ -1,0 +1,206 @@
+"""msgpack-RPC: what a message looks like, and how a batch of requests becomes a batch of answers.
+
+The protocol is https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md: a request ``[0, msgid, method,
+params]`` is answered by ``[1, msgid, error, result]``; a notification ``[2, method, params]`` is not answered.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgpack
+
+from ckv import errors
+from ckv.values import ENCODING_ERRORS
+from ckv.wire.limits import RECV_BYTES, Limits
+
+log = logging.getLogger(__name__)
+
+REQUEST: Final = 0
+RESPONSE: Final = 1
+NOTIFICATION: Final = 2
+
+LATER: Final = object()
+"""What a handler returns when the answer will come through the :class:`Caller` that it was given."""
+
+
+class Caller(Protocol):
+    """Whoever waits for the answer to one or more requests: a client's connection, a greenlet."""
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        """Takes the answer to the request that it numbered ``msgid``."""
+
+    def settle(self) -> None:
+        """Takes note that a request is done without an answer."""
+
+    def hold(self, reason: object) -> None:
+        """Sends no further requests until :meth:`release`, as far as that is in its power."""
+
+    def release(self, reason: object) -> None:
+        """Ends a :meth:`hold`."""
+
+
+class Handler(Protocol):
+    """Carries out one method. Returns the result, or :data:`LATER`, or raises a :class:`~ckv.errors.CkvError`."""
+
+    def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...], /) -> object: ...
+
+
+def new_unpacker(limits: Limits) -> msgpack.Unpacker:
+    """An Unpacker that cannot be made to allocate more than the limits allow.
+
+    Declared lengths are checked before anything is allocated for them (msgpack >= 1.2.4); after an error it must be
+    thrown away, as its state is undefined.
+    """
+    return msgpack.Unpacker(
+        raw=False,
+        unicode_errors=ENCODING_ERRORS,
+        use_list=False,
+        strict_map_key=False,
+        # The first buffer. It grows with what arrives; 16 KiB, the default, would add to every idle connection.
+        read_size=2048,
+        max_buffer_size=limits.max_message_bytes + RECV_BYTES,
+        max_str_len=limits.max_message_bytes,
+        max_bin_len=limits.max_message_bytes,
+        max_ext_len=limits.max_message_bytes,
+        max_array_len=limits.max_container,
+        max_map_len=limits.max_container,
+    )
+
+
+PACKER_BYTES: Final = 4096
+"""The first buffer of a Packer, which grows as needed: connections have one each, so the default would be too large."""
+
+
+def new_batch_packer() -> msgpack.Packer:
+    """A Packer that collects messages until :func:`take`: half the price of one bytes object per message."""
+    return msgpack.Packer(unicode_errors=ENCODING_ERRORS, autoreset=False, buf_size=PACKER_BYTES)
+
+
+def take(packer: msgpack.Packer) -> bytes:
+    """Everything that was packed since the last time."""
+    data: bytes = packer.bytes()
+    packer.reset()
+    return data
+
+
+class Service:
+    """Answers the requests of any number of connections, a batch at a time.
+
+    One request after the other is unpacked, handed to its handler and answered into one buffer, which is sent once.
+    A handler that returns :data:`LATER` holds up nobody.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
+        self._handlers = dict(handlers)
+        self._soft_unsent_bytes = limits.soft_unsent_bytes
+        # Shared by all connections, so that it stays in the processor's cache: a batch is served without a pause.
+        self._packer = new_batch_packer()
+
+    def refuse_everything(self, error: errors.Refused) -> None:
+        """From now on every request is answered with this error."""
+
+        def refuse(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+            raise error
+
+        self._handlers = dict.fromkeys(self._handlers, refuse)
+
+    def __call__(self, connection: ServedConnection, unpacker: msgpack.Unpacker) -> int:
+        """Serves what the Unpacker holds; see :class:`ckv.wire.connection.Receive`."""
+        packer = self._packer
+        pack = packer.pack
+        handlers = self._handlers
+        served = 0
+        try:
+            for message in unpacker:
+                served += 1
+                try:
+                    kind, msgid, method, params = message
+                    if kind != REQUEST or msgid.__class__ is not int or params.__class__ is not tuple:
+                        raise ValueError
+                except (TypeError, ValueError):
+                    self._notified(connection, message)
+                    continue
+                try:
+                    result = handlers[method](connection, msgid, params)
+                except errors.CkvError as error:
+                    pack((RESPONSE, msgid, errors.to_wire(error), None))
+                except Exception as error:  # noqa: BLE001 - one bad request must not end the node
+                    pack((RESPONSE, msgid, errors.to_wire(self._unexpected(error, method)), None))
+                else:
+                    if result is LATER:
+                        connection.defer()
+                    else:
+                        pack((RESPONSE, msgid, None, result))
+                    # Looking every 16 requests is enough: the overshoot is bounded by 16 of the largest values.
+                    if not served & 15 and len(packer.getbuffer()) > self._soft_unsent_bytes:
+                        connection.send(take(packer))
+                    if connection.held:
+                        break
+        except errors.ProtocolError:
+            raise
+        except Exception as error:  # whatever msgpack raises: FormatError, StackError, ValueError, TypeError, ...
+            raise errors.ProtocolError(f"not msgpack: {type(error).__name__} {error}".rstrip()) from error
+        finally:
+            if len(packer.getbuffer()):
+                connection.send(take(packer))
+        return served
+
+    def _unexpected(self, error: Exception, method: object) -> errors.CkvError:
+        if isinstance(error, (KeyError, TypeError)) and (not isinstance(method, str) or method not in self._handlers):
+            shown = repr(method if len(repr(method)) < 64 else type(method).__name__)
+            return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._handlers)}")
+        log.error("unexpected error in %s", method, exc_info=error)
+        return errors.ServerError(f"unexpected error in {method}")
+
+    def _notified(self, connection: ServedConnection, message: object) -> None:
+        """Carries out a notification: the same as a request, except that nobody is told."""
+        if not (
+            isinstance(message, tuple)
+            and len(message) == 3
+            and message[0] == NOTIFICATION
+            and isinstance(message[1], str)
+            and isinstance(message[2], tuple)
+        ):
+            raise errors.ProtocolError("a message that is neither a request nor a notification")
+        _, method, params = message
+        try:
+            if self._handlers[method](Unanswered(connection), 0, params) is LATER:
+                connection.defer()
+        except (errors.CkvError, KeyError) as error:
+            log.debug("notification %s from %s failed: %s", method, connection.peer, error)
+        except Exception as error:
+            log.error("unexpected error in notification %s", method, exc_info=error)
+
+
+class ServedConnection(Caller, Protocol):
+    """What :class:`Service` needs of a :class:`ckv.wire.connection.Connection`."""
+
+    held: bool
+    peer: str
+
+    def send(self, data: bytes) -> None: ...
+    def defer(self) -> None: ...
+
+
+class Unanswered:
+    """The caller of a notification: it counts as in flight until it is done, and its answer goes nowhere."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Caller) -> None:
+        self._connection = connection
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        self._connection.settle()
+
+    def settle(self) -> None:
+        self._connection.settle()
+
+    def hold(self, reason: object) -> None:
+        self._connection.hold(reason)
+
+    def release(self, reason: object) -> None:
+        self._connection.release(reason)

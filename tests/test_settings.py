@@ -1,0 +1,296 @@
+"""Settings: what is allowed, what is refused and in which words, and where a value comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ckv import settings
+from ckv.errors import BadSetting
+from ckv.settings import SETTINGS, Address, DemoSettings, parse_address
+
+SECONDARY: dict[str, Any] = {"<primary>": "localhost:8080", "<port>": "8081"}
+PRIMARY: dict[str, Any] = {"<port>": "8080", "<secondary>": ["localhost:8081", "localhost:8082"]}
+SHELL: dict[str, Any] = {"<host>": "localhost", "<port>": "8080"}
+
+
+def secondary(arguments: dict[str, Any], **environ: str) -> settings.SecondarySettings:
+    return settings.secondary_settings({**SECONDARY, **arguments}, environ)
+
+
+def refusal(arguments: dict[str, Any], **environ: str) -> str:
+    with pytest.raises(BadSetting) as caught:
+        secondary(arguments, **environ)
+    return str(caught.value)
+
+
+# --- whole roles -----------------------------------------------------------------------------------------------------
+
+
+def test_a_primary() -> None:
+    assert settings.primary_settings(PRIMARY, {}) == settings.PrimarySettings(
+        port=8080,
+        secondaries=(Address("localhost", 8081), Address("localhost", 8082)),
+        bind="127.0.0.1",
+        call_timeout=10.0,
+        max_connections=10_000,
+        max_value_bytes=1_048_576,
+        drain_timeout=30.0,
+        log_level="info",
+        log_format="text",
+    )
+
+
+def test_a_secondary() -> None:
+    assert secondary({}) == settings.SecondarySettings(
+        primary=Address("localhost", 8080),
+        port=8081,
+        persistent="-",
+        capacity=1_000_000,
+        policy="lru",
+        pool_size=1,
+        bind="127.0.0.1",
+        write_mode="evict",
+        load_timeout=5.0,
+        pending_max=1_000_000,
+        pending_max_bytes=2**30,
+        pending_wait=1.0,
+        max_connections=10_000,
+        max_value_bytes=1_048_576,
+        drain_timeout=30.0,
+        log_level="info",
+        log_format="text",
+    )
+
+
+def test_a_secondary_with_everything() -> None:
+    given_ = {
+        "<persistent-node>": "localhost:3306",
+        "<capacity>": "5",
+        "<eviction-policy>": "2",
+        "<thread-pool-size>": "4",
+        "--drain-timeout": "500ms",
+        "--max-value-bytes": "64k",
+        "--log-format": "json",
+    }
+    chosen = secondary(given_)
+    assert (chosen.persistent, chosen.capacity, chosen.policy, chosen.pool_size) == ("localhost:3306", 5, "lfu", 4)
+    assert (chosen.drain_timeout, chosen.max_value_bytes, chosen.log_format) == (0.5, 64_000, "json")
+
+
+def test_a_shell() -> None:
+    chosen = settings.shell_settings(SHELL, {"HOME": "/"})
+    assert chosen.address == Address("localhost", 8080)
+    assert chosen.timeout == 5.0
+    assert chosen.history == Path.home() / ".ckv_history"
+    assert settings.shell_settings(SHELL, {"CKV_HISTORY": "/tmp/typed"}).history == Path("/tmp/typed")
+
+
+def test_a_demo() -> None:
+    assert settings.demo_settings({"<host>": None, "<port>": None}, {}) == DemoSettings(None)
+    assert settings.demo_settings({"<host>": "::1", "<port>": "1"}, {}) == DemoSettings(Address("::1", 1))
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        secondary({}).capacity = 7  # type: ignore[misc]
+
+
+# --- where a value comes from ----------------------------------------------------------------------------------------
+
+
+def test_the_option_beats_the_environment_which_beats_the_default() -> None:
+    assert secondary({}).drain_timeout == 30
+    assert secondary({}, CKV_DRAIN_TIMEOUT="7").drain_timeout == 7
+    assert secondary({"--drain-timeout": "8"}, CKV_DRAIN_TIMEOUT="7").drain_timeout == 8
+
+
+def test_a_bad_twin_does_not_matter_beside_the_option() -> None:
+    assert secondary({"--drain-timeout": "8"}, CKV_DRAIN_TIMEOUT="soon").drain_timeout == 8
+
+
+@pytest.mark.parametrize("setting", [setting for setting in SETTINGS if setting.is_option], ids=lambda it: it.name)
+def test_a_bad_value_is_named_as_it_was_given(setting: settings.Setting) -> None:
+    read = {"shell": settings.shell_settings, "primary": settings.primary_settings,
+            "secondary": settings.secondary_settings}[setting.roles[0]]  # fmt: skip
+    arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY}[setting.roles[0]]
+    twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
+    bad = "" if setting.name == "--history" else "no such:thing"
+    with pytest.raises(BadSetting) as caught:
+        read({**arguments, setting.name: bad}, {})
+    assert str(caught.value).startswith(f"{setting.name}: {bad!r} is ")
+    with pytest.raises(BadSetting) as caught:
+        read(arguments, {twin: bad})
+    assert str(caught.value).startswith(f"{twin}: {bad!r} is ")
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_have_no_twin() -> None:
+    assert secondary({}, CKV_CAPACITY="7", CKV_PORT="9").capacity == 1_000_000
+
+
+def test_every_default_is_allowed() -> None:
+    for setting in SETTINGS:
+        if setting.default is not None:
+            setting.parse(setting.default)
+
+
+# --- what is allowed -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "refused"),
+    [
+        ("<port>", "0", "65535", ["65536", "-1", "", "http", "80.0", "+80", " 80", "8_0", "\u0661"]),
+        ("<capacity>", "1", "1099511627776", ["0", "-1", "1099511627777", "many", "1.5", "1e3", "1K", "1KiB"]),
+        ("<thread-pool-size>", "1", "1024", ["0", "1025"]),
+        ("--max-connections", "1", "1000000", ["0", "1000001"]),
+        ("--max-value-bytes", "1", "64MiB", ["0", "67108865", "65MiB", "1MB", "1 MiB", "MiB"]),
+        ("--pending-max", "1", "1099511627776", ["0", "1099511627777"]),
+        ("--pending-max-bytes", "1MiB", "1024GiB", ["0", "1025GiB"]),
+        ("--drain-timeout", "0", "60m", ["61m", "-1", "1h", "3600.1s", "nan", "inf", "1e1", ".5", "soon", ""]),
+        ("--load-timeout", "10ms", "10m", ["9ms", "0", "601"]),
+        ("--pending-wait", "0", "10m", ["601"]),
+    ],
+)
+def test_ranges(name: str, low: str, high: str, refused: list[str]) -> None:
+    secondary({name: low})
+    secondary({name: high})
+    for text in refused:
+        line = refusal({name: text})
+        assert line.startswith(f"{name}: {text!r} is not ")
+        assert ": allowed is " in line
+
+
+def test_the_call_time_out_of_a_primary() -> None:
+    assert settings.primary_settings({**PRIMARY, "--call-timeout": "10ms"}, {}).call_timeout == 0.01
+    for text in ("9ms", "601"):
+        with pytest.raises(BadSetting, match=r"^--call-timeout: .* allowed is 0\.01 to 600 seconds"):
+            settings.primary_settings({**PRIMARY, "--call-timeout": text}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0), ("5", 5), ("2.5", 2.5), ("250ms", 0.25), ("5s", 5), ("1.5m", 90), ("0.001", 0.001)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert secondary({"--drain-timeout": text}).drain_timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("7", 7), ("2k", 2000), ("2KiB", 2048), ("3M", 3_000_000), ("3MiB", 3 * 2**20)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert secondary({"--max-value-bytes": text}).max_value_bytes == size
+
+
+def test_large_sizes_and_counts() -> None:
+    assert secondary({"--pending-max-bytes": "2G"}).pending_max_bytes == 2 * 10**9
+    assert secondary({"--pending-max-bytes": "2GiB"}).pending_max_bytes == 2 * 2**30
+    assert secondary({"<capacity>": "2M"}).capacity == 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [("1", "lru"), ("2", "lfu"), ("3", "fifo"), ("lru", "lru"), ("LFU", "lfu"), ("Fifo", "fifo")],
+)
+def test_policies(text: str, policy: str) -> None:
+    assert secondary({"<eviction-policy>": text}).policy == policy
+
+
+@pytest.mark.parametrize("text", ["0", "4", "arc", ""])
+def test_a_policy_that_there_is_not(text: str) -> None:
+    line = refusal({"<eviction-policy>": text})
+    assert line == (f"<eviction-policy>: {text!r} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
+
+
+@pytest.mark.parametrize("mode", ["behind", "through"])
+def test_a_write_mode_that_comes_later(mode: str) -> None:
+    assert refusal({}, CKV_WRITE_MODE=mode) == f"CKV_WRITE_MODE: {mode!r} is not in this version yet: allowed is evict"
+
+
+def test_names_of_log_levels_and_formats() -> None:
+    assert secondary({"--log-level": "WARNING"}).log_level == "warning"
+    assert refusal({"--log-level": "loud"}).endswith("allowed is debug, info, warning, error")
+    assert refusal({"--log-format": "xml"}).endswith("allowed is text, json")
+
+
+def test_a_value_must_fit_what_may_be_pending() -> None:
+    line = refusal({"--pending-max-bytes": "1000"})
+    assert line == (
+        "--pending-max-bytes: 1000 is less than the longest value: allowed is --max-value-bytes, 1MiB, and more"
+    )
+    assert secondary({"--pending-max-bytes": "1MiB"}).pending_max_bytes == 2**20
+
+
+def test_a_secondary_twice() -> None:
+    with pytest.raises(BadSetting, match=r"^<secondary>: 'a:1' is given twice"):
+        settings.primary_settings({"<port>": "1", "<secondary>": ["a:1", "b:1", "a:1"]}, {})
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("localhost:8080", Address("localhost", 8080)),
+        ("10.0.0.1:1", Address("10.0.0.1", 1)),
+        ("ckv-secondary-0.ckv.default.svc:8081", Address("ckv-secondary-0.ckv.default.svc", 8081)),
+        ("my_host:65535", Address("my_host", 65535)),
+        ("[::1]:8080", Address("::1", 8080)),
+    ],
+)
+def test_addresses(text: str, address: Address) -> None:
+    assert parse_address(text) == address
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", ":", "localhost", "8080", ":8080", "localhost:", "localhost:0", "localhost:65536", "localhost:http",
+        "::1:8080", "::1", "[::1]", "[::1:8080", "[localhost]:8080", "[10.0.0.1]:80", "a b:80", "http://a:80", "-a:80",
+        "a\n:80", "a:80\n", "a:80 ",
+    ],
+)  # fmt: skip
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        parse_address(text)
+    assert str(caught.value) == (
+        f"{text!r} is not an address: allowed is host:port or [IPv6]:port, the port from 1 to 65535"
+    )
+
+
+@given(st.ip_addresses().map(str) | st.from_regex(r"[a-z]([a-z0-9.-]{0,20})", fullmatch=True), st.integers(1, 65535))
+def test_an_address_reads_as_it_is_shown(host: str, port: int) -> None:
+    assert parse_address(str(Address(host, port))) == Address(host, port)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_an_address_or_a_bad_setting(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except BadSetting:
+        return
+    assert 1 <= address.port <= 65535
+    assert address.host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "localhost", "127.0.0.1"])
+def test_where_a_node_may_listen(host: str) -> None:
+    bind = secondary({"--bind": host}).bind
+    assert bind == host.strip("[]")
+    if ":" in bind:
+        ipaddress.IPv6Address(bind)
+
+
+@pytest.mark.parametrize("host", ["localhost:80", "", "*", "[x]"])
+def test_where_a_node_may_not_listen(host: str) -> None:
+    assert refusal({"--bind": host}).startswith(f"--bind: {host!r} is not a host: allowed is")
