@@ -1,0 +1,1 @@
+"""One secondary's records, in two tiers. Nothing here knows sockets, greenlets or the time of day."""

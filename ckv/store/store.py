@@ -1,0 +1,338 @@
+"""One secondary's records: get, put and delete over the memory tier, the pending rows and the loads.
+
+A key's current value is in the first of these that knows it: **memory, pending, the persistent tier**. Everything else
+follows from that order, and from four rules, the invariants that ``tests/store`` checks:
+
+- I1: every accepted record is in memory, in pending or in the persistent tier at every moment. So a victim goes from
+  memory to pending within one call, and leaves pending only when it was committed.
+- I2: a late load never overwrites a newer write and never brings back a deleted key. So a write marks the load of its
+  key as no longer current (:meth:`Loading.written`), and only a current one is installed.
+- I3, I4: see :mod:`ckv.store.pending`.
+
+The store is a state machine without any waiting of its own. What has to wait comes back as an object
+(:class:`~ckv.store.loading.Load`, :class:`RoomWait`) whose waiters are called later. Whoever owns the connections to
+the persistent tier takes batches (:meth:`Store.load_begin`, :meth:`Store.flush_begin`) and reports how they ended.
+That is also how tests run it: in any order that a scheduler can think of, with a clock of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from ckv.errors import CkvError, NoRoom
+from ckv.store.loading import Load, Loading
+from ckv.store.memory import Memory
+from ckv.store.pending import TOMBSTONE, Pending, Write
+from ckv.values import Value
+
+BATCH_RECORDS: Final = 500
+"""Records in one batch: measured, MariaDB takes and gives most rows a second at 500 a statement."""
+
+BATCH_BYTES: Final = 1024 * 1024
+"""Bytes at which a batch is closed, so that one statement stays below the smallest usual max_allowed_packet (4 MiB)."""
+
+
+RoomWaiter = Callable[[bool | Load | None, CkvError | None], None]
+
+
+class RoomWait:
+    """A write that waits because pending is full."""
+
+    __slots__ = ("_waiter", "deadline", "delete", "key", "value")
+
+    def __init__(self, key: str, value: Value | None, deadline: float) -> None:
+        self.key = key
+        self.value = value
+        self.deadline = deadline
+        self._waiter: RoomWaiter | None = None
+
+    def wait(self, waiter: RoomWaiter) -> None:
+        """Calls the waiter once: with what the write would have returned, or with NoRoom."""
+        self._waiter = waiter
+
+    def tell(self, result: bool | Load | None, error: CkvError | None) -> None:
+        if self._waiter is not None:
+            self._waiter(result, error)
+
+
+class Store:
+    """The records of one node."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        pending: Pending | None,
+        *,
+        clock: Callable[[], float],
+        load_timeout: float,
+        pending_wait: float,
+        wake: Callable[[], None],
+    ) -> None:
+        """Without ``pending`` there is no persistent tier: victims are dropped and counted.
+
+        ``clock`` gives seconds that never go back; ``load_timeout`` and ``pending_wait`` are seconds; ``wake()`` is
+        called when there is something to load or to flush.
+        """
+        self._memory = memory
+        self._memory_get = memory.get
+        self._memory_put = memory.put
+        self._pending = pending
+        self._loading = Loading(load_timeout)
+        self._clock = clock
+        self._pending_wait = pending_wait
+        self._wake = wake
+        self._clean: set[str] = set()
+        """Keys in memory whose value the persistent tier has: their eviction writes nothing."""
+        self._waiting: deque[RoomWait] = deque()
+        self._waiting_keys: Counter[str] = Counter()
+        self.dropped = 0
+        """Victims that were dropped for want of a persistent tier."""
+
+    # --- requests ------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Value | Load | None:
+        """The value; None when there is no record; a load when only the persistent tier can tell."""
+        value = self._memory_get(key)
+        if value is not None:
+            return value
+        return self._get_elsewhere(key)
+
+    def _get_elsewhere(self, key: str) -> Value | Load | None:
+        if self._pending is None:
+            return None
+        row = self._pending.find(key)
+        if row is not None:
+            if row.value is not TOMBSTONE:
+                self._recall(key, row.value)
+            return row.value
+        if self._loading.is_absent(key):
+            return None
+        load = self._loading.join(key, self._clock())
+        self._wake()
+        return load
+
+    def put(self, key: str, value: Value) -> RoomWait | None:
+        """Stores the record: None when it is accepted, a wait when its victim finds no room in pending."""
+        pending = self._pending
+        if key in self._waiting_keys or (pending is not None and pending.full and not self._memory.has_room_for(key)):
+            return self._wait_for_room(key, value)
+        if self._clean:
+            self._clean.discard(key)
+        self._loading.written(key)
+        victim = self._memory_put(key, value)
+        if victim is not None:
+            self._evicted(*victim)
+        return None
+
+    def delete(self, key: str) -> bool | Load | RoomWait:
+        """Deletes the record and tells whether there was one; a load when only the persistent tier can tell that.
+
+        The deletion itself has happened when this returns, except with a wait.
+        """
+        pending = self._pending
+        if pending is None:
+            return self._memory.remove(key) is not None
+        if key in self._waiting_keys or (pending.full and key not in pending):
+            return self._wait_for_room(key, TOMBSTONE)
+        in_memory = self._memory.remove(key) is not None
+        self._clean.discard(key)
+        row = pending.find(key)
+        if in_memory or row is not None:
+            existed = in_memory or (row is not None and row.value is not TOMBSTONE)
+            self._loading.written(key)
+            if existed:
+                pending.add(key, TOMBSTONE)
+                self._wake()
+            return existed
+        if self._loading.is_absent(key):
+            return False
+        load = self._loading.join(key, self._clock())
+        self._loading.written(key)
+        load.deletes = True
+        pending.hold(key)
+        self._wake()
+        return load
+
+    # --- between the tiers ---------------------------------------------------------------------------------------
+
+    def _evicted(self, key: str, value: Value) -> None:
+        if key in self._clean:
+            self._clean.remove(key)
+        elif self._pending is None:
+            self.dropped += 1
+        else:
+            row = self._pending.find(key)
+            if row is None or row.value is not value:  # else it is on its way already
+                self._pending.add(key, value)
+                self._loading.note_present(key)
+                self._wake()
+
+    def _recall(self, key: str, value: Value) -> bool:
+        """Takes a record back into memory, unless its victim would find no room."""
+        assert self._pending is not None
+        if self._pending.full and not self._memory.has_room_for(key):
+            return False
+        victim = self._memory_put(key, value)
+        if victim is not None:
+            self._evicted(*victim)
+        return True
+
+    def _wait_for_room(self, key: str, value: Value | None) -> RoomWait:
+        # A later write of the same key has to wait behind it, or they would be accepted in the wrong order (I4).
+        wait = RoomWait(key, value, self._clock() + self._pending_wait)
+        self._waiting.append(wait)
+        self._waiting_keys[key] += 1
+        self._wake()
+        return wait
+
+    def _next_waiting(self) -> RoomWait:
+        wait = self._waiting.popleft()
+        self._waiting_keys[wait.key] -= 1
+        if not self._waiting_keys[wait.key]:
+            del self._waiting_keys[wait.key]
+        return wait
+
+    def _admit(self) -> None:
+        """Room came free: accepts the writes that wait for it, in their order."""
+        assert self._pending is not None
+        while self._waiting and not self._pending.full:
+            wait = self._next_waiting()
+            others = self._waiting_keys.pop(wait.key, 0)  # those behind it must not make it wait again
+            result = self.put(wait.key, wait.value) if wait.value is not TOMBSTONE else self.delete(wait.key)
+            if others:
+                self._waiting_keys[wait.key] = others
+            assert not isinstance(result, RoomWait)
+            wait.tell(result, None)
+
+    # --- the work of whoever is connected to the persistent tier -------------------------------------------------
+
+    @property
+    def loads_queued(self) -> int:
+        """Keys that wait for a query."""
+        return self._loading.queued
+
+    @property
+    def writes_queued(self) -> int:
+        """Rows that wait for a batch."""
+        return self._pending.queued if self._pending is not None else 0
+
+    def load_begin(self) -> list[Load]:
+        """The loads for one query; empty when there is nothing to load."""
+        batch, dropped = self._loading.take(BATCH_RECORDS)
+        for load in dropped:
+            self._release(load, absent=False)
+        return batch
+
+    def load_end(self, batch: Sequence[Load], found: Mapping[str, Value]) -> None:
+        """The query answered: ``found`` has the records that exist."""
+        for load in batch:
+            value = found.get(load.key)
+            self._loading.ended(load)
+            self._release(load, absent=value is None)
+            if load.current:
+                if value is None:
+                    self._loading.note_absent(load.key)
+                elif self._recall(load.key, value):
+                    self._clean.add(load.key)
+            load.tell(value, None)
+
+    def load_failed(self, batch: Sequence[Load], error: CkvError) -> None:
+        """The query failed. Its loads are tried again until their time is over."""
+        self._loading.again(batch, error)
+        self._wake()
+
+    def _release(self, load: Load, *, absent: bool) -> None:
+        if load.deletes:
+            assert self._pending is not None
+            if self._pending.release(load.key, absent=absent):
+                self._loading.note_absent(load.key)
+                self._admit()
+            else:
+                self._wake()
+
+    def flush_begin(self) -> list[Write]:
+        """A batch for the persistent tier; empty when there is nothing to write."""
+        return self._pending.take(BATCH_RECORDS, BATCH_BYTES) if self._pending is not None else []
+
+    def flush_end(self, batch: Sequence[Write], refused: Mapping[str, CkvError] | None = None) -> None:
+        """The batch is committed, but for the rows that the persistent tier refuses; these are parked."""
+        assert self._pending is not None
+        if refused:
+            for write in batch:
+                if write.key in refused:
+                    self._pending.park(write, refused[write.key])
+            batch = [write for write in batch if write.key not in refused]
+        for key, value, _ in self._pending.committed(batch):
+            if value is TOMBSTONE:
+                self._loading.note_absent(key)
+            elif self._memory.peek(key) is value:
+                self._clean.add(key)
+        self._admit()
+        if self._pending.queued:
+            self._wake()
+
+    def flush_failed(self, batch: Sequence[Write]) -> None:
+        """The batch may or may not be committed. It is written again, for ever: nothing accepted is dropped."""
+        assert self._pending is not None
+        self._pending.failed(batch)
+        self._wake()
+
+    # --- time and the end ----------------------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """Ends what has waited too long. To be called some ten times a second."""
+        now = self._clock()
+        self._loading.expire(now)
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._next_waiting().tell(
+                None,
+                NoRoom(
+                    f"{len(self._pending or ())} records wait for the persistent tier and no room came free within "
+                    f"{self._pending_wait:g} s; nothing was written"
+                ),
+            )
+
+    def drain_begin(self) -> None:
+        """Makes every record pending that the persistent tier lacks. Nothing may be requested any more."""
+        if self._pending is None:
+            return
+        while self._waiting:
+            self._next_waiting().tell(None, NoRoom("the node stops; nothing was written"))
+        for key, value in self._memory.records():
+            if key not in self._clean:
+                row = self._pending.find(key)
+                if row is None or row.value is not value:
+                    self._pending.add(key, value)
+                    self._loading.note_present(key)
+        self._wake()
+
+    @property
+    def records(self) -> int:
+        """Records in memory."""
+        return len(self._memory)
+
+    @property
+    def unsaved(self) -> int:
+        """Rows that the persistent tier has still to learn, parked ones included."""
+        return len(self._pending) if self._pending is not None else 0
+
+    @property
+    def parked(self) -> int:
+        """Rows that the persistent tier refused."""
+        return self._pending.parked if self._pending is not None else 0
+
+    def check(self) -> None:
+        """Audits what must hold between calls; raises AssertionError. Costs a pass over all records."""
+        keys = {key for key, _ in self._memory.records()}
+        assert len(keys) == len(self._memory), "memory miscounts its records"
+        assert keys >= self._clean, "a clean key is not in memory"
+        assert sum(self._waiting_keys.values()) == len(self._waiting), "the writes that wait are miscounted"
+        if self._pending is not None:
+            self._pending.check()
+            for key, row in self._pending:
+                assert not self._loading.is_absent(key) or row.value is TOMBSTONE, f"{key!r} is pending, called absent"
+                assert not (key in self._clean and row.value is not self._memory.peek(key)), f"{key!r} is not clean"
+        for load in self._loading:
+            assert not (load.current and load.key in keys), f"the load of {load.key!r} would overwrite a record"

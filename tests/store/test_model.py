@@ -1,0 +1,110 @@
+"""The store against a model: any order of requests, loads, flushes, failures, time-outs, drains and restarts.
+
+``tests/store/mutations.py`` keeps the proof that these rules can fail: it breaks the store on purpose.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ckv.store.memory import POLICIES
+from tests.store.world import World
+
+EXAMPLES = int(os.environ.get("CKV_MODEL_EXAMPLES", "300"))
+SHRINK = os.environ.get("CKV_MODEL_SHRINK", "yes") == "yes"
+
+keys = st.sampled_from(["alice", "bob", "charles"])
+# Which of the queries or flushes under way is meant; taken modulo their number.
+which = st.integers(0, 3)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """What can happen to a store."""
+
+    policy = "lru"
+
+    @initialize(capacity=st.integers(1, 2), pending_max=st.integers(1, 4))
+    def begin(self, capacity: int, pending_max: int) -> None:
+        self.world = World(self.policy, capacity, pending_max)
+
+    @rule(key=keys)
+    def put(self, key: str) -> None:
+        self.world.put(key)
+
+    @rule(key=keys)
+    def get(self, key: str) -> None:
+        self.world.get(key)
+
+    @rule(key=keys)
+    def delete(self, key: str) -> None:
+        self.world.delete(key)
+
+    @rule()
+    def load_begin(self) -> None:
+        self.world.load_begin()
+
+    @precondition(lambda self: self.world.queries)
+    @rule(index=which, how=st.sampled_from(["load_read", "load_end", "load_fail"]))
+    def load_goes_on(self, index: int, how: str) -> None:
+        getattr(self.world, how)(index % len(self.world.queries))
+
+    @rule()
+    def flush_begin(self) -> None:
+        self.world.flush_begin()
+
+    @precondition(lambda self: self.world.flushes)
+    @rule(index=which, how=st.sampled_from(["flush_commit", "flush_end", "flush_fail"]))
+    def flush_goes_on(self, index: int, how: str) -> None:
+        getattr(self.world, how)(index % len(self.world.flushes))
+
+    @rule()
+    def everything_lands(self) -> None:
+        # The long way to a quiet state takes many steps, and what goes wrong often shows only there.
+        self.world.settle()
+
+    @rule(seconds=st.sampled_from([0.4, 1.1, 5.1]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.advance(seconds)
+
+    @rule()
+    def drain_and_restart(self) -> None:
+        self.world.drain_and_restart()
+
+    @invariant()
+    def holds(self) -> None:
+        if hasattr(self, "world"):
+            self.world.check()
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.drain_and_restart()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_store_agrees_with_the_model(policy: str) -> None:
+    machine: Any = type("Machine", (StoreMachine,), {"policy": policy})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=60,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            phases=[phase for phase in Phase if SHRINK or phase is Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
