@@ -1,0 +1,73 @@
+"""The persistent tier: its contract, and :func:`open_tier`, which makes one out of an address."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from ckv.values import Value
+
+_SQLITE = "sqlite:"
+
+
+class Tier(Protocol):
+    """A place that keeps records for good. It holds no connection; :meth:`connect` makes as many as are wanted."""
+
+    @property
+    def name(self) -> str:
+        """What logs show, without the password: ``mysql://root@localhost:3306/celonis``, ``sqlite:/var/lib/ckv.db``."""
+
+    def connect(self) -> Session:
+        """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.
+
+        Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and trying again is safe.
+        """
+
+
+class Session(Protocol):
+    """One connection to the persistent tier, used by one greenlet at a time.
+
+    Keys and values are as :mod:`ckv.values` holds them. Every call may raise :class:`~ckv.errors.TierUnavailable`: the
+    session is closed then, and whoever wants to go on connects anew. Two exceptions are all that a call raises.
+    """
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
+        """The records of those keys that exist."""
+
+    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+        """Write the records over whatever is there, in one transaction that is committed when this returns.
+
+        The last one wins where a key occurs twice. Raises :class:`~ckv.errors.RowsRefused` when the data itself is at
+        fault: nothing was written then, and the session can be used further. After
+        :class:`~ckv.errors.TierUnavailable` all of it or nothing was written.
+        """
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        """Delete the records, as far as they exist, in one transaction that is committed when this returns.
+
+        Raises as :meth:`save_many` does.
+        """
+
+    def count(self) -> int:
+        """How many records there are. Takes time in proportion to them."""
+
+    def close(self) -> None:
+        """Give the connection back. Never raises; closing twice is fine."""
+
+
+def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
+    """The tier at ``host:port``, ``mysql://user:password@host:port/database`` or ``sqlite:PATH``; does not connect.
+
+    ``environ`` gives what an address of MySQL leaves out (:mod:`ckv.persistent.mysql_address`). Raises
+    :class:`~ckv.errors.BadSetting`, with one line that names what is wrong and never shows a password.
+    """
+    # Imported here: a node on SQLite has no use for PyMySQL and cryptography, whose import takes a tenth of a second.
+    if address.startswith(_SQLITE):
+        from ckv.persistent.sqlite import SQLiteTier
+
+        return SQLiteTier.at(address.removeprefix(_SQLITE))
+    from ckv.persistent.mysql import MySQLTier
+    from ckv.persistent.mysql_address import parse
+
+    return MySQLTier(parse(address, environ))

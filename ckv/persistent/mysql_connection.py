@@ -1,0 +1,143 @@
+"""One connection to a MySQL or MariaDB server: a statement in, rows of bytes out, every failure one exception.
+
+This is the only module that calls PyMySQL. It uses no SQL that MySQL 5.7, MySQL 8 and MariaDB do not all take.
+"""
+
+from __future__ import annotations
+
+import functools
+import ssl
+from typing import Final
+
+import pymysql.connections
+
+from ckv.persistent.mysql_address import Server
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to reach the server. A host that is gone answers nothing at all, so this is how soon it is noticed."""
+
+STATEMENT_TIMEOUT: Final = 30.0
+"""Seconds for one read or one write of the socket; above :data:`LOCK_WAIT`, so that the server speaks first."""
+
+LOCK_WAIT: Final = 20
+"""Seconds for which the server lets a statement wait for a lock. Its own defaults are 50 s for a row, which outlasts
+:data:`STATEMENT_TIMEOUT` and leaves an orphan waiting, and a day or a year for the table while somebody alters it."""
+
+# A packet also holds the command's byte, and servers differ in whether it may be as long as the bound itself.
+_PACKET_MARGIN = 64
+
+_MAX_TEXT = 300  # characters of an error's text; the server may quote a statement
+
+_SESSION = (
+    "SET SESSION autocommit = 1"
+    # Strict: without it a value too long for its column is cut off, and the statement succeeds. Everything else that
+    # the server may have been set to (ANSI_QUOTES, NO_BACKSLASH_ESCAPES, ...) goes.
+    ", sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+    f", innodb_lock_wait_timeout = {LOCK_WAIT}, lock_wait_timeout = {LOCK_WAIT}"
+)
+
+
+class StatementFailed(Exception):
+    """A statement failed, or the connection did. ``code`` is the error number of server or client, 0 without one.
+
+    It stays inside of the MySQL modules: :mod:`ckv.persistent.mysql` makes one of :mod:`ckv.errors` out of it.
+    """
+
+    def __init__(self, text: str, code: int = 0) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Connection:
+    """One connection in auto-commit mode, with strict SQL and no dependence on what the server is set to otherwise."""
+
+    def __init__(self, server: Server, *, database: str | None, read_timeout: float | None = None) -> None:
+        """``database`` is the one to use, if any. ``read_timeout`` takes the place of :data:`STATEMENT_TIMEOUT`.
+
+        Raises :class:`StatementFailed`.
+        """
+        try:
+            self._connection = _connect(server, database, read_timeout or STATEMENT_TIMEOUT)
+        except Exception as error:
+            raise _failure(error) from error
+        try:
+            self.run(_SESSION)
+            # Under READ COMMITTED, which many servers are set to, sorted batches still deadlock now and then.
+            self.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            self.max_statement_bytes = int(self.run("SELECT @@max_allowed_packet")[0][0]) - _PACKET_MARGIN
+        except BaseException:
+            self.abort()
+            raise
+
+    def run(self, statement: str) -> tuple[tuple[bytes, ...], ...]:
+        """The rows that the statement answers, every column as bytes. Raises :class:`StatementFailed`."""
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(statement)
+                return tuple(cursor.fetchall())
+        # Not a list of classes: what a cut connection or a foreign server makes PyMySQL raise while it parses the
+        # packets is anything from struct.error and IndexError to AssertionError.
+        except Exception as error:
+            raise _failure(error) from error
+
+    def close(self) -> None:
+        """Close the connection; the server rolls back what is not committed. Never raises; twice is fine."""
+        if self._connection.open:
+            self._connection.close()
+
+    def abort(self) -> None:
+        """Close the connection without a word, in whatever state it is. Never raises, never waits; twice is fine."""
+        # close() would first send its goodbye, and wait for a server that has stopped reading.
+        self._connection._force_close()  # type: ignore[attr-defined]
+
+
+class _PyMySQLConnection(pymysql.connections.Connection):
+    """Encrypts where the server can, without a check of its certificate, as MySQL's own clients do."""
+
+    def _create_ssl_ctx(self, _: object) -> ssl.SSLContext:
+        # PyMySQL would load all the certificate authorities of the machine for each connection, to no use: 20 ms.
+        return _tls_context()
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _connect(server: Server, database: str | None, read_timeout: float) -> pymysql.connections.Connection:
+    return _PyMySQLConnection(
+        # Always TCP, also to "localhost": PyMySQL uses a unix socket only when it is told to.
+        host=server.address.host,
+        port=server.address.port,
+        user=server.user,
+        # Bytes, because PyMySQL encodes text as Latin-1.
+        password=server.password(),
+        database=database,
+        charset="utf8mb4",
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=read_timeout,
+        write_timeout=STATEMENT_TIMEOUT,
+        # Every column comes as bytes: a table of somebody else's making cannot surprise the decoder.
+        use_unicode=False,
+        conv={},
+        autocommit=None,
+        program_name="ckv",
+    )
+
+
+def _failure(error: Exception) -> StatementFailed:
+    code = _code(error)
+    if code:
+        text = f"MySQL error {code}: {error.args[1] if len(error.args) > 1 else ''}"
+    else:
+        text = f"MySQL: {type(error).__name__}: {error}"
+    return StatementFailed(" ".join(text.split())[:_MAX_TEXT], code)
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int):
+        return error.args[0]
+    return 0

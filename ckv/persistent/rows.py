@@ -1,0 +1,49 @@
+"""What a record looks like in the table: the table's name and columns, and a value as two of them.
+
+Both tiers have the same table, so that what stands in one means the same in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from ckv.values import Value, to_bytes, to_text
+
+TABLE: Final = "CelonisData"
+"""The table; its columns ``kv_key`` and ``kv_value`` are those of the original program."""
+
+TYPE_STR: Final = 0
+"""``kv_type`` of a msgpack str; the default of the column, so rows without a type are strings."""
+
+TYPE_BIN: Final = 1
+"""``kv_type`` of a msgpack bin."""
+
+ROWS_PER_STATEMENT: Final = 500
+"""The most rows or keys in one statement. Throughput is best about here, in both directions; MariaDB rewrites an
+``IN`` of more than 1,000 values into a subquery, and older SQLite takes 999 parameters."""
+
+Row = tuple[bytes, bytes, int]
+"""``kv_key``, ``kv_value`` and ``kv_type``."""
+
+
+def sorted_rows(records: Iterable[tuple[str, Value]]) -> list[Row]:
+    """The records as rows, one per key (the last one given), in the order of the keys' bytes.
+
+    Every session locks rows in this one order, so two batches that share keys wait for each other, but never in a
+    circle: no deadlocks.
+    """
+    return sorted(
+        (to_bytes(key), to_bytes(value), TYPE_STR if isinstance(value, str) else TYPE_BIN)
+        for key, value in dict(records).items()
+    )
+
+
+def sorted_keys(keys: Iterable[str]) -> list[bytes]:
+    """The keys as bytes, each once, in the order in which :func:`sorted_rows` has them."""
+    return sorted({to_bytes(key) for key in keys})
+
+
+def record(key: bytes, value: bytes, kind: int) -> tuple[str, Value]:
+    """The record that a row holds."""
+    return to_text(key), value if kind == TYPE_BIN else to_text(value)

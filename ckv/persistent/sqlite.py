@@ -1,0 +1,198 @@
+"""The persistent tier in a file of SQLite: the embedded one, for one machine and for trying things out.
+
+SQLite has no socket to wait for, so its calls run in gevent's thread pool and the loop goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
+
+import gevent
+import tenacity
+from gevent.monkey import get_original
+
+from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable
+from ckv.persistent.rows import ROWS_PER_STATEMENT, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
+from ckv.values import Value
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT: Final = 5.0
+"""Seconds to wait for another connection's transaction. The others are batches of milliseconds."""
+
+DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
+"""The errors with which SQLite refuses a row for what is in it. Every other one may be gone at the next try."""
+
+_CREATE = f"""
+    CREATE TABLE IF NOT EXISTS {TABLE} (
+        kv_key BLOB NOT NULL PRIMARY KEY,
+        kv_value BLOB NOT NULL,
+        kv_type INTEGER NOT NULL DEFAULT {TYPE_STR}
+    )"""
+_SELECT = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN "
+_DELETE = f"DELETE FROM {TABLE} WHERE kv_key = ?"
+_UPSERT = f"""
+    INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
+    ON CONFLICT (kv_key) DO UPDATE SET kv_value = excluded.kv_value, kv_type = excluded.kv_type"""
+
+# The real ones also where gevent has replaced them: they are used in the pool's threads, not in greenlets.
+_new_lock = get_original("threading", "Lock")
+_sleep = get_original("time", "sleep")
+
+
+class SQLiteTier:
+    """One file, which several processes may share (:class:`~ckv.persistent.Tier`)."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @classmethod
+    def at(cls, path: str) -> SQLiteTier:
+        """The tier in the file. Raises :class:`~ckv.errors.BadSetting` for a path that cannot be one."""
+        # SQLite gives each connection a database of its own, gone at its end, for both of these.
+        if path in ("", ":memory:"):
+            raise BadSetting(f"persistent node 'sqlite:{path}': it needs the path of a file")
+        if not path.isprintable():
+            raise BadSetting(f"persistent node {'sqlite:' + path!r}: the path has unprintable characters")
+        return cls(path)
+
+    @property
+    def name(self) -> str:
+        return f"sqlite:{self._path}"
+
+    def connect(self) -> SQLiteSession:
+        return _in_pool(SQLiteSession, self._path)
+
+
+class SQLiteSession:
+    """One connection (:class:`~ckv.persistent.Session`)."""
+
+    def __init__(self, path: str) -> None:
+        """Opens the file, and makes it and the table if need be. Blocks; call it in the thread pool."""
+        # A greenlet that is killed leaves its call running in the pool. The lock makes whoever closes the session wait
+        # for that call, so that an old write cannot overtake the new ones of the next session.
+        self._lock = _new_lock()
+        with _mapped():
+            # Statements outside of our own BEGIN and COMMIT commit by themselves (isolation_level=None).
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            )
+        self._run(self._prepare)
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
+        return _in_pool(self._run, self._load, sorted_keys(keys))
+
+    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+        _in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        _in_pool(self._run, self._commit, _DELETE, [(key,) for key in sorted_keys(keys)])
+
+    def count(self) -> int:
+        records: int = _in_pool(self._run, self._count)
+        return records
+
+    def close(self) -> None:
+        _in_pool(self._close)
+
+    # --- in a thread of the pool -----------------------------------------------------------------------------------
+
+    def _run(self, call: Callable[..., T], *args: object) -> T:
+        with self._lock, _mapped():
+            try:
+                return call(*args)
+            except RowsRefused:
+                raise
+            except BaseException:
+                self._connection.close()  # Rolls back what is not committed.
+                raise
+
+    def _prepare(self) -> None:
+        # Readers and a writer do not wait for each other.
+        _patiently(self._connection.execute, "PRAGMA journal_mode = WAL")
+        # A commit is on the disk when it returns. NORMAL would lose the last commits in a power cut, and ckv forgets a
+        # record's pending write as soon as it is committed here.
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute(_CREATE)
+
+    def _load(self, keys: Sequence[bytes]) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        for start in range(0, len(keys), ROWS_PER_STATEMENT):
+            some = keys[start : start + ROWS_PER_STATEMENT]
+            marks = ",".join("?" * len(some))
+            found.update(record(*row) for row in self._connection.execute(f"{_SELECT}({marks})", some))
+        return found
+
+    def _commit(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if not rows:
+            return
+        # IMMEDIATE waits for its turn to write before it reads anything. A transaction that has read already cannot
+        # wait, because its view of the file would be stale: SQLite fails it at once.
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.executemany(statement, rows)
+        except sqlite3.Error as error:
+            if _code(error) not in DATA_ERRORS:
+                raise
+            # When this fails, its error goes out and not RowsRefused, which promises that nothing was written.
+            self._connection.execute("ROLLBACK")
+            raise RowsRefused(_text(error)) from error
+        self._connection.execute("COMMIT")
+
+    def _count(self) -> int:
+        return int(self._connection.execute(f"SELECT COUNT(*) FROM {TABLE}").fetchone()[0])
+
+    def _close(self) -> None:
+        with self._lock, suppress(sqlite3.Error):
+            self._connection.close()
+
+
+def _patiently(call: Callable[[str], object], statement: str) -> None:
+    """For what SQLite fails at once, without its usual wait, while another connection does it to the same new file."""
+    retry = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: _code(error) == sqlite3.SQLITE_BUSY),
+        stop=tenacity.stop_after_delay(BUSY_TIMEOUT),
+        wait=tenacity.wait_random(0, 0.05),
+        sleep=_sleep,
+        reraise=True,
+    )
+    retry(call, statement)
+
+
+def _in_pool(call: Callable[..., T], *args: object) -> T:
+    outcome = gevent.get_hub().threadpool.apply(_outcome, (call, args))
+    if isinstance(outcome, TierError):
+        raise outcome
+    result: T = outcome
+    return result
+
+
+def _outcome(call: Callable[..., T], args: tuple[object, ...]) -> T | TierError:
+    # An error that is raised in the pool also gets its traceback printed by gevent.
+    try:
+        return call(*args)
+    except TierError as error:
+        return error
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except RowsRefused:
+        raise
+    except Exception as error:
+        raise TierUnavailable(_text(error)) from error
+
+
+def _code(error: BaseException) -> int:
+    """The primary code of an error of SQLite, without the detail that the upper bits add; 0 without one."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _text(error: Exception) -> str:
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return " ".join(f"SQLite {name}: {error}".split())

@@ -1,0 +1,87 @@
+"""Both persistent tiers behind one face, for the laws that hold for either."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pymysql
+import pytest
+
+from ckv.persistent import Session, Tier, open_tier
+from tests.support.eventually import eventually
+from tests.support.mariadb import DATABASE, MariaDB
+
+
+@dataclass
+class TierUnderTest:
+    """A tier with an empty table, and what a test does to it behind its back."""
+
+    tier: Tier
+    shrink: Callable[[], None]
+    """Makes the table refuse values of more than 10 bytes, from now on."""
+
+
+def mysql_tier(server: MariaDB, rest: str = f"/{DATABASE}") -> Tier:
+    return open_tier(f"mysql://root:password@{server.address}{rest}", environ={})
+
+
+def pause(server: MariaDB) -> None:
+    """Like the server's own, but returns when it has taken effect: a signal takes its time to reach each thread."""
+
+    def is_silent() -> bool:
+        try:
+            with server.connect(read_timeout=0.2):
+                return False
+        except pymysql.OperationalError:
+            return True
+
+    server.pause()
+    eventually(is_silent, what="the server is paused")
+
+
+@pytest.fixture(params=["mysql", "sqlite"])
+def under_test(request: pytest.FixtureRequest) -> TierUnderTest:
+    made: TierUnderTest = request.getfixturevalue(f"{request.param}_under_test")
+    return made
+
+
+@pytest.fixture
+def mysql_under_test(mariadb: MariaDB) -> Iterator[TierUnderTest]:
+    def shrink() -> None:
+        mariadb.query(f"ALTER TABLE {DATABASE}.CelonisData MODIFY kv_value VARBINARY(10) NOT NULL")
+
+    # In this mode, if it were that of the session too, a value that is too long would be cut off.
+    mariadb.query("SET GLOBAL sql_mode = ''")
+    yield TierUnderTest(mysql_tier(mariadb), shrink)
+    mariadb.query("SET GLOBAL sql_mode = DEFAULT")
+
+
+@pytest.fixture
+def sqlite_under_test(tmp_path: Path) -> TierUnderTest:
+    path = tmp_path / "records.db"
+
+    def shrink() -> None:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            for event in ("INSERT", "UPDATE"):
+                connection.execute(
+                    f"CREATE TRIGGER {event}_of_long BEFORE {event} ON CelonisData WHEN length(NEW.kv_value) > 10"
+                    " BEGIN SELECT RAISE(ABORT, 'too long'); END"
+                )
+
+    return TierUnderTest(open_tier(f"sqlite:{path}", environ={}), shrink)
+
+
+@pytest.fixture
+def tier(under_test: TierUnderTest) -> Tier:
+    return under_test.tier
+
+
+@pytest.fixture
+def session(tier: Tier) -> Iterator[Session]:
+    opened = tier.connect()
+    yield opened
+    opened.close()

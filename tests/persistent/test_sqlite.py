@@ -1,0 +1,168 @@
+"""What is special to SQLite: the loop goes on, processes share the file, a full or locked file is an outage."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import gevent
+import pytest
+
+from ckv.errors import RowsRefused, TierUnavailable
+from ckv.persistent import open_tier, sqlite
+from ckv.persistent.sqlite import SQLiteSession, SQLiteTier
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "records.db"
+
+
+@pytest.fixture
+def session(path: Path) -> Iterator[SQLiteSession]:
+    opened = SQLiteTier(str(path)).connect()
+    yield opened
+    opened.close()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody else is in the middle of a write."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def rows(path: Path) -> dict[bytes, bytes]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT kv_key, kv_value FROM CelonisData"))
+
+
+def test_the_loop_goes_on_during_a_call(path: Path, session: SQLiteSession) -> None:
+    with locked(path) as other:
+        call = gevent.spawn(session.save_many, [("k", "v")])
+        for _ in range(100):
+            gevent.sleep(0.001)  # Returns only if the call does not hold the loop.
+        assert not call.ready()
+        other.execute("ROLLBACK")
+        call.get()
+    assert rows(path) == {b"k": b"v"}
+
+
+def test_readers_do_not_wait_for_a_writer(path: Path, session: SQLiteSession) -> None:
+    session.save_many([("k", "v")])
+    with locked(path):
+        assert session.load_many(["k"]) == {"k": "v"}
+
+
+def test_a_commit_is_on_the_disk(session: SQLiteSession) -> None:
+    assert session._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert session._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_that_stays_locked_is_unavailable(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
+    tier = open_tier(f"sqlite:{path}", environ={})
+    session = tier.connect()
+    session.save_many([("k", "old")])
+    with locked(path), pytest.raises(TierUnavailable, match="BUSY"):
+        session.save_many([("k", "new")])
+    session = tier.connect()
+    assert session.load_many(["k"]) == {"k": "old"}
+    session.close()
+
+
+def test_a_full_disk_is_unavailable_and_leaves_nothing(path: Path, session: SQLiteSession) -> None:
+    session.save_many([("k", "old")])
+    session._connection.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(TierUnavailable, match="FULL"):
+        session.save_many([("k", "new"), ("l", "x" * 2**20)])
+    assert rows(path) == {b"k": b"old"}
+
+
+def test_a_value_above_sqlites_bound_is_refused(path: Path, session: SQLiteSession) -> None:
+    session._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000)
+    with pytest.raises(RowsRefused, match="TOOBIG"):
+        session.save_many([("a", "fine"), ("k", "v" * 2000)])
+    assert session.count() == 0
+
+
+def test_refused_only_when_the_rollback_is_certain(path: Path, session: SQLiteSession) -> None:
+    def no_rollback(action: int, name: str | None, *_: object) -> int:
+        deny = action == sqlite3.SQLITE_TRANSACTION and name == "ROLLBACK"
+        return sqlite3.SQLITE_DENY if deny else sqlite3.SQLITE_OK
+
+    session._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1000)
+    session._connection.set_authorizer(no_rollback)
+    with pytest.raises(TierUnavailable):
+        session.save_many([("a", "fine"), ("k", "v" * 2000)])
+    assert rows(path) == {}
+
+
+@pytest.mark.parametrize("kind", ["folder", "not a database", "no such folder"])
+def test_a_file_that_cannot_be_used_is_unavailable_until_it_can(
+    path: Path, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "not a database":
+        path.write_bytes(b"no database at all" * 1000)
+    else:
+        path = path / "below" / "records.db"
+    tier = open_tier(f"sqlite:{path}", environ={})
+    with pytest.raises(TierUnavailable) as caught:
+        tier.connect()
+    assert type(caught.value) is TierUnavailable
+    assert capfd.readouterr().err == ""  # gevent would print the traceback of an error in its pool.
+    if kind == "folder":
+        path.rmdir()
+    elif kind == "not a database":
+        path.unlink()
+    else:
+        path.parent.mkdir(parents=True)
+    session = tier.connect()
+    assert session.count() == 0
+    session.close()
+
+
+def test_close_waits_for_a_call_that_was_given_up(path: Path, session: SQLiteSession) -> None:
+    with locked(path) as other:
+        call = gevent.spawn(session.save_many, [("k", "old")])
+        gevent.sleep(0.05)  # Long enough to reach the pool, most likely; the test holds in any case.
+        call.kill()
+        closing = gevent.spawn(session.close)
+        gevent.sleep(0.05)
+        other.execute("ROLLBACK")
+        closing.get()
+    # Whatever the call did is done. It can overtake nobody who connects after the close.
+    done = rows(path)
+    gevent.sleep(0.1)
+    assert rows(path) == done
+    with pytest.raises(TierUnavailable):
+        session.count()
+
+
+WRITER = """
+import sys
+from ckv.persistent import open_tier
+path, name = sys.argv[1:]
+session = open_tier(f"sqlite:{path}", environ={}).connect()
+for turn in range(20):
+    session.save_many([(f"{name}-{turn}-{number}", name) for number in range(20)])
+session.close()
+"""
+
+
+def test_processes_share_the_file(path: Path) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(number)]) for number in range(3)]
+    try:
+        assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+    assert len(rows(path)) == 3 * 20 * 20
