@@ -1,0 +1,239 @@
+"""The command line: the docopt pages and the dispatch to a role.
+
+The main page is :data:`MAIN_PAGE`. Each role has its own, whose arguments and options are made from the table of
+settings, so that a page cannot differ from what is parsed.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import docopt
+
+import ckv
+from ckv import logs, settings
+from ckv.errors import BadSetting
+from ckv.roles import Exit
+from ckv.settings import Role, Setting
+
+EXIT_CODES: Final = """\
+Exit codes:
+  0    Done. A node was told to stop, and every record is where it belongs.
+  1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed.
+  2    A bad argument, option or environment variable: one line on stderr names it. Nothing was started.
+  3    The node did not finish within --drain-timeout; the log says how many records were left.
+  4    The node could not start, for instance because its port is in use.
+  130  Ctrl-C in the demo or in the shell's input.
+"""
+
+MAIN_PAGE: Final = f"""\
+ckv, a distributed key-value store: hot records in memory, everything else in MySQL.
+
+Usage:
+  ckv primary   [options] <port> [<secondary>...]
+  ckv secondary [options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]
+  ckv shell     [options] <host> <port>
+  ckv demo      [<host> <port>]
+  ckv (-h | --help)
+  ckv --version
+
+Roles:
+  primary    Takes the requests of all clients and passes each one to the secondary that owns its key.
+  secondary  Keeps a share of the records: the hot ones in memory, the others in the persistent node.
+  shell      A prompt for people; with piped input, a command for scripts.
+  demo       Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.
+
+  "ckv secondary --help" explains every argument and option of a role; so does a role without arguments.
+  An option has an environment twin: CKV_WRITE_MODE for --write-mode. The option beats it, and it beats the default.
+
+Options:
+  -h, --help  Show this page.
+  --version   Show the version.
+
+Examples:
+  ckv secondary localhost:8080 8081 localhost:3306 5
+  ckv secondary localhost:8080 8082 localhost:3306 5
+  ckv primary 8080 localhost:8081 localhost:8082
+  ckv shell localhost 8080
+
+{EXIT_CODES}"""
+
+_ABOUT: Final[dict[Role, tuple[str, str]]] = {
+    "primary": (
+        "[options] <port> [<secondary>...]",
+        "ckv primary, the node that clients talk to: it passes each request to the secondary that owns its key.",
+    ),
+    "secondary": (
+        "[options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]",
+        "ckv secondary, a node that keeps a share of the records: the hot ones in memory, the others in MySQL.",
+    ),
+    "shell": (
+        "[options] <host> <port>",
+        """\
+ckv shell, a prompt for a node: PUT key value, GET key, DEL key, PING, HELP, EXIT; quoting as in a POSIX shell.
+
+With piped input there is no prompt, and each line is a command. GET prints the bytes of the value, PUT prints OK, DEL
+prints 1 if there was one, else 0, and PING prints PONG, each with a line end. An error goes to stderr with the number
+of its line, and the next line is run. A GET that finds nothing prints no line, and counts as an error. The exit status
+is 1 if there was an error.""",
+    ),
+    "demo": (
+        "[(<host> <port>)]",
+        """\
+ckv demo, which shows put, get, delete, an eviction and the way back, and says what it does as it goes.
+
+Without an address it starts a cluster of its own on free ports of this machine, with an embedded persistent node in a
+temporary folder, and removes it all in the end. With one it works on that cluster, with keys that nobody else has.""",
+    ),
+}
+
+_WIDTH = 118
+
+
+def page(role: Role) -> str:
+    """The usage page of a role, in docopt's language."""
+    usage, about = _ABOUT[role]
+    known = settings.settings_of(role)
+    arguments = "\n".join(_entry(setting) for setting in known if not setting.is_option)
+    options = "".join(_entry(setting) + "\n" for setting in known if setting.is_option)
+    return f"""\
+{about}
+
+Usage:
+  ckv {role} {usage}
+  ckv {role} (-h | --help)
+
+Arguments:
+{arguments}
+
+Options:
+{options}  -h, --help
+      Show this page.
+
+{EXIT_CODES}"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code. ``argv`` is without the program's name."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except BadSetting as error:
+        print(f"ckv: {error}", file=sys.stderr)
+        return Exit.BAD_SETTING
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        print(MAIN_PAGE, end="")
+        return Exit.FAILED
+    role = words[0]
+    if role not in _RUN:
+        return _main_page(words)
+    if words == [role] and role != "demo":
+        print(page(role), end="")
+        return Exit.FAILED
+    try:
+        arguments = docopt.docopt(page(role), words)
+    except docopt.DocoptExit as error:
+        missing = _missing(role, words, error)
+        print(page(role), end="")
+        print(f"ckv: {missing}: missing", file=sys.stderr)
+        return Exit.FAILED
+    return _RUN[role](arguments)
+
+
+def _main_page(words: list[str]) -> int:
+    """``--help``, ``--version``, or a complaint about the first word."""
+    try:
+        docopt.docopt(MAIN_PAGE, words[:1], version=f"ckv {ckv.__version__}")
+    except docopt.DocoptExit:
+        pass
+    what = "unknown option" if words[0].startswith("-") else "no such role"
+    raise BadSetting(f"{words[0]}: {what}: allowed is {', '.join(_RUN)}, --help or --version, and options after a role")
+
+
+def _missing(role: Role, words: list[str], error: docopt.DocoptExit) -> str:
+    """The argument that is missing; raises BadSetting if something else is wrong with the words.
+
+    docopt says that the words do not fit the page. A person wants to know which word.
+    """
+    options = docopt.parse_options(page(role))
+    names = {name for option in options for name in (option.longer, option.short) if name}
+    try:
+        given = docopt.parse_argv(docopt.Tokens(words), list(options))
+    except docopt.DocoptExit as unfit:  # an option without its value, or with one that it does not take
+        name, _, rest = str(unfit).splitlines()[0].partition(" ")
+        raise BadSetting(f"{name}: {rest}") from None
+    seen: set[str | None] = set()
+    for option in (word for word in given if isinstance(word, docopt.Option)):
+        if option.name not in names:
+            allowed = ", ".join(sorted(name for name in names if name.startswith("--")))
+            raise BadSetting(f"{option.name}: unknown option: allowed is {allowed}")
+        if option.name in seen:
+            raise BadSetting(f"{option.name}: given twice: allowed is once")
+        seen.add(option.name)
+    values = [str(word.value) for word in given if isinstance(word, docopt.Argument)][1:]
+    arguments = [setting for setting in settings.settings_of(role) if not setting.is_option]
+    if len(values) > len(arguments):
+        raise BadSetting(f"{values[len(arguments)]}: unexpected argument: allowed is ckv {role} {_ABOUT[role][0]}")
+    return arguments[len(values)].name
+
+
+def _entry(setting: Setting) -> str:
+    """One argument or option as the page explains it."""
+    title = setting.name + (f"={setting.unit}" if setting.is_option else "")
+    notes = [] if setting.default is None else [f"default {setting.default}"]
+    if setting.environment:
+        notes.append(f"environment {setting.environment}")
+    text = setting.help + (f" ({', '.join(notes)})" if notes else "")
+    lines = textwrap.wrap(text, _WIDTH - 6, break_on_hyphens=False, break_long_words=False)
+    return "\n".join([f"  {title}", *(f"      {line}" for line in lines)])
+
+
+# A role's module is imported only when the role is run: the demo needs no database driver, a node no prompt.
+
+
+def _primary(arguments: dict[str, Any]) -> int:
+    if not arguments["<secondary>"]:
+        raise BadSetting("<secondary>: none is given: allowed is one address or more, such as localhost:8081")
+    chosen = settings.primary_settings(arguments)
+    logs.configure(chosen.log_level, chosen.log_format)
+    from ckv.roles import primary
+
+    return primary.run(chosen)
+
+
+def _secondary(arguments: dict[str, Any]) -> int:
+    chosen = settings.secondary_settings(arguments)
+    logs.configure(chosen.log_level, chosen.log_format)
+    from ckv.roles import secondary
+
+    return secondary.run(chosen)
+
+
+def _shell(arguments: dict[str, Any]) -> int:
+    chosen = settings.shell_settings(arguments)
+    from ckv.roles import shell
+
+    return shell.run(chosen)
+
+
+def _demo(arguments: dict[str, Any]) -> int:
+    chosen = settings.demo_settings(arguments)
+    from ckv.roles import demo
+
+    return demo.run(chosen)
+
+
+_RUN: Final[dict[Role, Callable[[dict[str, Any]], int]]] = {
+    "primary": _primary,
+    "secondary": _secondary,
+    "shell": _shell,
+    "demo": _demo,
+}

@@ -1,0 +1,100 @@
+"""What a primary and a secondary have in common: an address, signals, and an orderly end."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+from ckv import errors
+from ckv.roles import Exit
+from ckv.settings import Address
+from ckv.wire.connection import Outbox
+from ckv.wire.limits import Limits
+from ckv.wire.msgpackrpc import Caller, Handler
+from ckv.wire.server import Server
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 0.01
+"""Seconds between two looks at whether a drain is done."""
+
+
+class Node:
+    """One listening process, from its start to its end."""
+
+    def __init__(self, role: str, limits: Limits, drain_timeout: float) -> None:
+        self.loop: Any = gevent.get_hub().loop
+        self.outbox = Outbox(self.loop)
+        self.limits = limits
+        self._role = role
+        self._drain_timeout = drain_timeout
+        self._stop = Event()
+        self._hurry = Event()
+        self._signals = [gevent.signal_handler(number, self.stop) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    def stop(self) -> None:
+        """Asks the node to drain; asked again, it gives up what is left."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def serve(
+        self,
+        address: Address,
+        handlers: Mapping[str, Handler],
+        description: str,
+        drain: Callable[[Callable[[Callable[[], bool]], bool]], int],
+    ) -> int:
+        """Serves until it is told to stop; the exit code.
+
+        ``drain(wait)`` saves what the role has to save and returns how many records were left. ``wait(condition)``
+        waits for a condition within what is left of the drain time-out, and returns whether it came true.
+        """
+        server = Server(self.loop, self.outbox, handlers, self.limits)
+        try:
+            bound = server.listen(address)
+        except OSError as error:
+            log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
+            return Exit.CANNOT_START
+        log.info("%s ready on %s %s", self._role, bound, description)
+        # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
+        gc.collect()
+        gc.freeze()
+        self._stop.wait()
+        return self._drain(server, drain)
+
+    def _drain(self, server: Server, drain: Callable[[Callable[[Callable[[], bool]], bool]], int]) -> int:
+        began = time.monotonic()
+
+        def wait(condition: Callable[[], bool]) -> bool:
+            while not condition():
+                if self._hurry.is_set() or time.monotonic() - began > self._drain_timeout:
+                    return False
+                gevent.sleep(POLL)
+            return True
+
+        log.info("drain begun: %d connections", server.connections)
+        server.drain(errors.Draining("the node is stopping; the request was not carried out"))
+        wait(lambda: server.idle)
+        left = drain(wait)
+        server.close()
+        seconds = time.monotonic() - began
+        if left:
+            log.error("drain not finished after %.1f s: %d records left unsaved", seconds, left)
+            return Exit.NOT_DRAINED
+        log.info("drain done in %.1f s", seconds)
+        return Exit.FINE
+
+
+def pong(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> str:
+    """The handler of PING."""
+    if params:
+        raise errors.BadArguments("PING takes no arguments")
+    return "PONG"

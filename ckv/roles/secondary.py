@@ -1,0 +1,150 @@
+"""A secondary: the records of its share of the keys, served from memory and backed by the persistent tier."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+from ckv import errors
+from ckv.commands import COMMANDS
+from ckv.persistent import open_tier
+from ckv.persistent.workers import Workers
+from ckv.roles.node import Node, pong
+from ckv.settings import NO_TIER, Address, SecondarySettings
+from ckv.store.loading import Load
+from ckv.store.memory import POLICIES
+from ckv.store.pending import Pending
+from ckv.store.store import RoomWait, Store
+from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
+from ckv.wire.limits import Limits
+from ckv.wire.msgpackrpc import LATER, Caller, Handler
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND: Final = (False, "")
+
+EXPIRE_EVERY: Final = 0.1
+"""Seconds between two looks for requests that have waited too long."""
+
+
+def run(settings: SecondarySettings) -> int:
+    """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
+    tier = open_tier(settings.persistent) if settings.persistent != NO_TIER else None
+    limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
+    node = Node("secondary", limits, settings.drain_timeout)
+    workers = Workers(tier, settings.pool_size) if tier is not None else None
+    store = Store(
+        POLICIES[settings.policy](settings.capacity),
+        Pending(settings.pending_max, settings.pending_max_bytes) if tier is not None else None,
+        clock=time.monotonic,
+        load_timeout=settings.load_timeout,
+        pending_wait=settings.pending_wait,
+        wake=workers.wake if workers is not None else _no_work,
+    )
+    if workers is not None:
+        workers.start(store)
+    else:
+        log.warning("no persistent node: a record that is evicted is lost")
+    expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
+    expiry.start(store.expire)
+    try:
+        return node.serve(
+            Address(settings.bind, settings.port),
+            handlers(store, settings.max_value_bytes),
+            f"primary={settings.primary} capacity={settings.capacity} policy={settings.policy} "
+            f"persistent={tier.name if tier is not None else 'none'} workers={settings.pool_size} "
+            f"write_mode={settings.write_mode}",
+            lambda wait: _save_all(store, wait),
+        )
+    finally:
+        expiry.stop()
+        if workers is not None:
+            workers.close()
+
+
+def _no_work() -> None:
+    """Without a persistent tier there is nothing to wake."""
+
+
+def _save_all(store: Store, wait: Callable[[Callable[[], bool]], bool]) -> int:
+    store.drain_begin()
+    log.info("drain: %d records to save", store.unsaved)
+    wait(lambda: store.unsaved == store.parked)
+    return store.unsaved
+
+
+def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
+    """The command table's methods over a store."""
+    value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
+
+    def get(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise _wrong_count("GET", params) from None
+        if key.__class__ is not str or len(key) > SURELY_FITS:
+            key = checked_key(key)
+        value = store.get(key)
+        if value is None:
+            return NOT_FOUND
+        if value.__class__ is Load:
+            value.wait(lambda found, error: _answer_get(caller, msgid, found, error))
+            return LATER
+        return (True, value)
+
+    def put(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            key, value = params
+        except ValueError:
+            raise _wrong_count("PUT", params) from None
+        if key.__class__ is not str or len(key) > SURELY_FITS:
+            key = checked_key(key)
+        if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
+            value = checked_value(value, max_value_bytes)
+        wait = store.put(key, value)
+        if wait is None:
+            return True
+        wait.wait(lambda _, error: _answer(caller, msgid, True, error))
+        return LATER
+
+    def delete(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise _wrong_count("DEL", params) from None
+        existed = store.delete(checked_key(key))
+        if existed.__class__ is bool:
+            return existed
+        _answer_delete(caller, msgid, existed, None)
+        return LATER
+
+    return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
+
+
+def _answer(caller: Caller, msgid: int, result: object, error: errors.CkvError | None) -> None:
+    if error is None:
+        caller.respond(msgid, None, result)
+    else:
+        caller.respond(msgid, errors.to_wire(error), None)
+
+
+def _answer_get(caller: Caller, msgid: int, value: Value | None, error: errors.CkvError | None) -> None:
+    _answer(caller, msgid, NOT_FOUND if value is None else (True, value), error)
+
+
+def _answer_delete(
+    caller: Caller, msgid: int, existed: bool | Load | RoomWait | None, error: errors.CkvError | None
+) -> None:
+    """Answers a DEL, now or when it is known whether there was a record; first, perhaps, when it finds room."""
+    if isinstance(existed, RoomWait):
+        existed.wait(lambda result, error: _answer_delete(caller, msgid, result, error))
+    elif isinstance(existed, Load):
+        existed.wait(lambda value, error: _answer(caller, msgid, value is not None, error))
+    else:
+        _answer(caller, msgid, existed, error)
+
+
+def _wrong_count(name: str, params: tuple[object, ...]) -> errors.BadArguments:
+    return errors.BadArguments(f"{len(params)} arguments; it is {COMMANDS[name].usage}")
