@@ -80,7 +80,7 @@ class Client:
     greenlets.
     """
 
-    def __init__(self, host: str, port: int, *, timeout: float = 5.0, connect_timeout: float = 5.0) -> None:
+    def __init__(self, host: str, port: int, *, timeout: float = 10.0, connect_timeout: float = 5.0) -> None:
         if timeout <= 0 or connect_timeout <= 0:
             raise ValueError("a time-out is a number of seconds above 0")
         self.host = host

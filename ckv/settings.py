@@ -351,9 +351,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             "ADDRESS"),
     Setting(
         "call_timeout", "--call-timeout", ("primary",), _duration(0.01, 600),
-        "How long a secondary may take to answer a request, 10ms to 10m; longer than its --load-timeout, or its own "
-        "error about a slow database comes too late.",
-        "10s", "SECONDS",
+        "How long a secondary may take to answer a request, 10ms to 10m. A call fails after half of it at the "
+        "earliest: twice the --load-timeout of the secondaries leaves time for what they say of a slow database.",
+        "8s", "SECONDS",
     ),
     Setting(
         "write_mode", "--write-mode", ("secondary",), parse_write_mode,
@@ -364,7 +364,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "load_timeout", "--load-timeout", ("secondary",), _duration(0.01, 600),
         "How long a request may wait for the persistent node, 10ms to 10m.",
-        "5s", "SECONDS",
+        "3s", "SECONDS",
     ),
     Setting(
         "pending_max", "--pending-max", ("secondary",), _whole(1, 2**40),
@@ -403,7 +403,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "text", "FORMAT",
     ),
     Setting("timeout", "--timeout", ("shell",), _duration(0.01, 600), "How long a command may take, 10ms to 10m.",
-            "5s", "SECONDS"),
+            "10s", "SECONDS"),
     Setting("history", "--history", ("shell",), parse_history, "Where the prompt keeps what was typed.",
             "~/.ckv_history", "FILE"),
 )  # fmt: skip

@@ -154,7 +154,7 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
     defaults = {
         "<persistent-node>": "-", "<capacity>": "1000000", "<eviction-policy>": "1", "<thread-pool-size>": "1",
         "--bind": "127.0.0.1", "--max-connections": "10000", "--max-value-bytes": "1MiB", "--drain-timeout": "30s",
-        "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "5s",
+        "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "3s",
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))

@@ -38,7 +38,7 @@ def test_a_primary() -> None:
         port=8080,
         secondaries=(Address("localhost", 8081), Address("localhost", 8082)),
         bind="127.0.0.1",
-        call_timeout=10.0,
+        call_timeout=8.0,
         max_connections=10_000,
         max_value_bytes=1_048_576,
         drain_timeout=30.0,
@@ -57,7 +57,7 @@ def test_a_secondary() -> None:
         pool_size=1,
         bind="127.0.0.1",
         write_mode="evict",
-        load_timeout=5.0,
+        load_timeout=3.0,
         pending_max=1_000_000,
         pending_max_bytes=2**30,
         pending_wait=1.0,
@@ -87,7 +87,7 @@ def test_a_secondary_with_everything() -> None:
 def test_a_shell() -> None:
     chosen = settings.shell_settings(SHELL, {"HOME": "/"})
     assert chosen.address == Address("localhost", 8080)
-    assert chosen.timeout == 5.0
+    assert chosen.timeout == 10.0
     assert chosen.history == Path.home() / ".ckv_history"
     assert settings.shell_settings(SHELL, {"CKV_HISTORY": "/tmp/typed"}).history == Path("/tmp/typed")
 
