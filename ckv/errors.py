@@ -80,6 +80,13 @@ class CallTimeout(OutcomeUnknown):
     """No answer came within the time-out."""
 
 
+class CommitTimeout(OutcomeUnknown):
+    """In the write mode ``through``: the persistent tier did not commit in time.
+
+    The write stays queued, and is committed when the persistent tier can be reached again.
+    """
+
+
 # --- the persistent tier -------------------------------------------------------------------------------------------
 
 
@@ -99,7 +106,8 @@ class TierUnavailable(TierError):
 class RowsRefused(TierError):
     """The persistent tier refuses the data itself (a row too long for its column); trying again cannot help.
 
-    Nothing of the batch was written. The store bisects the batch to find the row.
+    Nothing of the batch was written. The store bisects the batch to find the row. Raised towards a client in the write
+    mode ``through``: nothing was written.
     """
 
     written = "no"

@@ -20,8 +20,10 @@ from ckv import logs
 from ckv.errors import BadSetting
 
 Policy = Literal["lru", "lfu", "fifo"]
-WriteMode = Literal["evict"]
+WriteMode = Literal["evict", "behind", "through"]
 Role = Literal["primary", "secondary", "shell", "demo"]
+
+WRITE_MODES: Final[tuple[WriteMode, ...]] = ("evict", "behind", "through")
 
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
@@ -72,6 +74,8 @@ class SecondarySettings:
     pool_size: int
     bind: str
     write_mode: WriteMode
+    write_delay: float
+    write_batch: int
     load_timeout: float
     pending_max: int
     pending_max_bytes: int
@@ -222,12 +226,15 @@ def parse_policy(text: str) -> Policy:
 
 
 def parse_write_mode(text: str) -> WriteMode:
-    """A write mode; this version has one."""
-    if text in ("behind", "through"):
-        raise BadSetting(f"{text!r} is not in this version yet: allowed is evict")
-    if text != "evict":
-        raise BadSetting(f"{text!r} is not a write mode: allowed is evict")
-    return "evict"
+    """When a PUT or DEL is answered.
+
+    >>> parse_write_mode("Through")
+    'through'
+    """
+    for mode in WRITE_MODES:
+        if text.lower() == mode:
+            return mode
+    raise BadSetting(f"{text!r} is not a write mode: allowed is {', '.join(WRITE_MODES)}")
 
 
 def parse_persistent(text: str) -> str:
@@ -358,8 +365,19 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "write_mode", "--write-mode", ("secondary",), parse_write_mode,
         "When a PUT or DEL is answered. evict: once memory has it; the persistent node learns of it when the record "
-        "is evicted or the node stops. This version has no other mode.",
+        "is evicted or the node stops. behind: once memory has it and it is queued for the persistent node. through: "
+        "once the persistent node has committed it. The last two need a persistent node.",
         "evict", "MODE",
+    ),
+    Setting(
+        "write_delay", "--write-delay", ("secondary",), _duration(0, 600),
+        "With behind: how long a write may stay queued before it is written, 0 to 10m.",
+        "1s", "SECONDS",
+    ),
+    Setting(
+        "write_batch", "--write-batch", ("secondary",), _whole(1, 10**6),
+        "With behind: queued writes that are written without waiting for the delay, 1 to 1000000.",
+        "500", "RECORDS",
     ),
     Setting(
         "load_timeout", "--load-timeout", ("secondary",), _duration(0.01, 600),
@@ -432,6 +450,8 @@ def primary_settings(arguments: Arguments, environ: Mapping[str, str] = os.envir
 def secondary_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> SecondarySettings:
     """The settings of a secondary; raises :class:`BadSetting`."""
     settings = SecondarySettings(**_read("secondary", arguments, environ))
+    if settings.write_mode != "evict" and settings.persistent == NO_TIER:
+        raise BadSetting(f"--write-mode: {settings.write_mode!r} needs a persistent node: allowed without is evict")
     if settings.pending_max_bytes < settings.max_value_bytes:
         # A value that fits no bound would wait in vain, whatever --pending-wait says.
         raise BadSetting(

@@ -155,6 +155,7 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "<persistent-node>": "-", "<capacity>": "1000000", "<eviction-policy>": "1", "<thread-pool-size>": "1",
         "--bind": "127.0.0.1", "--max-connections": "10000", "--max-value-bytes": "1MiB", "--drain-timeout": "30s",
         "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "3s",
+        "--write-delay": "1s", "--write-batch": "500",
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))
@@ -211,7 +212,7 @@ def test_usage_is_as_the_design_says() -> None:
         (["secondary", "a:1", "1", "-", "0"], "<capacity>: '0' is not a whole number in range: "),
         (["secondary", "a:1", "1", "-", "-5"], "<capacity>: '-5' is not a whole number in range: "),
         (["secondary", "a:1", "1", "", "5"], "<persistent-node>: '' is not "),
-        (["secondary", "a:1", "1", "--write-mode=behind"], "--write-mode: 'behind' is not in this version yet: "),
+        (["secondary", "a:1", "1", "--write-mode=behind"], "--write-mode: 'behind' needs a persistent node: "),
         (["shell", "a", "0"], "<port>: '0' is not a whole number in range: allowed is 1 to 65535"),
         (["demo", "a b", "1"], "<host>: 'a b' is not a host: "),
     ],

@@ -57,6 +57,8 @@ def test_a_secondary() -> None:
         pool_size=1,
         bind="127.0.0.1",
         write_mode="evict",
+        write_delay=1.0,
+        write_batch=500,
         load_timeout=3.0,
         pending_max=1_000_000,
         pending_max_bytes=2**30,
@@ -211,8 +213,10 @@ def test_a_policy_that_there_is_not(text: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["behind", "through"])
-def test_a_write_mode_that_comes_later(mode: str) -> None:
-    assert refusal({}, CKV_WRITE_MODE=mode) == f"CKV_WRITE_MODE: {mode!r} is not in this version yet: allowed is evict"
+def test_a_write_mode_that_needs_a_persistent_node(mode: str) -> None:
+    assert secondary({"--write-mode": mode, "<persistent-node>": "localhost:3306"}).write_mode == mode
+    with pytest.raises(BadSetting, match=f"--write-mode: '{mode}' needs a persistent node"):
+        secondary({"--write-mode": mode})
 
 
 def test_names_of_log_levels_and_formats() -> None:

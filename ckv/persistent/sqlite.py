@@ -20,8 +20,9 @@ from ckv.values import Value
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT: Final = 5.0
-"""Seconds to wait for another connection's transaction. The others are batches of milliseconds."""
+BUSY_TIMEOUT: Final = 20.0
+"""Seconds to wait for other connections' transactions. Those take milliseconds, but whoever waits looks again only now
+and then and may find the next one there: under a busy disk, eight sessions waited for up to 3 s."""
 
 DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 """The errors with which SQLite refuses a row for what is in it. Every other one may be gone at the next try."""

@@ -70,7 +70,7 @@ class Workers:
                     self._succeeded()
                 else:
                     self._work.clear()
-                    self._work.wait()
+                    self._work.wait(store.flush_in())
         finally:
             worker.close()
 
@@ -101,7 +101,7 @@ class _Worker:
 
     @property
     def has_work(self) -> bool:
-        return bool(self._store.loads_queued or self._store.writes_queued)
+        return bool(self._store.loads_queued) or self._store.flush_in() == 0
 
     def connect(self) -> Session:
         if self._session is None:
@@ -118,7 +118,7 @@ class _Worker:
         store = self._store
         session = self.connect()
         try:
-            if store.loads_queued and (self._loads_next or not store.writes_queued):
+            if store.loads_queued and (self._loads_next or store.flush_in() != 0):
                 self._loads_next = False
                 self._load(store, session)
             else:

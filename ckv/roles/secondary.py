@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from ckv import errors
 from ckv.commands import COMMANDS
@@ -15,8 +15,10 @@ from ckv.roles.node import Node, pong
 from ckv.settings import NO_TIER, Address, SecondarySettings
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
+from ckv.store.modes import MODES
 from ckv.store.pending import Pending
-from ckv.store.store import RoomWait, Store
+from ckv.store.store import Store
+from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import LATER, Caller, Handler
@@ -35,14 +37,7 @@ def run(settings: SecondarySettings) -> int:
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
     node = Node("secondary", limits, settings.drain_timeout)
     workers = Workers(tier, settings.pool_size) if tier is not None else None
-    store = Store(
-        POLICIES[settings.policy](settings.capacity),
-        Pending(settings.pending_max, settings.pending_max_bytes) if tier is not None else None,
-        clock=time.monotonic,
-        load_timeout=settings.load_timeout,
-        pending_wait=settings.pending_wait,
-        wake=workers.wake if workers is not None else _no_work,
-    )
+    store = _store(settings, workers.wake if workers is not None else None)
     if workers is not None:
         workers.start(store)
     else:
@@ -64,8 +59,23 @@ def run(settings: SecondarySettings) -> int:
             workers.close()
 
 
-def _no_work() -> None:
-    """Without a persistent tier there is nothing to wake."""
+def _store(settings: SecondarySettings, wake: Callable[[], None] | None) -> Store:
+    """The store of the write mode; without ``wake`` there is no persistent tier."""
+    memory = POLICIES[settings.policy](settings.capacity)
+    common: dict[str, Any] = {
+        "clock": time.monotonic,
+        "load_timeout": settings.load_timeout,
+        "pending_wait": settings.pending_wait,
+        "wake": wake or (lambda: None),
+    }
+    if wake is None:
+        return Store(memory, None, **common)
+    pending = Pending(settings.pending_max, settings.pending_max_bytes)
+    if settings.write_mode == "behind":
+        common |= {"write_delay": settings.write_delay, "write_batch": settings.write_batch}
+    elif settings.write_mode == "through":
+        common |= {"commit_timeout": settings.load_timeout}
+    return MODES[settings.write_mode](memory, pending, **common)
 
 
 def _save_all(store: Store, wait: Callable[[Callable[[], bool]], bool]) -> int:
@@ -103,10 +113,10 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
             key = checked_key(key)
         if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
             value = checked_value(value, max_value_bytes)
-        wait = store.put(key, value)
-        if wait is None:
+        accepted = store.put(key, value)
+        if accepted is True:
             return True
-        wait.wait(lambda _, error: _answer(caller, msgid, True, error))
+        _answer_write(caller, msgid, accepted, None)
         return LATER
 
     def delete(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
@@ -117,7 +127,7 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
         existed = store.delete(checked_key(key))
         if existed.__class__ is bool:
             return existed
-        _answer_delete(caller, msgid, existed, None)
+        _answer_write(caller, msgid, existed, None)
         return LATER
 
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
@@ -134,16 +144,14 @@ def _answer_get(caller: Caller, msgid: int, value: Value | None, error: errors.C
     _answer(caller, msgid, NOT_FOUND if value is None else (True, value), error)
 
 
-def _answer_delete(
-    caller: Caller, msgid: int, existed: bool | Load | RoomWait | None, error: errors.CkvError | None
-) -> None:
-    """Answers a DEL, now or when it is known whether there was a record; first, perhaps, when it finds room."""
-    if isinstance(existed, RoomWait):
-        existed.wait(lambda result, error: _answer_delete(caller, msgid, result, error))
-    elif isinstance(existed, Load):
-        existed.wait(lambda value, error: _answer(caller, msgid, value is not None, error))
+def _answer_write(caller: Caller, msgid: int, outcome: object, error: errors.CkvError | None) -> None:
+    """Answers a PUT or DEL as soon as its outcome is known; what it waits for may turn into another wait."""
+    if isinstance(outcome, Load):
+        outcome.wait(lambda value, error: _answer(caller, msgid, value is not None, error))
+    elif isinstance(outcome, Waiting):
+        outcome.wait(lambda result, error: _answer_write(caller, msgid, result, error))
     else:
-        _answer(caller, msgid, existed, error)
+        _answer(caller, msgid, outcome, error)
 
 
 def _wrong_count(name: str, params: tuple[object, ...]) -> errors.BadArguments:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import Final
 
 import cachebox
 
 from ckv.errors import CkvError, TierUnavailable
+from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 ABSENT_KEYS: Final = 100_000
 """How many keys that do not exist are remembered (about 10 MB), so that asking again costs no query."""
 
-Waiter = Callable[[Value | None, CkvError | None], None]
-"""Is told the value, or None when there is no record, or the error that makes both unknown."""
 
+class Load(Waiting[Value]):
+    """One key that is being looked for in the persistent tier; None when there is no record."""
 
-class Load:
-    """One key that is being looked for in the persistent tier."""
-
-    __slots__ = ("_waiters", "current", "deadline", "deletes", "error", "key")
+    __slots__ = ("current", "deadline", "deletes", "error", "key")
 
     def __init__(self, key: str, deadline: float) -> None:
+        super().__init__()
         self.key = key
         self.deadline = deadline
         self.current = True
@@ -33,22 +32,6 @@ class Load:
         """A DEL waits to hear whether there was a record; the pending row is held until then."""
         self.error: CkvError | None = None
         """Why the last attempt failed."""
-        self._waiters: list[Waiter] = []
-
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody still waits."""
-        return bool(self._waiters)
-
-    def wait(self, waiter: Waiter) -> None:
-        """Calls the waiter once, when the load has ended or its time is over."""
-        self._waiters.append(waiter)
-
-    def tell(self, value: Value | None, error: CkvError | None) -> None:
-        """Tells everybody who waits."""
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            waiter(value, error)
 
 
 class Loading:

@@ -26,12 +26,16 @@ ROW_OVERHEAD_BYTES: Final = 200
 class Row:
     """One key's latest write."""
 
-    __slots__ = ("flushing", "held", "queued", "refused", "value", "version")
+    __slots__ = ("flushing", "held", "queued", "refused", "since", "taken", "value", "version")
 
-    def __init__(self, value: Value | None) -> None:
+    def __init__(self, value: Value | None, since: float) -> None:
         self.value = value
         self.version = 0
         """Counts the writes that were coalesced into this row."""
+        self.taken = -1
+        """The version of the last snapshot."""
+        self.since = since
+        """When the oldest write was accepted that no snapshot has."""
         self.queued = False
         """Waits in the queue for a batch."""
         self.flushing = False
@@ -88,14 +92,24 @@ class Pending:
         """The row of a key."""
         return self._rows.get(key)
 
-    def add(self, key: str, value: Value | None) -> None:
-        """Notes the latest write of a key. It is never refused: whoever calls has looked at :attr:`full`."""
+    @property
+    def oldest(self) -> float | None:
+        """When the first row in the queue came; None when the queue is empty."""
+        return self._rows[self._queue[0]].since if self._queue else None
+
+    def add(self, key: str, value: Value | None, now: float) -> int:
+        """Notes the latest write of a key; returns the version of its row.
+
+        It is never refused: whoever calls has looked at :attr:`full`.
+        """
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(value)
+            row = self._rows[key] = Row(value, now)
             self.bytes += _size(key, value)
         else:
             self.bytes += getsizeof(value) - getsizeof(row.value)
+            if row.version == row.taken:
+                row.since = now
             row.value = value
             row.version += 1
             if row.refused is not None:
@@ -103,18 +117,20 @@ class Pending:
                 self._parked -= 1
         self._enqueue(key, row)
         self._measure()
+        return row.version
 
-    def hold(self, key: str) -> None:
+    def hold(self, key: str, now: float) -> int:
         """Notes a tombstone for a key without a row, and keeps the key out of every batch until :meth:`release`.
 
         A DEL of a key that only the persistent tier may have takes effect at once, but its answer needs to know
         whether there was a row. It must stay there until it has been looked for, whatever is written to the key
         meanwhile: otherwise the search would find our own later write.
         """
-        row = self._rows[key] = Row(TOMBSTONE)
+        row = self._rows[key] = Row(TOMBSTONE, now)
         row.held = True
         self.bytes += _size(key, TOMBSTONE)
         self._measure()
+        return row.version
 
     def release(self, key: str, *, absent: bool) -> bool:
         """Ends a hold. With ``absent`` there is nothing to delete: returns whether the tombstone was dropped for it."""
@@ -123,7 +139,7 @@ class Pending:
         if absent and row.value is TOMBSTONE:
             self._drop(key, row)
             return True
-        self._enqueue(key, row)
+        self._enqueue_first(key, row)
         return False
 
     def take(self, max_records: int, max_bytes: int) -> list[Write]:
@@ -138,6 +154,7 @@ class Pending:
             row = self._rows[key]
             row.queued = False
             row.flushing = True
+            row.taken = row.version
             size += _size(key, row.value) - ROW_OVERHEAD_BYTES
             batch.append(Write(key, row.value, row.version))
         self._flushing += len(batch)
@@ -158,10 +175,7 @@ class Pending:
     def failed(self, batch: Sequence[Write]) -> None:
         """The batch may or may not have been committed: its rows go first in the next ones."""
         for write in reversed(batch):
-            row = self._landed(write.key)
-            if not row.held:
-                row.queued = True
-                self._queue.appendleft(write.key)
+            self._enqueue_first(write.key, self._landed(write.key))
 
     def park(self, write: Write, error: CkvError) -> None:
         """The persistent tier refuses this row: it stays here, readable, and blocks no other."""
@@ -169,6 +183,14 @@ class Pending:
         if row.version == write.version:
             row.refused = error
             self._parked += 1
+        else:
+            self._enqueue(write.key, row)
+
+    def forget(self, write: Write) -> None:
+        """The persistent tier refuses this row, and it was not accepted yet: it goes, unless it was written again."""
+        row = self._landed(write.key)
+        if row.version == write.version:
+            self._drop(write.key, row)
         else:
             self._enqueue(write.key, row)
 
@@ -206,6 +228,10 @@ class Pending:
         if not (row.queued or row.flushing or row.held):
             row.queued = True
             self._queue.append(key)
+
+    def _enqueue_first(self, key: str, row: Row) -> None:
+        row.queued = True
+        self._queue.appendleft(key)
 
     def _drop(self, key: str, row: Row) -> None:
         del self._rows[key]

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from ckv.errors import CkvError, NoRoom
 from ckv.store.loading import Load, Loading
 from ckv.store.memory import Memory
 from ckv.store.pending import TOMBSTONE, Pending, Write
+from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 BATCH_RECORDS: Final = 500
@@ -34,27 +35,16 @@ BATCH_BYTES: Final = 1024 * 1024
 """Bytes at which a batch is closed, so that one statement stays below the smallest usual max_allowed_packet (4 MiB)."""
 
 
-RoomWaiter = Callable[[bool | Load | None, CkvError | None], None]
+class RoomWait(Waiting["bool | Waiting[bool] | Load"]):
+    """A write that waits because pending is full. It is told what the write would have returned, or NoRoom."""
 
-
-class RoomWait:
-    """A write that waits because pending is full."""
-
-    __slots__ = ("_waiter", "deadline", "delete", "key", "value")
+    __slots__ = ("deadline", "key", "value")
 
     def __init__(self, key: str, value: Value | None, deadline: float) -> None:
+        super().__init__()
         self.key = key
         self.value = value
         self.deadline = deadline
-        self._waiter: RoomWaiter | None = None
-
-    def wait(self, waiter: RoomWaiter) -> None:
-        """Calls the waiter once: with what the write would have returned, or with NoRoom."""
-        self._waiter = waiter
-
-    def tell(self, result: bool | Load | None, error: CkvError | None) -> None:
-        if self._waiter is not None:
-            self._waiter(result, error)
 
 
 class Store:
@@ -87,6 +77,7 @@ class Store:
         """Keys in memory whose value the persistent tier has: their eviction writes nothing."""
         self._waiting: deque[RoomWait] = deque()
         self._waiting_keys: Counter[str] = Counter()
+        self._draining = False
         self.dropped = 0
         """Victims that were dropped for want of a persistent tier."""
 
@@ -107,14 +98,17 @@ class Store:
             if row.value is not TOMBSTONE:
                 self._recall(key, row.value)
             return row.value
+        return self._look_up(key)
+
+    def _look_up(self, key: str) -> Load | None:
         if self._loading.is_absent(key):
             return None
         load = self._loading.join(key, self._clock())
         self._wake()
         return load
 
-    def put(self, key: str, value: Value) -> RoomWait | None:
-        """Stores the record: None when it is accepted, a wait when its victim finds no room in pending."""
+    def put(self, key: str, value: Value) -> Literal[True] | Waiting[bool] | RoomWait:
+        """Stores the record: True when it is accepted, a wait when its victim finds no room in pending."""
         pending = self._pending
         if key in self._waiting_keys or (pending is not None and pending.full and not self._memory.has_room_for(key)):
             return self._wait_for_room(key, value)
@@ -124,9 +118,9 @@ class Store:
         victim = self._memory_put(key, value)
         if victim is not None:
             self._evicted(*victim)
-        return None
+        return True
 
-    def delete(self, key: str) -> bool | Load | RoomWait:
+    def delete(self, key: str) -> bool | Waiting[bool] | Load | RoomWait:
         """Deletes the record and tells whether there was one; a load when only the persistent tier can tell that.
 
         The deletion itself has happened when this returns, except with a wait.
@@ -143,7 +137,7 @@ class Store:
             existed = in_memory or (row is not None and row.value is not TOMBSTONE)
             self._loading.written(key)
             if existed:
-                pending.add(key, TOMBSTONE)
+                pending.add(key, TOMBSTONE, self._clock())
                 self._wake()
             return existed
         if self._loading.is_absent(key):
@@ -151,7 +145,7 @@ class Store:
         load = self._loading.join(key, self._clock())
         self._loading.written(key)
         load.deletes = True
-        pending.hold(key)
+        pending.hold(key, self._clock())
         self._wake()
         return load
 
@@ -165,7 +159,7 @@ class Store:
         else:
             row = self._pending.find(key)
             if row is None or row.value is not value:  # else it is on its way already
-                self._pending.add(key, value)
+                self._pending.add(key, value, self._clock())
                 self._loading.note_present(key)
                 self._wake()
 
@@ -213,10 +207,12 @@ class Store:
         """Keys that wait for a query."""
         return self._loading.queued
 
-    @property
-    def writes_queued(self) -> int:
-        """Rows that wait for a batch."""
-        return self._pending.queued if self._pending is not None else 0
+    def flush_in(self) -> float | None:
+        """Seconds until a flush is due, 0 when it is due now; None when there is nothing to write.
+
+        A victim is flushed as soon as a worker is free; batches form by themselves while all are busy.
+        """
+        return 0.0 if self._pending is not None and self._pending.queued else None
 
     def load_begin(self) -> list[Load]:
         """The loads for one query; empty when there is nothing to load."""
@@ -234,9 +230,13 @@ class Store:
             if load.current:
                 if value is None:
                     self._loading.note_absent(load.key)
-                elif self._recall(load.key, value):
-                    self._clean.add(load.key)
+                else:
+                    self._loaded(load.key, value)
             load.tell(value, None)
+
+    def _loaded(self, key: str, value: Value) -> None:
+        if self._recall(key, value):
+            self._clean.add(key)
 
     def load_failed(self, batch: Sequence[Load], error: CkvError) -> None:
         """The query failed. Its loads are tried again until their time is over."""
@@ -248,9 +248,13 @@ class Store:
             assert self._pending is not None
             if self._pending.release(load.key, absent=absent):
                 self._loading.note_absent(load.key)
+                self._nothing_to_delete(load.key)
                 self._admit()
             else:
                 self._wake()
+
+    def _nothing_to_delete(self, key: str) -> None:
+        """The tombstone of this key was dropped unwritten."""
 
     def flush_begin(self) -> list[Write]:
         """A batch for the persistent tier; empty when there is nothing to write."""
@@ -262,22 +266,38 @@ class Store:
         if refused:
             for write in batch:
                 if write.key in refused:
-                    self._pending.park(write, refused[write.key])
+                    self._refused(write, refused[write.key])
             batch = [write for write in batch if write.key not in refused]
+        self._committed(batch)
+        self._admit()
+        if self._pending.queued:
+            self._wake()
+
+    def _committed(self, batch: Sequence[Write]) -> None:
+        assert self._pending is not None
         for key, value, _ in self._pending.committed(batch):
             if value is TOMBSTONE:
                 self._loading.note_absent(key)
             elif self._memory.peek(key) is value:
                 self._clean.add(key)
-        self._admit()
-        if self._pending.queued:
-            self._wake()
+
+    def _refused(self, write: Write, error: CkvError) -> None:
+        """A row that was accepted stays: it is parked."""
+        assert self._pending is not None
+        self._pending.park(write, error)
 
     def flush_failed(self, batch: Sequence[Write]) -> None:
         """The batch may or may not be committed. It is written again, for ever: nothing accepted is dropped."""
         assert self._pending is not None
         self._pending.failed(batch)
         self._wake()
+
+    def retry_parked(self) -> int:
+        """Puts the rows that the persistent tier refused back into the queue; returns how many."""
+        count = self._pending.unpark() if self._pending is not None else 0
+        if count:
+            self._wake()
+        return count
 
     # --- time and the end ----------------------------------------------------------------------------------------
 
@@ -296,17 +316,22 @@ class Store:
 
     def drain_begin(self) -> None:
         """Makes every record pending that the persistent tier lacks. Nothing may be requested any more."""
+        self._draining = True
         if self._pending is None:
             return
         while self._waiting:
             self._next_waiting().tell(None, NoRoom("the node stops; nothing was written"))
+        self._make_pending()
+        self._wake()
+
+    def _make_pending(self) -> None:
+        assert self._pending is not None
         for key, value in self._memory.records():
             if key not in self._clean:
                 row = self._pending.find(key)
                 if row is None or row.value is not value:
-                    self._pending.add(key, value)
+                    self._pending.add(key, value, self._clock())
                     self._loading.note_present(key)
-        self._wake()
 
     @property
     def records(self) -> int:
@@ -331,8 +356,11 @@ class Store:
         assert sum(self._waiting_keys.values()) == len(self._waiting), "the writes that wait are miscounted"
         if self._pending is not None:
             self._pending.check()
-            for key, row in self._pending:
-                assert not self._loading.is_absent(key) or row.value is TOMBSTONE, f"{key!r} is pending, called absent"
-                assert not (key in self._clean and row.value is not self._memory.peek(key)), f"{key!r} is not clean"
+            self._check_rows(self._pending)
         for load in self._loading:
             assert not (load.current and load.key in keys), f"the load of {load.key!r} would overwrite a record"
+
+    def _check_rows(self, pending: Pending) -> None:
+        for key, row in pending:
+            assert not self._loading.is_absent(key) or row.value is TOMBSTONE, f"{key!r} is pending and called absent"
+            assert not (key in self._clean and row.value is not self._memory.peek(key)), f"{key!r} is not clean"

@@ -85,7 +85,7 @@ sys.stdin.readline()
 
 def work():
     try:
-        session.save_many([("k", "v" * 2**23)])
+        session.save_many([("k", "v" * 2**24)])
     finally:
         session.close()
 

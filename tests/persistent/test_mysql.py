@@ -376,7 +376,7 @@ def test_a_server_that_stalls(private_mariadb: MariaDB, monkeypatch: pytest.Monk
         session.load_many(["k"])
     # More than the socket takes: a goodbye would have to wait as well.
     with pytest.raises(TierUnavailable):
-        second.save_many([("k", "v" * 2**23)])
+        second.save_many([("k", "v" * 2**24)])
     with pytest.raises(TierUnavailable):
         tier.connect()
     session.close()

@@ -1,23 +1,47 @@
 """A store in a world of its own: a simulated persistent tier, a simulated clock, and a model that knows the truth.
 
 Nothing here waits. A test decides what happens next, one call at a time: a request, a load or a flush that begins,
-reaches the tier, ends or fails. After each step :meth:`World.check` compares the store with the model.
+reaches the tier, ends or fails, a crash, a drain. After each step :meth:`World.check` compares store and model.
+
+Every write has a *turn*, its place in the order of requests. Per key, the *history* is what readers could see, in
+order: in the modes ``evict`` and ``behind`` a write enters it when it is accepted, in ``through`` when the tier commits it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from ckv.errors import CkvError, NoRoom, TierUnavailable
+from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, TierUnavailable
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
+from ckv.store.modes import MODES
 from ckv.store.pending import TOMBSTONE, Pending, Write
-from ckv.store.store import RoomWait, Store
+from ckv.store.store import RoomWait
+from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 LOAD_TIMEOUT = 5.0
+COMMIT_TIMEOUT = 4.0
 PENDING_WAIT = 1.0
+WRITE_DELAY = 1.0
+WRITE_BATCH = 3
+
+OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "evict": {},
+    "behind": {"write_delay": WRITE_DELAY, "write_batch": WRITE_BATCH},
+    "through": {"commit_timeout": COMMIT_TIMEOUT},
+}
+
+
+@dataclass
+class Seen:
+    """A state of a key, and the turn of the write that made it."""
+
+    value: Value | None
+    turn: int
 
 
 @dataclass
@@ -30,117 +54,138 @@ class Query:
 
 @dataclass
 class Flush:
-    """A batch on its way."""
+    """A batch on its way, with the last turn that each of its rows has."""
 
     batch: list[Write]
+    turns: dict[str, int]
     committed: bool = False
 
 
 class World:
     """One store, its simulated tier, and the truth."""
 
-    def __init__(self, policy: str, capacity: int, pending_max: int) -> None:
+    def __init__(self, policy: str, capacity: int, pending_max: int, mode: str = "evict") -> None:
         self._policy = policy
         self._capacity = capacity
         self._pending_max = pending_max
+        self._mode = mode
+        self._through = mode == "through"
         self.now = 0.0
         self.tier: dict[str, Value] = {}
-        self.history: defaultdict[str, list[Value | None]] = defaultdict(lambda: [None])
-        """Every value that was accepted, per key, in order; the last one is the truth."""
-        self._reached: defaultdict[str, int] = defaultdict(int)
-        """The place in the history that the tier has reached."""
+        self.history: defaultdict[str, list[Seen]] = defaultdict(lambda: [Seen(None, 0)])
+        self._turn = 0
+        self._last_turn: defaultdict[str, int] = defaultdict(int)
+        """The turn of the last write that was accepted, or queued in ``through``."""
+        self._last_value: dict[str, Value | None] = {}
+        """What the key will be when everything that was accepted or queued has landed."""
+        self._tier_turn: defaultdict[str, int] = defaultdict(int)
+        self._told_turn: defaultdict[str, int] = defaultdict(int)
+        """The last write that a client was told of as done."""
+        self._landed: defaultdict[str, int] = defaultdict(int)
+        """``through``: the place in the history that the store knows to be committed."""
+        self._refusals: defaultdict[str, int] = defaultdict(int)
         self.queries: list[Query] = []
         self.flushes: list[Flush] = []
-        self._last_turn: defaultdict[str, int] = defaultdict(int)
-        self._turns = 0
-        self._values = 0
+        self.lost = 0
+        """Writes that crashes took back."""
         self.start()
 
     def start(self) -> None:
         """A new process over the same tier."""
+        self.draining = False
         self.queries.clear()
         self.flushes.clear()
         self.memory = POLICIES[self._policy](self._capacity)
         self.pending = Pending(self._pending_max, max_bytes=1 << 40)
-        self.store = Store(
+        self.store = MODES[self._mode](
             self.memory,
             self.pending,
             clock=lambda: self.now,
             load_timeout=LOAD_TIMEOUT,
             pending_wait=PENDING_WAIT,
             wake=lambda: None,
+            **OWN_ARGUMENTS[self._mode],
         )
 
     # --- requests ------------------------------------------------------------------------------------------------
 
     def put(self, key: str) -> None:
+        self._turn += 1
         # A value of its own for each put, so that it can be told when it was written.
-        self._values += 1
-        value = f"{key}={self._values}"
-        turn = self._turn()
-        wait = self.store.put(key, value)
-        if wait is None:
-            self._accepted(key, value, turn)
-        else:
-            wait.wait(lambda _, error: self._room_told(key, value, turn, error))
-
-    def get(self, key: str) -> None:
-        answer = self.store.get(key)
-        if isinstance(answer, Load):
-            since = len(self.history[key]) - 1
-            answer.wait(lambda value, error: self._get_told(key, since, value, error))
-        else:
-            assert answer == self.truth(key), f"GET {key}: {answer!r}, not {self.truth(key)!r}"
+        value = f"{key}={self._turn}"
+        self._written(key, value, self._turn, self.store.put(key, value), None)
 
     def delete(self, key: str) -> None:
-        turn = self._turn()
-        self._deleted(key, turn, self.store.delete(key))
+        self._turn += 1
+        self._written(key, None, self._turn, self.store.delete(key), None)
 
-    def _deleted(self, key: str, turn: int, answer: bool | Load | RoomWait | None) -> None:
-        if isinstance(answer, RoomWait):
-            answer.wait(lambda result, error: self._delete_told(key, turn, result, error))
+    def _written(self, key: str, value: Value | None, turn: int, outcome: object, error: CkvError | None) -> None:
+        """A write was answered, or turned into something to wait for."""
+        if isinstance(outcome, RoomWait):
+            outcome.wait(partial(self._written, key, value, turn))
+        elif error is not None:
+            assert isinstance(error, NoRoom), error
+        elif outcome is False and not self._exists(key):
+            if self._through:  # nothing to delete, nothing to do: the tier is as far already
+                self._told_turn[key] = self._tier_turn[key] = turn
+        else:
+            assert turn > self._last_turn[key], f"I4: a write of {key} was accepted before one that was asked earlier"
+            existed = self._exists(key)
+            self._last_turn[key], self._last_value[key] = turn, value
+            if not self._through:
+                self.history[key].append(Seen(value, turn))
+            if isinstance(outcome, Waiting):
+                outcome.wait(partial(self._told, key, value, turn, existed, self._refusals[key]))
+            else:
+                self._told(key, value, turn, existed, self._refusals[key], outcome, None)
+
+    def _exists(self, key: str) -> bool:
+        return self._last_value.get(key) is not None
+
+    def _told(
+        self,
+        key: str,
+        value: Value | None,
+        turn: int,
+        existed: bool,
+        refusals: int,
+        result: object,
+        error: CkvError | None,
+    ) -> None:
+        """A client hears how its write ended."""
+        if error is not None:
+            deleted = value is None and isinstance(error, TierUnavailable)
+            assert deleted or (self._through and isinstance(error, (CommitTimeout, RowsRefused))), error
             return
-        existed = self.truth(key) is not None
-        self._accepted(key, None, turn)
+        if value is None:
+            # A load tells the value, everybody else tells whether there was one.
+            there = result if isinstance(result, bool) else result is not None
+            # What was there when it was asked may have been refused since.
+            assert there is existed or refusals != self._refusals[key], f"DEL {key}: {there}, not {existed}"
+        else:
+            assert result is True
+        if self._through:
+            seen = self.history[key][-1]
+            # Writes that end in a deletion of what was never there leave nothing to commit.
+            nothing = seen.value is self._last_value[key] is None and key not in self.tier
+            assert seen.turn >= turn or nothing, f"through: {key} was answered before its commit"
+            self._tier_turn[key] = max(self._tier_turn[key], turn)
+        self._told_turn[key] = max(self._told_turn[key], turn)
+
+    def get(self, key: str) -> None:
+        since = self._landed[key] if self._through else len(self.history[key]) - 1
+        answer = self.store.get(key)
         if isinstance(answer, Load):
-            answer.wait(lambda value, error: self._existence_told(key, existed, value, error))
+            answer.wait(partial(self._read, key, since))
         else:
-            assert answer is existed, f"DEL {key}: {answer}, not {existed}"
+            self._read(key, since, answer, None)
 
-    def _turn(self) -> int:
-        self._turns += 1
-        return self._turns
-
-    def _accepted(self, key: str, value: Value | None, turn: int) -> None:
-        assert turn > self._last_turn[key], f"I4: a write of {key} was accepted before one that was asked earlier"
-        self._last_turn[key] = turn
-        if value is not None or self.truth(key) is not None:
-            self.history[key].append(value)
-
-    def _room_told(self, key: str, value: Value, turn: int, error: CkvError | None) -> None:
+    def _read(self, key: str, since: int, value: Value | None, error: CkvError | None) -> None:
         if error is None:
-            self._accepted(key, value, turn)
-        else:
-            assert isinstance(error, NoRoom)
-
-    def _delete_told(self, key: str, turn: int, result: bool | Load | None, error: CkvError | None) -> None:
-        if error is None:
-            self._deleted(key, turn, result)
-        else:
-            assert isinstance(error, NoRoom)
-
-    def _get_told(self, key: str, since: int, value: Value | None, error: CkvError | None) -> None:
-        if error is None:
-            allowed = self.history[key][since:]
+            allowed = [seen.value for seen in self.history[key][since:]]
             assert value in allowed, f"GET {key}: {value!r}, which was none of {allowed!r} since it was asked"
         else:
-            assert isinstance(error, TierUnavailable)
-
-    def _existence_told(self, key: str, existed: bool, value: Value | None, error: CkvError | None) -> None:
-        if error is None:
-            assert (value is not None) is existed, f"DEL {key}: {value is not None}, not {existed}"
-        else:
-            assert isinstance(error, TierUnavailable)
+            assert isinstance(error, TierUnavailable), error
 
     # --- the persistent tier -------------------------------------------------------------------------------------
 
@@ -165,12 +210,21 @@ class World:
         self.store.load_failed(self.queries.pop(index).loads, TierUnavailable("simulated"))
 
     def flush_begin(self) -> None:
+        if self.store.flush_in() != 0:
+            return
         batch = self.store.flush_begin()
-        if batch:
-            keys = [write.key for write in batch]
-            others = [write.key for flush in self.flushes for write in flush.batch]
-            assert len(set(keys + others)) == len(keys + others), "I4: two flushes of one key are under way"
-            self.flushes.append(Flush(batch))
+        assert batch, "a flush was due and there was nothing to flush"
+        keys = [write.key for write in batch]
+        others = [write.key for flush in self.flushes for write in flush.batch]
+        assert len(set(keys + others)) == len(keys + others), "I4: two flushes of one key are under way"
+        turns = {}
+        for key, value, _ in batch:
+            if self._through:
+                assert value == self._last_value[key], f"I4: {key} is not flushed with its latest value"
+                turns[key] = self._last_turn[key]
+            else:
+                turns[key] = next(seen.turn for seen in reversed(self.history[key]) if seen.value == value)
+        self.flushes.append(Flush(batch, turns))
 
     def flush_commit(self, index: int) -> None:
         """The tier commits the batch; the word of it is on its way."""
@@ -179,25 +233,57 @@ class World:
             return
         flush.committed = True
         for key, value, _ in flush.batch:
-            place = self._place(key, value)
-            assert place >= self._reached[key], f"I4: {key} goes back to {value!r} in the tier"
-            self._reached[key] = place
+            turn = flush.turns[key]
+            assert turn >= self._tier_turn[key], f"I4: {key} goes back to {value!r} in the tier"
+            self._tier_turn[key] = turn
             if value is TOMBSTONE:
                 self.tier.pop(key, None)
             else:
                 self.tier[key] = value
+            if self._through and self.history[key][-1].turn < turn:
+                self.history[key].append(Seen(value, turn))
 
     def flush_end(self, index: int) -> None:
         self.flush_commit(index)
-        self.store.flush_end(self.flushes.pop(index).batch)
+        flush = self.flushes.pop(index)
+        self._land(flush)
+        self.store.flush_end(flush.batch)
+
+    def _land(self, flush: Flush) -> None:
+        for key, turn in flush.turns.items():
+            self._landed[key] = max(self._landed[key], self._place(key, turn))
+
+    def _place(self, key: str, turn: int) -> int:
+        places = [place for place, seen in enumerate(self.history[key]) if seen.turn <= turn]
+        return places[-1]
 
     def flush_fail(self, index: int) -> None:
         self.store.flush_failed(self.flushes.pop(index).batch)
 
-    def _place(self, key: str, value: Value | None) -> int:
-        history = self.history[key]
-        # A tombstone stands for the latest deletion that it can be; values are unique.
-        return len(history) - 1 - history[::-1].index(value)
+    def flush_refuse(self, index: int) -> None:
+        """The tier refuses one row of the batch and commits the others."""
+        flush = self.flushes[index]
+        bad = next((write for write in flush.batch if write.value is not TOMBSTONE), None)
+        if flush.committed or bad is None:
+            return
+        flush.batch.remove(bad)
+        self.flush_commit(index)
+        self.flushes.pop(index)
+        turn = flush.turns.pop(bad.key)
+        self._land(flush)
+        if self._through:
+            # Nobody was told that it was accepted, so it never was.
+            self._refusals[bad.key] += 1
+            if self._last_turn[bad.key] == turn:
+                self._last_value[bad.key] = self.history[bad.key][-1].value
+        self.store.flush_end([*flush.batch, bad], {bad.key: RowsRefused("simulated")})
+        if not self._through:
+            value = self.memory.peek(bad.key) or self.pending.find(bad.key)
+            assert value is not None, f"I5: {bad.key} was refused and is gone"
+
+    def retry_refused(self) -> None:
+        """Somebody made room for the rows that were refused."""
+        self.store.retry_parked()
 
     # --- time and the end ----------------------------------------------------------------------------------------
 
@@ -206,31 +292,52 @@ class World:
         self.store.expire()
 
     def settle(self) -> None:
-        """Everything under way ends, and everything that waits is carried."""
-        while True:
+        """Everything under way ends, and everything that waits is carried; parked rows are tried again."""
+        for _ in range(1000):
             while self.queries:
                 self.load_end(0)
             while self.flushes:
                 self.flush_end(0)
             self.load_begin()
             self.flush_begin()
-            if not (self.queries or self.flushes):
+            if not (self.queries or self.flushes) and self.store.flush_in() in (0, None) and not self.pending.queued:
                 return
+            if not (self.queries or self.flushes):
+                self.advance(WRITE_DELAY)
+        raise AssertionError("it does not come to rest: something waits that nothing carries")
 
     def drain_and_restart(self) -> None:
         """A stop that saves everything, and a new process."""
+        self.store.retry_parked()
+        self.draining = True
         self.store.drain_begin()
+        self.check()
         self.settle()
         assert self.store.unsaved == 0, f"{self.store.unsaved} left after the drain"
-        truth = {key: history[-1] for key, history in self.history.items() if history[-1] is not None}
+        truth = {key: value for key, value in self._last_value.items() if value is not None}
         assert self.tier == truth, f"I7: the tier has {self.tier!r}, not {truth!r}"
         self.start()
 
-    # --- the truth -----------------------------------------------------------------------------------------------
+    def crash_and_restart(self) -> None:
+        """kill -9. What may be missing afterwards is what the mode's row of the table says, and nothing else."""
+        for key in list(self._last_value):
+            value, turn = self.tier.get(key), self._tier_turn[key]
+            if self._through:
+                assert turn >= self._told_turn[key] or value == self._last_value[key] is None, (
+                    f"through: the crash took back {key}, which was answered"
+                )
+            elif value != self._last_value[key]:
+                self.lost += 1
+                in_memory = self.memory.peek(key) == self._last_value[key] is not None
+                queued = key in self.pending
+                assert queued or (self._mode == "evict" and in_memory), f"{self._mode}: the crash took back {key}"
+            if self.history[key][-1].value != value:
+                self.history[key].append(Seen(value, turn))
+            self._landed[key] = len(self.history[key]) - 1
+            self._last_value[key] = value
+        self.start()
 
-    def truth(self, key: str) -> Value | None:
-        """The value that was accepted last."""
-        return self.history[key][-1]
+    # --- the truth -----------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """The invariants, after any step."""
@@ -238,7 +345,16 @@ class World:
         assert len(self.memory) <= self._capacity
         for key, history in self.history.items():
             value = self.memory.peek(key)
-            if value is None:
-                row = self.pending.find(key)
-                value = row.value if row is not None else self.tier.get(key)
-            assert value == history[-1], f"I1: {key} is {value!r} in the tiers, not {history[-1]!r}"
+            if self._through:
+                allowed = [seen.value for seen in history[self._landed[key] :]]
+                value = self.tier.get(key) if value is None else value
+            else:
+                allowed = [history[-1].value]
+                if value is None:
+                    row = self.pending.find(key)
+                    value = row.value if row is not None else self.tier.get(key)
+            assert value in allowed, f"I1: {key} is {value!r} in the tiers, not {allowed!r}"
+        assert self.draining or len(self.pending) <= self._pending_max, "I6: pending grows beyond its bound"
+        oldest = self.pending.oldest
+        if oldest is not None and (self._mode != "behind" or self.now - oldest >= WRITE_DELAY):
+            assert self.store.flush_in() == 0, "a row waits longer than the mode allows"

@@ -1,0 +1,212 @@
+"""The write modes: when a PUT or a DEL is answered, and so what a crash can cost.
+
+``evict`` is :class:`~ckv.store.store.Store` itself. The others override where a write goes first; the rules about who
+leaves what and when are the same for all of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal
+
+from ckv.errors import CkvError, CommitTimeout, TierUnavailable
+from ckv.store.loading import Load
+from ckv.store.memory import Memory
+from ckv.store.pending import TOMBSTONE, Pending, Write
+from ckv.store.store import BATCH_RECORDS, RoomWait, Store
+from ckv.store.waiting import Waiting
+from ckv.values import Value
+
+
+class BehindStore(Store):
+    """Answered when memory has the record and its row is queued; flushed after a delay, or when a batch is full."""
+
+    def __init__(
+        self, memory: Memory, pending: Pending, *, write_delay: float, write_batch: int = BATCH_RECORDS, **rest: Any
+    ) -> None:
+        """``write_delay``, in seconds, is how long a row may wait; ``write_batch`` rows do not wait at all."""
+        super().__init__(memory, pending, **rest)
+        self._queue = pending
+        self._write_delay = write_delay
+        self._write_batch = write_batch
+
+    def put(self, key: str, value: Value) -> Literal[True] | RoomWait:
+        if key in self._waiting_keys or (self._queue.full and key not in self._queue):
+            return self._wait_for_room(key, value)
+        self._clean.discard(key)
+        self._loading.written(key)
+        self._queue.add(key, value, self._clock())
+        self._loading.note_present(key)
+        victim = self._memory_put(key, value)
+        if victim is not None:
+            self._evicted(*victim)
+        self._wake()
+        return True
+
+    def flush_in(self) -> float | None:
+        oldest = self._queue.oldest
+        if oldest is None:
+            return None
+        if self._queue.queued >= self._write_batch or self._waiting or self._draining:
+            return 0.0
+        return max(0.0, oldest + self._write_delay - self._clock())
+
+
+class Commit(Waiting[bool]):
+    """A PUT or DEL that is answered when the persistent tier has committed it."""
+
+    __slots__ = ("deadline", "deletes", "version")
+
+    def __init__(self, version: int, deadline: float, *, deletes: bool) -> None:
+        super().__init__()
+        self.version = version
+        """The version of the pending row that has it; a commit of this version or a later one will do."""
+        self.deadline = deadline
+        self.deletes = deletes
+
+
+class Chain:
+    """The writes of one key that wait for their commit, in their order."""
+
+    __slots__ = ("commits", "exists")
+
+    def __init__(self, exists: bool | None) -> None:
+        self.exists = exists
+        """Whether there is a record before the first of them; None when that is not known."""
+        self.commits: deque[Commit] = deque()
+
+
+class ThroughStore(Store):
+    """Answered when the persistent tier has committed; all writers that wait share a transaction (group commit).
+
+    Memory changes at the commit and not before: a reader that saw a value which a crash then takes back would have seen
+    something that never happened. So pending is out of sight here, and memory holds only what is committed.
+    """
+
+    def __init__(self, memory: Memory, pending: Pending, *, commit_timeout: float, **rest: Any) -> None:
+        """``commit_timeout``, in seconds: how long a write waits for its commit. It stays queued after that."""
+        super().__init__(memory, pending, **rest)
+        self._queue = pending
+        self._commit_timeout = commit_timeout
+        self._chains: dict[str, Chain] = {}
+        self._deadlines: deque[Commit] = deque()
+
+    def put(self, key: str, value: Value) -> Waiting[bool] | RoomWait:
+        if key in self._waiting_keys or (self._queue.full and key not in self._queue):
+            return self._wait_for_room(key, value)
+        chain = self._chain(key)
+        return self._commit(chain, self._queue.add(key, value, self._clock()), deletes=False)
+
+    def delete(self, key: str) -> bool | Waiting[bool] | RoomWait:
+        if key in self._waiting_keys or (self._queue.full and key not in self._queue):
+            return self._wait_for_room(key, TOMBSTONE)
+        chain = self._chain(key)
+        if not chain.commits:
+            if chain.exists is False:
+                del self._chains[key]
+                return False
+            if chain.exists is None:
+                return self._delete_unknown(key, chain)
+        return self._commit(chain, self._queue.add(key, TOMBSTONE, self._clock()), deletes=True)
+
+    def _delete_unknown(self, key: str, chain: Chain) -> Waiting[bool]:
+        def known(value: Value | None, error: CkvError | None) -> None:
+            if error is None:
+                chain.exists = value is not None
+
+        load = self._loading.join(key, self._clock())
+        self._loading.written(key)
+        load.deletes = True
+        load.wait(known)
+        return self._commit(chain, self._queue.hold(key, self._clock()), deletes=True)
+
+    def _chain(self, key: str) -> Chain:
+        chain = self._chains.get(key)
+        if chain is None:
+            exists = True if key in self._memory else False if self._loading.is_absent(key) else None
+            chain = self._chains[key] = Chain(exists)
+        return chain
+
+    def _commit(self, chain: Chain, version: int, *, deletes: bool) -> Commit:
+        commit = Commit(version, self._clock() + self._commit_timeout, deletes=deletes)
+        chain.commits.append(commit)
+        self._deadlines.append(commit)
+        self._wake()
+        return commit
+
+    # --- where this mode differs from the others -----------------------------------------------------------------
+
+    def _get_elsewhere(self, key: str) -> Load | None:
+        return self._look_up(key)
+
+    def _recall(self, key: str, value: Value) -> bool:
+        self._memory_put(key, value)  # its victim is committed, as everything in memory is
+        return True
+
+    def _loaded(self, key: str, value: Value) -> None:
+        self._recall(key, value)
+
+    def _committed(self, batch: Sequence[Write]) -> None:
+        self._queue.committed(batch)
+        for key, value, version in batch:
+            # A load that is under way may bring what was there before.
+            self._loading.written(key)
+            if value is TOMBSTONE:
+                self._memory.remove(key)
+                self._loading.note_absent(key)
+            else:
+                self._loading.note_present(key)
+                self._memory_put(key, value)
+            self._settle(key, version, None)
+
+    def _refused(self, write: Write, error: CkvError) -> None:
+        """Nobody was told that it was accepted, so it is not: it goes."""
+        self._queue.forget(write)
+        self._settle(write.key, write.version, error)
+
+    def _nothing_to_delete(self, key: str) -> None:
+        chain = self._chains[key]
+        chain.exists = False
+        self._settle(key, chain.commits[-1].version, None)
+
+    def _settle(self, key: str, version: int, error: CkvError | None) -> None:
+        """Answers the writes up to this version of the row."""
+        chain = self._chains[key]
+        while chain.commits and chain.commits[0].version <= version:
+            commit = chain.commits.popleft()
+            if error is not None:
+                commit.tell(None, error)
+            elif not commit.deletes:
+                chain.exists = True
+                commit.tell(True, None)
+            elif chain.exists is None:
+                chain.exists = False
+                commit.tell(None, TierUnavailable("the record is deleted; whether there was one is not known"))
+            else:
+                existed, chain.exists = chain.exists, False
+                commit.tell(existed, None)
+        if not chain.commits:
+            del self._chains[key]
+
+    def expire(self) -> None:
+        super().expire()
+        now = self._clock()
+        while self._deadlines and self._deadlines[0].deadline <= now:
+            self._deadlines.popleft().tell(
+                None,
+                CommitTimeout(
+                    f"the persistent tier did not commit within {self._commit_timeout:g} s; the write stays queued"
+                ),
+            )
+
+    def _make_pending(self) -> None:
+        """Everything in memory is committed."""
+
+    def _check_rows(self, pending: Pending) -> None:
+        waiting = {key for key, chain in self._chains.items() if chain.commits}
+        assert waiting == {key for key, _ in pending} == set(self._chains), "a pending row without its writer"
+
+
+MODES: Final[dict[str, Callable[..., Store]]] = {"evict": Store, "behind": BehindStore, "through": ThroughStore}
+"""Write mode to the store that follows it."""

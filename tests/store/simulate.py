@@ -1,0 +1,114 @@
+"""Schedules by the thousand: a seeded scheduler decides what happens next to a :class:`~tests.store.world.World`.
+
+python -m tests.store.simulate                           # 20,000 schedules over all modes and policies
+python -m tests.store.simulate --mode through --seed 42  # that one again, step by step
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Callable
+from itertools import product
+
+from ckv.store.memory import POLICIES
+from ckv.store.modes import MODES
+from tests.store.world import World
+
+STEPS = 60
+KEYS = ("alice", "bob", "charles", "daniel")
+
+# What can happen, and how often. Half are requests; crashes and drains are rare, so that something can build up.
+EVENTS: dict[str, int] = {
+    "put": 14,
+    "get": 14,
+    "delete": 6,
+    "load_begin": 7,
+    "load_read": 3,
+    "load_end": 7,
+    "load_fail": 2,
+    "flush_begin": 8,
+    "flush_commit": 4,
+    "flush_end": 7,
+    "flush_fail": 3,
+    "flush_refuse": 1,
+    "retry_refused": 1,
+    "advance": 4,
+    "settle": 1,
+    "drain_and_restart": 1,
+    "crash_and_restart": 1,
+}
+
+
+def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = None) -> World:
+    """One schedule; raises AssertionError when an invariant does not hold."""
+    chance = random.Random(f"{mode} {policy} {seed}")
+    keys = KEYS[: chance.randint(1, len(KEYS))]
+    world = World(policy, chance.randint(1, 3), chance.randint(1, 5), mode)
+    names, weights = list(EVENTS), list(EVENTS.values())
+    for name in chance.choices(names, weights, k=STEPS):
+        arguments: tuple[object, ...] = ()
+        if name in ("put", "get", "delete"):
+            arguments = (chance.choice(keys),)
+        elif name == "advance":
+            arguments = (chance.choice((0.3, 1.0, 5.0)),)
+        elif name.startswith("load_") and name != "load_begin":
+            if not world.queries:
+                continue
+            arguments = (chance.randrange(len(world.queries)),)
+        elif name.startswith("flush_") and name != "flush_begin":
+            if not world.flushes:
+                continue
+            arguments = (chance.randrange(len(world.flushes)),)
+        if say is not None:
+            say(f"{name}{arguments}")
+        getattr(world, name)(*arguments)
+        world.check()
+    if say is not None:
+        say("drain_and_restart()")
+    world.drain_and_restart()
+    return world
+
+
+def first_failure(count: int, modes: list[str], policies: list[str]) -> tuple[int, str, str, AssertionError] | None:
+    """Runs that many schedules, spread over modes and policies; the first one that fails."""
+    kinds = list(product(modes, policies))
+    for number in range(count):
+        mode, policy = kinds[number % len(kinds)]
+        seed = number // len(kinds)
+        try:
+            run(seed, mode, policy)
+        except AssertionError as error:
+            return seed, mode, policy, error
+    return None
+
+
+def main(words: list[str]) -> int:
+    """The command; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--mode", choices=MODES)
+    parser.add_argument("--policy", choices=POLICIES)
+    options = parser.parse_args(words)
+    modes = [options.mode] if options.mode else list(MODES)
+    policies = [options.policy] if options.policy else list(POLICIES)
+    if options.seed is not None:
+        for mode, policy in product(modes, policies):
+            print(f"--- {mode} {policy}")
+            run(options.seed, mode, policy, print)
+        return 0
+    began = time.monotonic()
+    failure = first_failure(options.count, modes, policies)
+    if failure is not None:
+        seed, mode, policy, error = failure
+        print(f"FAILED: {error}\npython -m tests.store.simulate --mode {mode} --policy {policy} --seed {seed}")
+        return 1
+    print(f"{options.count} schedules held in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
