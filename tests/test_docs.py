@@ -34,5 +34,10 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
-    named = set(re.findall(r"`((?:ckv|tests|docs|bench|build|deploy)/[\w./-]+)(?:::\w+)?`", page.read_text()))
-    assert not [name for name in named if not (ROOT / name).exists()]
+    named = re.findall(r"((?:ckv|tests|docs|bench|build|deploy)/[\w./-]+)(?:::(\w+))?", page.read_text())
+    missing = [
+        f"{name}::{test}"
+        for name, test in named
+        if not (ROOT / name.rstrip(".")).exists() or (test and f"def {test}(" not in (ROOT / name).read_text())
+    ]
+    assert not missing

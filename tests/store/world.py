@@ -4,7 +4,8 @@ Nothing here waits. A test decides what happens next, one call at a time: a requ
 reaches the tier, ends or fails, a crash, a drain. After each step :meth:`World.check` compares store and model.
 
 Every write has a *turn*, its place in the order of requests. Per key, the *history* is what readers could see, in
-order: in the modes ``evict`` and ``behind`` a write enters it when it is accepted, in ``through`` when the tier commits it.
+order: in the modes ``evict`` and ``behind`` a write enters it when it is accepted, in ``through`` when the tier
+commits it.
 """
 
 from __future__ import annotations
