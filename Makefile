@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format format-check types check mariadb lock clean
+.PHONY: help demo test fuzz lint format format-check types check mariadb lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -12,6 +12,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 # What ckv runs on, and that with the tools of a developer. The demo does not wait for the second.
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
+FUZZ := $(VENV)/.fuzz
 
 # `make test ARGS="-k demo -x"`
 ARGS ?=
@@ -27,6 +28,11 @@ test: $(DEV) mariadb ## run all tests, with real processes and a private MariaDB
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
+
+# Seconds that the fuzzer searches.
+FUZZ_SECONDS ?= 60
+fuzz: $(FUZZ) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600
+	$(PY) -m tests.fuzz.wire .fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024
 
 format: $(DEV) ## format the code, and fix what the linter can fix
 	$(PY) -m ruff check --fix-only .
@@ -45,15 +51,16 @@ mariadb: ## install MariaDB's server programs where they are missing (Debian, as
 
 # UPGRADE=--upgrade takes the newest versions; without it a version changes only where pyproject.toml asks for it.
 UPGRADE ?=
-COMPILE = $(PY) -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lock UPGRADE=--upgrade
 	$(PIP) install uv
-	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .fuzz dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -65,5 +72,9 @@ $(RUN): requirements.lock | $(PY)
 	@touch $@
 
 $(DEV): requirements-dev.lock | $(PY)
+	$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+$(FUZZ): requirements-fuzz.lock $(DEV)
 	$(PIP) install --require-hashes --requirement $<
 	@touch $@
