@@ -10,11 +10,13 @@ from types import TracebackType
 class Proxy:
     """Passes bytes both ways until a client sends ``word``; from there on the client talks to nobody.
 
-    For one client that connects after :meth:`__enter__`. ``caught`` is set when the word has come.
+    For one client that connects after :meth:`__enter__`. ``caught`` is set when the word has come, ``ended`` when the
+    client has closed its connection.
     """
 
     def __init__(self, port: int, word: bytes) -> None:
         self.caught = threading.Event()
+        self.ended = threading.Event()
         self._word = word
         self._held = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -52,6 +54,7 @@ class Proxy:
                 self.caught.set()
             else:
                 self._server.sendall(data)
+        self.ended.set()
 
     def _to_client(self, client: socket.socket) -> None:
         try:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.persistent.conftest import pause
 from tests.support.mariadb import MariaDB
 
 PROGRAM = """
@@ -70,43 +69,3 @@ def test_patched(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> N
         address = f"sqlite:{tmp_path / 'records.db'}"
     done = subprocess.run([sys.executable, "-c", PROGRAM, address], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("fine\n", "")
-
-
-KILLED = """
-from gevent import monkey
-monkey.patch_all()
-import sys
-import gevent
-from ckv.persistent import open_tier
-
-session = open_tier(sys.argv[1], environ={}).connect()
-print("connected", flush=True)
-sys.stdin.readline()
-
-def work():
-    try:
-        session.save_many([("k", "v" * 2**24)])
-    finally:
-        session.close()
-
-call = gevent.spawn(work)
-gevent.sleep(0.5)
-assert not call.ready()
-call.kill(timeout=15)  # The time-out of a write is 30 seconds.
-print("killed" if call.dead else "hangs", flush=True)
-"""
-
-
-def test_a_kill_does_not_wait_for_a_server_that_has_stopped_reading(private_mariadb: MariaDB) -> None:
-    command = [sys.executable, "-c", KILLED, private_mariadb.address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
-        try:
-            assert program.stdin is not None
-            assert program.stdout is not None
-            assert program.stdout.readline() == "connected\n"
-            pause(private_mariadb)
-            program.stdin.write("go\n")
-            program.stdin.flush()
-            assert program.stdout.readline() == "killed\n"
-        finally:
-            program.kill()

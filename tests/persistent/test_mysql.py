@@ -33,6 +33,7 @@ SECRET = "quite-secret"
 # As packets begin: the byte says that a statement follows.
 COMMIT = b"\x03COMMIT"
 ROLLBACK = b"\x03ROLLBACK"
+GOODBYE = b"\x01\x00\x00\x00\x01"
 
 
 @contextmanager
@@ -374,14 +375,28 @@ def test_a_server_that_stalls(private_mariadb: MariaDB, monkeypatch: pytest.Monk
     pause(private_mariadb)
     with pytest.raises(TierUnavailable, match="2013"):
         session.load_many(["k"])
-    # More than the socket takes: a goodbye would have to wait as well.
+    # More than the buffers on the way take.
     with pytest.raises(TierUnavailable):
-        second.save_many([("k", "v" * 2**24)])
+        second.save_many([("k", "v" * 30_000_000)])
     with pytest.raises(TierUnavailable):
         tier.connect()
     session.close()
     second.close()
     private_mariadb.resume()
+
+
+def test_a_failed_session_is_broken_off_without_a_goodbye(mariadb: MariaDB) -> None:
+    # Sending one would wait for a server that has stopped reading.
+    with connected(mariadb):
+        pass
+    with Proxy(mariadb.port, GOODBYE) as proxy:
+        session = open_tier(proxy.address, environ={}).connect()
+        mariadb.query(f"DROP TABLE {DATABASE}.CelonisData")
+        with pytest.raises(TierUnavailable):
+            session.count()
+        session.close()
+        assert proxy.ended.wait(30)
+        assert not proxy.caught.is_set()
 
 
 def test_a_statement_that_comes_late_has_no_effect(mariadb: MariaDB) -> None:

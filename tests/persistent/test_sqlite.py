@@ -59,6 +59,19 @@ def test_readers_do_not_wait_for_a_writer(path: Path, session: SQLiteSession) ->
         assert session.load_many(["k"]) == {"k": "v"}
 
 
+def test_a_first_connect_waits_for_another_that_makes_the_file(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (x)")
+        other.execute("BEGIN IMMEDIATE")  # SQLite does not wait for this when it turns a file to WAL.
+        connecting = gevent.spawn(SQLiteTier(str(path)).connect)
+        gevent.sleep(0.2)
+        other.execute("COMMIT")
+        session = connecting.get()
+    session.save_many([("k", "v")])
+    session.close()
+    assert rows(path) == {b"k": b"v"}
+
+
 def test_a_commit_is_on_the_disk(session: SQLiteSession) -> None:
     assert session._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     assert session._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -71,6 +84,8 @@ def test_a_file_that_stays_locked_is_unavailable(path: Path, monkeypatch: pytest
     session.save_many([("k", "old")])
     with locked(path), pytest.raises(TierUnavailable, match="BUSY"):
         session.save_many([("k", "new")])
+    with pytest.raises(TierUnavailable):
+        session.count()  # It is closed: whoever was not told how a call ended must not go on with it.
     session = tier.connect()
     assert session.load_many(["k"]) == {"k": "old"}
     session.close()
