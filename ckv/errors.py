@@ -61,6 +61,10 @@ class NoRoom(Refused):
     """The records that wait for the persistent tier fill their bound, and no room came free in time."""
 
 
+class Overloaded(Refused):
+    """Too much is on its way already: to a node that does not keep up, or to a client that does not read."""
+
+
 class NodeDown(Refused):
     """The owner of the key is not connected. The request was not sent to it."""
 

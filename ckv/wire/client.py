@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterable
 from contextlib import closing
 from typing import Any, Final
 
@@ -21,8 +22,8 @@ from gevent.event import Event
 from ckv import errors
 from ckv.settings import Address
 from ckv.wire.connection import Connection, Outbox, plain_socket
-from ckv.wire.limits import Limits
-from ckv.wire.msgpackrpc import REQUEST, RESPONSE, Caller, new_batch_packer, new_unpacker, take
+from ckv.wire.limits import SPARE_BUFFER_BYTES, Limits
+from ckv.wire.msgpackrpc import REQUEST, RESPONSE, Caller, is_bulky, new_batch_packer, new_unpacker, take
 
 log = logging.getLogger(__name__)
 
@@ -144,10 +145,13 @@ class Peer:
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
         """Sends a request for a caller, who is told the answer, or the error, under its own ``msgid``.
 
-        Raises NodeDown at once, and nothing was sent, while there is no connection.
+        Raises NodeDown at once, and nothing was sent, while there is no connection; Overloaded when the node is so far
+        behind that a large request would only pile up here.
         """
         if self._connection is None:
             raise errors.NodeDown(f"{self.address} is not connected; the request was not sent")
+        if is_bulky(params):
+            self._refuse_if_behind(self._connection)
         own = self._msgid
         self._msgid = (own + 1) % MSGIDS
         self._calls[own] = (caller, msgid)
@@ -160,15 +164,23 @@ class Peer:
             caller.hold(self)
             self._slowed.add(caller)
 
+    def _refuse_if_behind(self, connection: Connection) -> None:
+        waiting = connection.unsent_bytes + len(self._packer.getbuffer())
+        if waiting > self._limits.max_queued_bytes:
+            raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
+
     def _flush(self) -> None:
         self._flushing = False
         data = take(self._packer)
+        if len(data) > SPARE_BUFFER_BYTES:
+            self._packer = new_batch_packer()  # it would keep its size
+            self._pack = self._packer.pack
         if self._connection is not None:
             self._connection.send(data)
         if self._connection is not None:  # sending may have found it broken
             self._congested = self._connection.congested
 
-    def _answers(self, connection: Connection, unpacker: msgpack.Unpacker) -> int:
+    def _answers(self, connection: Connection, unpacker: Iterable[Any]) -> int:
         """Hands each answer to its caller; see :class:`ckv.wire.connection.Receive`."""
         calls, old_calls = self._calls, self._old_calls
         count = 0

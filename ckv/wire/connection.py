@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 import msgpack
 from gevent import monkey
 
 from ckv import errors
-from ckv.wire.limits import RECV_BYTES, Limits
-from ckv.wire.msgpackrpc import RESPONSE, new_batch_packer, new_unpacker, take
+from ckv.wire.limits import MAX_PARTS_BYTES, RECV_BYTES, SPARE_BUFFER_BYTES, Limits
+from ckv.wire.msgpackrpc import RESPONSE, at_message_end, is_bulky, new_batch_packer, new_unpacker, take
 
 READ: Final = 1
 WRITE: Final = 2
@@ -38,13 +38,13 @@ _view: Final = memoryview(_buffer)
 
 
 class Receive(Protocol):
-    """Takes the complete messages out of the Unpacker and returns how many there were.
+    """Takes the complete messages out of an Unpacker and returns how many there were.
 
     It may leave messages behind when the connection became :attr:`Connection.held`; it is called again afterwards.
     Raises :class:`~ckv.errors.ProtocolError`, whereupon the connection is closed.
     """
 
-    def __call__(self, connection: Connection, unpacker: msgpack.Unpacker) -> int: ...
+    def __call__(self, connection: Connection, unpacker: Iterable[Any]) -> int: ...
 
 
 class Outbox:
@@ -66,11 +66,25 @@ class Outbox:
             flush()
 
 
+class _Marked:
+    """The messages of an Unpacker, and where the last one ended."""
+
+    def __init__(self, unpacker: msgpack.Unpacker) -> None:
+        self._unpacker = unpacker
+        self.end = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for message in self._unpacker:
+            self.end = self._unpacker.tell()
+            yield message
+
+
 class Connection:
     """A socket, the messages that come in, and the bytes that still have to go out."""
 
     __slots__ = (
         "_closed",
+        "_consumed",
         "_fed",
         "_holds",
         "_limits",
@@ -125,6 +139,9 @@ class Connection:
         self._on_drained = on_drained
         self._unpacker: msgpack.Unpacker | None = None
         self._fed = 0
+        """Bytes that the Unpacker has been given."""
+        self._consumed = 0
+        """Bytes that it had taken in after the last complete message, or somewhat more."""
         self._holds: set[Hashable] = set()
         self._packer: msgpack.Packer | None = None
         self._queued = False
@@ -152,6 +169,9 @@ class Connection:
             return
         if count == 0:
             # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
+            if self._unpacker is not None and not at_message_end(self._unpacker):
+                self.close("the input ends in the middle of a message")
+                return
             self.hold(END_OF_INPUT)
             self._close_when_done()
             return
@@ -160,6 +180,7 @@ class Connection:
         if unpacker is None:
             # Not before the first byte: an Unpacker takes 40 KiB, and thousands of idle connections are normal.
             unpacker = self._unpacker = new_unpacker(self._limits)
+            self._fed = self._consumed = 0
         try:
             unpacker.feed(_view[:count])
         except msgpack.BufferFull:
@@ -170,16 +191,34 @@ class Connection:
 
     def _serve(self, unpacker: msgpack.Unpacker) -> None:
         try:
-            if self._receive(self, unpacker):
-                self._fed = 0
-            elif self._fed > self._limits.max_message_bytes:
-                # The Unpacker bounds each string but not their sum: an array of many large ones piles up inside it.
+            if self._fed - self._consumed > SPARE_BUFFER_BYTES:
+                self._serve_large(unpacker)
+            elif self._receive(self, unpacker):
+                self._consumed = unpacker.tell()
+            elif unpacker.tell() - self._consumed > MAX_PARTS_BYTES + RECV_BYTES:
                 self._too_long()
         except errors.ProtocolError as error:
             self.close(str(error))
 
+    def _serve_large(self, unpacker: msgpack.Unpacker) -> None:
+        """Serves a message that filled the Unpacker's buffer, and gives the buffer back if nothing else is in it.
+
+        The Unpacker does not tell whether it is in the middle of a message, so each message's end is noted here. That
+        would cost the ordinary path three per cent.
+        """
+        marked = _Marked(unpacker)
+        if self._receive(self, marked):
+            self._consumed = unpacker.tell()
+            if marked.end == self._fed:
+                self._unpacker = None
+        elif unpacker.tell() - self._consumed > MAX_PARTS_BYTES + RECV_BYTES:
+            self._too_long()
+
     def _too_long(self) -> None:
-        self.close(f"a message of more than {self._limits.max_message_bytes} bytes")
+        self.close(
+            f"a message of more than {self._limits.max_message_bytes} bytes, or of more than {MAX_PARTS_BYTES} before "
+            "its last string"
+        )
 
     def hold(self, reason: Hashable) -> None:
         """Stops reading until everybody who held the connection has released it."""
@@ -221,6 +260,11 @@ class Connection:
             packer = self._packer
             if packer is None:
                 packer = self._packer = new_batch_packer()
+            # The one result of any size is that of a GET: [true, value].
+            if result.__class__ is tuple and is_bulky(result):
+                waiting = self.unsent_bytes + len(packer.getbuffer())
+                if waiting > self._limits.max_queued_bytes:
+                    result, error = None, errors.to_wire(errors.Overloaded(f"{waiting} bytes of answers are unread"))
             packer.pack((RESPONSE, msgid, error, result))
             if not self._queued:
                 self._queued = True
@@ -243,7 +287,10 @@ class Connection:
     def _flush(self) -> None:
         self._queued = False
         if self.is_open and self._packer is not None:
-            self.send(take(self._packer))
+            data = take(self._packer)
+            if len(data) > SPARE_BUFFER_BYTES:
+                self._packer = None  # it would keep its size
+            self.send(data)
             if self.held:
                 self._close_when_done()
 
@@ -312,6 +359,7 @@ class Connection:
         if not self.is_open:
             return
         self.is_open = False
+        self.held = True  # whoever is serving it stops
         for watcher in (self._read_watcher, self._write_watcher):
             watcher.stop()
             watcher.close()

@@ -12,6 +12,23 @@ RECV_BYTES: Final = 256 * KIB
 """The most that one read takes from a socket; with it, the most requests that are served before others get a turn."""
 
 
+MAX_PARTS_BYTES: Final = 64 * KIB
+"""The bytes that an unfinished message may have apart from its last string.
+
+A string is held as it came, but small parts become Python objects of up to 80 times their bytes. No request needs more
+than a key in front of its value.
+"""
+
+BULKY_BYTES: Final = 16 * KIB
+"""From here on a value is worth being counted before it is put into a buffer."""
+
+SPARE_BUFFER_BYTES: Final = MIB
+"""A buffer that grew larger is given back; smaller ones are kept for the next batch."""
+
+MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
+"""Calls between two nodes that wait for their answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The bounds of one connection, and the number of connections. All sizes are bytes."""
@@ -22,8 +39,12 @@ class Limits:
     max_connections: int = 10_000
     """Connections that are served at a time; one more is closed as soon as it is accepted."""
 
-    max_in_flight: int = 1024
-    """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops."""
+    max_in_flight: int = 256
+    """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops.
+
+    Few enough that the largest values, asked for by one client, do not fill the link between two nodes for a second.
+    A secondary allows :data:`MAX_IN_FLIGHT_OF_A_NODE`, for one of its connections is a whole primary.
+    """
 
     max_container: int = 1024
     """Elements of an array, pairs of a map. No request has more than four; msgpack itself bounds nesting to 512."""
@@ -33,11 +54,16 @@ class Limits:
 
     @property
     def hard_unsent_bytes(self) -> int:
-        """Unsent answers at which such a peer is cut off: those of requests that had been read before.
+        """Unsent answers at which such a peer is cut off. Large answers are refused long before, at half of it."""
+        return 2 * self.max_queued_bytes
 
-        More than a peer that does read can come to: a batch of large values is looked at every 16 requests.
+    @property
+    def max_queued_bytes(self) -> int:
+        """Unsent bytes to one peer beyond which nothing large is added: its requests are refused instead.
+
+        More than a batch comes to, as that is looked at every 16 requests.
         """
-        return 64 * MIB + 32 * self.max_value_bytes
+        return 64 * MIB + 16 * self.max_value_bytes
 
     @property
     def max_message_bytes(self) -> int:

@@ -7,14 +7,14 @@ params]`` is answered by ``[1, msgid, error, result]``; a notification ``[2, met
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
 import msgpack
 
 from ckv import errors
 from ckv.values import ENCODING_ERRORS
-from ckv.wire.limits import RECV_BYTES, Limits
+from ckv.wire.limits import BULKY_BYTES, RECV_BYTES, SPARE_BUFFER_BYTES, Limits
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ def new_unpacker(limits: Limits) -> msgpack.Unpacker:
         unicode_errors=ENCODING_ERRORS,
         use_list=False,
         strict_map_key=False,
+        # No request has a map, so none is built: 1,024 keys with one hash would take a dict half a million comparisons.
+        object_pairs_hook=_no_map,
         # The first buffer. It grows with what arrives; 16 KiB, the default, would add to every idle connection.
         read_size=2048,
         max_buffer_size=limits.max_message_bytes + RECV_BYTES,
@@ -68,6 +70,39 @@ def new_unpacker(limits: Limits) -> msgpack.Unpacker:
         max_array_len=limits.max_container,
         max_map_len=limits.max_container,
     )
+
+
+def at_message_end(unpacker: msgpack.Unpacker) -> bool:
+    """Whether everything that it was fed were whole messages. Spends the Unpacker."""
+    unpacker.feed(b"\xc0")  # a nil: a message of its own here, part of another one in the middle
+    try:
+        return next(unpacker, REQUEST) is None
+    except Exception:  # noqa: BLE001 - whatever msgpack raises
+        return False
+
+
+def is_bulky(message: object) -> bool:
+    """Whether the last part of a request's arguments, or of a GET's result, is worth being counted."""
+    try:
+        return len(message[-1]) > BULKY_BYTES  # type: ignore[index]
+    except (TypeError, IndexError):
+        return False
+
+
+class Map:
+    """What a map becomes: an argument of a wrong type, and nothing that can be looked up."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    # __eq__ without __hash__: not hashable
+
+
+_MAP: Final = Map()
+
+
+def _no_map(_pairs: object) -> Map:
+    return _MAP
 
 
 PACKER_BYTES: Final = 4096
@@ -107,7 +142,7 @@ class Service:
 
         self._handlers = dict.fromkeys(self._handlers, refuse)
 
-    def __call__(self, connection: ServedConnection, unpacker: msgpack.Unpacker) -> int:
+    def __call__(self, connection: ServedConnection, unpacker: Iterable[Any]) -> int:
         """Serves what the Unpacker holds; see :class:`ckv.wire.connection.Receive`."""
         packer = self._packer
         pack = packer.pack
@@ -122,6 +157,8 @@ class Service:
                         raise ValueError
                 except (TypeError, ValueError):
                     self._notified(connection, message)
+                    if connection.held:
+                        break
                     continue
                 try:
                     result = handlers[method](connection, msgid, params)
@@ -137,6 +174,8 @@ class Service:
                     # Looking every 16 requests is enough: the overshoot is bounded by 16 of the largest values.
                     if not served & 15 and len(packer.getbuffer()) > self._soft_unsent_bytes:
                         connection.send(take(packer))
+                        packer = self._packer = new_batch_packer()  # it would keep its size
+                        pack = packer.pack
                     if connection.held:
                         break
         except errors.ProtocolError:
@@ -144,8 +183,11 @@ class Service:
         except Exception as error:  # whatever msgpack raises: FormatError, StackError, ValueError, TypeError, ...
             raise errors.ProtocolError(f"not msgpack: {type(error).__name__} {error}".rstrip()) from error
         finally:
-            if len(packer.getbuffer()):
+            size = len(packer.getbuffer())
+            if size:
                 connection.send(take(packer))
+                if size > SPARE_BUFFER_BYTES:
+                    self._packer = new_batch_packer()
         return served
 
     def _unexpected(self, error: Exception, method: object) -> errors.CkvError:
@@ -179,6 +221,7 @@ class ServedConnection(Caller, Protocol):
     """What :class:`Service` needs of a :class:`ckv.wire.connection.Connection`."""
 
     held: bool
+    """Stop serving it: somebody holds it, or it is closed."""
     peer: str
 
     def send(self, data: bytes) -> None: ...

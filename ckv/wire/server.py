@@ -70,6 +70,11 @@ class Server:
         return len(self._connections)
 
     @property
+    def in_flight(self) -> int:
+        """Requests that were read and are not answered yet."""
+        return sum(connection.in_flight for connection in self._connections)
+
+    @property
     def idle(self) -> bool:
         """Whether all requests that were read are answered and all answers sent."""
         return all(connection.idle for connection in self._connections)

@@ -1,0 +1,461 @@
+"""Peer: many callers on one connection, and a node that is away, hangs, breaks, answers late, or is slow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gevent
+import pytest
+
+from ckv import errors
+from ckv.settings import Address
+from ckv.wire import client
+from ckv.wire.client import Peer
+from ckv.wire.limits import KIB, Limits
+from ckv.wire.msgpackrpc import Caller
+from tests.support import fakenode
+from tests.support.fakenode import FakeNode
+from tests.support.ports import free_port
+from tests.wire.conftest import Lines, World, until
+
+TIMEOUT = 0.3
+"""Seconds after which a call fails, in the tests that wait for it."""
+
+
+class Asking:
+    """A caller that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.answers: dict[int, tuple[object, object]] = {}
+        self.settled = 0
+        self.holds: set[object] = set()
+        self.held = 0
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        assert msgid not in self.answers, "answered twice"
+        self.answers[msgid] = (error, result)
+
+    def settle(self) -> None:
+        self.settled += 1
+
+    def hold(self, reason: object) -> None:
+        self.holds.add(reason)
+        self.held += 1
+
+    def release(self, reason: object) -> None:
+        self.holds.discard(reason)
+
+    def error(self, msgid: int) -> str:
+        """The code of the error that it was told."""
+        until(lambda: msgid in self.answers, f"an answer to {msgid}")
+        error, result = self.answers[msgid]
+        assert result is None
+        return type(errors.from_wire(error)).__name__
+
+    def result(self, msgid: int) -> object:
+        until(lambda: msgid in self.answers, f"an answer to {msgid}")
+        error, result = self.answers[msgid]
+        assert error is None
+        return result
+
+
+def call(peer: Peer, caller: Caller, msgid: int, method: str = "ECHO", *params: object) -> None:
+    peer.call(method, params, caller, msgid)
+
+
+def connected(world: World, address: Address, call_timeout: float = 10.0, limits: Limits | None = None) -> Peer:
+    peer = world.peer(address, call_timeout, limits)
+    until(lambda: peer.connected, "the peer is connected")
+    return peer
+
+
+def node_at(node: FakeNode) -> Address:
+    return Address("127.0.0.1", node.port)
+
+
+def hello(connection: fakenode.Connection) -> None:
+    """Answers the first PING, as every node does."""
+    _, msgid, method, _ = connection.request()
+    assert method == "PING"
+    connection.respond(msgid, "PONG")
+
+
+class Gate:
+    """What the scripts of a fake node wait for. At the end of the test it opens, so that the node can end."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.open = self._event.set
+        self.wait = self._event.wait
+
+    @contextmanager
+    def node(self, *scripts: fakenode.Script) -> Iterator[FakeNode]:
+        with FakeNode(*scripts) as node:
+            try:
+                yield node
+            finally:
+                self.open()
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+# --- when all is well ------------------------------------------------------------------------------------------------
+
+
+def test_many_callers_share_one_connection(world: World) -> None:
+    server, address = world.serve()
+    peer = connected(world, address)
+    callers = [Asking() for _ in range(100)]
+    for msgid in range(50):  # every caller has a call of this number
+        for number, caller in enumerate(callers):
+            call(peer, caller, msgid, "ECHO", number, msgid)
+    assert peer.in_flight == 5000
+    until(lambda: peer.in_flight == 0)
+    for number, caller in enumerate(callers):
+        assert caller.answers == {msgid: (None, (number, msgid)) for msgid in range(50)}
+        assert not caller.held
+    assert server.connections == 1
+
+
+def test_answers_in_another_order(world: World) -> None:
+    _, address = world.serve()
+    peer = connected(world, address)
+    first, second = Asking(), Asking()
+    call(peer, first, 1, "LATER", "a")
+    call(peer, second, 1, "LATER", "b")
+    call(peer, first, 2, "ECHO", "c")
+    assert first.result(2) == ("c",)
+    world.later.answer(1)
+    assert second.result(1) == ("b",)
+    assert not first.answers.keys() - {2}
+    world.later.answer()
+    assert first.result(1) == ("a",)
+
+
+def test_an_error_of_the_node_goes_to_the_caller(world: World) -> None:
+    _, address = world.serve()
+    peer = connected(world, address)
+    caller = Asking()
+    call(peer, caller, 1, "NONE")
+    assert caller.error(1) == "UnknownMethod"
+
+
+def test_numbers_start_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MSGIDS", 3)
+    _, address = world.serve(NUMBER=lambda _caller, msgid, _params: msgid)
+    peer = connected(world, address)
+    caller = Asking()
+    numbers = []
+    for msgid in range(10):
+        call(peer, caller, msgid, "NUMBER")
+        numbers.append(caller.result(msgid))
+    assert set(numbers) == {0, 1, 2}
+
+
+def test_a_quiet_connection_is_kept(world: World, log: Lines) -> None:
+    server, address = world.serve()
+    peer = connected(world, address, TIMEOUT)
+    gevent.sleep(4 * TIMEOUT)  # many times what a node may be silent
+    assert peer.connected
+    assert server.connections == 1
+    assert not log.having("lost")
+
+
+# --- a node that is not there ----------------------------------------------------------------------------------------
+
+
+def test_a_node_that_comes_up_later(world: World, log: Lines) -> None:
+    port = free_port()
+    peer = world.peer(Address("127.0.0.1", port))
+    until(lambda: log.having("cannot be reached"))
+    caller = Asking()
+    for _ in range(2):
+        with pytest.raises(errors.NodeDown, match=f"127.0.0.1:{port}"):
+            call(peer, caller, 1)
+    assert not peer.in_flight
+    assert not caller.answers
+
+    world.serve(port=port)
+    until(lambda: peer.connected)
+    call(peer, caller, 1, "ECHO", "x")
+    assert caller.result(1) == ("x",)
+    assert len(log.having("cannot be reached")) == 1, "one line, however many attempts"
+    assert len(log.having("connected")) == 1
+
+
+def test_a_node_that_goes_and_comes_back(world: World, log: Lines) -> None:
+    server, address = world.serve()
+    peer = connected(world, address)
+    caller = Asking()
+    call(peer, caller, 1, "LATER")
+    call(peer, caller, 2, "LATER")
+    until(lambda: len(world.later.asked) == 2)
+    server.close()
+    assert [caller.error(msgid) for msgid in (1, 2)] == ["NodeLost"] * 2
+    with pytest.raises(errors.NodeDown):
+        call(peer, caller, 4)
+    assert len(log.having("lost")) == 1
+
+    world.serve(port=address.port)
+    until(lambda: peer.connected)
+    assert log.having("back")
+    call(peer, caller, 5, "ECHO", "x")
+    assert caller.result(5) == ("x",)
+    assert len(world.later.asked) == 2, "nothing was sent again"
+
+
+def test_what_was_not_sent_before_a_loss_is_not_sent_after_it(world: World) -> None:
+    """Its caller was told that it is lost."""
+    _, address = world.serve()
+    peer = connected(world, address)
+    caller = Asking()
+    call(peer, caller, 1, "LATER")  # It is sent at the end of this turn of the loop,
+    assert peer._connection is not None
+    peer._connection.close("broken")  # which it does not live to see.
+    assert caller.error(1) == "NodeLost"
+    until(lambda: peer.connected)
+    call(peer, caller, 2, "ECHO")
+    assert caller.result(2) == ()
+    assert not world.later.asked
+
+
+def test_a_peer_that_is_closed(world: World) -> None:
+    server, address = world.serve()
+    peer = connected(world, address)
+    caller = Asking()
+    call(peer, caller, 1, "LATER")
+    peer.close()
+    assert caller.error(1) == "NodeLost"
+    with pytest.raises(errors.NodeDown):
+        call(peer, caller, 2)
+    until(lambda: server.connections == 0)
+    gevent.sleep(3 * client.FIRST_BACKOFF)
+    assert server.connections == 0, "it does not connect again"
+
+
+def test_a_node_that_accepts_and_never_answers(
+    world: World, log: Lines, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is stopped, or that hangs: the kernel accepts for it."""
+    monkeypatch.setattr(client, "CONNECT_TIMEOUT", TIMEOUT)
+
+    def hang(_: fakenode.Connection) -> None:
+        gate.wait()
+
+    with gate.node(hang) as node:
+        peer = world.peer(node_at(node))
+        until(lambda: node.connections >= 2, "it tries again")
+        assert not peer.connected
+        with pytest.raises(errors.NodeDown):
+            call(peer, Asking(), 1)
+        assert log.having("cannot be reached")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\xc1", b"HTTP/1.1 400\r\n\r\n", b"\x94\x01\x00\xa1x\xc0", b""], ids=["bytes", "HTTP", "error", "end"]
+)
+def test_something_that_is_no_node(world: World, log: Lines, answer: bytes) -> None:
+    def script(connection: fakenode.Connection) -> None:
+        connection.request()
+        if answer:
+            connection.send(answer)
+            connection.wait_closed()
+
+    with FakeNode(script, hello_and_echo) as node:
+        peer = world.peer(node_at(node))
+        until(lambda: peer.connected, "it tries again")
+        assert node.connections == 2
+        assert log.having("cannot be reached")
+
+
+# --- a node that does not answer, or answers nonsense ----------------------------------------------------------------
+
+
+def hello_and_echo(connection: fakenode.Connection) -> None:
+    while True:
+        _, msgid, _, params = connection.request()
+        connection.respond(msgid, params)
+
+
+def test_a_call_without_an_answer(world: World, log: Lines) -> None:
+    server, address = world.serve()
+    peer = connected(world, address, TIMEOUT)
+    caller = Asking()
+    call(peer, caller, 1, "LATER", "late")
+    call(peer, caller, 2, "ECHO", "x")
+    assert caller.result(2) == ("x",)
+    assert caller.error(1) == "CallTimeout"
+    assert not log.having("lost"), "the node is there, it is only one call"
+
+    world.later.answer()  # It comes too late, and is nobody else's.
+    call(peer, caller, 3, "ECHO", "y")
+    assert caller.result(3) == ("y",)
+    assert caller.error(1) == "CallTimeout"
+    assert server.connections == 1
+
+
+def test_a_node_that_falls_silent(world: World, log: Lines, gate: Gate) -> None:
+    def silent(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+
+    with gate.node(silent, hello_and_echo) as node:
+        peer = connected(world, node_at(node), TIMEOUT)
+        caller = Asking()
+        call(peer, caller, 1, "GET", "k")
+        assert caller.error(1) in ("NodeLost", "CallTimeout")
+        until(lambda: node.connections == 2, "it is given up, and connected to again")
+        assert log.having("silent for")
+        until(lambda: peer.connected)
+        call(peer, caller, 2, "GET", "k")
+        assert caller.result(2) == ("k",)
+
+
+def test_a_node_that_falls_silent_is_noticed_without_any_call(world: World, log: Lines, gate: Gate) -> None:
+    def silent(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+
+    with gate.node(silent, hello_and_echo) as node:
+        peer = connected(world, node_at(node), TIMEOUT)
+        until(lambda: log.having("silent for"))
+        until(lambda: peer.connected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xc1",
+        b"\x05",
+        b"\x93\x01\x00\xc0",
+        b"\x94\x00\x00\xc0\xc0",
+        b"\x95\x01\x00\xc0\xc0\xc0",
+        b"\x94\x01\x91\x80\xc0\xc0",
+    ],
+    ids=["no msgpack", "no array", "too short", "a request", "too long", "a strange number"],
+)
+def test_a_node_that_sends_nonsense(world: World, log: Lines, data: bytes) -> None:
+    def nonsense(connection: fakenode.Connection) -> None:
+        hello(connection)
+        connection.request()
+        connection.send(data)
+        connection.wait_closed()
+
+    with FakeNode(nonsense, hello_and_echo) as node:
+        peer = connected(world, node_at(node))
+        caller = Asking()
+        call(peer, caller, 1, "GET", "k")
+        assert caller.error(1) == "NodeLost"
+        assert log.having("lost: not a msgpack-RPC response")
+        until(lambda: peer.connected)
+        call(peer, caller, 2, "GET", "k")
+        assert caller.result(2) == ("k",)
+
+
+def test_an_answer_to_nobody(world: World) -> None:
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        _, msgid, _, _ = connection.request()
+        connection.respond(msgid + 1000, "nobody's")
+        connection.respond(msgid, "mine")
+        connection.respond(msgid, "again")
+        hello_and_echo(connection)
+
+    with FakeNode(script) as node:
+        peer = connected(world, node_at(node))
+        caller = Asking()
+        call(peer, caller, 1, "GET", "k")
+        assert caller.result(1) == "mine"
+        call(peer, caller, 2, "GET", "k")
+        assert caller.result(2) == ("k",)
+
+
+# --- a node that is slow ---------------------------------------------------------------------------------------------
+
+SMALL = Limits(soft_unsent_bytes=64 * KIB)
+
+
+def slow(gate: Gate) -> fakenode.Script:
+    """Reads nothing until the gate opens, and then everything."""
+
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+        while True:
+            _, msgid, _, _ = connection.request()
+            connection.respond(msgid, True)
+
+    return script
+
+
+def flood(peer: Peer, caller: Asking) -> int:
+    """Calls until the caller is held, a batch at a time, as a connection does; returns the number of calls."""
+    for msgid in range(10_000):
+        call(peer, caller, msgid, "PUT", "k", b"x" * 16 * KIB)
+        gevent.sleep(0)
+        if caller.holds:
+            return msgid + 1
+    raise AssertionError("never held")
+
+
+def test_a_congested_node_holds_its_callers_and_releases_them(world: World, gate: Gate) -> None:
+    with gate.node(slow(gate)) as node:
+        peer = connected(world, node_at(node), limits=SMALL)
+        first, second = Asking(), Asking()
+        calls = flood(peer, first)
+        call(peer, second, 0, "GET", "k")
+        assert second.holds, "whoever calls while it is congested"
+        for _ in range(10):
+            gevent.sleep(0.001)
+        assert first.holds
+        assert not first.answers
+
+        gate.open()
+        until(lambda: len(first.answers) == calls and second.answers)
+        assert not first.holds
+        assert not second.holds
+        assert set(first.answers.values()) == {(None, True)}
+
+        call(peer, second, 1, "GET", "k")
+        assert second.result(1) is True
+        assert second.held == 1, "it is not congested any more"
+
+
+def test_a_congested_node_that_is_lost_releases_its_callers(world: World, gate: Gate) -> None:
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+
+    with gate.node(script) as node:
+        peer = connected(world, node_at(node), limits=SMALL)
+        caller = Asking()
+        calls = flood(peer, caller)
+        gate.open()
+        assert {caller.error(msgid) for msgid in range(calls)} == {"NodeLost"}
+        assert not caller.holds
+
+
+def test_more_than_a_congested_node_can_be_sent_is_refused(world: World, gate: Gate, log: Lines) -> None:
+    """Each caller is held after one call; of so many callers, that is too much. The others keep their connection."""
+    limits = Limits(soft_unsent_bytes=64 * KIB, max_value_bytes=KIB)
+    with gate.node(slow(gate)) as node:
+        peer = connected(world, node_at(node), limits=limits)
+        callers = [Asking() for _ in range(200)]
+        refused = 0
+        for caller in callers:
+            try:
+                call(peer, caller, 1, "PUT", "k", b"x" * (limits.hard_unsent_bytes // 100))
+            except errors.Refused:
+                refused += 1
+                caller.answers[1] = ("refused", None)
+            gevent.sleep(0)
+        assert 50 < refused < 150
+        gate.open()
+        until(lambda: all(caller.answers for caller in callers))
+        assert [caller.answers[1] for caller in callers].count((None, True)) == 200 - refused
+        assert not log.having("lost")

@@ -1,0 +1,114 @@
+"""docs/protocol.md against the program: its examples, its tables of errors and limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgpack
+import pytest
+
+from ckv import errors
+from ckv.commands import COMMANDS, MAX_KEY_BYTES
+from ckv.wire.limits import KIB, MIB, Limits
+from tests.support.nodes import ROOT, Nodes
+from tests.support.wire import RawClient
+
+PAGE = (ROOT / "docs/protocol.md").read_text()
+
+EXAMPLE = re.compile(r"^(->|<-) ((?:[0-9a-f]{2} )*[0-9a-f]{2})  +(\[.*\])$", re.MULTILINE)
+
+
+def rows(first_column: str) -> Iterator[list[str]]:
+    """The rows of the table whose first column has this title."""
+    lines = iter(PAGE.splitlines())
+    assert any(line.startswith(f"| {first_column} |") for line in lines), first_column
+    next(lines)
+    for line in lines:
+        if not line.startswith("|"):
+            return
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("role", ["secondary", "primary"])
+def test_the_examples_are_what_a_node_answers(nodes: Nodes, role: str) -> None:
+    cluster = nodes.start_cluster(1)
+    examples = EXAMPLE.findall(PAGE)
+    assert examples
+    assert len(examples) == len(re.findall(r"^(?:->|<-)", PAGE, re.MULTILINE)), "an example of another shape"
+    with RawClient(cluster.address if role == "primary" else cluster.secondaries[0].address) as client:
+        for arrow, text, _ in examples:
+            data = bytes.fromhex(text)
+            if arrow == "->":
+                client.send(data)
+            else:
+                kind, *response = msgpack.unpackb(data, unicode_errors="surrogateescape")
+                assert kind == 1
+                assert list(client.recv_response()) == response
+
+
+def test_the_examples_say_what_they_are() -> None:
+    for _, text, shown in EXAMPLE.findall(PAGE):
+        message = msgpack.unpackb(bytes.fromhex(text), raw=True)
+        assert show(message, bytes.fromhex(text)) == shown
+
+
+def show(value: object, packed: bytes) -> str:
+    """The message as the page writes it: text in quotes; what is a bin, or not ASCII, in hex after its type."""
+    if isinstance(value, list):
+        return f"[{', '.join(show(element, packed) for element in value)}]"
+    if isinstance(value, bytes):
+        is_bin = bytes([0xC4, len(value)]) + value in packed
+        if is_bin or not value.isascii():
+            return f"{'bin' if is_bin else 'str'} {value.hex(' ')}"
+        return f'"{value.decode()}"'
+    return "nil" if value is None else str(value).lower()
+
+
+def test_the_commands_are_those_of_the_command_table() -> None:
+    table = dict(rows("command"))
+    assert len(table) >= 4
+    assert table.items() <= {f"`{command.usage}`": command.result for command in COMMANDS.values()}.items()
+
+
+def test_the_codes_are_those_that_a_node_answers() -> None:
+    """Every class that stands for a refusal or an unknown outcome, and the others that reach a client."""
+
+    def leaves(cls: type[errors.CkvError]) -> list[type[errors.CkvError]]:
+        below = cls.__subclasses__()
+        return [leaf for each in below for leaf in leaves(each)] if below else [cls]
+
+    answered = [
+        *leaves(errors.Refused), *leaves(errors.OutcomeUnknown), errors.TierUnavailable, errors.RowsRefused,
+        errors.ServerError,
+    ]  # fmt: skip
+    table = {code.strip("`"): written for code, _, written in rows("code")}
+    assert table.pop("TierUnavailable") == "see below"
+    assert table == {cls.__name__: cls.written for cls in answered if cls is not errors.TierUnavailable}
+
+
+def test_the_limits_are_those_of_the_program() -> None:
+    limits = Limits()
+    table = {what: limit for what, limit, _ in rows("what")}
+    assert table["a key"] == f"{MAX_KEY_BYTES:,} bytes"
+    assert table["a value"] == f"`--max-value-bytes`, {limits.max_value_bytes // MIB} MiB"
+    assert table["connections"] == f"`--max-connections`, {limits.max_connections:,}"
+    assert table["responses of one connection that the client has not read"] == f"{limits.soft_unsent_bytes // MIB} MiB"
+    for value_bytes in (1, MIB, 64 * MIB):
+        limits = Limits(max_value_bytes=value_bytes)
+        assert limits.max_message_bytes == formula(table["a message"], value_bytes)
+        assert limits.max_queued_bytes == formula(
+            table["the same, when the requests had been read before"], value_bytes
+        )
+
+
+def formula(text: str, value_bytes: int) -> int:
+    """What ``4 times `--max-value-bytes` + 64 KiB`` comes to."""
+    text = text.replace("`--max-value-bytes`", str(value_bytes)).replace("times", "*")
+    total = 0
+    for term in text.split("+"):
+        product = 1
+        for word in term.replace("KiB", f"* {KIB}").replace("MiB", f"* {MIB}").split("*"):
+            product *= int(word)
+        total += product
+    return total
