@@ -150,7 +150,7 @@ class Peer:
         """
         if self._connection is None:
             raise errors.NodeDown(f"{self.address} is not connected; the request was not sent")
-        if is_bulky(params):
+        if len(params) > 1 and is_bulky(params):  # a key alone is not
             self._refuse_if_behind(self._connection)
         own = self._msgid
         self._msgid = (own + 1) % MSGIDS

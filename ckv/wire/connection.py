@@ -261,7 +261,7 @@ class Connection:
             if packer is None:
                 packer = self._packer = new_batch_packer()
             # The one result of any size is that of a GET: [true, value].
-            if result.__class__ is tuple and is_bulky(result):
+            if error is None and result.__class__ is tuple and is_bulky(result):
                 waiting = self.unsent_bytes + len(packer.getbuffer())
                 if waiting > self._limits.max_queued_bytes:
                     result, error = None, errors.to_wire(errors.Overloaded(f"{waiting} bytes of answers are unread"))
