@@ -22,7 +22,7 @@ than a key in front of its value.
 BULKY_BYTES: Final = 16 * KIB
 """From here on a value is worth being counted before it is put into a buffer."""
 
-SPARE_BUFFER_BYTES: Final = MIB
+SPARE_BUFFER_BYTES: Final = 64 * KIB
 """A buffer that grew larger is given back; smaller ones are kept for the next batch."""
 
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
@@ -47,7 +47,7 @@ class Limits:
     """
 
     max_container: int = 1024
-    """Elements of an array, pairs of a map. No request has more than four; msgpack itself bounds nesting to 512."""
+    """Elements of an array, pairs of a map. No request has more than four; msgpack itself bounds nesting to 1,024."""
 
     soft_unsent_bytes: int = MIB
     """Unsent answers at which a node stops reading from the peer that does not read them."""

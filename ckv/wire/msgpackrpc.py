@@ -74,8 +74,8 @@ def new_unpacker(limits: Limits) -> msgpack.Unpacker:
 
 def at_message_end(unpacker: msgpack.Unpacker) -> bool:
     """Whether everything that it was fed were whole messages. Spends the Unpacker."""
-    unpacker.feed(b"\xc0")  # a nil: a message of its own here, part of another one in the middle
     try:
+        unpacker.feed(b"\xc0")  # a nil: a message of its own here, part of another one in the middle
         return next(unpacker, REQUEST) is None
     except Exception:  # noqa: BLE001 - whatever msgpack raises
         return False

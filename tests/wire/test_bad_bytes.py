@@ -11,6 +11,7 @@ import re
 import resource
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from itertools import chain, islice, product
 
@@ -218,7 +219,7 @@ def test_a_map(node: Node, watch: Watch) -> None:
     """It is an argument of a wrong type, and no dict is made of it: see ``test_maps_with_keys_that_collide``."""
     for value in ({}, {"a": 1}, {"a": {"b": []}}):
         with RawClient(node.address) as client:
-            with pytest.raises(RemoteError, match="^BadArguments: "):
+            with pytest.raises(RemoteError, match=r"^BadArguments: "):
                 client.call("PUT", "k", value)
             assert client.call("PING") == "PONG"
 
@@ -365,6 +366,23 @@ def test_maps_with_keys_that_collide(fresh: Node) -> None:
             client.close()
 
 
+@pytest.mark.xfail(
+    sys.version_info[:2] == (3, 12), reason="3.12 keeps interned strings for ever; see docs/protocol.md", strict=False
+)
+def test_the_keys_of_maps_are_not_kept(nodes: Nodes) -> None:
+    """msgpack interns them, and Python 3.12 never forgets what was interned; other versions pass anyway."""
+    node = nodes.start_secondary()
+    with Watch(node) as watch, RawClient(node.address) as client:
+        try:
+            for number in range(200):
+                keys = (f"{number} {key}".ljust(150) for key in range(1000))
+                client.send(b"".join(pack([2, "PUT", ["k", {key: 1}]]) for key in keys))
+        except ConnectionError:
+            pass  # It was refused.
+        watch.served()
+    assert watch.growth() < NOISE, f"{watch.growth() / MIB:.0f} MiB more"
+
+
 def test_a_peer_that_never_reads(fresh: Node) -> None:
     with Watch(fresh) as watch, RawClient(fresh.address, timeout=1) as client:
         client.call("PUT", "large", b"x" * MIB)
@@ -408,13 +426,14 @@ def break_off(client: RawClient) -> None:
     client.close()
 
 
-def test_a_connection_gives_back_the_memory_of_large_messages(fresh: Node) -> None:
+@pytest.mark.parametrize("size", [MIB, 3 * MIB // 4])
+def test_a_connection_gives_back_the_memory_of_large_messages(fresh: Node, size: int) -> None:
     count = 100
     with Watch(fresh) as watch:
         clients = [RawClient(fresh.address) for _ in range(count)]
         for client in clients:
-            assert client.call("PUT", "large", b"x" * MIB) is True
-            assert client.call("GET", "large") == [True, b"x" * MIB]
+            assert client.call("PUT", "large", b"x" * size) is True
+            assert client.call("GET", "large") == [True, b"x" * size]
         watch.served()
         assert watch.growth() < count * SPOKE + UNREAD / 2, f"{watch.growth() / MIB:.0f} MiB more"
         for client in clients:
