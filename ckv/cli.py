@@ -22,10 +22,11 @@ from ckv.settings import Role, Setting
 EXIT_CODES: Final = """\
 Exit codes:
   0    Done. A node was told to stop, and every record is where it belongs.
-  1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed.
+  1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed; or status got no
+       answer, or verify found a difference.
   2    A bad argument, option or environment variable: one line on stderr names it. Nothing was started.
   3    The node did not finish within --drain-timeout; the log says how many records were left.
-  4    The node could not start, for instance because its port is in use.
+  4    The node could not start, for instance because its port is in use; or verify could not ask node or database.
   130  Ctrl-C in the demo or in the shell's input.
 """
 
@@ -36,6 +37,8 @@ Usage:
   ckv primary   [options] <port> [<secondary>...]
   ckv secondary [options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]
   ckv shell     [options] <host> <port>
+  ckv status    [options] <host> <port>
+  ckv verify    [options] <host> <port> <persistent-node>
   ckv demo      [<host> <port>]
   ckv (-h | --help)
   ckv --version
@@ -44,6 +47,8 @@ Roles:
   primary    Takes the requests of all clients and passes each one to the secondary that owns its key.
   secondary  Keeps a share of the records: the hot ones in memory, the others in the persistent node.
   shell      A prompt for people; with piped input, a command for scripts.
+  status     Shows the figures of a node: records, hits, what waits for the database, connections.
+  verify     Audits a secondary against its database, while both go on working.
   demo       Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.
 
   "ckv secondary --help" explains every argument and option of a role; so does a role without arguments.
@@ -79,6 +84,23 @@ With piped input there is no prompt, and each line is a command. GET prints the 
 prints 1 if there was one, else 0, and PING prints PONG, each with a line end. An error goes to stderr with the number
 of its line, and the next line is run. A GET that finds nothing prints no line, and counts as an error. The exit status
 is 1 if there was an error.""",
+    ),
+    "status": (
+        "[options] <host> <port>",
+        """\
+ckv status, which shows the figures of a node as "name value" lines, in groups. docs/info.md says what each one means.
+
+Without an answer from the node it prints one line on stderr, and the exit status is 1.""",
+    ),
+    "verify": (
+        "[options] <host> <port> <persistent-node>",
+        """\
+ckv verify, which audits a secondary against its database: what memory holds as clean must be a row with the same value
+and type, and what is known not to exist must be no row. Whatever else the node knows is on its way and is counted only.
+
+Clients may go on: what seems to differ is looked at several times before it is reported, one line each. The last line
+is the summary. Nothing is written, and no record counts as used. The exit status is 1 if there are differences, and 4
+with one line on stderr if the node or the database did not answer.""",
     ),
     "demo": (
         "[(<host> <port>)]",
@@ -224,6 +246,20 @@ def _shell(arguments: dict[str, Any]) -> int:
     return shell.run(chosen)
 
 
+def _status(arguments: dict[str, Any]) -> int:
+    chosen = settings.status_settings(arguments)
+    from ckv.roles import status
+
+    return status.run(chosen)
+
+
+def _verify(arguments: dict[str, Any]) -> int:
+    chosen = settings.verify_settings(arguments)
+    from ckv.roles import verify
+
+    return verify.run(chosen)
+
+
 def _demo(arguments: dict[str, Any]) -> int:
     chosen = settings.demo_settings(arguments)
     from ckv.roles import demo
@@ -235,5 +271,7 @@ _RUN: Final[dict[Role, Callable[[dict[str, Any]], int]]] = {
     "primary": _primary,
     "secondary": _secondary,
     "shell": _shell,
+    "status": _status,
+    "verify": _verify,
     "demo": _demo,
 }

@@ -44,5 +44,21 @@ COMMANDS: dict[str, Command] = {
         Command("GET", ("key",), 0, '`[true, value]`, or `[false, ""]` when there is none', "Read the value of a key."),
         Command("DEL", ("key",), 0, "`true` if there was one, else `false`", "Delete a key and its value."),
         Command("PING", (), None, '`"PONG"`', "Ask the node itself whether it answers."),
+        Command("INFO", (), None, "a map of figure to number or text", "Show the figures of the node itself."),
+        Command(
+            "RETRY",
+            (),
+            None,
+            "the number of rows",
+            "Queue the rows again that the database refused and this secondary parked; a primary refuses it.",
+        ),
+        Command("PEEK", ("key",), 0, "`[where, digest]`", "Say where a record is, without using or moving it."),
+        Command(
+            "SCAN",
+            ("cursor", "count"),
+            None,
+            "`[cursor, [[key, where, digest], ...]]`",
+            "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it.",
+        ),
     )
 }

@@ -21,12 +21,15 @@ from ckv.errors import BadSetting
 
 Policy = Literal["lru", "lfu", "fifo"]
 WriteMode = Literal["evict", "behind", "through"]
-Role = Literal["primary", "secondary", "shell", "demo"]
+Role = Literal["primary", "secondary", "shell", "status", "verify", "demo"]
 
 WRITE_MODES: Final[tuple[WriteMode, ...]] = ("evict", "behind", "through")
 
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
+
+ALL: Final = "all"
+"""The sample that is no sample."""
 
 POLICIES: Final[Mapping[str, Policy]] = {
     "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
@@ -101,6 +104,25 @@ class DemoSettings:
     """What the demo is started with: the cluster to use, or ``None`` for one of its own."""
 
     address: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """What ``status`` is started with."""
+
+    address: Address
+    timeout: float
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySettings:
+    """What ``verify`` is started with; ``sample`` is ``None`` for all records."""
+
+    address: Address
+    persistent: str
+    timeout: float
+    sample: int | None
 
 
 # --- parsers: text in, a checked value out, BadSetting for anything else ---------------------------------------------
@@ -244,6 +266,22 @@ def parse_persistent(text: str) -> str:
     return text
 
 
+def parse_audited(text: str) -> str:
+    """As :func:`parse_persistent`, and there must be one."""
+    if text == NO_TIER:
+        raise BadSetting(f"{text!r} is no persistent node: allowed is the address that the secondary was given")
+    return parse_persistent(text)
+
+
+def parse_sample(text: str) -> int | None:
+    """A number of records, or ``None`` for all.
+
+    >>> parse_sample("1k"), parse_sample("all")
+    (1000, None)
+    """
+    return None if text.lower() == ALL else parse_whole(text, 1, 10**6)
+
+
 def parse_history(text: str) -> Path:
     """A file name; ``~`` is the home folder."""
     if not text or "\0" in text:
@@ -331,8 +369,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "give every primary the same list.",
         many=True,
     ),
-    Setting("host", "<host>", ("shell", "demo"), parse_host, "Host of a primary or a secondary."),
-    Setting("port", "<port>", ("shell", "demo"), parse_port, "Its port, 1 to 65535."),
+    Setting("host", "<host>", ("shell", "status", "demo"), parse_host, "Host of a primary or a secondary."),
+    Setting("host", "<host>", ("verify",), parse_host, "Host of a secondary."),
+    Setting("port", "<port>", ("shell", "status", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
     Setting(
         "persistent", "<persistent-node>", ("secondary",), parse_persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
@@ -341,6 +380,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "CKV_MYSQL_PASSWORD_FILE) and CKV_MYSQL_DATABASE, else it is root, password and celonis.",
         NO_TIER,
     ),
+    Setting("persistent", "<persistent-node>", ("verify",), parse_audited, "Address of its persistent node, as the "
+            "secondary was given it."),
     Setting("capacity", "<capacity>", ("secondary",), _whole(1, 2**40), "Records that memory holds, 1 to "
             f"{2**40}; k, M, G stand for thousand, million, billion.", "1000000"),
     Setting(
@@ -420,8 +461,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How the log on stderr looks: text, or json with one object a line.",
         "text", "FORMAT",
     ),
-    Setting("timeout", "--timeout", ("shell",), _duration(0.01, 600), "How long a command may take, 10ms to 10m.",
-            "10s", "SECONDS"),
+    Setting("timeout", "--timeout", ("shell", "status", "verify"), _duration(0.01, 600), "How long a node may take to "
+            "answer a command, 10ms to 10m.", "10s", "SECONDS"),
+    Setting("format", "--format", ("status",), _one_of("text", "json"), "What is printed: text, a line for each "
+            "figure, or json, one object.", "text", "FORMAT"),
+    Setting("sample", "--sample", ("verify",), parse_sample, "How many records to compare, chosen by chance: 1 to "
+            "1000000, or all.", ALL, "RECORDS"),
     Setting("history", "--history", ("shell",), parse_history, "Where the prompt keeps what was typed.",
             "~/.ckv_history", "FILE"),
 )  # fmt: skip
@@ -465,6 +510,20 @@ def shell_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ
     """The settings of the shell; raises :class:`BadSetting`."""
     values = _read("shell", arguments, environ)
     return ShellSettings(Address(values["host"], values["port"]), values["timeout"], values["history"])
+
+
+def status_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> StatusSettings:
+    """The settings of ``status``; raises :class:`BadSetting`."""
+    values = _read("status", arguments, environ)
+    return StatusSettings(Address(values["host"], values["port"]), values["timeout"], values["format"])
+
+
+def verify_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> VerifySettings:
+    """The settings of ``verify``; raises :class:`BadSetting`."""
+    values = _read("verify", arguments, environ)
+    return VerifySettings(
+        Address(values["host"], values["port"]), values["persistent"], values["timeout"], values["sample"]
+    )
 
 
 def demo_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> DemoSettings:

@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the program's own tables: docs/commands.md and docs/configuration.md.
+"""Writes the pages that are made from the program's own tables: commands.md, configuration.md and info.md.
 
 python docs/generate.py          # writes them
 python docs/generate.py --check  # exit code 1 when they are not up to date
@@ -12,8 +12,10 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
-from ckv.cli import EXIT_CODES  # noqa: E402 - the line above makes it importable from a bare checkout
+from ckv.audit import DIGEST_BYTES, IDLE, MAX_SCANS  # noqa: E402 - the line above makes it importable
+from ckv.cli import EXIT_CODES  # noqa: E402
 from ckv.commands import COMMANDS  # noqa: E402
+from ckv.figures import FIGURES  # noqa: E402
 from ckv.settings import SETTINGS  # noqa: E402
 
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n"
@@ -30,12 +32,63 @@ def commands() -> str:
 {NOTE}
 # Commands
 
-How they travel says [protocol.md](protocol.md). All of them work at a primary and directly at a secondary.
+How they travel says [protocol.md](protocol.md). They work at a primary and directly at a secondary, but for those of
+which the table says otherwise.
 
 | command | what it does | what it answers | who answers |
 |---|---|---|---|
 {rows}
+
+`INFO` has a page of its own: [info.md](info.md).
+
+## PEEK and SCAN
+
+They are for audits (`ckv verify`), and read only: no record counts as used, and none moves between the tiers. `where`
+says which tier answers for the key, and what that says about the database:
+
+| where | means |
+|---|---|
+| `clean` | memory has the record, and the database has the same |
+| `dirty` | memory has the record, and the database may have another one or none |
+| `pending` | the record is on its way to the database, and no longer in memory |
+| `parked` | the same, and the database refused it |
+| `tombstone` | the record was deleted, and the deletion is on its way |
+| `absent` | the database is known to have no record |
+| `elsewhere` | only the database can tell; `SCAN` leaves these out |
+
+`digest` is a bin: the BLAKE2b ({DIGEST_BYTES} bytes) of the letter `s` or `b`, for a str or a bin, followed by the
+bytes of the value. It is empty where there is no value.
+
+`SCAN 0 count` begins a scan: the secondary makes a list of the keys that it knows at that moment. Each answer has the
+cursor for the next one, and is true at the moment when it is made; requests are served in between. So every record that
+is in memory or on its way to the database from the first answer to the last is told exactly once, and one that comes or
+goes meanwhile once or not at all. An answer has at most `count` entries, and may have fewer, or none, before the end;
+the cursor 0 is the end. There can be {MAX_SCANS} scans at a time, and another one ends that which was used longest ago.
+A scan that nobody went on with for {IDLE:g} s is forgotten, and its cursor is refused.
 """
+
+
+def info() -> str:
+    """The figures as a page."""
+    groups = dict.fromkeys(figure.group for figure in FIGURES)
+    tables = "\n".join(
+        f"## {group}\n\n| figure | roles | |\n|---|---|---|\n"
+        + "".join(
+            f"| `{figure.name}` | {', '.join(figure.roles)} | {figure.help} |\n"
+            for figure in FIGURES
+            if figure.group == group
+        )
+        for group in groups
+    )
+    return f"""\
+{NOTE}
+# Figures
+
+`ckv status host port` shows the figures of one node (`--format json` for programs), and so does `INFO` in the shell and
+over the [protocol](commands.md). Names are those of Redis's INFO where the meaning is the same. What counts, counts
+since the start of the process. What is true or false is 1 or 0.
+
+{tables}"""
 
 
 def configuration() -> str:
@@ -99,6 +152,7 @@ On stderr, one line per event (`--log-format`, `--log-level`). These are the one
 | line | means |
 |---|---|
 | `secondary ready on ...`, `primary ready on ...` | it listens; the rest of the line says what it is |
+| `retry: N parked rows are queued again` | somebody called RETRY |
 | `peer ... connected`, `lost`, `back`, `cannot be reached` | a primary and one of its secondaries |
 | `database connected`, `lost`, `back`, `cannot be reached` | a secondary and its persistent node |
 | `row refused by the database and parked` | the record stays readable and is not saved; the reason follows |
@@ -106,7 +160,7 @@ On stderr, one line per event (`--log-format`, `--log-level`). These are the one
 """
 
 
-PAGES = {"commands.md": commands, "configuration.md": configuration}
+PAGES = {"commands.md": commands, "configuration.md": configuration, "info.md": info}
 
 
 def main(arguments: list[str]) -> int:

@@ -22,7 +22,7 @@ from tests.support.nodes import ckv_environment, run_ckv
 
 ROOT = Path(__file__).resolve().parents[1]
 
-ROLES: tuple[Role, ...] = ("primary", "secondary", "shell", "demo")
+ROLES: tuple[Role, ...] = ("primary", "secondary", "shell", "status", "verify", "demo")
 
 FakeRoles = Callable[..., list[Any]]
 
@@ -78,7 +78,7 @@ def test_without_arguments_the_page_and_exit_code_1(capsys: pytest.CaptureFixtur
     assert shown.err == ""
 
 
-@pytest.mark.parametrize("role", ["primary", "secondary", "shell"])
+@pytest.mark.parametrize("role", ["primary", "secondary", "shell", "status", "verify"])
 def test_a_role_without_arguments_its_page_and_exit_code_1(role: Role, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([role]) == 1
     shown = capsys.readouterr()
@@ -94,6 +94,7 @@ def test_a_role_without_arguments_its_page_and_exit_code_1(role: Role, capsys: p
         (["primary", "--bind=::1"], "<port>"),
         (["shell", "localhost"], "<port>"),
         (["demo", "localhost"], "<port>"),
+        (["verify", "localhost", "8081"], "<persistent-node>"),
     ],
 )
 def test_a_missing_argument_its_name_the_page_and_exit_code_1(
@@ -191,7 +192,7 @@ def test_usage_is_as_the_design_says() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, demo, "),
+        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, status, verify, demo, "),
         (["--verbose"], "--verbose: unknown option: "),
         (["-x"], "-x: unknown option: "),
         (["--bind=::1", "primary"], "--bind=::1: unknown option: "),
@@ -214,6 +215,9 @@ def test_usage_is_as_the_design_says() -> None:
         (["secondary", "a:1", "1", "", "5"], "<persistent-node>: '' is not "),
         (["secondary", "a:1", "1", "--write-mode=behind"], "--write-mode: 'behind' needs a persistent node: "),
         (["shell", "a", "0"], "<port>: '0' is not a whole number in range: allowed is 1 to 65535"),
+        (["status", "a", "1", "--format=xml"], "--format: 'xml' is not known: allowed is text, json"),
+        (["verify", "a", "1", "-"], "<persistent-node>: '-' is no persistent node: "),
+        (["verify", "a", "1", "b:2", "--sample=0"], "--sample: '0' is not a whole number in range: "),
         (["demo", "a b", "1"], "<host>: 'a b' is not a host: "),
     ],
 )
@@ -238,7 +242,9 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert cli.main(["shell", "localhost", "8080"]) == 0
     assert cli.main(["demo"]) == 0
     assert cli.main(["demo", "localhost", "8080"]) == 0
-    primary, secondary, alone, shell, demo, live = seen
+    assert cli.main(["status", "localhost", "8080", "--format=JSON"]) == 0
+    assert cli.main(["verify", "localhost", "8081", "sqlite:x", "--sample=1k", "--timeout=7s"]) == 0
+    primary, secondary, alone, shell, demo, live, status, verify = seen
     assert primary.secondaries == (Address("localhost", 8081), Address("localhost", 8082))
     assert primary.call_timeout == 7
     assert (secondary.primary, secondary.port, secondary.persistent) == (
@@ -248,6 +254,9 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert alone.persistent == "-"
     assert shell.address == live.address == Address("localhost", 8080)
     assert demo.address is None
+    assert (status.address, status.format, status.timeout) == (Address("localhost", 8080), "json", 10)
+    assert (verify.address, verify.persistent) == (Address("localhost", 8081), "sqlite:x")
+    assert (verify.sample, verify.timeout) == (1000, 7)
 
 
 def test_the_environment_reaches_a_role(fake_roles: FakeRoles, monkeypatch: pytest.MonkeyPatch) -> None:

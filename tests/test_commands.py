@@ -24,6 +24,10 @@ def test_the_commands_of_the_protocol() -> None:
         "GET": ("key",),
         "DEL": ("key",),
         "PING": (),
+        "INFO": (),
+        "RETRY": (),
+        "PEEK": ("key",),
+        "SCAN": ("cursor", "count"),
     }
 
 

@@ -125,7 +125,7 @@ def test_a_binary_value_is_written_as_it_is(node: FakeNode) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("FETCH a", "'FETCH' is no command: allowed is PUT, GET, DEL, PING, HELP, EXIT, QUIT"),
+        ("FETCH a", "'FETCH' is no command: allowed is PUT, GET, DEL, PING, INFO, RETRY, PEEK, SCAN, HELP, EXIT, QUIT"),
         ("GET", "expected GET key"),
         ("GET a b", "expected GET key"),
         ('GET a "" b', "expected GET key"),
@@ -227,6 +227,11 @@ def test_nobody_listens() -> None:
         ("DEL", True, "OK"),
         ("DEL", False, "(none)"),
         ("PING", "PONG", "PONG"),
+        ("INFO", {"records": 3, "role": "secondary"}, "# Server\nrole secondary\n\n# Records\nrecords 3"),
+        ("RETRY", 3, "3"),
+        ("PEEK", ["clean", b"\x01\xff"], "clean 01ff"),
+        ("PEEK", ["tombstone", b""], "tombstone"),
+        ("SCAN", [7, [["a\n", "clean", b"\x01"], ["b", "absent", b""]]], '"a\\n" clean 01\n"b" absent\nnext cursor 7'),
     ],
 )
 def test_results_for_people(name: str, result: object, shown: str) -> None:
@@ -303,7 +308,7 @@ def completions(text: str) -> list[str]:
 
 
 def test_completion() -> None:
-    assert completions("p") == ["PUT", "PING"]
+    assert completions("p") == ["PUT", "PING", "PEEK"]
     assert completions("GE") == ["GET"]
     assert completions("ex") == ["EXIT"]
     assert completions("GET p") == []

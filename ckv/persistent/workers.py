@@ -8,7 +8,8 @@ back-off; the batch went back into the store, and what it held can still be read
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import gevent
@@ -37,6 +38,16 @@ class Workers:
         self._greenlets: list[gevent.Greenlet[[Store], None]] = []
         self._lost = False
         self._ever_connected = False
+        # Figures since the start; ckv/figures.py says what each of them counts.
+        self.losses = 0
+        self.retries = 0
+        self.flush_seconds_total = 0.0
+        self.flush_seconds_max = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last that a worker heard of the tier was good."""
+        return self._ever_connected and not self._lost
 
     def wake(self) -> None:
         """There is something to do. Cheap, and never waits: the store calls it for every victim."""
@@ -52,7 +63,7 @@ class Workers:
         gevent.killall(self._greenlets, block=True, timeout=1)
 
     def _run(self, store: Store) -> None:
-        worker = _Worker(self._tier, store)
+        worker = _Worker(self._tier, store, self._flushed)
         # One series of attempts from one success to the next: the back-off also grows while connecting works and
         # everything else fails, as with a full disk.
         carry = tenacity.Retrying(
@@ -74,12 +85,18 @@ class Workers:
         finally:
             worker.close()
 
+    def _flushed(self, seconds: float) -> None:
+        self.flush_seconds_total += seconds
+        self.flush_seconds_max = max(self.flush_seconds_max, seconds)
+
     def _failed(self, state: tenacity.RetryCallState) -> None:
+        self.retries += 1
         error = state.outcome.exception() if state.outcome is not None else None
         if not isinstance(error, errors.TierError):
             log.error("unexpected error between the tiers; trying on", exc_info=error)
         elif not self._lost:
             self._lost = True
+            self.losses += self._ever_connected
             news = "lost" if self._ever_connected else "cannot be reached"
             log.warning("database %s: %s: %s; trying on", news, self._tier.name, error)
 
@@ -93,9 +110,11 @@ class Workers:
 class _Worker:
     """One connection, or none for the moment."""
 
-    def __init__(self, tier: Tier, store: Store) -> None:
+    def __init__(self, tier: Tier, store: Store, flushed: Callable[[float], None]) -> None:
+        """``flushed`` is told how many seconds a batch took to be committed."""
         self._tier = tier
         self._store = store
+        self._flushed = flushed
         self._session: Session | None = None
         self._loads_next = True
 
@@ -145,6 +164,7 @@ class _Worker:
         batch = store.flush_begin()
         if not batch:
             return
+        began = time.monotonic()
         try:
             refused = write_batch(session, batch)
         except BaseException:  # also a kill: the rows must go back whatever happens
@@ -157,6 +177,7 @@ class _Worker:
                     len(write.key),
                     refused[write.key],
                 )
+        self._flushed(time.monotonic() - began)
         store.flush_end(batch, refused)
 
 

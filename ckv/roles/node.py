@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
-from ckv import errors
+from ckv import __version__, errors
+from ckv.figures import Info, resident_bytes
 from ckv.roles import Exit
 from ckv.settings import Address
 from ckv.wire.connection import Outbox
@@ -26,6 +28,10 @@ POLL: Final = 0.01
 """Seconds between two looks at whether a drain is done."""
 
 
+GOODBYE: Final = 1.0
+"""Seconds at the end for clients to read the answers that are still unsent."""
+
+
 class Node:
     """One listening process, from its start to its end."""
 
@@ -37,6 +43,9 @@ class Node:
         self._drain_timeout = drain_timeout
         self._stop = Event()
         self._hurry = Event()
+        self._started = time.monotonic()
+        self._server: Server | None = None
+        self._port = 0
         self._signals = [gevent.signal_handler(number, self.stop) for number in (signal.SIGTERM, signal.SIGINT)]
 
     def stop(self) -> None:
@@ -63,12 +72,26 @@ class Node:
         except OSError as error:
             log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
             return Exit.CANNOT_START
+        self._server, self._port = server, bound.port
         log.info("%s ready on %s %s", self._role, bound, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()
         self._stop.wait()
         return self._drain(server, drain)
+
+    def figures(self) -> Info:
+        """What INFO says about the process, whatever its role is."""
+        return {
+            "ckv_version": __version__,
+            "role": self._role,
+            "process_id": os.getpid(),
+            "tcp_port": self._port,
+            "uptime_in_seconds": int(time.monotonic() - self._started),
+            "used_memory_rss": resident_bytes(),
+            "connected_clients": self._server.connections if self._server is not None else 0,
+            "maxclients": self.limits.max_connections,
+        }
 
     def _drain(self, server: Server, drain: Callable[[Callable[[Callable[[], bool]], bool]], int]) -> int:
         began = time.monotonic()
@@ -82,8 +105,10 @@ class Node:
 
         log.info("drain begun: %d connections", server.connections)
         server.drain(errors.Draining("the node is stopping; the request was not carried out"))
-        wait(lambda: server.idle)
-        left = drain(wait)
+        # Saving comes first: a client that does not read its answers must not use up the time for it.
+        left = drain(lambda saved: wait(lambda: saved() and not server.in_flight))
+        goodbye = time.monotonic() + GOODBYE
+        wait(lambda: server.idle or time.monotonic() > goodbye)
         server.close()
         seconds = time.monotonic() - began
         if left:
@@ -98,3 +123,14 @@ def pong(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> str:
     if params:
         raise errors.BadArguments("PING takes no arguments")
     return "PONG"
+
+
+def info(figures: Callable[[], Info]) -> Handler:
+    """The handler of INFO."""
+
+    def handler(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> Info:
+        if params:
+            raise errors.BadArguments("INFO takes no arguments")
+        return figures()
+
+    return handler

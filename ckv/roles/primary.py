@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ckv import errors
 from ckv.cluster.slots import SlotMap
 from ckv.commands import COMMANDS, Command
-from ckv.roles.node import Node, pong
+from ckv.figures import of_peers
+from ckv.roles.node import Node, info, pong
 from ckv.settings import Address, PrimarySettings
-from ckv.values import SURELY_FITS, checked_key
+from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 from ckv.wire.client import Peer
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import LATER, Caller, Handler
@@ -23,27 +26,45 @@ def run(settings: PrimarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            handlers(SlotMap(peers)),
+            {
+                **handlers(SlotMap(peers), settings.max_value_bytes),
+                "INFO": info(lambda: node.figures() | of_peers(peers)),
+            },
             f"secondaries={','.join(map(str, settings.secondaries))}",
-            lambda _wait: 0,
+            _answer_all,
         )
     finally:
         for peer in peers:
             peer.close()
 
 
-def handlers(owners: SlotMap[Peer]) -> dict[str, Handler]:
-    """One handler per command: those with a key go to its owner, the others are the node's own."""
-    return {
-        command.name: pong if command.key is None else _forward(command, command.key, owners)
+def _answer_all(wait: Callable[[Callable[[], bool]], bool]) -> int:
+    wait(lambda: True)
+    return 0
+
+
+def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:
+    """One handler per command but INFO: those with a key go to its owner, the others are the node's own."""
+    forwarded = {
+        command.name: _forward(command, command.key, owners, max_value_bytes)
         for command in COMMANDS.values()
+        if command.key is not None
     }
+    return forwarded | {"PING": pong, "RETRY": _keeps_nothing, "SCAN": _keeps_nothing}
 
 
-def _forward(command: Command, position: int, owners: SlotMap[Peer]) -> Handler:
+def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+    # Not an answer of 0 or of no keys, which whoever took this node for a secondary would believe.
+    raise errors.Refused("a primary keeps no records; ask the secondary")
+
+
+def _forward(command: Command, position: int, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
     name = command.name
     count = len(command.arguments)
     owner = owners.owner
+    # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
+    value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
+    values = [index for index in range(count) if index != position]
 
     def forward(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         if len(params) != count:
@@ -51,6 +72,10 @@ def _forward(command: Command, position: int, owners: SlotMap[Peer]) -> Handler:
         key = params[position]
         if key.__class__ is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
+        for index in values:
+            value = params[index]
+            if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
+                checked_value(value, max_value_bytes)
         owner(key).call(name, params, caller, msgid)
         return LATER
 

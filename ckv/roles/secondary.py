@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckv import errors
+from ckv.audit import Scans, entry
 from ckv.commands import COMMANDS
+from ckv.figures import Info, of_store, of_workers
 from ckv.persistent import open_tier
 from ckv.persistent.workers import Workers
-from ckv.roles.node import Node, pong
+from ckv.roles.node import Node, info, pong
 from ckv.settings import NO_TIER, Address, SecondarySettings
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
@@ -20,7 +22,7 @@ from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
-from ckv.wire.limits import Limits
+from ckv.wire.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.wire.msgpackrpc import LATER, Caller, Handler
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,11 @@ EXPIRE_EVERY: Final = 0.1
 def run(settings: SecondarySettings) -> int:
     """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
     tier = open_tier(settings.persistent) if settings.persistent != NO_TIER else None
-    limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
+    limits = Limits(
+        max_value_bytes=settings.max_value_bytes,
+        max_connections=settings.max_connections,
+        max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
+    )
     node = Node("secondary", limits, settings.drain_timeout)
     workers = Workers(tier, settings.pool_size) if tier is not None else None
     store = _store(settings, workers.wake if workers is not None else None)
@@ -42,12 +48,22 @@ def run(settings: SecondarySettings) -> int:
         workers.start(store)
     else:
         log.warning("no persistent node: a record that is evicted is lost")
+    scans = Scans(store, time.monotonic)
+
+    def expire() -> None:
+        store.expire()
+        scans.expire()
+
+    def figures() -> Info:
+        persistent = tier.name if tier is not None else NO_TIER
+        return node.figures() | of_store(store, settings) | of_workers(workers, persistent, settings.pool_size)
+
     expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
-    expiry.start(store.expire)
+    expiry.start(expire)
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            handlers(store, settings.max_value_bytes),
+            handlers(store, settings.max_value_bytes) | operator_handlers(store, scans) | {"INFO": info(figures)},
             f"primary={settings.primary} capacity={settings.capacity} policy={settings.policy} "
             f"persistent={tier.name if tier is not None else 'none'} workers={settings.pool_size} "
             f"write_mode={settings.write_mode}",
@@ -86,7 +102,7 @@ def _save_all(store: Store, wait: Callable[[Callable[[], bool]], bool]) -> int:
 
 
 def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
-    """The command table's methods over a store."""
+    """The methods of the command table that clients live on, over a store."""
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
 
     def get(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
@@ -131,6 +147,33 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
         return LATER
 
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
+
+
+def operator_handlers(store: Store, scans: Scans) -> dict[str, Handler]:
+    """The methods of the command table that look after a store."""
+
+    def retry(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> int:
+        if params:
+            raise _wrong_count("RETRY", params)
+        count = store.retry_parked()
+        log.info("retry: %d parked rows are queued again", count)
+        return count
+
+    def peek(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise _wrong_count("PEEK", params) from None
+        return entry(store, checked_key(key))[1:]
+
+    def scan(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            cursor, count = params
+        except ValueError:
+            raise _wrong_count("SCAN", params) from None
+        return scans.next(cursor, count)
+
+    return {"RETRY": retry, "PEEK": peek, "SCAN": scan}
 
 
 def _answer(caller: Caller, msgid: int, result: object, error: errors.CkvError | None) -> None:

@@ -11,13 +11,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from ckv import __version__
+from ckv import __version__, figures
 from ckv.client import Client
 from ckv.commands import COMMANDS
 from ckv.errors import CkvError, to_wire
@@ -37,6 +37,7 @@ _CALLS: Final[dict[str, Callable[[Client, list[str]], object]]] = {
     "PUT": lambda client, arguments: client.put(*arguments),
     "GET": lambda client, arguments: client.get(*arguments),
     "DEL": lambda client, arguments: client.delete(*arguments),
+    "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),
 }
 """The commands whose result the client reads; that of any other one is shown as it came."""
 
@@ -50,6 +51,12 @@ COMPLETER: Final = WordCompleter(
 
 class BadLine(Exception):
     """A line that is no command; nothing was sent."""
+
+
+def _number(word: str) -> int:
+    if not (word.isascii() and word.isdigit()):
+        raise BadLine(f"{word!r} is not a whole number")
+    return int(word)
 
 
 class _End(Exception):
@@ -166,7 +173,19 @@ def for_people(name: str, result: object) -> str:
         return NOTHING if result is None else quoted(result) if isinstance(result, str | bytes) else repr(result)
     if name == "DEL":
         return "OK" if result else NOTHING
+    match name, result:
+        case "INFO", dict():
+            return figures.for_people(result)
+        case "PEEK", [where, bytes() as digest]:
+            return f"{where} {digest.hex()}".rstrip()
+        case "SCAN", [cursor, [*entries]]:
+            return "\n".join([*map(_scanned, entries), f"next cursor {cursor}"])
     return "OK" if result is None else str(result)
+
+
+def _scanned(entry: Any) -> str:
+    key, where, digest = entry
+    return f"{quoted(key)} {where} {digest.hex()}".rstrip()
 
 
 def raw(name: str, result: object) -> bytes:

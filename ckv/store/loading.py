@@ -20,7 +20,7 @@ ABSENT_KEYS: Final = 100_000
 class Load(Waiting[Value]):
     """One key that is being looked for in the persistent tier; None when there is no record."""
 
-    __slots__ = ("current", "deadline", "deletes", "error", "key")
+    __slots__ = ("current", "deadline", "deletes", "error", "gets", "key")
 
     def __init__(self, key: str, deadline: float) -> None:
         super().__init__()
@@ -32,6 +32,8 @@ class Load(Waiting[Value]):
         """A DEL waits to hear whether there was a record; the pending row is held until then."""
         self.error: CkvError | None = None
         """Why the last attempt failed."""
+        self.gets = 0
+        """GETs that wait for it."""
 
 
 class Loading:
@@ -44,6 +46,12 @@ class Loading:
         self._queue: deque[Load] = deque()
         self._open: dict[Load, None] = {}
         self._absent: cachebox.LRUCache[str, None] = cachebox.LRUCache(ABSENT_KEYS)
+        self.begun = 0
+        """Loads that were begun."""
+        self.shared = 0
+        """Requests that joined a load which was there already."""
+        self.timeouts = 0
+        """Loads that somebody waited for until their time was over."""
 
     @property
     def queued(self) -> int:
@@ -66,6 +74,9 @@ class Loading:
             load = self._current[key] = Load(key, now + self._timeout)
             self._queue.append(load)
             self._open[load] = None
+            self.begun += 1
+        else:
+            self.shared += 1
         return load
 
     def written(self, key: str) -> Load | None:
@@ -104,6 +115,8 @@ class Loading:
         overdue = list(takewhile(lambda load: load.deadline <= now, self._open))
         for load in overdue:
             if load.wanted:
+                self.timeouts += 1
+                load.gets = 0
                 why = f": {load.error}" if load.error is not None else ""
                 load.tell(None, TierUnavailable(f"the persistent tier did not answer within {self._timeout:g} s{why}"))
 
@@ -112,6 +125,15 @@ class Loading:
     def is_absent(self, key: str) -> bool:
         """Whether the persistent tier is known to have no record of this key."""
         return key in self._absent
+
+    def absent_keys(self) -> list[str]:
+        """All keys that are known not to exist."""
+        return list(self._absent.keys())
+
+    @property
+    def absent(self) -> int:
+        """How many keys are known not to exist."""
+        return len(self._absent)
 
     def note_absent(self, key: str) -> None:
         """The persistent tier has no record of this key."""

@@ -45,6 +45,9 @@ class Memory(Protocol):
     def records(self) -> Iterable[Record]:
         """All records, in no particular order. Nothing may be changed meanwhile."""
 
+    def keys(self) -> list[str]:
+        """The keys of all records as they are now."""
+
     def __len__(self) -> int: ...
 
     def __contains__(self, key: str) -> bool: ...
@@ -73,6 +76,9 @@ class LRU:
 
     def records(self) -> Iterable[Record]:
         return self._records.items()
+
+    def keys(self) -> list[str]:
+        return list(self._records.keys())
 
     def __len__(self) -> int:
         return len(self._records)
@@ -104,6 +110,9 @@ class FIFO:
 
     def records(self) -> Iterable[Record]:
         return self._records.items()
+
+    def keys(self) -> list[str]:
+        return list(self._records.keys())
 
     def __len__(self) -> int:
         return len(self._records)
@@ -153,6 +162,9 @@ class LFU:
 
     def records(self) -> Iterable[Record]:
         return self._values.items()
+
+    def keys(self) -> list[str]:
+        return list(self._values)
 
     def __len__(self) -> int:
         return len(self._values)

@@ -141,8 +141,13 @@ class ThroughStore(Store):
         return self._look_up(key)
 
     def _recall(self, key: str, value: Value) -> bool:
-        self._memory_put(key, value)  # its victim is committed, as everything in memory is
+        self._memory_put_committed(key, value)
         return True
+
+    def _memory_put_committed(self, key: str, value: Value) -> None:
+        # The victim is committed, as everything in memory is.
+        if self._memory_put(key, value) is not None:
+            self.evicted += 1
 
     def _loaded(self, key: str, value: Value) -> None:
         self._recall(key, value)
@@ -157,7 +162,7 @@ class ThroughStore(Store):
                 self._loading.note_absent(key)
             else:
                 self._loading.note_present(key)
-                self._memory_put(key, value)
+                self._memory_put_committed(key, value)
             self._settle(key, version, None)
 
     def _refused(self, write: Write, error: CkvError) -> None:
@@ -202,6 +207,14 @@ class ThroughStore(Store):
 
     def _make_pending(self) -> None:
         """Everything in memory is committed."""
+
+    def _is_clean(self, key: str) -> bool:
+        # Without a row: one that is on its way may have been committed already, and memory not been told.
+        return key not in self._queue
+
+    @property
+    def clean(self) -> int:
+        return len(self._memory)
 
     def _check_rows(self, pending: Pending) -> None:
         waiting = {key for key, chain in self._chains.items() if chain.commits}

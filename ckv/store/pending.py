@@ -9,7 +9,7 @@ order in which they were accepted (I4).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, KeysView, Sequence
 from sys import getsizeof
 from typing import Final, NamedTuple
 
@@ -78,6 +78,10 @@ class Pending:
     def __iter__(self) -> Iterator[tuple[str, Row]]:
         return iter(self._rows.items())
 
+    def keys(self) -> KeysView[str]:
+        """The keys of all rows."""
+        return self._rows.keys()
+
     @property
     def queued(self) -> int:
         """Rows that a batch could take now."""
@@ -96,6 +100,22 @@ class Pending:
     def oldest(self) -> float | None:
         """When the first row in the queue came; None when the queue is empty."""
         return self._rows[self._queue[0]].since if self._queue else None
+
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest write was accepted that is on its way or waits for it; None when there is none.
+
+        Unlike :attr:`oldest` it counts the rows in flight, which a hanging database has for long; a parked one waits
+        for nothing.
+        """
+        since: float | None = None
+        for row in self._rows.values():
+            if row.refused is None:
+                since = row.since if since is None else min(since, row.since)
+                if row.taken < 0:
+                    # It was never in a batch, so it waits since it was added; those behind it were added later.
+                    break
+        return since
 
     def add(self, key: str, value: Value | None, now: float) -> int:
         """Notes the latest write of a key; returns the version of its row.

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ckv.errors import CkvError, NoRoom
 from ckv.store.loading import Load, Loading
@@ -33,6 +33,26 @@ BATCH_RECORDS: Final = 500
 
 BATCH_BYTES: Final = 1024 * 1024
 """Bytes at which a batch is closed, so that one statement stays below the smallest usual max_allowed_packet (4 MiB)."""
+
+
+Where = Literal["clean", "dirty", "pending", "parked", "tombstone", "absent", "elsewhere"]
+"""Which tier answers for a key, and what that says about the persistent tier.
+
+- ``clean``: memory has the record, and the persistent tier has the same.
+- ``dirty``: memory has the record, and the persistent tier may have another one or none.
+- ``pending``: the record is on its way to the persistent tier, and no longer in memory.
+- ``parked``: the same, and the persistent tier refused it.
+- ``tombstone``: the record was deleted, and the deletion is on its way.
+- ``absent``: the persistent tier is known to have no record.
+- ``elsewhere``: only the persistent tier can tell.
+"""
+
+
+class Place(NamedTuple):
+    """Where the current value of a key is, and the value; None where there is none."""
+
+    where: Where
+    value: Value | None
 
 
 class RoomWait(Waiting["bool | Waiting[bool] | Load"]):
@@ -78,8 +98,20 @@ class Store:
         self._waiting: deque[RoomWait] = deque()
         self._waiting_keys: Counter[str] = Counter()
         self._draining = False
+        # Figures since the start; ckv/figures.py says what each of them counts.
         self.dropped = 0
-        """Victims that were dropped for want of a persistent tier."""
+        self.evicted = 0
+        self.hits_memory = 0
+        self.hits_pending = 0
+        self.hits_persistent = 0
+        self.absent_hits = 0
+        self.misses = 0
+        self.refused_for_room = 0
+        self.load_queries = 0
+        self.load_failures = 0
+        self.flushes = 0
+        self.flushed_rows = 0
+        self.flush_failures = 0
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -87,23 +119,30 @@ class Store:
         """The value; None when there is no record; a load when only the persistent tier can tell."""
         value = self._memory_get(key)
         if value is not None:
+            self.hits_memory += 1
             return value
         return self._get_elsewhere(key)
 
     def _get_elsewhere(self, key: str) -> Value | Load | None:
         if self._pending is None:
+            self.misses += 1
             return None
         row = self._pending.find(key)
         if row is not None:
             if row.value is not TOMBSTONE:
+                self.hits_pending += 1
                 self._recall(key, row.value)
+            else:
+                self.absent_hits += 1
             return row.value
         return self._look_up(key)
 
     def _look_up(self, key: str) -> Load | None:
         if self._loading.is_absent(key):
+            self.absent_hits += 1
             return None
         load = self._loading.join(key, self._clock())
+        load.gets += 1
         self._wake()
         return load
 
@@ -152,6 +191,7 @@ class Store:
     # --- between the tiers ---------------------------------------------------------------------------------------
 
     def _evicted(self, key: str, value: Value) -> None:
+        self.evicted += 1
         if key in self._clean:
             self._clean.remove(key)
         elif self._pending is None:
@@ -219,6 +259,7 @@ class Store:
         batch, dropped = self._loading.take(BATCH_RECORDS)
         for load in dropped:
             self._release(load, absent=False)
+        self.load_queries += bool(batch)
         return batch
 
     def load_end(self, batch: Sequence[Load], found: Mapping[str, Value]) -> None:
@@ -232,6 +273,10 @@ class Store:
                     self._loading.note_absent(load.key)
                 else:
                     self._loaded(load.key, value)
+            if value is None:
+                self.misses += load.gets
+            else:
+                self.hits_persistent += load.gets
             load.tell(value, None)
 
     def _loaded(self, key: str, value: Value) -> None:
@@ -240,6 +285,7 @@ class Store:
 
     def load_failed(self, batch: Sequence[Load], error: CkvError) -> None:
         """The query failed. Its loads are tried again until their time is over."""
+        self.load_failures += 1
         self._loading.again(batch, error)
         self._wake()
 
@@ -268,6 +314,8 @@ class Store:
                 if write.key in refused:
                     self._refused(write, refused[write.key])
             batch = [write for write in batch if write.key not in refused]
+        self.flushes += bool(batch)
+        self.flushed_rows += len(batch)
         self._committed(batch)
         self._admit()
         if self._pending.queued:
@@ -289,6 +337,7 @@ class Store:
     def flush_failed(self, batch: Sequence[Write]) -> None:
         """The batch may or may not be committed. It is written again, for ever: nothing accepted is dropped."""
         assert self._pending is not None
+        self.flush_failures += 1
         self._pending.failed(batch)
         self._wake()
 
@@ -306,6 +355,7 @@ class Store:
         now = self._clock()
         self._loading.expire(now)
         while self._waiting and self._waiting[0].deadline <= now:
+            self.refused_for_room += 1
             self._next_waiting().tell(
                 None,
                 NoRoom(
@@ -332,6 +382,62 @@ class Store:
                 if row is None or row.value is not value:
                     self._pending.add(key, value, self._clock())
                     self._loading.note_present(key)
+
+    # --- what an operator asks for -------------------------------------------------------------------------------
+
+    def keys(self) -> list[str]:
+        """The keys that memory, pending or the memory of absent keys knows now, each once.
+
+        One pass over all of them: measured, 20 ms for a million records, and 0.3 s with a million others pending.
+        """
+        found = self._memory.keys()
+        if self._pending is not None:
+            # Sets, for to ask memory for each key of a million takes half a second.
+            others = self._pending.keys() | set(self._loading.absent_keys())
+            others.difference_update(found)
+            found.extend(others)
+        return found
+
+    def locate(self, key: str) -> Place:
+        """Where the current value of a key is. Unlike :meth:`get` it is not a use, and moves nothing."""
+        value = self._memory.peek(key)
+        if value is not None:
+            return Place("clean" if self._is_clean(key) else "dirty", value)
+        row = self._pending.find(key) if self._pending is not None else None
+        if row is None:
+            return Place("absent" if self._loading.is_absent(key) else "elsewhere", None)
+        if row.value is TOMBSTONE:
+            return Place("tombstone", None)
+        return Place("pending" if row.refused is None else "parked", row.value)
+
+    def _is_clean(self, key: str) -> bool:
+        return key in self._clean
+
+    @property
+    def clean(self) -> int:
+        """Records in memory whose value the persistent tier has."""
+        return len(self._clean)
+
+    @property
+    def loading(self) -> Loading:
+        """The loads, for their figures."""
+        return self._loading
+
+    @property
+    def pending_bytes(self) -> int:
+        """The memory that the rows take which the persistent tier has still to learn."""
+        return self._pending.bytes if self._pending is not None else 0
+
+    @property
+    def pending_seconds(self) -> float:
+        """The age in seconds of the oldest write that is on its way or waits for it; 0 when there is none."""
+        since = self._pending.waiting_since if self._pending is not None else None
+        return self._clock() - since if since is not None else 0.0
+
+    @property
+    def waiting_for_room(self) -> int:
+        """Writes that wait because pending is full."""
+        return len(self._waiting)
 
     @property
     def records(self) -> int:

@@ -1,0 +1,118 @@
+"""What a secondary tells of its records, so that somebody else can compare them with the database: SCAN and PEEK.
+
+Values travel as digests. Whoever has the value of the other side computes the digest of that.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Final
+
+from ckv import errors
+from ckv.store.store import Place, Store, Where
+from ckv.values import Value, to_bytes
+
+DIGEST_BYTES: Final = 16
+"""The length of a digest: two values that differ have the same one in no foreseeable future."""
+
+MAX_COUNT: Final = 1000
+"""The most keys in one answer to SCAN; clients bound an array to 1024 elements."""
+
+MAX_SCAN_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of values at which an answer to SCAN is closed: a node serves nobody while it computes digests (4 ms)."""
+
+MAX_SCANS: Final = 4
+"""Scans that are open at a time. Each holds a list of all keys: 8 MB for a million records."""
+
+IDLE: Final = 60.0
+"""Seconds after which a scan that nobody went on with is forgotten."""
+
+_POSITIONS: Final = 2**40  # a cursor is the number of its scan times this, plus the position in the list of keys
+_NUMBERS: Final = 2**22
+
+Entry = tuple[str, Where, bytes]
+"""A key, where its current value is, and the digest of that; no bytes where there is no value."""
+
+
+def digest(value: Value) -> bytes:
+    """Tells values apart by their type and their bytes.
+
+    >>> digest("a") == digest(b"a"), len(digest("a"))
+    (False, 16)
+    """
+    return blake2b((b"s" if isinstance(value, str) else b"b") + to_bytes(value), digest_size=DIGEST_BYTES).digest()
+
+
+def entry(store: Store, key: str) -> Entry:
+    """What the node knows of one key. It is not a use of the record."""
+    return _entry(key, store.locate(key))
+
+
+def _entry(key: str, place: Place) -> Entry:
+    return key, place.where, b"" if place.value is None else digest(place.value)
+
+
+class Scans:
+    """The scans that are open.
+
+    A scan begins with a list of the keys that the node knows at that moment, and each answer tells what is true of its
+    keys when it is made. So every record that is in memory or pending from the first answer to the last is told
+    exactly once; one that comes or goes meanwhile is told once or not at all. Requests are served in between. The
+    same cursor can be asked again as long as the scan is not over.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds that never go back."""
+        self._store = store
+        self._clock = clock
+        self._open: dict[int, tuple[list[str], float]] = {}
+        """Number of a scan to its keys and the time of the last request; the one that was used last is last."""
+
+    def next(self, cursor: object, count: object) -> tuple[int, list[Entry]]:
+        """The cursor of the next answer, 0 when there is none, and up to ``count`` entries, perhaps none.
+
+        Cursor 0 begins a scan. Raises BadArguments, and Refused for a scan that is over, or was forgotten because
+        nobody went on with it for :data:`IDLE` seconds or because others were begun.
+        """
+        if cursor.__class__ is not int or count.__class__ is not int:
+            raise errors.BadArguments("cursor and count must be whole numbers")
+        assert isinstance(cursor, int)
+        assert isinstance(count, int)
+        if not 1 <= count <= MAX_COUNT:
+            raise errors.BadArguments(f"count is {count}: allowed is 1 to {MAX_COUNT}")
+        number, start = divmod(cursor, _POSITIONS) if cursor else (self._begin(), 0)
+        if number not in self._open:
+            raise errors.Refused(f"there is no scan with the cursor {cursor}: begin again with 0")
+        keys, _ = self._open.pop(number)
+        entries: list[Entry] = []
+        size = 0
+        position = start
+        while position < len(keys) and position - start < count and size < MAX_SCAN_BYTES:
+            key = keys[position]
+            position += 1
+            place = self._store.locate(key)
+            size += len(place.value or ())
+            if place.where != "elsewhere":
+                entries.append(_entry(key, place))
+        if position >= len(keys):
+            return 0, entries
+        self._open[number] = keys, self._clock()
+        return number * _POSITIONS + position, entries
+
+    def expire(self) -> None:
+        """Forgets the scans that nobody goes on with."""
+        while self._open:
+            number, (_, used) = next(iter(self._open.items()))
+            if used + IDLE > self._clock():
+                return
+            del self._open[number]
+
+    def _begin(self) -> int:
+        if len(self._open) >= MAX_SCANS:
+            del self._open[next(iter(self._open))]
+        # By chance, so that a cursor of before a restart does not fit a scan of after it.
+        number = random.randrange(1, _NUMBERS)
+        self._open[number] = self._store.keys(), self._clock()
+        return number
