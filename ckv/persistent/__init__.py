@@ -18,8 +18,10 @@ class Tier(Protocol):
     def name(self) -> str:
         """What logs show, without the password: ``mysql://root@localhost:3306/celonis``, ``sqlite:/var/lib/ckv.db``."""
 
-    def connect(self) -> Session:
+    def connect(self, *, prepare: bool = True) -> Session:
         """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.
+
+        Without ``prepare`` nothing is created or changed, and a table that is not as it has to be is an error.
 
         Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and trying again is safe.
         """

@@ -59,16 +59,18 @@ class MySQLTier:
     def name(self) -> str:
         return self._server.name
 
-    def connect(self) -> MySQLSession:
+    def connect(self, *, prepare: bool = True) -> MySQLSession:
         try:
-            return MySQLSession(self._connect())
+            return MySQLSession(self._connect(prepare))
         except StatementFailed as error:
             raise TierUnavailable(str(error)) from error
 
-    def _connect(self) -> Connection:
+    def _connect(self, prepare: bool) -> Connection:
         # Each connection looks at the table, not only the first: somebody may restore an old dump while nodes run.
         connection = self._connect_if_ready()
         if connection is None:
+            if not prepare:
+                raise TierUnavailable(f"there is no table {TABLE} as ckv makes it")
             mysql_schema.prepare(self._server)
             connection = Connection(self._server, database=self._server.database)
         return connection

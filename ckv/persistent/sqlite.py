@@ -5,6 +5,7 @@ SQLite has no socket to wait for, so its calls run in gevent's thread pool and t
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -64,15 +65,17 @@ class SQLiteTier:
     def name(self) -> str:
         return f"sqlite:{self._path}"
 
-    def connect(self) -> SQLiteSession:
-        return _in_pool(SQLiteSession, self._path)
+    def connect(self, *, prepare: bool = True) -> SQLiteSession:
+        return _in_pool(SQLiteSession, self._path, prepare)
 
 
 class SQLiteSession:
     """One connection (:class:`~ckv.persistent.Session`)."""
 
-    def __init__(self, path: str) -> None:
-        """Opens the file, and makes it and the table if need be. Blocks; call it in the thread pool."""
+    def __init__(self, path: str, prepare: bool) -> None:
+        """Opens the file; with ``prepare`` makes it and the table if need be. Blocks; call it in the thread pool."""
+        if not prepare and not os.path.exists(path):
+            raise TierUnavailable(f"there is no file {path}")
         # A greenlet that is killed leaves its call running in the pool. The lock makes whoever closes the session wait
         # for that call, so that an old write cannot overtake the new ones of the next session.
         self._lock = _new_lock()
@@ -81,7 +84,7 @@ class SQLiteSession:
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
             )
-        self._run(self._prepare)
+        self._run(self._prepare if prepare else self._count)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         return _in_pool(self._run, self._load, sorted_keys(keys))

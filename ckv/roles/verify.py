@@ -53,7 +53,7 @@ def run(settings: VerifySettings) -> int:
     try:
         with Client(address.host, address.port, timeout=settings.timeout, connect_timeout=settings.timeout) as client:
             _check_node(settings, client)
-            session = tier.connect()
+            session = tier.connect(prepare=False)
             try:
                 return Audit(client, session).run(settings.sample)
             finally:

@@ -29,7 +29,7 @@ requests = st.one_of(
     st.tuples(st.just(0), st.integers(0, 2**32 - 1), st.sampled_from(["GET", "DEL"]), st.tuples(keys)),
     st.tuples(st.just(2), st.sampled_from(["PUT", "GET", "DEL"]), st.lists(keys | values, max_size=3)),
     st.tuples(
-        st.sampled_from([0, 1, 2, 3]), anything, st.sampled_from(["PUT", "GET", "DEL", "PING"]) | anything, anything
+        st.sampled_from([0, 1, 2, 3]), anything, st.sampled_from(["PUT", "GET", "DEL", "PING", "SCAN", "PEEK", "RETRY"]) | anything, anything
     ),
     anything,
 )

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgpack
 
 from ckv import errors
-from ckv.roles.secondary import handlers
+from ckv.audit import Scans
+from ckv.roles.secondary import handlers, operator_handlers
 from ckv.store.memory import LRU
 from ckv.store.pending import Pending
 from ckv.store.store import Store
@@ -57,7 +58,8 @@ def one_input(data: bytes) -> None:
     now = 0.0
     pending = Pending(100, KIB * KIB)
     store = Store(LRU(2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
-    service = Service(handlers(store, LIMITS.max_value_bytes), LIMITS)
+    scans = Scans(store, lambda: now)
+    service = Service(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
     sink = Sink()
     unpacker = new_unpacker(LIMITS)
     try:

@@ -8,11 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pymysql
 import pytest
 
 from ckv.persistent import Session, Tier, open_tier
-from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
 
 
@@ -27,20 +25,6 @@ class TierUnderTest:
 
 def mysql_tier(server: MariaDB, rest: str = f"/{DATABASE}") -> Tier:
     return open_tier(f"mysql://root:password@{server.address}{rest}", environ={})
-
-
-def pause(server: MariaDB) -> None:
-    """Like the server's own, but returns when it has taken effect: a signal takes its time to reach each thread."""
-
-    def is_silent() -> bool:
-        try:
-            with server.connect(read_timeout=0.2):
-                return False
-        except pymysql.OperationalError:
-            return True
-
-    server.pause()
-    eventually(is_silent, what="the server is paused")
 
 
 @pytest.fixture(params=["mysql", "sqlite"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from ckv.commands import MAX_KEY_BYTES
 from ckv.errors import RowsRefused, TierUnavailable
-from ckv.persistent import Session, Tier
+from ckv.persistent import Session, Tier, open_tier
 from ckv.values import Value, to_text
-from tests.persistent.conftest import TierUnderTest
+from tests.persistent.conftest import TierUnderTest, mysql_tier
+from tests.support.mariadb import MariaDB
 
 ALL_BYTES = bytes(range(256))
 
@@ -162,3 +164,17 @@ def test_a_closed_session_is_unavailable(tier: Tier) -> None:
         session.count()
     with pytest.raises(TierUnavailable):
         session.save_many([("k", "v")])
+
+
+def test_a_connect_that_prepares_nothing_creates_nothing(mariadb: MariaDB, tmp_path: Path) -> None:
+    path = tmp_path / "ckv.db"
+    for tier in (mysql_tier(mariadb), open_tier(f"sqlite:{path}")):
+        with pytest.raises(TierUnavailable, match="there is no"):
+            tier.connect(prepare=False)
+    assert not path.exists()
+    assert ("celonis",) not in mariadb.query("SHOW DATABASES")
+    for tier in (mysql_tier(mariadb), open_tier(f"sqlite:{path}")):
+        tier.connect().close()
+        session = tier.connect(prepare=False)
+        assert session.count() == 0
+        session.close()

@@ -23,7 +23,7 @@ from ckv.errors import RowsRefused, TierUnavailable
 from ckv.persistent import Session, mysql_connection, open_tier
 from ckv.persistent.mysql import _statements
 from ckv.persistent.rows import ROWS_PER_STATEMENT
-from tests.persistent.conftest import mysql_tier, pause
+from tests.persistent.conftest import mysql_tier
 from tests.persistent.proxy import Proxy
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
@@ -372,7 +372,7 @@ def test_a_server_that_stalls(private_mariadb: MariaDB, monkeypatch: pytest.Monk
     monkeypatch.setattr(mysql_connection, "STATEMENT_TIMEOUT", 0.3)
     tier = mysql_tier(private_mariadb)
     session, second = tier.connect(), tier.connect()
-    pause(private_mariadb)
+    private_mariadb.pause()
     with pytest.raises(TierUnavailable, match="2013"):
         session.load_many(["k"])
     # More than the buffers on the way take.

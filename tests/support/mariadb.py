@@ -170,6 +170,15 @@ class MariaDB:
     def pause(self) -> None:
         """SIGSTOP: the server keeps its connections and answers nothing, until :meth:`resume`."""
         self._running_process().send_signal(signal.SIGSTOP)
+        # The signal takes its time to reach each thread.
+        eventually(self._is_silent, what="the server is paused")
+
+    def _is_silent(self) -> bool:
+        try:
+            with self.connect(read_timeout=0.2):
+                return False
+        except pymysql.OperationalError:
+            return True
 
     def resume(self) -> None:
         self._running_process().send_signal(signal.SIGCONT)
