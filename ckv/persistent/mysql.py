@@ -43,6 +43,9 @@ DATA_ERRORS: Final = frozenset(
 """The errors with which a server refuses a row for what is in it. Every other one may be gone at the next try."""
 
 _SELECT = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN ("
+# A node that is killed may leave a COMMIT behind that a stalled server carries out later. The row is locked until then:
+# a plain read would see what was there before, and the node that was started again would take it for the truth.
+_LOCKING = ") LOCK IN SHARE MODE"
 _DELETE = f"DELETE FROM {TABLE} WHERE kv_key IN ("
 _INSERT = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES "
 # VALUES() rather than MySQL 8's row alias, which MySQL 5.7 and MariaDB do not know.
@@ -100,7 +103,7 @@ class MySQLSession:
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         literals = [_literal(key) for key in sorted_keys(keys)]
-        statements = _statements(_SELECT, literals, ")", self._connection.max_statement_bytes)
+        statements = _statements(_SELECT, literals, _LOCKING, self._connection.max_statement_bytes)
         # In auto-commit mode, so that no snapshot stays open: it would hide later writes from later loads.
         with self._aborted_on_failure():
             answers = [self._connection.run(statement) for statement in statements]
