@@ -1,0 +1,83 @@
+"""The fixtures of the scenarios, and the table that they make in the end."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.failures.harness import MODES, Outcome, Run, Setup
+from tests.support.mariadb import MariaDB
+
+ScenarioMaker = Callable[..., Run]
+"""Makes a :class:`Run` out of a database and what :class:`Setup` takes."""
+
+Scenario = Callable[..., Run]
+"""The same over the database of the fixture."""
+
+_OUTCOMES: Final = pytest.StashKey[list[Outcome]]()
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """Each write mode. A scenario for some of them alone: ``@pytest.mark.parametrize("mode", ["evict"])``."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def hardened(mariadb_template: Path) -> Iterator[MariaDB]:
+    """The server behind ``database``, which is what a test asks for."""
+    # Not a folder of pytest's, whose path may be too long for a socket.
+    with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
+        server = MariaDB(Path(folder), mariadb_template)
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def database(hardened: MariaDB) -> MariaDB:
+    """A running MariaDB to kill, to pause and to spoil; the next scenario gets it in health again."""
+    if hardened.running:
+        hardened.resume()
+    else:
+        hardened.kill()  # forgets the one that ended
+        hardened.start()
+    hardened.empty()
+    return hardened
+
+
+@pytest.fixture
+def scenario_on(request: pytest.FixtureRequest, mode: str, tmp_path: Path) -> ScenarioMaker:
+    """``with scenario_on(mariadb) as run: ...`` for a database of one's own."""
+
+    def make(mariadb: MariaDB, **setup: Any) -> Run:
+        name = request.function.__name__.removeprefix("test_").replace("_", " ")
+        run = Run(name, mode, mariadb, tmp_path, Setup(**setup))
+        request.config.stash.setdefault(_OUTCOMES, []).append(run.outcome)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def scenario(scenario_on: ScenarioMaker, database: MariaDB) -> Scenario:
+    """``with scenario(behind_primary=True) as run: ...``"""
+    return functools.partial(scenario_on, database)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    outcomes = config.stash.get(_OUTCOMES, [])
+    if not outcomes:
+        return
+    terminalreporter.section("scenarios")
+    terminalreporter.line("| scenario | mode | calls | no answer | refused | violations | lost / may be lost | s | |")
+    terminalreporter.line("|---|---|---|---|---|---|---|---|---|")
+    for row in outcomes:
+        terminalreporter.line(
+            f"| {row.scenario} | {row.mode} | {row.calls} | {row.unanswered} | {row.refused} | {row.violations} "
+            f"| {row.lost} / {row.may_be_lost} | {row.seconds:.1f} | {'; '.join(row.notes)} |"
+        )
