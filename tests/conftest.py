@@ -23,6 +23,8 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("told to stop by SIGTERM", returncode=128 + number)
 
     signal.signal(signal.SIGTERM, leave)
+    # Under nohup it is ignored, which every process that a test starts would inherit.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

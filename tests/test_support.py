@@ -22,8 +22,8 @@ STAND_IN = """\
 import socket, signal, sys, time
 port = int(sys.argv[2])
 server = socket.create_server(("127.0.0.1", port))
-print(f"{sys.argv[1]} ready on 127.0.0.1:{server.getsockname()[1]} by=test", file=sys.stderr, flush=True)
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+print(f"{sys.argv[1]} ready on 127.0.0.1:{server.getsockname()[1]} by=test", file=sys.stderr, flush=True)
 if sys.argv[1] == "fragile":
     server.accept()
     sys.exit("it broke")

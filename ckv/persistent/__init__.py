@@ -21,7 +21,7 @@ class Tier(Protocol):
     def connect(self, *, prepare: bool = True) -> Session:
         """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.
 
-        Without ``prepare`` nothing is created or changed, and a table that is not as it has to be is an error.
+        Without ``prepare`` nothing is created or changed, and a table that is not there is an error.
 
         Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and trying again is safe.
         """

@@ -42,6 +42,7 @@ DATA_ERRORS: Final = frozenset(
 )
 """The errors with which a server refuses a row for what is in it. Every other one may be gone at the next try."""
 
+_PROBE = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} LIMIT 0"
 _SELECT = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN ("
 # A node that is killed may leave a COMMIT behind that a stalled server carries out later. The row is locked until then:
 # a plain read would see what was there before, and the node that was started again would take it for the truth.
@@ -64,18 +65,25 @@ class MySQLTier:
 
     def connect(self, *, prepare: bool = True) -> MySQLSession:
         try:
-            return MySQLSession(self._connect(prepare))
+            return MySQLSession(self._connect() if prepare else self._connect_as_it_is())
         except StatementFailed as error:
             raise TierUnavailable(str(error)) from error
 
-    def _connect(self, prepare: bool) -> Connection:
+    def _connect(self) -> Connection:
         # Each connection looks at the table, not only the first: somebody may restore an old dump while nodes run.
         connection = self._connect_if_ready()
         if connection is None:
-            if not prepare:
-                raise TierUnavailable(f"there is no table {TABLE} as ckv makes it")
             mysql_schema.prepare(self._server)
             connection = Connection(self._server, database=self._server.database)
+        return connection
+
+    def _connect_as_it_is(self) -> Connection:
+        connection = Connection(self._server, database=self._server.database)
+        try:
+            connection.run(_PROBE)  # fails where there is no such table, or one that is nothing of ours
+        except BaseException:
+            connection.abort()
+            raise
         return connection
 
     def _connect_if_ready(self) -> Connection | None:

@@ -44,7 +44,6 @@ def database(hardened: MariaDB) -> MariaDB:
     if hardened.running:
         hardened.resume()
     else:
-        hardened.kill()  # forgets the one that ended
         hardened.start()
     hardened.empty()
     return hardened

@@ -169,7 +169,7 @@ def test_a_closed_session_is_unavailable(tier: Tier) -> None:
 def test_a_connect_that_prepares_nothing_creates_nothing(mariadb: MariaDB, tmp_path: Path) -> None:
     path = tmp_path / "ckv.db"
     for tier in (mysql_tier(mariadb), open_tier(f"sqlite:{path}")):
-        with pytest.raises(TierUnavailable, match="there is no"):
+        with pytest.raises(TierUnavailable):
             tier.connect(prepare=False)
     assert not path.exists()
     assert ("celonis",) not in mariadb.query("SHOW DATABASES")
