@@ -53,72 +53,56 @@ class Memory(Protocol):
     def __contains__(self, key: str) -> bool: ...
 
 
-class LRU:
+class _Ordered:
+    """Records in one of cachebox's orders; its first one is the victim."""
+
+    def __init__(
+        self, capacity: int, records: cachebox.BaseCacheImpl[str, Value], peek: Callable[[str], Value | None]
+    ) -> None:
+        self._capacity = capacity
+        self._records = records
+        self.get: Callable[[str], Value | None] = records.get
+        self.peek: Callable[[str], Value | None] = peek
+        self._insert = records.insert
+
+    def put(self, key: str, value: Value) -> Record | None:
+        if self._insert(key, value) is None and len(self._records) > self._capacity:
+            return self._records.popitem()
+        return None
+
+    def remove(self, key: str) -> Value | None:
+        return self._records.pop(key, None)
+
+    def has_room_for(self, key: str) -> bool:
+        return len(self._records) < self._capacity or key in self._records
+
+    def records(self) -> Iterable[Record]:
+        return self._records.items()
+
+    def keys(self) -> list[str]:
+        return list(self._records.keys())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._records
+
+
+class LRU(_Ordered):
     """The victim is the record that was not used for the longest time."""
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._records: cachebox.LRUCache[str, Value] = cachebox.LRUCache(UNBOUNDED)
-        self.get: Callable[[str], Value | None] = self._records.get
-        self.peek: Callable[[str], Value | None] = self._records.peek
-        self._insert = self._records.insert
-
-    def put(self, key: str, value: Value) -> Record | None:
-        if self._insert(key, value) is None and len(self._records) > self._capacity:
-            return self._records.popitem()
-        return None
-
-    def remove(self, key: str) -> Value | None:
-        return self._records.pop(key, None)
-
-    def has_room_for(self, key: str) -> bool:
-        return len(self._records) < self._capacity or key in self._records
-
-    def records(self) -> Iterable[Record]:
-        return self._records.items()
-
-    def keys(self) -> list[str]:
-        return list(self._records.keys())
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._records
+        records: cachebox.LRUCache[str, Value] = cachebox.LRUCache(UNBOUNDED)
+        super().__init__(capacity, records, records.peek)
 
 
-class FIFO:
+class FIFO(_Ordered):
     """The victim is the record that came first. Uses and new values do not change its place."""
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._records: cachebox.FIFOCache[str, Value] = cachebox.FIFOCache(UNBOUNDED)
-        self.get: Callable[[str], Value | None] = self._records.get
-        self.peek: Callable[[str], Value | None] = self._records.get
-        self._insert = self._records.insert
-
-    def put(self, key: str, value: Value) -> Record | None:
-        if self._insert(key, value) is None and len(self._records) > self._capacity:
-            return self._records.popitem()
-        return None
-
-    def remove(self, key: str) -> Value | None:
-        return self._records.pop(key, None)
-
-    def has_room_for(self, key: str) -> bool:
-        return len(self._records) < self._capacity or key in self._records
-
-    def records(self) -> Iterable[Record]:
-        return self._records.items()
-
-    def keys(self) -> list[str]:
-        return list(self._records.keys())
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._records
+        records: cachebox.FIFOCache[str, Value] = cachebox.FIFOCache(UNBOUNDED)
+        super().__init__(capacity, records, records.get)
 
 
 class LFU:

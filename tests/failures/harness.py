@@ -129,6 +129,7 @@ class Run:
         self._setup = setup
         self._options = {**OPTIONS, "write-mode": mode, **setup.options}
         self._resources = ExitStack()
+        self._proxies: list[Proxy] = []
         self._crashes: list[tuple[float, float, float]] = []
         self._lost_database = math.inf
         self.sightings = Sightings(mariadb)
@@ -206,7 +207,7 @@ class Run:
         nodes = self._resources.enter_context(Nodes())
         database = self.mariadb.address
         if setup.proxied_database:
-            self.database = self._resources.enter_context(Proxy(self.mariadb.port))
+            self.database = self._proxy(self.mariadb.port)
             database = self.database.address
         self.secondary = nodes.start_secondary(
             persistent=database,
@@ -217,7 +218,7 @@ class Run:
         self.secondary.wait_for_log("database connected", PATIENCE)
         entrance = self.secondary
         if setup.behind_primary:
-            self.link = self._resources.enter_context(Proxy(self.secondary.port))
+            self.link = self._proxy(self.secondary.port)
             self.primary = nodes.start_primary(self.link.address, options=[f"--call-timeout={CALL_TIMEOUT}"])
             self.primary.wait_peer(self.link.address)
             entrance = self.primary
@@ -230,6 +231,10 @@ class Run:
             sizes=setup.sizes,
         )
 
+    def _proxy(self, port: int) -> Proxy:
+        self._proxies.append(self._resources.enter_context(Proxy(port)))
+        return self._proxies[-1]
+
     def _start_clients(self) -> None:
         if not self.clients.started:
             self.clients.start()
@@ -239,16 +244,32 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
+            self._heal()
             if kind is None:
                 self._finish()
         except BaseException:
-            self._keep()
+            kind = kind or AssertionError
             raise
         finally:
             self.clients.stop()
             self.sightings.stop()
             self.outcome.seconds = time.monotonic() - self._began
+            if kind is not None:
+                self._keep()
             self._resources.close()
+
+    def _heal(self) -> None:
+        """Ends whatever failure there still is."""
+        if self.mariadb.running:
+            self.mariadb.resume()
+        else:
+            self.mariadb.start()
+        for proxy in self._proxies:
+            proxy.heal()
+        if self.secondary.running:
+            self.secondary.resume()
+        else:
+            self.secondary.start()
 
     def _finish(self) -> None:
         self.work(AGAIN)

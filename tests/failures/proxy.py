@@ -26,13 +26,17 @@ class Cut(Enum):
     """The connection breaks for the client; the server gets the piece some time after."""
 
 
+def _never(_piece: bytes) -> Cut:
+    return Cut.NOT
+
+
 class Proxy:
     """Passes bytes both ways, from a port of its own to that of a server. Everything can be changed at any time."""
 
     def __init__(self, server_port: int) -> None:
         self.delay = 0.0
         """Seconds by which each piece that the server sends is late."""
-        self.cut: Callable[[bytes], Cut] = lambda _piece: Cut.NOT
+        self.cut: Callable[[bytes], Cut] = _never
         """Asked for each piece that a client sends; a client of MySQL sends one statement at a time."""
         self.cuts = 0
         self.late = 0.5
@@ -60,6 +64,12 @@ class Proxy:
     def release(self) -> None:
         """What was held comes through, late and in order, as TCP sends it again."""
         self._open.set()
+
+    def heal(self) -> None:
+        """From now on everything comes through, at once."""
+        self.delay = 0.0
+        self.cut = _never
+        self.release()
 
     def close(self) -> None:
         """End all connections."""

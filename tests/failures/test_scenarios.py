@@ -141,6 +141,15 @@ def test_the_database_answers_late(scenario: Scenario) -> None:
         run.database.delay = 0
 
 
+def test_the_network_before_the_database_is_slow_and_breaks(scenario: Scenario) -> None:
+    with scenario(proxied_database=True) as run:  # MariaDB, a proxy, a secondary; clients start at the first work()
+        run.work(500)  # until the clients have 500 answers
+        run.database.delay = 0.05
+        run.last(2)  # 2 seconds, whatever the clients are answered
+        run.database.hold()
+        run.last(2)
+
+
 def test_connections_are_cut_in_the_middle_of_a_commit(scenario: Scenario) -> None:
     cut_often(scenario, (Cut.BEFORE, Cut.NOT, Cut.AFTER, Cut.NOT, Cut.NOT), (COMMIT,))
 
