@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, TypeVar
 
 import gevent
@@ -22,8 +22,9 @@ from ckv.values import Value
 T = TypeVar("T")
 
 BUSY_TIMEOUT: Final = 20.0
-"""Seconds to wait for other connections' transactions. Those take milliseconds, but whoever waits looks again only now
-and then and may find the next one there: under a busy disk, eight sessions waited for up to 3 s."""
+"""Seconds to wait for other processes' transactions. Those take milliseconds, but whoever waits looks again only now
+and then and may find the next one there. The sessions of one tier take turns instead (:attr:`SQLiteTier.turn`): on a
+slow disk, one of four that only looked now and then was unlucky for longer than this."""
 
 DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 """The errors with which SQLite refuses a row for what is in it. Every other one may be gone at the next try."""
@@ -50,6 +51,8 @@ class SQLiteTier:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.turn = _new_lock()
+        """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
 
     @classmethod
     def at(cls, path: str) -> SQLiteTier:
@@ -66,19 +69,23 @@ class SQLiteTier:
         return f"sqlite:{self._path}"
 
     def connect(self, *, prepare: bool = True) -> SQLiteSession:
-        return _in_pool(SQLiteSession, self._path, prepare)
+        return _in_pool(SQLiteSession, self._path, prepare, self.turn)
 
 
 class SQLiteSession:
     """One connection (:class:`~ckv.persistent.Session`)."""
 
-    def __init__(self, path: str, prepare: bool) -> None:
-        """Opens the file; with ``prepare`` makes it and the table if need be. Blocks; call it in the thread pool."""
+    def __init__(self, path: str, prepare: bool, turn: AbstractContextManager[bool]) -> None:
+        """Opens the file; with ``prepare`` makes it and the table if need be. Blocks; call it in the thread pool.
+
+        ``turn`` is held while it writes.
+        """
         if not prepare and not os.path.exists(path):
             raise TierUnavailable(f"there is no file {path}")
         # A greenlet that is killed leaves its call running in the pool. The lock makes whoever closes the session wait
         # for that call, so that an old write cannot overtake the new ones of the next session.
         self._lock = _new_lock()
+        self._turn = turn
         with _mapped():
             # Statements outside of our own BEGIN and COMMIT commit by themselves (isolation_level=None).
             self._connection = sqlite3.connect(
@@ -133,7 +140,11 @@ class SQLiteSession:
     def _commit(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not rows:
             return
-        # IMMEDIATE waits for its turn to write before it reads anything. A transaction that has read already cannot
+        with self._turn:
+            self._commit_in_turn(statement, rows)
+
+    def _commit_in_turn(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        # IMMEDIATE waits for other processes before it reads anything. A transaction that has read already cannot
         # wait, because its view of the file would be stale: SQLite fails it at once.
         self._connection.execute("BEGIN IMMEDIATE")
         try:

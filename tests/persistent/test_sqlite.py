@@ -91,6 +91,18 @@ def test_a_file_that_stays_locked_is_unavailable(path: Path, monkeypatch: pytest
     session.close()
 
 
+def test_sessions_of_a_tier_take_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0)
+    tier = SQLiteTier(str(path))
+    sessions = [tier.connect() for _ in range(4)]
+    # None is refused because another one writes, although none would wait for the file's lock.
+    calls = [gevent.spawn(session.save_many, [(f"{n}", "v")]) for n in range(40) for session in sessions]
+    gevent.joinall(calls, raise_error=True)
+    assert len(rows(path)) == 40
+    for session in sessions:
+        session.close()
+
+
 def test_a_full_disk_is_unavailable_and_leaves_nothing(path: Path, session: SQLiteSession) -> None:
     session.save_many([("k", "old")])
     session._connection.execute("PRAGMA max_page_count = 20")
