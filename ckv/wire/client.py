@@ -158,7 +158,7 @@ class Peer:
         self._pack((REQUEST, own, method, params))
         if not self._flushing:
             self._flushing = True
-            self._outbox.add(self._flush)
+            self._outbox.add(self)
         if self._congested:
             # The node takes requests more slowly than they come. Its callers wait as they would on a socket.
             caller.hold(self)
@@ -169,23 +169,25 @@ class Peer:
         if waiting > self._limits.max_queued_bytes:
             raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Hands the calls of this turn to the connection; see :class:`ckv.wire.connection.Outbox`."""
         self._flushing = False
         data = take(self._packer)
         if len(data) > SPARE_BUFFER_BYTES:
             self._packer = new_batch_packer()  # it would keep its size
             self._pack = self._packer.pack
         if self._connection is not None:
-            self._connection.send(data)
+            self._connection.post(data)
+            self._connection.flush()
         if self._connection is not None:  # sending may have found it broken
             self._congested = self._connection.congested
 
-    def _answers(self, connection: Connection, unpacker: Iterable[Any]) -> int:
+    def _answers(self, connection: Connection, messages: Iterable[Any]) -> int:
         """Hands each answer to its caller; see :class:`ckv.wire.connection.Receive`."""
         calls, old_calls = self._calls, self._old_calls
         count = 0
         try:
-            for message in unpacker:
+            for message in messages:
                 count += 1
                 kind, own, error, result = message
                 if kind != RESPONSE:

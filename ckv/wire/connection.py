@@ -2,7 +2,7 @@
 
 The same class serves the listening side and the calling side. It is a callback on gevent's loop and not a greenlet:
 a wake-up reads once, hands all the messages that are there to ``receive``, and everything these answer leaves in one
-``send``. That is what makes Python keep up here; see ``docs/architecture.md`` for the figures.
+``send``, when all the sockets that were ready have been read. That is what makes Python keep up here; see ``docs/architecture.md`` for the figures.
 
 Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
 a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Final, Protocol
 
 import msgpack
@@ -20,7 +21,16 @@ from gevent import monkey
 
 from ckv import errors
 from ckv.wire.limits import MAX_PARTS_BYTES, RECV_BYTES, SPARE_BUFFER_BYTES, Limits
-from ckv.wire.msgpackrpc import RESPONSE, at_message_end, is_bulky, new_batch_packer, new_unpacker, take
+from ckv.wire.msgpackrpc import (
+    NO_MESSAGE,
+    RESPONSE,
+    at_message_end,
+    is_bulky,
+    new_batch_packer,
+    new_unpacker,
+    not_msgpack,
+    take,
+)
 
 READ: Final = 1
 WRITE: Final = 2
@@ -38,13 +48,20 @@ _view: Final = memoryview(_buffer)
 
 
 class Receive(Protocol):
-    """Takes the complete messages out of an Unpacker and returns how many there were.
+    """Takes the complete messages that are there, and returns how many it took.
 
-    It may leave messages behind when the connection became :attr:`Connection.held`; it is called again afterwards.
-    Raises :class:`~ckv.errors.ProtocolError`, whereupon the connection is closed.
+    It may leave all but the first one behind when the connection became :attr:`Connection.held`; it is called again
+    afterwards. Raises :class:`~ckv.errors.ProtocolError`, whereupon the connection is closed.
     """
 
-    def __call__(self, connection: Connection, unpacker: Iterable[Any]) -> int: ...
+    def __call__(self, connection: Connection, messages: Iterable[Any]) -> int: ...
+
+
+class Flushable(Protocol):
+    """Something that collects bytes to be sent."""
+
+    def flush(self) -> None:
+        """Sends them."""
 
 
 class Outbox:
@@ -52,18 +69,18 @@ class Outbox:
 
     def __init__(self, loop: Any) -> None:
         self._loop = loop
-        self._flushes: list[Callable[[], None]] = []
+        self._queue: list[Flushable] = []
 
-    def add(self, flush: Callable[[], None]) -> None:
-        """Calls ``flush`` once, after the callbacks of this turn."""
-        if not self._flushes:
+    def add(self, sender: Flushable) -> None:
+        """Flushes it once, after the callbacks of this turn."""
+        if not self._queue:
             self._loop.run_callback(self._flush)
-        self._flushes.append(flush)
+        self._queue.append(sender)
 
     def _flush(self) -> None:
-        flushes, self._flushes = self._flushes, []
-        for flush in flushes:
-            flush()
+        queue, self._queue = self._queue, []
+        for sender in queue:
+            sender.flush()
 
 
 class _Marked:
@@ -92,6 +109,7 @@ class Connection:
         "_on_drained",
         "_outbox",
         "_packer",
+        "_posted",
         "_queued",
         "_read_watcher",
         "_receive",
@@ -145,6 +163,7 @@ class Connection:
         self._holds: set[Hashable] = set()
         self._packer: msgpack.Packer | None = None
         self._queued = False
+        self._posted = b""
         self._unsent: deque[memoryview] = deque()
         self._resuming = False
         self.peer = peer
@@ -193,11 +212,25 @@ class Connection:
         try:
             if self._fed - self._consumed > SPARE_BUFFER_BYTES:
                 self._serve_large(unpacker)
-            elif self._receive(self, unpacker):
+                return
+            try:
+                first = next(unpacker, NO_MESSAGE)
+            except Exception as error:
+                raise not_msgpack(error) from error
+            end = unpacker.tell()
+            if first is NO_MESSAGE:
+                if end - self._consumed > MAX_PARTS_BYTES + RECV_BYTES:
+                    self._too_long()
+            elif end == self._fed:
+                # The only one, as from every client that waits for each answer. To let the Unpacker look for another
+                # would end in an exception inside of it, which costs as much as three messages.
+                self._receive(self, (first,))
+                self._consumed = end
+            else:
+                self._receive(self, chain((first,), unpacker))
                 self._consumed = unpacker.tell()
-            elif unpacker.tell() - self._consumed > MAX_PARTS_BYTES + RECV_BYTES:
-                self._too_long()
         except errors.ProtocolError as error:
+            self.flush()  # the answers to the good requests before
             self.close(str(error))
 
     def _serve_large(self, unpacker: msgpack.Unpacker) -> None:
@@ -268,7 +301,7 @@ class Connection:
             packer.pack((RESPONSE, msgid, error, result))
             if not self._queued:
                 self._queued = True
-                self._outbox.add(self._flush)
+                self._outbox.add(self)
         self.in_flight -= 1
         if self.held:
             self._settled()
@@ -284,20 +317,32 @@ class Connection:
             self.release(IN_FLIGHT)
         self._close_when_done()
 
-    def _flush(self) -> None:
-        self._queued = False
-        if self.is_open and self._packer is not None:
-            data = take(self._packer)
-            if len(data) > SPARE_BUFFER_BYTES:
-                self._packer = None  # it would keep its size
-            self.send(data)
-            if self.held:
-                self._close_when_done()
+    def post(self, data: bytes) -> None:
+        """Sends at the end of this turn of the loop; what is large, at once.
 
-    def send(self, data: bytes) -> None:
-        """Sends now what the socket takes, and the rest as soon as it takes more."""
+        Each send may wake a peer on another core up, which costs more than the rest of a small request. When the
+        answers to all peers leave together, the peer is still awake at the second one.
+        """
         if not self.is_open:
             return
+        self._posted += data
+        if len(self._posted) > SPARE_BUFFER_BYTES:
+            self.flush()
+        elif not self._queued:
+            self._queued = True
+            self._outbox.add(self)
+
+    def flush(self) -> None:
+        """Sends what is there to be sent: now what the socket takes, and the rest as soon as it takes more."""
+        self._queued = False
+        data = self._posted
+        if self._packer is not None:
+            data += take(self._packer)
+            if len(data) > SPARE_BUFFER_BYTES:
+                self._packer = None  # it would keep its size
+        if not data:
+            return
+        self._posted = b""
         sent = 0
         if not self._unsent:
             try:
@@ -307,11 +352,17 @@ class Connection:
             except OSError as error:
                 self.close(f"{error.strerror or error}")
                 return
-            if sent == len(data):
-                return
+        if sent != len(data):
+            self._keep(memoryview(data)[sent:])
+        if self.held:
+            self._close_when_done()
+
+    def _keep(self, data: memoryview) -> None:
+        """Takes note of what the socket did not take."""
+        if not self._unsent:
             self._write_watcher.start(self._writable)
-        self._unsent.append(memoryview(data)[sent:])
-        self.unsent_bytes += len(data) - sent
+        self._unsent.append(data)
+        self.unsent_bytes += len(data)
         if self.unsent_bytes > self._limits.hard_unsent_bytes:
             self.close(f"more than {self._limits.hard_unsent_bytes} bytes unsent: the peer does not read")
         elif self.congested:
@@ -366,6 +417,7 @@ class Connection:
         self._sock.close()
         self._unsent.clear()
         self._packer = None
+        self._posted = b""
         self.unsent_bytes = 0
         self._unpacker = None
         self._closed(self, reason)

@@ -72,6 +72,15 @@ def new_unpacker(limits: Limits) -> msgpack.Unpacker:
     )
 
 
+NO_MESSAGE: Final = object()
+"""In the place of a message that is not complete yet."""
+
+
+def not_msgpack(error: Exception) -> errors.ProtocolError:
+    """For whatever msgpack raises: FormatError, StackError, ValueError, TypeError, ..."""
+    return errors.ProtocolError(f"not msgpack: {type(error).__name__} {error}".rstrip())
+
+
 def at_message_end(unpacker: msgpack.Unpacker) -> bool:
     """Whether everything that it was fed were whole messages. Spends the Unpacker."""
     try:
@@ -142,14 +151,14 @@ class Service:
 
         self._handlers = dict.fromkeys(self._handlers, refuse)
 
-    def __call__(self, connection: ServedConnection, unpacker: Iterable[Any]) -> int:
-        """Serves what the Unpacker holds; see :class:`ckv.wire.connection.Receive`."""
+    def __call__(self, connection: ServedConnection, messages: Iterable[Any]) -> int:
+        """Serves the messages; see :class:`ckv.wire.connection.Receive`."""
         packer = self._packer
         pack = packer.pack
         handlers = self._handlers
         served = 0
         try:
-            for message in unpacker:
+            for message in messages:
                 served += 1
                 try:
                     kind, msgid, method, params = message
@@ -169,24 +178,26 @@ class Service:
                 else:
                     if result is LATER:
                         connection.defer()
+                        if connection.held:
+                            break
                     else:
                         pack((RESPONSE, msgid, None, result))
                     # Looking every 16 requests is enough: the overshoot is bounded by 16 of the largest values.
                     if not served & 15 and len(packer.getbuffer()) > self._soft_unsent_bytes:
-                        connection.send(take(packer))
+                        connection.post(take(packer))
                         packer = self._packer = new_batch_packer()  # it would keep its size
                         pack = packer.pack
-                    if connection.held:
-                        break
+                        if connection.held:
+                            break
         except errors.ProtocolError:
             raise
-        except Exception as error:  # whatever msgpack raises: FormatError, StackError, ValueError, TypeError, ...
-            raise errors.ProtocolError(f"not msgpack: {type(error).__name__} {error}".rstrip()) from error
+        except Exception as error:  # the Unpacker's, which was handed over as the messages to come
+            raise not_msgpack(error) from error
         finally:
-            size = len(packer.getbuffer())
-            if size:
-                connection.send(take(packer))
-                if size > SPARE_BUFFER_BYTES:
+            answers = take(packer)
+            if answers:
+                connection.post(answers)
+                if len(answers) > SPARE_BUFFER_BYTES:
                     self._packer = new_batch_packer()
         return served
 
@@ -224,7 +235,7 @@ class ServedConnection(Caller, Protocol):
     """Stop serving it: somebody holds it, or it is closed."""
     peer: str
 
-    def send(self, data: bytes) -> None: ...
+    def post(self, data: bytes) -> None: ...
     def defer(self) -> None: ...
 
 

@@ -36,7 +36,7 @@ class Sink:
         self.sent = b""
         self.deferred = 0
 
-    def send(self, data: bytes) -> None:
+    def post(self, data: bytes) -> None:
         self.sent += data
 
     def defer(self) -> None:
