@@ -2,7 +2,8 @@
 
 The same class serves the listening side and the calling side. It is a callback on gevent's loop and not a greenlet:
 a wake-up reads once, hands all the messages that are there to ``receive``, and everything these answer leaves in one
-``send``, when all the sockets that were ready have been read. That is what makes Python keep up here; see ``docs/architecture.md`` for the figures.
+``send``, when all the sockets that were ready have been read. That is what makes Python keep up here; see
+``docs/performance.md`` for the figures.
 
 Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
 a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself.
@@ -10,6 +11,7 @@ a primary), so a peer that does not read, or asks faster than it can be served, 
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -20,7 +22,7 @@ import msgpack
 from gevent import monkey
 
 from ckv import errors
-from ckv.wire.limits import MAX_PARTS_BYTES, RECV_BYTES, SPARE_BUFFER_BYTES, Limits
+from ckv.wire.limits import MAX_PARTS_BYTES, RECV_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
 from ckv.wire.msgpackrpc import (
     NO_MESSAGE,
     RESPONSE,
@@ -41,10 +43,6 @@ END_OF_INPUT: Final = "end of input"
 
 # The loop tells when a socket is ready, so the plain class is wanted, not gevent's, which would wait in a greenlet.
 plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
-
-# One buffer for all connections: what is read is copied into the connection's Unpacker before the next read.
-_buffer: Final = bytearray(RECV_BYTES)
-_view: Final = memoryview(_buffer)
 
 
 class Receive(Protocol):
@@ -102,6 +100,7 @@ class Connection:
     __slots__ = (
         "_closed",
         "_consumed",
+        "_fd",
         "_fed",
         "_holds",
         "_limits",
@@ -111,6 +110,7 @@ class Connection:
         "_packer",
         "_posted",
         "_queued",
+        "_read_bytes",
         "_read_watcher",
         "_receive",
         "_resuming",
@@ -151,6 +151,8 @@ class Connection:
         self._loop = loop
         self._outbox = outbox
         self._sock = sock
+        self._fd = sock.fileno()
+        self._read_bytes = RECV_BYTES
         self._limits = limits
         self._receive = receive
         self._closed = closed
@@ -180,13 +182,14 @@ class Connection:
 
     def _readable(self) -> None:
         try:
-            count = self._sock.recv_into(_buffer)
+            # As recv(), which would parse its arguments the slow way.
+            data = os.read(self._fd, self._read_bytes)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self.close(f"{error.strerror or error}")
             return
-        if count == 0:
+        if not data:
             # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
             if self._unpacker is not None and not at_message_end(self._unpacker):
                 self.close("the input ends in the middle of a message")
@@ -194,6 +197,7 @@ class Connection:
             self.hold(END_OF_INPUT)
             self._close_when_done()
             return
+        count = len(data)
         self.received_bytes += count
         unpacker = self._unpacker
         if unpacker is None:
@@ -201,7 +205,7 @@ class Connection:
             unpacker = self._unpacker = new_unpacker(self._limits)
             self._fed = self._consumed = 0
         try:
-            unpacker.feed(_view[:count])
+            unpacker.feed(data)
         except msgpack.BufferFull:
             self._too_long()
             return
@@ -219,7 +223,7 @@ class Connection:
                 raise not_msgpack(error) from error
             end = unpacker.tell()
             if first is NO_MESSAGE:
-                if end - self._consumed > MAX_PARTS_BYTES + RECV_BYTES:
+                if end - self._consumed > MAX_PARTS_BYTES + RECV_BYTES_OF_LARGE:
                     self._too_long()
             elif end == self._fed:
                 # The only one, as from every client that waits for each answer. To let the Unpacker look for another
@@ -239,12 +243,14 @@ class Connection:
         The Unpacker does not tell whether it is in the middle of a message, so each message's end is noted here. That
         would cost the ordinary path three per cent.
         """
+        self._read_bytes = RECV_BYTES_OF_LARGE
         marked = _Marked(unpacker)
         if self._receive(self, marked):
+            self._read_bytes = RECV_BYTES
             self._consumed = unpacker.tell()
             if marked.end == self._fed:
                 self._unpacker = None
-        elif unpacker.tell() - self._consumed > MAX_PARTS_BYTES + RECV_BYTES:
+        elif unpacker.tell() - self._consumed > MAX_PARTS_BYTES + RECV_BYTES_OF_LARGE:
             self._too_long()
 
     def _too_long(self) -> None:
@@ -346,7 +352,7 @@ class Connection:
         sent = 0
         if not self._unsent:
             try:
-                sent = self._sock.send(data)
+                sent = os.write(self._fd, data)
             except (BlockingIOError, InterruptedError):
                 pass
             except OSError as error:

@@ -8,9 +8,11 @@ from typing import Final
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-RECV_BYTES: Final = 256 * KIB
+RECV_BYTES: Final = 64 * KIB
 """The most that one read takes from a socket; with it, the most requests that are served before others get a turn."""
 
+RECV_BYTES_OF_LARGE: Final = 256 * KIB
+"""The same in the middle of a large message."""
 
 MAX_PARTS_BYTES: Final = 64 * KIB
 """The bytes that an unfinished message may have apart from its last string.

@@ -14,7 +14,7 @@ import msgpack
 
 from ckv import errors
 from ckv.values import ENCODING_ERRORS
-from ckv.wire.limits import BULKY_BYTES, RECV_BYTES, SPARE_BUFFER_BYTES, Limits
+from ckv.wire.limits import BULKY_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def new_unpacker(limits: Limits) -> msgpack.Unpacker:
         object_pairs_hook=_no_map,
         # The first buffer. It grows with what arrives; 16 KiB, the default, would add to every idle connection.
         read_size=2048,
-        max_buffer_size=limits.max_message_bytes + RECV_BYTES,
+        max_buffer_size=limits.max_message_bytes + RECV_BYTES_OF_LARGE,
         max_str_len=limits.max_message_bytes,
         max_bin_len=limits.max_message_bytes,
         max_ext_len=limits.max_message_bytes,

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ckv.wire.limits import RECV_BYTES, Limits
+from ckv.wire.limits import RECV_BYTES_OF_LARGE, Limits
 from tests.support.eventually import eventually
 from tests.support.nodes import Cluster, Node, Nodes
 from tests.support.wire import RawClient, RemoteError, pack
@@ -156,7 +156,7 @@ def test_an_end_when_the_buffer_is_full(node: Node, watch: Watch) -> None:
     """The Unpacker has no room for one more byte, and none may be needed to close the connection."""
     since = len(node.log)
     with RawClient(node.address) as client:
-        client.send(struct.pack(">BI", 0xDB, 2**32 - 1) + bytes(LIMITS.max_message_bytes + RECV_BYTES))
+        client.send(struct.pack(">BI", 0xDB, 2**32 - 1) + bytes(LIMITS.max_message_bytes + RECV_BYTES_OF_LARGE))
         finish(client)
         node.wait_for_log(f"{port_of(client)} closed: ", since=since)
 
