@@ -1,0 +1,43 @@
+"""A command line of ckv, read as ckv reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import docopt
+
+from ckv import cli, settings
+from ckv.errors import BadSetting
+from ckv.persistent import mysql_address
+
+PASSWORD_FILE = mysql_address.PASSWORD_FILE
+
+
+def parse(words: Sequence[str], environ: Mapping[str, str]) -> Any:
+    """The settings of the role that the first word names. Raises BadSetting."""
+    role: Any = words[0] if words else ""
+    read = getattr(settings, f"{role}_settings", None)
+    if read is None:
+        raise BadSetting(f"{role!r} is not a role")
+    try:
+        arguments = docopt.docopt(cli.page(role), list(words))
+    except docopt.DocoptExit as error:
+        raise BadSetting(f"{' '.join(words)}: {error.collected or 'arguments are missing'}") from None
+    return read(arguments, environ)
+
+
+def server(address: str, environ: Mapping[str, str]) -> mysql_address.Server:
+    """The database that a secondary would ask, whose password it would find in a file. Raises BadSetting."""
+    if PASSWORD_FILE not in environ:
+        raise BadSetting(f"{PASSWORD_FILE} is not set")
+    return mysql_address.parse(address, {**environ, PASSWORD_FILE: os.devnull})
+
+
+def unknown_variables(environ: Mapping[str, str]) -> set[str]:
+    """Variables that look like ckv's and that it does not know: it would not read them."""
+    known = {setting.environment for setting in settings.SETTINGS} | {
+        mysql_address.USER, mysql_address.PASSWORD, mysql_address.PASSWORD_FILE, mysql_address.DATABASE,
+    }  # fmt: skip
+    return {variable for variable in environ if variable.startswith("CKV_")} - known

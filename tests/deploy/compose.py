@@ -1,0 +1,142 @@
+"""deploy/compose.yaml: reading it, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import compose_spec
+import yaml
+
+import ckv
+from ckv.errors import BadSetting
+from ckv.settings import Address
+from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
+from tests.deploy.hardening import USER_OF_CKV, tells_password
+from tests.deploy.rendered import DEPLOY, Object
+from tests.deploy.running import PROBE_START
+
+FILE: Final = DEPLOY / "compose.yaml"
+SECRETS: Final = "/run/secrets"
+"""Where compose mounts a secret, under its name."""
+
+
+def read() -> Object:
+    """A new copy of the file with its anchors and merges resolved."""
+    found: Object = yaml.safe_load(FILE.read_text())
+    return found
+
+
+def problems(file: Object) -> Iterator[str]:
+    """Everything that is wrong with the file, as the Compose Specification and ckv see it."""
+    try:
+        compose_spec.PyCompose.from_json(json.dumps(file))
+    except ValueError as error:
+        yield str(error)
+        return
+    services: dict[str, Object] = file["services"]
+    for name, service in services.items():
+        yield from (f"{name}: {problem}" for problem in _any_service(file, service))
+        if name != "mysql":
+            yield from (f"{name}: {problem}" for problem in _node(service))
+            yield from (f"{name}: {problem}" for problem in _addresses(services, service))
+    secondaries = {name: service for name, service in services.items() if service["command"][0] == "secondary"}
+    listed = [address.host for address in parse(services["primary"]["command"], {}).secondaries]
+    if listed != list(secondaries):
+        yield f"primary: lists {listed}, the secondaries are {list(secondaries)}"
+    if any(service["environment"] != services[listed[0]]["environment"] for service in secondaries.values()):
+        yield "the secondaries differ in their options"
+
+
+def _any_service(file: Object, service: Object) -> Iterator[str]:
+    if not re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"]) or service["image"].endswith(":latest"):
+        yield f"{service['image']} has no version"
+    wanted = {
+        "read_only": service.get("read_only") is True,
+        "cap_drop": service.get("cap_drop") == ["ALL"] and "cap_add" not in service,
+        "security_opt": "no-new-privileges:true" in service.get("security_opt", []),
+        "user": not str(service.get("user", "0")).startswith(("0", "root")),
+        "privileged": not service.get("privileged", False),
+        "network_mode": "network_mode" not in service,
+        "healthcheck": service.get("healthcheck", {}).get("test", [""])[0] == "CMD",
+        "ports": all(port.startswith("127.0.0.1:") for port in service.get("ports", [])),
+    }
+    yield from (field for field, is_so in wanted.items() if not is_so)
+    for variable, value in service["environment"].items():
+        if tells_password(variable):
+            yield f"{variable} is a password"
+        if variable.endswith("_FILE") and value.removeprefix(f"{SECRETS}/") not in service.get("secrets", []):
+            yield f"{variable}: {value} is no secret of it"
+    for secret in service.get("secrets", []):
+        if secret not in file["secrets"]:
+            yield f"there is no secret {secret}"
+    for field in ("networks", "volumes"):
+        for used in service.get(field, []):
+            if used.partition(":")[0] not in file[field]:
+                yield f"{used} is not among the {field}"
+    yield from (f"depends on {other}" for other in service.get("depends_on", []) if other not in file["services"])
+
+
+def _node(service: Object) -> Iterator[str]:
+    if service["image"] != f"ckv:{ckv.__version__}":
+        yield f"runs {service['image']}"
+    if service.get("user") != f"{USER_OF_CKV}:{USER_OF_CKV}":
+        yield f"runs as {service.get('user')}"
+    try:
+        settings = parse(service["command"], service["environment"])
+        _, program, *ping = service["healthcheck"]["test"]
+        health = parse(ping, service["environment"])
+    except BadSetting as error:
+        yield str(error)
+        return
+    yield from (f"ckv knows no {variable}" for variable in unknown_variables(service["environment"]))
+    if settings.bind == "127.0.0.1":
+        yield "listens on loopback alone"
+    if ping[0] != "ping" or not program.startswith("/"):
+        yield f"{service['healthcheck']['test']} is no ping"
+    if health.address != Address("127.0.0.1", settings.port):
+        yield f"listens on {settings.port} and asks {health.address}"
+    if health.timeout + PROBE_START > compose_spec.parse_duration(service["healthcheck"]["timeout"]):
+        yield "the health check is ended before the ping gives up"
+    if compose_spec.parse_duration(service["stop_grace_period"]) <= settings.drain_timeout:
+        yield f"has {service['stop_grace_period']} to stop, and takes up to {settings.drain_timeout} s"
+    for published in service.get("ports", []):
+        if int(published.rpartition(":")[2]) != settings.port:
+            yield f"listens on {settings.port} and publishes {published}"
+
+
+def _addresses(services: dict[str, Object], service: Object) -> Iterator[str]:
+    """What a node is to talk to is a service that listens there, on a network that both are on."""
+    try:
+        settings = parse(service["command"], service["environment"])
+        if service["command"][0] == "primary":
+            wanted = list(settings.secondaries)
+        else:
+            database = server(settings.persistent, service["environment"])
+            wanted = [settings.primary, database.address]
+            theirs: Any = services["mysql"]["environment"]
+            yield from _account(database.user, theirs["MYSQL_USER"])
+            yield from _account(database.database, theirs["MYSQL_DATABASE"])
+            yield from _account(service["environment"][PASSWORD_FILE], theirs["MYSQL_PASSWORD_FILE"])
+    except BadSetting as error:
+        yield str(error)
+        return
+    for address in wanted:
+        other = services.get(address.host)
+        if other is None:
+            yield f"{address}: there is no such service"
+        elif str(address.port) not in [*other["command"], *_ports_of_health(other)]:
+            yield f"{address}: the service does not listen there"
+        elif not set(other["networks"]) & set(service["networks"]):
+            yield f"{address}: they share no network"
+
+
+def _account(ours: str, theirs: str) -> Iterator[str]:
+    if ours != theirs:
+        yield f"uses {ours}, and the server has {theirs}"
+
+
+def _ports_of_health(service: Object) -> list[str]:
+    return [word.partition("=")[2] for word in service["healthcheck"]["test"] if word.startswith("--port=")]

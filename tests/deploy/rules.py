@@ -1,0 +1,32 @@
+"""All rules that a cluster has to keep beyond the schemas. A rule yields one line for each thing that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from tests.deploy import hardening, running, traffic, wiring
+from tests.deploy.rendered import Cluster
+
+Rule = Callable[[Cluster], Iterator[str]]
+
+RULES: Final[tuple[Rule, ...]] = (
+    wiring.selectors,
+    wiring.service_ports,
+    wiring.references,
+    wiring.volumes,
+    wiring.budgets,
+    traffic.network_policies,
+    running.arguments,
+    running.secondaries,
+    running.addresses,
+    running.probes,
+    running.time_to_stop,
+    running.memory,
+    running.images,
+    running.password_file,
+    hardening.values,
+    hardening.security,
+    hardening.namespaces,
+    hardening.passwords,
+)

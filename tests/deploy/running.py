@@ -1,0 +1,173 @@
+"""Rules about how the nodes are run: arguments, probes, the list of the secondaries, the time to stop, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import ckv
+from ckv.errors import BadSetting
+from ckv.settings import Address
+from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
+from tests.deploy.quantities import number_of
+from tests.deploy.rendered import Cluster, Container, name
+from tests.deploy.wiring import is_headless, selected
+
+RECORD_OVERHEAD: Final = 200
+PAYLOAD: Final = 80
+"""Bytes that a record takes in memory beside its key and value, and the key and value that the sizes are made for."""
+
+PROBE_START: Final = 1.0
+"""Seconds that a probe needs to start, on a busy machine, before its own time-out runs."""
+
+
+def arguments(cluster: Cluster) -> Iterator[str]:
+    """ckv takes the arguments and options of each node, and reads every variable that is meant for it."""
+    roles = [container.role for container in cluster.containers() if container.is_ckv]
+    if sorted(roles) != ["primary", "secondary"]:
+        yield f"the containers have the roles {roles}"
+    for container in cluster.containers():
+        if not container.is_ckv:
+            continue
+        try:
+            settings = parse(container.args, container.environ)
+        except BadSetting as error:
+            yield f"{container.name}: {error}"
+            continue
+        if container.port_numbers != [settings.port]:
+            yield f"{container.name}: listens on {settings.port} and declares {container.port_numbers}"
+        if settings.bind in ("127.0.0.1", "localhost", "::1"):
+            yield f"{container.name}: listens on {settings.bind}, where no other pod reaches it"
+        for variable in unknown_variables(container.environ):
+            yield f"{container.name}: ckv knows no {variable}"
+
+
+def secondaries(cluster: Cluster) -> Iterator[str]:
+    """The primaries' list is the pods of the StatefulSet, each once, in order, by its stable name."""
+    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
+    workload = secondary.workload
+    spec = workload["spec"]
+    first = spec.get("ordinals", {}).get("start", 0)
+    pods = [f"{workload['metadata']['name']}-{first + number}" for number in range(spec.get("replicas", 1))]
+    wanted = [Address(f"{pod}.{spec['serviceName']}", secondary.port_numbers[0]) for pod in pods]
+    listed = list(parse(primary.args, primary.environ).secondaries)
+    if workload["kind"] != "StatefulSet":
+        yield f"{name(workload)}: its pods have no stable names"
+    if listed != wanted:
+        yield f"the primary lists {list(map(str, listed))}, the pods are {list(map(str, wanted))}"
+
+
+def addresses(cluster: Cluster) -> Iterator[str]:
+    """The primary and the database that a secondary is given are Services with that port and the right pods."""
+    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
+    settings = parse(secondary.args, secondary.environ)
+    yield from _service_of(cluster, settings.primary, primary)
+    (database,) = (container for container in cluster.containers() if not container.is_ckv)
+    place = server(settings.persistent, secondary.environ)
+    yield from _service_of(cluster, place.address, database)
+    for what, ours, theirs in (
+        ("user", place.user, database.environ.get("MYSQL_USER")),
+        ("database", place.database, database.environ.get("MYSQL_DATABASE")),
+    ):
+        if ours != theirs:
+            yield f"{secondary.name}: the {what} is {ours}, and the server makes {theirs}"
+
+
+def _service_of(cluster: Cluster, address: Address, container: Container) -> Iterator[str]:
+    service = cluster.find("Service", address.host)
+    if service is None:
+        yield f"{address}: there is no such Service"
+        return
+    if container.workload not in selected(cluster, service):
+        yield f"{address}: leads elsewhere than to {container.name}"
+    if address.port not in [port["port"] for port in service["spec"]["ports"]]:
+        yield f"{address}: the Service has no such port"
+    if is_headless(service) and address.port not in container.port_numbers:
+        yield f"{address}: {container.name} has no such port"
+
+
+def probes(cluster: Cluster) -> Iterator[str]:
+    """Each container is asked in all three ways, on its own port, and ckv's own time-out ends before the probe's."""
+    for container in cluster.containers():
+        if len(container.probes) < 3:
+            yield f"{container.name}: has {sorted(container.probes)} alone"
+        for kind, probe in container.probes.items():
+            command = probe.get("exec", {}).get("command", [])
+            if container.is_ckv:
+                yield from (f"{container.name}: {kind}: {problem}" for problem in _ping(container, probe, command))
+            elif f"--port={container.port_numbers[0]}" not in command:
+                yield f"{container.name}: {kind}: {command} does not ask port {container.port_numbers[0]}"
+
+
+def _ping(container: Container, probe: dict[str, Any], command: list[str]) -> Iterator[str]:
+    if command[1:2] != ["ping"]:
+        yield f"{command} is no ping"
+        return
+    try:
+        # A probe runs in the container, so it has the container's variables.
+        settings = parse(command[1:], container.environ)
+    except BadSetting as error:
+        yield str(error)
+        return
+    if settings.address not in [Address("127.0.0.1", port) for port in container.port_numbers]:
+        yield f"asks {settings.address}, and the node listens on {container.port_numbers}"
+    if settings.timeout + PROBE_START > probe.get("timeoutSeconds", 1):
+        yield f"ping waits {settings.timeout} s, and is ended after {probe.get('timeoutSeconds', 1)} s"
+
+
+def time_to_stop(cluster: Cluster) -> Iterator[str]:
+    """The grace period is longer than the drain and what comes before it."""
+    for container in cluster.containers():
+        if container.is_ckv:
+            before = container.spec.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+            drain = parse(container.args, container.environ).drain_timeout
+            grace = container.pod.get("terminationGracePeriodSeconds", 30)
+            if grace <= before + drain:
+                yield f"{container.name}: has {grace} s to stop, and takes up to {before} + {drain:g} s"
+
+
+def memory(cluster: Cluster) -> Iterator[str]:
+    """The limit has room for what a secondary may hold, and is reserved."""
+    for container in cluster.containers():
+        resources = container.spec.get("resources", {})
+        limit = number_of(resources.get("limits", {}).get("memory", "0"))
+        if limit != number_of(resources.get("requests", {}).get("memory", "0")) or not limit:
+            yield f"{container.name}: the memory that it may take is not reserved"
+        if container.is_ckv and container.role == "secondary":
+            settings = parse(container.args, container.environ)
+            least = settings.capacity * (PAYLOAD + RECORD_OVERHEAD) + settings.pending_max_bytes
+            if limit <= least:
+                yield f"{container.name}: may take {limit} bytes, and its records take {least}"
+
+
+def images(cluster: Cluster) -> Iterator[str]:
+    """Every image has a version, and ckv's is this one."""
+    for container in cluster.containers():
+        _, _, tag = container.spec["image"].rpartition("/")[2].partition(":")
+        if tag in ("", "latest") or (container.is_ckv and tag != ckv.__version__):
+            yield f"{container.name}: runs {container.spec['image']}"
+
+
+def password_file(cluster: Cluster) -> Iterator[str]:
+    """Where the nodes and the server read a password, a Secret is mounted, and both read the same key."""
+    (secondary,) = cluster.of_role("secondary")
+    (database,) = (container for container in cluster.containers() if not container.is_ckv)
+    read = [
+        _key_at(secondary, secondary.environ.get(PASSWORD_FILE)),
+        _key_at(database, database.environ.get("MYSQL_PASSWORD_FILE")),
+    ]
+    if read[0] is None or read[0] != read[1]:
+        yield f"the node reads {read[0]}, the server {read[1]}"
+    if _key_at(database, database.environ.get("MYSQL_ROOT_PASSWORD_FILE")) in (None, read[0]):
+        yield "root has no password of its own"
+
+
+def _key_at(container: Container, path: str | None) -> tuple[str, str] | None:
+    """The Secret and its key that a file is made from."""
+    volumes = {volume["name"]: volume for volume in container.pod.get("volumes", [])}
+    for mount in container.spec.get("volumeMounts", []):
+        secret = volumes.get(mount["name"], {}).get("secret", {})
+        for item in secret.get("items", []):
+            if path == f"{mount['mountPath']}/{item['path']}":
+                return secret["secretName"], item["key"]
+    return None

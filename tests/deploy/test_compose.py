@@ -1,0 +1,81 @@
+"""deploy/compose.yaml is valid and right, and mistakes in it are seen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.deploy.commandline import parse
+from tests.deploy.compose import FILE, problems, read
+from tests.deploy.rendered import Object
+
+
+def test_the_file_is_right() -> None:
+    assert list(problems(read())) == []
+
+
+def test_its_own_manual_gives_ckv_commands_that_it_takes() -> None:
+    found = re.findall(r"#.* exec (\S+) (/ckv/ckv) (.*)", FILE.read_text())
+    assert found
+    services = read()["services"]
+    for service, program, arguments in found:
+        assert services[service]["healthcheck"]["test"][1] == program
+        health = parse(services[service]["healthcheck"]["test"][2:], {})
+        assert parse(arguments.split(), {}).address == health.address
+
+
+def test_its_own_manual_makes_the_secrets_that_it_reads() -> None:
+    (names,) = re.findall(r"#\s+for name in (.*?);", FILE.read_text())
+    assert {f"./secrets/{name}" for name in names.split()} == {entry["file"] for entry in read()["secrets"].values()}
+
+
+def swap(words: list[str], one: int, other: int) -> None:
+    words[one], words[other] = words[other], words[one]
+
+
+MISTAKES: dict[str, Callable[[Any], object]] = {
+    "a field that does not exist": lambda s: s["primary"].update(readonly=True),
+    "a duration without a unit": lambda s: s["primary"].update(stop_grace_period="forty"),
+    "arguments are swapped": lambda s: swap(s["secondary-0"]["command"], 4, 5),
+    "an argument is left out": lambda s: s["secondary-0"]["command"].pop(1),
+    "an option that ckv does not have": lambda s: s["primary"]["environment"].update(CKV_DRAIN="30s"),
+    "the list misses a secondary": lambda s: s["primary"]["command"].pop(),
+    "the list has another order": lambda s: swap(s["primary"]["command"], 2, 3),
+    "a secondary at the wrong port": lambda s: s["primary"]["command"].__setitem__(2, "secondary-0:8080"),
+    "the health check asks another port": lambda s: s["primary"]["healthcheck"]["test"].__setitem__(4, "8081"),
+    "the health check needs a shell": lambda s: s["primary"]["healthcheck"].update(test="/ckv/ckv ping 127.0.0.1 8080"),
+    "the health check ends too early": lambda s: s["primary"]["healthcheck"].update(timeout="1s"),
+    "no time for the drain": lambda s: s["secondary-0"].update(stop_grace_period="10s"),
+    "the database on another network": lambda s: s["mysql"].update(networks=["clients"]),
+    "a password": lambda s: s["mysql"]["environment"].update(MYSQL_PASSWORD="letmein"),
+    "a secret that is not there": lambda s: s["mysql"]["secrets"].append("token"),
+    "a file that no secret is": lambda s: s["secondary-1"].update(secrets=[]),
+    "another account": lambda s: s["mysql"]["environment"].update(MYSQL_USER="app"),
+    "a port for everybody": lambda s: s["primary"].update(ports=["8080:8080"]),
+    "the wrong port": lambda s: s["primary"].update(ports=["127.0.0.1:8080:8081"]),
+    "a root file system that can be written to": lambda s: s["mysql"].update(read_only=False),
+    "capabilities": lambda s: s["secondary-1"].update(cap_drop=[]),
+    "root": lambda s: s["secondary-1"].pop("user"),
+    "an image without a version": lambda s: s["mysql"].update(image="mysql"),
+    "another version of ckv": lambda s: s["secondary-1"].update(image="ckv:0.0.1"),
+    "a volume that is not there": lambda s: s["mysql"].update(volumes=["data:/var/lib/mysql"]),
+    "it waits for nobody": lambda s: s["primary"].update(depends_on=["secondary-2"]),
+}
+
+
+def copied(value: Any) -> Any:
+    """The same without anything that is shared: an anchor of YAML is one object wherever it is used."""
+    if isinstance(value, dict):
+        return {key: copied(inner) for key, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("make", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_seen(make: Callable[[Any], object]) -> None:
+    broken: Object = copied(read())
+    make(broken["services"])
+    assert broken != read()
+    assert list(problems(broken)) != []

@@ -1,0 +1,79 @@
+"""Edits of the files themselves: those that the manual describes are enough, and slips do not pass unseen."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.rendered import DEPLOY, Cluster, objects
+from tests.deploy.rules import RULES
+
+Edit = Callable[[str, str, str], Path]
+
+
+@pytest.fixture
+def edit(tmp_path: Path) -> Edit:
+    """Replaces text in one file of a copy of deploy/; the folder of the copy's production overlay."""
+    shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns("secrets"))
+
+    def replace(file: str, old: str, new: str) -> Path:
+        path = tmp_path / "deploy" / file
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+        return tmp_path / "deploy/overlays/production"
+
+    return replace
+
+
+def name_of_options(overlay: Path) -> str:
+    (name,) = (
+        thing["metadata"]["name"]
+        for thing in objects(overlay)
+        if thing["kind"] == "ConfigMap" and "secondary" in thing["metadata"]["name"]
+    )
+    return str(name)
+
+
+def test_one_file_makes_the_cluster_larger(edit: Edit) -> None:
+    last = "            - ckv-secondary-2.ckv-secondary:8081\n"
+    edit("overlays/production/secondaries.yaml", "replicas: 3", "replicas: 4")
+    overlay = edit("overlays/production/secondaries.yaml", last, last + last.replace("-2", "-3"))
+    cluster = Cluster(objects(overlay))
+    assert [problem for rule in RULES for problem in rule(cluster)] == []
+    (secondary,) = cluster.of_role("secondary")
+    assert secondary.workload["spec"]["replicas"] == 4
+
+
+def test_a_change_of_options_restarts_the_nodes(edit: Edit) -> None:
+    overlay = edit("overlays/production/secondary.env", "CAPACITY=5M", "CAPACITY=4M")
+    assert name_of_options(overlay) != name_of_options(DEPLOY / "overlays/production")
+    (secondary,) = Cluster(objects(overlay)).of_role("secondary")
+    assert secondary.spec["envFrom"] == [{"configMapRef": {"name": name_of_options(overlay)}}]
+
+
+def test_another_port_reaches_the_probes_and_is_missed_elsewhere(edit: Edit) -> None:
+    overlay = edit("base/secondary.yaml", '            - "8081"\n', '            - "8082"\n')
+    cluster = Cluster(objects(overlay))
+    (secondary,) = cluster.of_role("secondary")
+    assert {probe["exec"]["command"][3] for probe in secondary.probes.values()} == {"8082"}
+    assert [problem for rule in RULES for problem in rule(cluster)] != []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("base/kustomization.yaml", "replacements:", "replacement:"),
+        ("base/kustomization.yaml", "  - disruption.yaml\n", "  - disruptions.yaml\n"),
+        ("overlays/production/kustomization.yaml", "- name: ckv-primary", "- name: primary"),
+        ("overlays/production/mysql.yaml", "/spec/volumeClaimTemplates/0/", "/spec/volumeClaimTemplates/1/"),
+    ],
+)
+def test_kustomize_refuses_a_slip(edit: Edit, file: str, old: str, new: str) -> None:
+    overlay = edit(file, old, new)
+    with pytest.raises(subprocess.CalledProcessError):
+        objects(overlay)
