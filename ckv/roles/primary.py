@@ -12,7 +12,7 @@ from ckv.roles.node import Node, info, pong
 from ckv.settings import Address, PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 from ckv.wire.client import Peer
-from ckv.wire.limits import Limits
+from ckv.wire.limits import BULKY_BYTES, Limits
 from ckv.wire.msgpackrpc import LATER, Caller, Handler
 
 
@@ -46,7 +46,7 @@ def _answer_all(wait: Callable[[Callable[[], bool]], bool]) -> int:
 def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:
     """One handler per command but INFO: those with a key go to its owner, the others are the node's own."""
     forwarded = {
-        command.name: _forward(command, command.key, owners, max_value_bytes)
+        command.name: _forward(command, owners, max_value_bytes)
         for command in COMMANDS.values()
         if command.key is not None
     }
@@ -58,25 +58,36 @@ def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) ->
     raise errors.Refused("a primary keeps no records; ask the secondary")
 
 
-def _forward(command: Command, position: int, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
+def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
+    """The handler of a command whose arguments are a key and, maybe, a value."""
     name = command.name
-    count = len(command.arguments)
     owner = owners.owner
     # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
-    values = [index for index in range(count) if index != position]
 
-    def forward(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        if len(params) != count:
-            raise errors.BadArguments(f"{len(params)} arguments; it is {command.usage}")
-        key = params[position]
+    def wrong_count(params: tuple[object, ...]) -> errors.BadArguments:
+        return errors.BadArguments(f"{len(params)} arguments; it is {command.usage}")
+
+    def forward_key(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise wrong_count(params) from None
         if key.__class__ is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
-        for index in values:
-            value = params[index]
-            if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
-                checked_value(value, max_value_bytes)
         owner(key).call(name, params, caller, msgid)
         return LATER
 
-    return forward
+    def forward_record(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            key, value = params
+        except ValueError:
+            raise wrong_count(params) from None
+        if key.__class__ is not str or len(key) > SURELY_FITS:
+            key = checked_key(key)
+        if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
+            value = checked_value(value, max_value_bytes)
+        owner(key).call(name, params, caller, msgid, large=len(value) > BULKY_BYTES)
+        return LATER
+
+    return {("key",): forward_key, ("key", "value"): forward_record}[command.arguments]

@@ -1,8 +1,9 @@
 """The calling side: pipelined calls to one other node, many callers on one connection.
 
-A call is packed at once and leaves at the end of the turn of the loop, together with all others to the same node; the
-answer goes to the caller that made the call. No greenlet waits for it. The only greenlet is the one that keeps the
-connection: it connects, says hello, waits until the connection is lost, and starts again, with jittered back-off
+A call leaves at the end of the turn of the loop, together with all others to the same node, in one BATCH: one message
+to be packed, unpacked and found again among those in flight instead of many. The answer goes to the caller that made
+the call. No greenlet waits for it. The only greenlet is the one that keeps the connection: it connects, says hello,
+waits until the connection is lost, and starts again, with jittered back-off
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, "full jitter").
 """
 
@@ -21,9 +22,11 @@ from gevent.event import Event
 
 from ckv import errors
 from ckv.settings import Address
+from ckv.values import ENCODING_ERRORS
+from ckv.wire.batch import Batch, Calls
 from ckv.wire.connection import Connection, Outbox, plain_socket
-from ckv.wire.limits import SPARE_BUFFER_BYTES, Limits
-from ckv.wire.msgpackrpc import REQUEST, RESPONSE, Caller, is_bulky, new_batch_packer, new_unpacker, take
+from ckv.wire.limits import MAX_PARTS_BYTES, Limits
+from ckv.wire.msgpackrpc import BATCH, BATCH_REQUESTS, REQUEST, RESPONSE, Caller, new_unpacker
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +57,20 @@ class Peer:
         self._outbox = outbox
         self._limits = limits
         self._call_timeout = call_timeout
-        self._packer = new_batch_packer()
-        self._pack = self._packer.pack
+        self._pack = msgpack.Packer(unicode_errors=ENCODING_ERRORS).pack
+        self._new = Batch()
+        """The calls of this turn that are not packed yet."""
+        self._batch_requests = BATCH_REQUESTS
+        """How many of them fit into one message, as far as is known."""
+        self._packed: list[bytes] = []
+        self._packed_bytes = 0
         self._flushing = False
         self._connection: Connection | None = None
         self._ended = Event()
         self._msgid = 0
         # Two generations instead of a time per call: nothing is computed per call, and ageing costs one swap a tick.
-        self._calls: dict[int, tuple[Caller, int]] = {}
-        self._old_calls: dict[int, tuple[Caller, int]] = {}
+        self._calls: Calls = {}
+        self._old_calls: Calls = {}
         self._received_bytes_at_tick = 0
         self._congested = False
         self._slowed: set[Caller] = set()
@@ -92,7 +100,7 @@ class Peer:
     @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
-        return len(self._calls) + len(self._old_calls)
+        return sum(_count(calls) for calls in (self._calls, self._old_calls)) + len(self._new)
 
     def _keep_connected(self) -> None:
         complained = False
@@ -142,20 +150,26 @@ class Peer:
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
-    def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
+    def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
         """Sends a request for a caller, who is told the answer, or the error, under its own ``msgid``.
+
+        ``large``: the request has more than :data:`~ckv.wire.limits.BULKY_BYTES`.
 
         Raises NodeDown at once, and nothing was sent, while there is no connection; Overloaded when the node is so far
         behind that a large request would only pile up here.
         """
         if self._connection is None:
             raise errors.NodeDown(f"{self.address} is not connected; the request was not sent")
-        if len(params) > 1 and is_bulky(params):  # a key alone is not
+        if large:
             self._refuse_if_behind(self._connection)
-        own = self._msgid
-        self._msgid = (own + 1) % MSGIDS
-        self._calls[own] = (caller, msgid)
-        self._pack((REQUEST, own, method, params))
+            self._pack_new()  # Requests of one key arrive in their order.
+            self._pack_batch(Batch([method, params], [(caller, msgid)]))
+        else:
+            new = self._new
+            requests = new.requests
+            requests.append(method)
+            requests.append(params)
+            new.calls.append((caller, msgid))
         if not self._flushing:
             self._flushing = True
             self._outbox.add(self)
@@ -165,26 +179,53 @@ class Peer:
             self._slowed.add(caller)
 
     def _refuse_if_behind(self, connection: Connection) -> None:
-        waiting = connection.unsent_bytes + len(self._packer.getbuffer())
+        waiting = connection.unsent_bytes + self._packed_bytes
         if waiting > self._limits.max_queued_bytes:
             raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
 
     def flush(self) -> None:
         """Hands the calls of this turn to the connection; see :class:`ckv.wire.connection.Outbox`."""
         self._flushing = False
-        data = take(self._packer)
-        if len(data) > SPARE_BUFFER_BYTES:
-            self._packer = new_batch_packer()  # it would keep its size
-            self._pack = self._packer.pack
+        self._pack_new()
+        packed, self._packed = self._packed, []
+        self._packed_bytes = 0
         if self._connection is not None:
-            self._connection.post(data)
+            self._connection.post(b"".join(packed))
             self._connection.flush()
         if self._connection is not None:  # sending may have found it broken
             self._congested = self._connection.congested
 
+    def _pack_new(self) -> None:
+        new = self._new
+        if new:
+            self._new = Batch()
+            packed = 0
+            while packed < len(new):
+                packed += self._pack_batch(new.part(packed, packed + self._batch_requests))
+
+    def _pack_batch(self, batch: Batch) -> int:
+        """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer."""
+        count = len(batch)
+        msgids = 1 if count == 1 else 1 + count  # with those of the requests that are answered by themselves
+        own = self._msgid if self._msgid + msgids <= MSGIDS else 0
+        if count == 1:
+            data = self._pack((REQUEST, own, *batch.requests))
+            self._calls[own] = batch.calls[0]
+        else:
+            data = self._pack((REQUEST, own, BATCH, batch.requests))
+            if len(data) > MAX_PARTS_BYTES:
+                self._batch_requests = count // 2
+                return 0
+            if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
+                self._batch_requests = min(2 * count, BATCH_REQUESTS)
+            self._calls[own] = batch
+        self._msgid = own + msgids
+        self._packed.append(data)
+        self._packed_bytes += len(data)
+        return count
+
     def _answers(self, connection: Connection, messages: Iterable[Any]) -> int:
         """Hands each answer to its caller; see :class:`ckv.wire.connection.Receive`."""
-        calls, old_calls = self._calls, self._old_calls
         count = 0
         try:
             for message in messages:
@@ -192,8 +233,13 @@ class Peer:
                 kind, own, error, result = message
                 if kind != RESPONSE:
                     raise ValueError("not a response")
-                call = calls.pop(own, None) or old_calls.pop(own, None)
-                if call is not None:  # else it came after its time-out
+                generation = self._calls if own in self._calls else self._old_calls
+                call = generation.get(own)
+                if isinstance(call, Batch):
+                    call.answered(own, error, result, generation)
+                    del generation[own]
+                elif call is not None:  # else it came after its time-out
+                    del generation[own]
                     call[0].respond(call[1], error, result)
         except Exception as error:  # whatever msgpack raises, and what a message of another shape raises here
             raise errors.ProtocolError(f"not a msgpack-RPC response: {type(error).__name__} {error}") from error
@@ -216,7 +262,8 @@ class Peer:
     def _lost(self, connection: Connection, reason: str) -> None:
         log.warning("peer %s lost: %s", self.address, reason or "closed by the peer")
         self._connection = None
-        take(self._packer)
+        self._pack_new()
+        self._packed.clear()
         calls = self._old_calls | self._calls
         self._old_calls, self._calls = {}, {}
         _fail(calls, errors.NodeLost(f"the connection to {self.address} broke before the answer came"))
@@ -230,10 +277,17 @@ class Peer:
             caller.release(self)
 
 
-def _fail(calls: dict[int, tuple[Caller, int]], error: errors.CkvError) -> None:
+def _count(calls: Calls) -> int:
+    return sum(len(call) if isinstance(call, Batch) else 1 for call in calls.values())
+
+
+def _fail(calls: Calls, error: errors.CkvError) -> None:
     text = errors.to_wire(error)
-    for caller, msgid in calls.values():
-        caller.respond(msgid, text, None)
+    for call in calls.values():
+        if isinstance(call, Batch):
+            call.fail(text)
+        else:
+            call[0].respond(call[1], text, None)
 
 
 class _Heartbeat:

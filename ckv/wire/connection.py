@@ -105,6 +105,7 @@ class Connection:
         "_holds",
         "_limits",
         "_loop",
+        "_max_in_flight",
         "_on_drained",
         "_outbox",
         "_packer",
@@ -154,6 +155,7 @@ class Connection:
         self._fd = sock.fileno()
         self._read_bytes = RECV_BYTES
         self._limits = limits
+        self._max_in_flight = limits.max_in_flight
         self._receive = receive
         self._closed = closed
         self._on_drained = on_drained
@@ -290,7 +292,7 @@ class Connection:
     def defer(self) -> None:
         """Notes that a request will be answered later, by :meth:`respond` or :meth:`settle`."""
         self.in_flight += 1
-        if self.in_flight >= self._limits.max_in_flight:
+        if self.in_flight >= self._max_in_flight:
             self.hold(IN_FLIGHT)
 
     def respond(self, msgid: int, error: object, result: object) -> None:
@@ -312,6 +314,24 @@ class Connection:
         if self.held:
             self._settled()
 
+    def packing(self) -> Callable[[object], object]:
+        """Takes whole answers to deferred requests, none of them large, while it is open. To be followed by
+        :meth:`packed`; the two are :meth:`respond` for many requests at a time.
+        """
+        if self._packer is None:
+            self._packer = new_batch_packer()
+        pack: Callable[[object], object] = self._packer.pack
+        return pack
+
+    def packed(self, count: int) -> None:
+        """Takes note that as many requests were answered."""
+        if not self._queued:
+            self._queued = True
+            self._outbox.add(self)
+        self.in_flight -= count
+        if self.held:
+            self._settled()
+
     def settle(self) -> None:
         """Counts a deferred request as done that needs no answer."""
         self.in_flight -= 1
@@ -319,7 +339,7 @@ class Connection:
             self._settled()
 
     def _settled(self) -> None:
-        if self.in_flight <= self._limits.max_in_flight // 2:
+        if self.in_flight <= self._max_in_flight // 2:
             self.release(IN_FLIGHT)
         self._close_when_done()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgpack
 
@@ -21,6 +21,15 @@ log = logging.getLogger(__name__)
 REQUEST: Final = 0
 RESPONSE: Final = 1
 NOTIFICATION: Final = 2
+
+BATCH: Final = "BATCH"
+"""The method that carries many requests in one message; see :meth:`Service._batch`."""
+
+BATCH_REQUESTS: Final = 256
+"""The most requests in one BATCH; each is two elements of an array, which may have :attr:`Limits.max_container`."""
+
+BATCH_RESULT_CHARACTERS: Final = 48 * 1024
+"""The values that the one answer to a BATCH may have, about. Its size is bounded like that of any small message."""
 
 LATER: Final = object()
 """What a handler returns when the answer will come through the :class:`Caller` that it was given."""
@@ -139,6 +148,7 @@ class Service:
 
     def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
         self._handlers = dict(handlers)
+        self._methods: dict[str, Handler] = {**handlers, BATCH: self._batch}
         self._soft_unsent_bytes = limits.soft_unsent_bytes
         # Shared by all connections, so that it stays in the processor's cache: a batch is served without a pause.
         self._packer = new_batch_packer()
@@ -150,12 +160,13 @@ class Service:
             raise error
 
         self._handlers = dict.fromkeys(self._handlers, refuse)
+        self._methods = dict.fromkeys(self._methods, refuse)
 
     def __call__(self, connection: ServedConnection, messages: Iterable[Any]) -> int:
         """Serves the messages; see :class:`ckv.wire.connection.Receive`."""
         packer = self._packer
         pack = packer.pack
-        handlers = self._handlers
+        methods = self._methods
         served = 0
         try:
             for message in messages:
@@ -170,7 +181,7 @@ class Service:
                         break
                     continue
                 try:
-                    result = handlers[method](connection, msgid, params)
+                    result = methods[method](connection, msgid, params)
                 except errors.CkvError as error:
                     pack((RESPONSE, msgid, errors.to_wire(error), None))
                 except Exception as error:  # noqa: BLE001 - one bad request must not end the node
@@ -200,6 +211,45 @@ class Service:
                 if len(answers) > SPARE_BUFFER_BYTES:
                     self._packer = new_batch_packer()
         return served
+
+    def _batch(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """Carries out ``[method, params, method, params, ...]``: the results in their order, in one answer.
+
+        In the place of a result stands ``[error]`` where there was one, and nil where the answer comes later, by
+        itself, under the msgid of the BATCH + 1 + the number of the request. Nothing waits for a slow one, and what is
+        large is sent as it always is.
+        """
+        if len(params) % 2 or len(params) > 2 * BATCH_REQUESTS:
+            raise errors.BadArguments(f"{len(params)} arguments; it is {BATCH} and up to {BATCH_REQUESTS} requests")
+        connection = cast(ServedConnection, caller)  # a notification cannot be a BATCH
+        handlers = self._handlers
+        results: list[object] = []
+        add = results.append
+        room = BATCH_RESULT_CHARACTERS
+        requests = iter(params)
+        for own, (method, inner) in enumerate(zip(requests, requests, strict=True), msgid + 1):
+            try:
+                if inner.__class__ is not tuple:
+                    raise errors.BadArguments(f"the arguments of a request in a {BATCH} are no array")
+                result: Any = handlers[method](connection, own, inner)  # type: ignore[index]
+            except errors.CkvError as error:
+                add((errors.to_wire(error),))
+            except Exception as error:  # noqa: BLE001 - as in __call__
+                add((errors.to_wire(self._unexpected(error, method)),))
+            else:
+                if result.__class__ is tuple and result[-1].__class__ in (str, bytes):  # [true, value]
+                    room -= len(result[-1])
+                    if room >= 0:
+                        add(result)
+                        continue
+                elif result.__class__ is bool:
+                    add(result)
+                    continue
+                connection.defer()
+                if result is not LATER:
+                    connection.respond(own, None, result)
+                add(None)
+        return results
 
     def _unexpected(self, error: Exception, method: object) -> errors.CkvError:
         if isinstance(error, (KeyError, TypeError)) and (not isinstance(method, str) or method not in self._handlers):

@@ -14,7 +14,7 @@ from ckv.settings import Address
 from ckv.wire import client
 from ckv.wire.client import Peer
 from ckv.wire.limits import KIB, Limits
-from ckv.wire.msgpackrpc import Caller
+from ckv.wire.msgpackrpc import Caller, is_bulky
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode
 from tests.support.ports import free_port
@@ -62,7 +62,7 @@ class Asking:
 
 
 def call(peer: Peer, caller: Caller, msgid: int, method: str = "ECHO", *params: object) -> None:
-    peer.call(method, params, caller, msgid)
+    peer.call(method, params, caller, msgid, large=is_bulky(params))
 
 
 def connected(world: World, address: Address, call_timeout: float = 10.0, limits: Limits | None = None) -> Peer:
