@@ -144,8 +144,7 @@ class MySQLSession:
     def _commit(self, statements: Sequence[str]) -> None:
         """Run the statements in one transaction.
 
-        BEGIN and COMMIT travel by themselves, each after the answer to the one before, and nothing is left to
-        auto-commit. A server that stalls can hold a statement of ours long after we gave up on it and have written
+        COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server that stalls can hold a statement of ours long after we gave up on it and have written
         the row anew over another connection; in auto-commit mode the old statement would then still take effect, over
         the new value. Like this it either has its row locks by then, and the new one waits behind it until it is
         over, or it is rolled back with its connection, because its COMMIT was never sent.
@@ -153,9 +152,9 @@ class MySQLSession:
         if not statements:
             return
         with self._aborted_on_failure():
-            self._connection.run("BEGIN")
             try:
-                for statement in statements:
+                self._connection.run("BEGIN", statements[0])
+                for statement in statements[1:]:
                     self._connection.run(statement)
             except StatementFailed as error:
                 if error.code not in DATA_ERRORS:

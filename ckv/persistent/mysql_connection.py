@@ -10,6 +10,7 @@ import ssl
 from typing import Final
 
 import pymysql.connections
+from pymysql.constants import CLIENT
 
 from ckv.persistent.mysql_address import Server
 
@@ -69,11 +70,16 @@ class Connection:
             self.abort()
             raise
 
-    def run(self, statement: str) -> tuple[tuple[bytes, ...], ...]:
-        """The rows that the statement answers, every column as bytes. Raises :class:`StatementFailed`."""
+    def run(self, *statements: str) -> tuple[tuple[bytes, ...], ...]:
+        """The rows that the last statement answers, every column as bytes. Raises :class:`StatementFailed`.
+
+        Several statements travel together. The first one that fails is the last one that is carried out.
+        """
         try:
             with self._connection.cursor() as cursor:
-                cursor.execute(statement)
+                cursor.execute(";".join(statements))
+                while cursor.nextset():
+                    pass
                 return tuple(cursor.fetchall())
         # Not a list of classes: what a cut connection or a foreign server makes PyMySQL raise while it parses the
         # packets is anything from struct.error and IndexError to AssertionError.
@@ -123,6 +129,7 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
         # Every column comes as bytes: a table of somebody else's making cannot surprise the decoder.
         use_unicode=False,
         conv={},
+        client_flag=CLIENT.MULTI_STATEMENTS,
         autocommit=None,
         program_name="ckv",
     )

@@ -179,6 +179,8 @@ class _Worker:
                 )
         self._flushed(time.monotonic() - began)
         store.flush_end(batch, refused)
+        # Not before the next batch is on its way: meanwhile the database would have nothing to do.
+        gevent.get_hub().loop.run_callback(store.admit)
 
 
 def write_batch(session: Session, batch: Sequence[Write]) -> dict[str, errors.CkvError]:

@@ -228,10 +228,9 @@ class Store:
             del self._waiting_keys[wait.key]
         return wait
 
-    def _admit(self) -> None:
-        """Room came free: accepts the writes that wait for it, in their order."""
-        assert self._pending is not None
-        while self._waiting and not self._pending.full:
+    def admit(self) -> None:
+        """Accepts the writes that wait for room, in their order, as far as some came free."""
+        while self._waiting and self._pending is not None and not self._pending.full:
             wait = self._next_waiting()
             others = self._waiting_keys.pop(wait.key, 0)  # those behind it must not make it wait again
             result = self.put(wait.key, wait.value) if wait.value is not TOMBSTONE else self.delete(wait.key)
@@ -295,7 +294,7 @@ class Store:
             if self._pending.release(load.key, absent=absent):
                 self._loading.note_absent(load.key)
                 self._nothing_to_delete(load.key)
-                self._admit()
+                self.admit()
             else:
                 self._wake()
 
@@ -307,7 +306,10 @@ class Store:
         return self._pending.take(BATCH_RECORDS, BATCH_BYTES) if self._pending is not None else []
 
     def flush_end(self, batch: Sequence[Write], refused: Mapping[str, CkvError] | None = None) -> None:
-        """The batch is committed, but for the rows that the persistent tier refuses; these are parked."""
+        """The batch is committed, but for the rows that the persistent tier refuses; these are parked.
+
+        :meth:`admit` is to be called afterwards, at once or a little later.
+        """
         assert self._pending is not None
         if refused:
             for write in batch:
@@ -317,7 +319,6 @@ class Store:
         self.flushes += bool(batch)
         self.flushed_rows += len(batch)
         self._committed(batch)
-        self._admit()
         if self._pending.queued:
             self._wake()
 

@@ -155,7 +155,7 @@ def test_connections_are_cut_in_the_middle_of_a_commit(scenario: Scenario) -> No
 
 
 def test_connections_are_cut_and_what_was_on_its_way_arrives_late(scenario: Scenario) -> None:
-    cut_often(scenario, (Cut.LATE, Cut.NOT, Cut.NOT), (COMMIT, b"\x03INSERT", b"\x03DELETE"))
+    cut_often(scenario, (Cut.LATE, Cut.NOT, Cut.NOT), (COMMIT, b"\x03BEGIN;INSERT", b"\x03BEGIN;DELETE"))
 
 
 def cut_often(scenario: Scenario, cycle: Sequence[Cut], statements: tuple[bytes, ...]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import socket
 import threading
@@ -12,10 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +20,7 @@ from ckv.persistent.mysql import _statements
 from ckv.persistent.rows import ROWS_PER_STATEMENT
 from tests.persistent.conftest import mysql_tier
 from tests.persistent.proxy import Proxy
+from tests.support.certificate import self_signed
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
 
@@ -150,7 +146,7 @@ def test_the_password_is_shown_nowhere(
 
 
 def test_tls_where_the_server_has_it(mariadb_template: Path, tmp_path: Path) -> None:
-    key, certificate = _self_signed(tmp_path)
+    key, certificate = self_signed(tmp_path)
     options = [f"--ssl-key={key}", f"--ssl-cert={certificate}", "--require-secure-transport=ON"]
     server = MariaDB(_empty(tmp_path / "db"), mariadb_template, options)
     server.start()
@@ -165,26 +161,6 @@ def test_tls_where_the_server_has_it(mariadb_template: Path, tmp_path: Path) -> 
 def _empty(folder: Path) -> Path:
     folder.mkdir()
     return folder
-
-
-def _self_signed(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "database")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    (folder / "key.pem").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(encoding))
-    return folder / "key.pem", folder / "certificate.pem"
 
 
 # --- what the server refuses ---------------------------------------------------------------------------------------
@@ -403,7 +379,7 @@ def test_a_statement_that_comes_late_has_no_effect(mariadb: MariaDB) -> None:
     with connected(mariadb) as session:
         session.save_many([("k", "old"), ("d", "old")])
     for write in ("INSERT", "DELETE"):
-        with Proxy(mariadb.port, b"\x03" + write.encode()) as proxy, ThreadPoolExecutor(1) as threads:
+        with Proxy(mariadb.port, b"\x03BEGIN;" + write.encode()) as proxy, ThreadPoolExecutor(1) as threads:
             stalled = open_tier(proxy.address, environ={}).connect()
             call = (
                 threads.submit(stalled.save_many, [("k", "late")])

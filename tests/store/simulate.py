@@ -32,6 +32,7 @@ EVENTS: dict[str, int] = {
     "flush_begin": 8,
     "flush_commit": 4,
     "flush_end": 7,
+    "admit": 7,
     "flush_fail": 3,
     "flush_refuse": 1,
     "retry_refused": 1,

@@ -71,6 +71,10 @@ class StoreMachine(RuleBasedStateMachine):
         getattr(self.world, how)(index % len(self.world.flushes))
 
     @rule()
+    def admit(self) -> None:
+        self.world.admit()
+
+    @rule()
     def everything_lands(self) -> None:
         # The long way to a quiet state takes many steps, and what goes wrong often shows only there.
         self.world.settle()

@@ -250,6 +250,9 @@ class World:
         self._land(flush)
         self.store.flush_end(flush.batch)
 
+    def admit(self) -> None:
+        self.store.admit()
+
     def _land(self, flush: Flush) -> None:
         for key, turn in flush.turns.items():
             self._landed[key] = max(self._landed[key], self._place(key, turn))
@@ -299,6 +302,7 @@ class World:
                 self.load_end(0)
             while self.flushes:
                 self.flush_end(0)
+            self.admit()
             self.load_begin()
             self.flush_begin()
             if not (self.queries or self.flushes) and self.store.flush_in() in (0, None) and not self.pending.queued:
