@@ -121,12 +121,13 @@ class MySQLSession:
         tuples = []
         room = self._connection.max_statement_bytes - len(_INSERT) - len(_UPSERT)
         for key, value, kind in sorted_rows(rows):
-            tuples.append(f"({_literal(key)},{_literal(value)},{kind})")
-            if len(tuples[-1]) > room:
+            row = f"(X'{key.hex()}',X'{value.hex()}',{kind})"
+            tuples.append(row)
+            if len(row) > room:
                 # Not left to the server, which closes the connection over such a statement.
                 raise RowsRefused(
                     f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
-                    f" {len(key)} and a value of {len(value)} bytes takes {len(tuples[-1])}"
+                    f" {len(key)} and a value of {len(value)} bytes takes {len(row)}"
                 )
         self._commit(_statements(_INSERT, tuples, _UPSERT, self._connection.max_statement_bytes))
 
@@ -144,10 +145,11 @@ class MySQLSession:
     def _commit(self, statements: Sequence[str]) -> None:
         """Run the statements in one transaction.
 
-        COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server that stalls can hold a statement of ours long after we gave up on it and have written
-        the row anew over another connection; in auto-commit mode the old statement would then still take effect, over
-        the new value. Like this it either has its row locks by then, and the new one waits behind it until it is
-        over, or it is rolled back with its connection, because its COMMIT was never sent.
+        COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server
+        that stalls can hold a statement of ours long after we gave up on it and have written the row anew over another
+        connection; in auto-commit mode the old statement would then still take effect, over the new value. Like this
+        it either has its row locks by then, and the new one waits behind it until it is over, or it is rolled back
+        with its connection, because its COMMIT was never sent.
         """
         if not statements:
             return

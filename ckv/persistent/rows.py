@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from ckv.values import Value, to_bytes, to_text
+from ckv.values import ENCODING, ENCODING_ERRORS, Value, to_bytes, to_text
 
 TABLE: Final = "CelonisData"
 """The table; its columns ``kv_key`` and ``kv_value`` are those of the original program."""
@@ -33,9 +33,14 @@ def sorted_rows(records: Iterable[tuple[str, Value]]) -> list[Row]:
     Every session locks rows in this one order, so two batches that share keys wait for each other, but never in a
     circle: no deadlocks.
     """
+    # As to_bytes(), which is not called: this is done for every record that leaves memory.
     return sorted(
-        (to_bytes(key), to_bytes(value), TYPE_STR if isinstance(value, str) else TYPE_BIN)
-        for key, value in dict(records).items()
+        [
+            (key.encode(ENCODING, ENCODING_ERRORS), value.encode(ENCODING, ENCODING_ERRORS), TYPE_STR)
+            if isinstance(value, str)
+            else (key.encode(ENCODING, ENCODING_ERRORS), value, TYPE_BIN)
+            for key, value in dict(records).items()
+        ]
     )
 
 

@@ -137,7 +137,7 @@ class ThroughStore(Store):
 
     # --- where this mode differs from the others -----------------------------------------------------------------
 
-    def _get_elsewhere(self, key: str) -> Load | None:
+    def get_elsewhere(self, key: str) -> Load | None:
         return self._look_up(key)
 
     def _recall(self, key: str, value: Value) -> bool:

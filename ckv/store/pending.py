@@ -26,10 +26,12 @@ ROW_OVERHEAD_BYTES: Final = 200
 class Row:
     """One key's latest write."""
 
-    __slots__ = ("flushing", "held", "queued", "refused", "since", "taken", "value", "version")
+    __slots__ = ("flushing", "held", "queued", "refused", "since", "size", "taken", "value", "version")
 
-    def __init__(self, value: Value | None, since: float) -> None:
+    def __init__(self, value: Value | None, since: float, size: int) -> None:
         self.value = value
+        self.size = size
+        """Bytes of memory that it takes, with its key and value."""
         self.version = 0
         """Counts the writes that were coalesced into this row."""
         self.taken = -1
@@ -124,10 +126,12 @@ class Pending:
         """
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(value, now)
-            self.bytes += _size(key, value)
+            row = self._rows[key] = Row(value, now, _size(key, value))
+            self.bytes += row.size
         else:
-            self.bytes += getsizeof(value) - getsizeof(row.value)
+            size = _size(key, value)
+            self.bytes += size - row.size
+            row.size = size
             if row.version == row.taken:
                 row.since = now
             row.value = value
@@ -146,9 +150,9 @@ class Pending:
         whether there was a row. It must stay there until it has been looked for, whatever is written to the key
         meanwhile: otherwise the search would find our own later write.
         """
-        row = self._rows[key] = Row(TOMBSTONE, now)
+        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE))
         row.held = True
-        self.bytes += _size(key, TOMBSTONE)
+        self.bytes += row.size
         self._measure()
         return row.version
 
@@ -175,7 +179,7 @@ class Pending:
             row.queued = False
             row.flushing = True
             row.taken = row.version
-            size += _size(key, row.value) - ROW_OVERHEAD_BYTES
+            size += row.size
             batch.append(Write(key, row.value, row.version))
         self._flushing += len(batch)
         return batch
@@ -255,7 +259,7 @@ class Pending:
 
     def _drop(self, key: str, row: Row) -> None:
         del self._rows[key]
-        self.bytes -= _size(key, row.value)
+        self.bytes -= row.size
         self._measure()
 
     def _measure(self) -> None:

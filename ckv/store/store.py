@@ -17,7 +17,7 @@ That is also how tests run it: in any order that a scheduler can think of, with 
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -86,7 +86,8 @@ class Store:
         called when there is something to load or to flush.
         """
         self._memory = memory
-        self._memory_get = memory.get
+        self.memory_get = memory.get
+        """The first half of :meth:`get`, for a caller in a hurry, who counts :attr:`hits_memory` himself."""
         self._memory_put = memory.put
         self._pending = pending
         self._loading = Loading(load_timeout)
@@ -96,7 +97,8 @@ class Store:
         self._clean: set[str] = set()
         """Keys in memory whose value the persistent tier has: their eviction writes nothing."""
         self._waiting: deque[RoomWait] = deque()
-        self._waiting_keys: Counter[str] = Counter()
+        self._waiting_keys: dict[str, int] = {}
+        """Keys of the writes that wait for room, and how many of each."""
         self._draining = False
         # Figures since the start; ckv/figures.py says what each of them counts.
         self.dropped = 0
@@ -117,13 +119,14 @@ class Store:
 
     def get(self, key: str) -> Value | Load | None:
         """The value; None when there is no record; a load when only the persistent tier can tell."""
-        value = self._memory_get(key)
+        value = self.memory_get(key)
         if value is not None:
             self.hits_memory += 1
             return value
-        return self._get_elsewhere(key)
+        return self.get_elsewhere(key)
 
-    def _get_elsewhere(self, key: str) -> Value | Load | None:
+    def get_elsewhere(self, key: str) -> Value | Load | None:
+        """The second half of :meth:`get`: what it returns for a key that is not in memory."""
         if self._pending is None:
             self.misses += 1
             return None
@@ -149,11 +152,11 @@ class Store:
     def put(self, key: str, value: Value) -> Literal[True] | Waiting[bool] | RoomWait:
         """Stores the record: True when it is accepted, a wait when its victim finds no room in pending."""
         pending = self._pending
-        if key in self._waiting_keys or (pending is not None and pending.full and not self._memory.has_room_for(key)):
-            return self._wait_for_room(key, value)
-        if self._clean:
+        if pending is not None:
+            if key in self._waiting_keys or (pending.full and not self._memory.has_room_for(key)):
+                return self._wait_for_room(key, value)
             self._clean.discard(key)
-        self._loading.written(key)
+            self._loading.written(key)
         victim = self._memory_put(key, value)
         if victim is not None:
             self._evicted(*victim)
@@ -217,15 +220,15 @@ class Store:
         # A later write of the same key has to wait behind it, or they would be accepted in the wrong order (I4).
         wait = RoomWait(key, value, self._clock() + self._pending_wait)
         self._waiting.append(wait)
-        self._waiting_keys[key] += 1
+        self._waiting_keys[key] = self._waiting_keys.get(key, 0) + 1
         self._wake()
         return wait
 
     def _next_waiting(self) -> RoomWait:
         wait = self._waiting.popleft()
-        self._waiting_keys[wait.key] -= 1
-        if not self._waiting_keys[wait.key]:
-            del self._waiting_keys[wait.key]
+        others = self._waiting_keys.pop(wait.key) - 1
+        if others:
+            self._waiting_keys[wait.key] = others
         return wait
 
     def admit(self) -> None:
@@ -257,7 +260,8 @@ class Store:
         """The loads for one query; empty when there is nothing to load."""
         batch, dropped = self._loading.take(BATCH_RECORDS)
         for load in dropped:
-            self._release(load, absent=False)
+            if load.deletes:
+                self._release(load, absent=False)
         self.load_queries += bool(batch)
         return batch
 
@@ -266,7 +270,8 @@ class Store:
         for load in batch:
             value = found.get(load.key)
             self._loading.ended(load)
-            self._release(load, absent=value is None)
+            if load.deletes:
+                self._release(load, absent=value is None)
             if load.current:
                 if value is None:
                     self._loading.note_absent(load.key)
@@ -289,14 +294,14 @@ class Store:
         self._wake()
 
     def _release(self, load: Load, *, absent: bool) -> None:
-        if load.deletes:
-            assert self._pending is not None
-            if self._pending.release(load.key, absent=absent):
-                self._loading.note_absent(load.key)
-                self._nothing_to_delete(load.key)
-                self.admit()
-            else:
-                self._wake()
+        """The DEL that waited for this load goes on."""
+        assert self._pending is not None
+        if self._pending.release(load.key, absent=absent):
+            self._loading.note_absent(load.key)
+            self._nothing_to_delete(load.key)
+            self.admit()
+        else:
+            self._wake()
 
     def _nothing_to_delete(self, key: str) -> None:
         """The tombstone of this key was dropped unwritten."""

@@ -1,0 +1,20 @@
+"""The parts of the benchmark, one module each, in the order in which they run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bench.part import Part
+from bench.parts import ceiling, evict, latency, memory, miss, primary, secondary, startstop, tiers
+
+PARTS: Final[tuple[Part, ...]] = (
+    secondary.PART,
+    primary.PART,
+    evict.PART,
+    miss.PART,
+    tiers.PART,
+    memory.PART,
+    latency.PART,
+    startstop.PART,
+    ceiling.PART,
+)
