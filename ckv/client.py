@@ -26,6 +26,12 @@ _MAX_CONTAINER: Final = 1024
 _CHUNK_BYTES: Final = 256 * 1024
 """The most that one read takes and one write offers."""
 
+_SURELY_FITS: Final = 16 * 1024
+"""Bytes that an empty buffer of the system takes whatever it is set to: Linux's smallest default is 16 KiB."""
+
+_STALE_AFTER: Final = 0.02
+"""Seconds without a call after which a connection is looked at before it is used: a call more to the system."""
+
 _REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
 
@@ -68,8 +74,9 @@ class Client:
 
     *Reconnecting.* After a time-out, a loss, a protocol error or an exception from outside (Ctrl-C) the connection is
     dropped and the next call makes a new one. A connection that broke while nothing was being called (a node that was
-    restarted) is noticed and replaced without an error. No call is ever sent twice: whether to repeat one whose
-    outcome is unknown is the caller's choice. A GET can always be repeated.
+    restarted) is noticed and replaced without an error, unless it broke within 20 ms of the call before. No call is
+    ever sent twice: whether to repeat one whose outcome is unknown is the caller's choice. A GET can always be
+    repeated.
 
     *Pipelining.* :meth:`pipeline` collects calls and sends them in one go. It is the way to be fast: many calls cost
     one round trip.
@@ -92,6 +99,8 @@ class Client:
         self._packer = msgpack.Packer(unicode_errors=ENCODING_ERRORS)
         self._unpacker = _new_unpacker()
         self._last_id = 0
+        self._used = 0.0
+        """When the last answer came, by the monotonic clock."""
 
     def __enter__(self) -> Self:
         return self
@@ -185,23 +194,32 @@ class Client:
         A node stops reading from a client that does not read. So this never waits for room to send alone: it sends
         what fits, and when nothing does it waits for room *or* for answers.
         """
-        unsent = memoryview(requests)
         deadline = time.monotonic() + self.timeout
+        sock.settimeout(self.timeout)
+        unsent = memoryview(requests)
+        if len(requests) <= _SURELY_FITS:
+            # All that was sent before is answered, so the system's buffer is empty, and there is no need to look.
+            unsent = unsent[sock.send(requests) :]
         while waiting:
             if unsent:
                 sock.settimeout(0)
                 try:
                     unsent = unsent[sock.send(unsent[:_CHUNK_BYTES]) :]
+                    if not unsent:
+                        sock.settimeout(_left(deadline))
                     continue
                 except BlockingIOError:
                     if not _readable(sock, _left(deadline)):
                         continue
-            sock.settimeout(_left(deadline))
+                sock.settimeout(_left(deadline))
             data = sock.recv(_CHUNK_BYTES)
             if not data:
                 raise NodeLost(f"{self._name} closed the connection")
             if self._settle(data, calls, waiting, results):
-                deadline = time.monotonic() + self.timeout
+                self._used = time.monotonic()
+                deadline = self._used + self.timeout
+            if waiting:
+                sock.settimeout(_left(deadline))
 
     def _settle(self, data: bytes, calls: Sequence[_Call], waiting: dict[int, int], results: list[object]) -> bool:
         """Take the answers that are complete now, in whatever order they came; whether there was one."""
@@ -223,9 +241,11 @@ class Client:
             raise ProtocolError(f"{self._name} sent bytes that are not msgpack: {error!r}") from error
         responses = []
         for message in messages:
+            # Not a pattern, which takes three times as long.
+            if message.__class__ is list and len(message) == 4 and message[0] == _RESPONSE and type(message[1]) is int:
+                responses.append((message[1], message[2], message[3]))
+                continue
             match message:
-                case [int(kind), int(msgid), error, result] if kind == _RESPONSE:
-                    responses.append((msgid, error, result))
                 case [int(kind), str(), [*_]] if kind == _NOTIFICATION:
                     pass
                 case _:
@@ -233,7 +253,7 @@ class Client:
         return responses
 
     def _connected(self) -> socket.socket:
-        if self._socket is not None and _is_stale(self._socket):
+        if self._socket is not None and time.monotonic() - self._used > _STALE_AFTER and _is_stale(self._socket):
             self._drop()
         if self._socket is None:
             try:

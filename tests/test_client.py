@@ -360,7 +360,8 @@ def test_a_connection_that_closes_in_the_middle_of_an_answer() -> None:
         assert client.get("key") == "value"
 
 
-def test_a_connection_that_broke_while_idle_is_replaced_without_an_error() -> None:
+def test_a_connection_that_broke_while_idle_is_replaced_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckv.client._STALE_AFTER", 0.0)
     closed = threading.Event()
     shared = store()
 
@@ -378,7 +379,8 @@ def test_a_connection_that_broke_while_idle_is_replaced_without_an_error() -> No
         assert node.connections == 2
 
 
-def test_bytes_that_came_while_idle_are_nobodys_answer() -> None:
+def test_bytes_that_came_while_idle_are_nobodys_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckv.client._STALE_AFTER", 0.0)
     sent = threading.Event()
 
     def script(connection: Connection) -> None:
