@@ -1,0 +1,603 @@
+"""``python -m bench.steps``: where the processor time of one call goes, step by step.
+
+Each step is timed by itself in this process: real TCP sockets, the real Unpacker, Service, handlers, store and
+Connection, and enough records to miss the processor's caches. Beside it stands the *whole*: what a secondary, as a
+process of its own under the load generator, uses for a call. The steps do not come to the whole. What is missing is
+the event loop, epoll, the Connection's own code, and everything that is colder, or asleep, when steps take turns.
+
+Noise only adds, so every figure is the best of several repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import msgpack
+
+from bench.data import record
+from bench.database import database, wait_saved
+from bench.generator import Load, run
+from bench.servers import Contender, Servers
+from bench.tables import Table, as_markdown, as_text
+from bench.turns import prefill
+from ckv.roles.secondary import handlers
+from ckv.store.memory import POLICIES, Memory
+from ckv.store.pending import Pending
+from ckv.store.store import Store
+from ckv.wire.connection import Connection, Outbox
+from ckv.wire.limits import RECV_BYTES, Limits
+from ckv.wire.msgpackrpc import NO_MESSAGE, REQUEST, RESPONSE, Caller, Service, new_batch_packer, new_unpacker, take
+
+DEPTHS: Final = (1, 16)
+SETTING: Final = Load()
+"""50 connections, 100,000 keys, values of 64 bytes: what the benchmarks start from."""
+HOT_KEYS: Final = 1000
+"""Records that stay in the processor's second-level cache, to tell what missing it costs."""
+REPEATS, QUICK_REPEATS = 30, 5
+FIRST_MSGID: Final = 70_000
+"""Of a client that has been connected for a while: none of the small numbers that Python keeps."""
+GROUP_CALLS: Final = 80
+"""Calls that take a step side by side: enough for the clock, few enough for the processor's first cache."""
+CALLS: Final = 8000
+"""Calls of one repetition."""
+ROUNDS, QUICK_ROUNDS = 7, 2
+"""Runs of the generator, of which the best counts."""
+SECONDS, QUICK_SECONDS = 1.0, 0.3
+EVICTED: Final = 100_000
+"""Records that one run moves to the database."""
+PENDING_BYTES: Final = 1 << 30
+PERF_SECONDS: Final = 3.0
+PERF_ROWS: Final = 5
+
+MEMORY, MEMORY_HOT = "memory", f"memory, {HOT_KEYS:,} keys"
+STEPS: Final = ("read", "feed and unpack", "checks and dispatch", "handler", "pack", "collect and post", "write")
+"""The way of a call. What the handler does has the memory tier in it; see :data:`PARTS`."""
+PARTS: Final = (MEMORY, MEMORY_HOT)
+"""What is a part of the step before it, so that it does not count in the sum."""
+IN_ONE_GO: Final = "steps in one go"
+"""All steps as a Connection takes them, with its own code, but without the loop."""
+SUM, REST, WHOLE, KERNEL = "sum of the steps", "the rest", "the whole", "kernel"
+
+Timings = dict[str, float]
+"""Nanoseconds for a call."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What processes use for a call, in microseconds, by the kernel's count."""
+
+    user: float
+    system: float
+
+    @property
+    def ns(self) -> float:
+        return (self.user + self.system) * 1000
+
+
+class _Watcher:
+    """In the place of the loop's: it keeps the callback, which is called when its turn is to be timed."""
+
+    def __init__(self) -> None:
+        self.ready: Callable[[], None] | None = None
+
+    def start(self, callback: Callable[[], None]) -> None:
+        self.ready = callback
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Loop:
+    """In the place of gevent's loop, so that nothing runs but what is being timed."""
+
+    def __init__(self) -> None:
+        self.watchers: list[_Watcher] = []
+        self._callbacks: list[Callable[[], None]] = []
+
+    def io(self, _fd: int, _events: int) -> _Watcher:
+        self.watchers.append(_Watcher())
+        return self.watchers[-1]
+
+    def run_callback(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    def end_of_turn(self) -> None:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+class _Nobody:
+    """A connection that drops what it is to send."""
+
+    held = False
+    peer = "nobody"
+
+    def post(self, data: bytes) -> None: ...
+    def defer(self) -> None: ...
+    def put_off(self, requests: Iterable[object]) -> None: ...
+    def respond(self, msgid: int, error: object, result: object) -> None: ...
+    def settle(self) -> None: ...
+    def hold(self, reason: object) -> None: ...
+    def release(self, reason: object) -> None: ...
+
+
+@dataclass
+class _Clock:
+    """Sums up the process time of each step."""
+
+    spent: dict[str, int] = field(default_factory=dict)
+    _last: int = 0
+
+    def start(self) -> None:
+        self._last = time.process_time_ns()
+
+    def stop(self, step: str) -> None:
+        self.spent[step] = self.spent.get(step, 0) + time.process_time_ns() - self._last
+
+
+def _filled(keys: int) -> Memory:
+    """A memory tier that is full."""
+    memory = POLICIES["lru"](keys)
+    for number in range(keys):
+        memory.put(*record(number))
+    return memory
+
+
+class Rig:
+    """The connections of clients, and one secondary's inside behind them."""
+
+    def __init__(self, op: str, depth: int, seed: int = 1) -> None:
+        """``op``: ``get`` of records that are there, or ``put`` of new ones, each of which evicts another."""
+        self._op, self._depth = op, depth
+        self._group = min(SETTING.connections, max(1, GROUP_CALLS // depth))
+        """Connections that take a step side by side. It divides all of them."""
+        self._random = random.Random(seed)
+        self._limits = Limits()
+        self._loop = _Loop()
+        self._outbox = Outbox(self._loop)
+        pending = Pending(10 * SETTING.keys, PENDING_BYTES) if op == "put" else None
+        # One set of all records and no second one: two would not fit into a cache that one fits into.
+        self._memory, self._hot = _filled(SETTING.keys), _filled(HOT_KEYS)
+        self._store = Store(
+            self._memory, pending, clock=time.monotonic, load_timeout=1, pending_wait=1, wake=lambda: None
+        )
+        table = handlers(self._store, self._limits.max_value_bytes)
+        self._handler = table[op.upper()]
+        self._service = Service(table, self._limits)
+        self._fixed: object = (True, record(0)[1]) if op == "get" else True
+        self._null_service = Service({op.upper(): self._null}, self._limits)
+        self._packer = new_batch_packer()
+        self._packers = [new_batch_packer() for _ in range(SETTING.connections)]
+        self._stack = ExitStack()
+        self._clients: list[socket.socket] = []
+        self._fds: list[int] = []
+        self._connections: list[Connection] = []
+        self._unpackers = [new_unpacker(self._limits) for _ in range(SETTING.connections)]
+        self._next_key = SETTING.keys
+        self._requests: deque[bytes] = deque()
+        self._records: deque[bytes] = deque()
+        self._hot_records: deque[bytes] = deque()
+
+    def __enter__(self) -> Rig:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            for _ in range(SETTING.connections):
+                client = self._stack.enter_context(socket.create_connection(listener.getsockname()))
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                served, _ = listener.accept()
+                self._stack.callback(served.close)
+                self._clients.append(client)
+                self._fds.append(served.fileno())
+                self._connections.append(
+                    Connection(self._loop, self._outbox, served, "a client", self._limits, self._service, _closed)
+                )
+        # A node frees each request before the next one. Here a step leaves those of a whole turn behind, and the
+        # collector would look at them.
+        gc.collect()
+        gc.disable()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        gc.enable()
+
+    def _null(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        return self._fixed
+
+    def measure(self, repeats: int) -> Timings:
+        """The best of ``repeats`` for each step, and for :data:`IN_ONE_GO`."""
+        best: Timings = {}
+        turns = max(1, CALLS // (self._depth * SETTING.connections))
+        calls = turns * self._depth * SETTING.connections
+        for _ in range(repeats):
+            clock = _Clock()
+            self._prepare(turns)
+            for _ in range(turns):
+                for start in range(0, SETTING.connections, self._group):
+                    clock.start()
+                    clock.stop("clock")
+                    self._steps(clock, slice(start, start + self._group))
+                self._in_one_go(clock)
+            for step, spent in clock.spent.items():
+                best[step] = min(best.get(step, spent / calls), spent / calls)
+        ticking = best.pop("clock")
+        raw = {step: value - ticking for step, value in best.items()}
+        return {
+            "read": raw["read"],
+            "feed and unpack": raw["unpack"],
+            "checks and dispatch": raw["null service"] - raw["pack fixed"] - raw["take"],
+            "handler": raw["handler"] - raw["null handler"],
+            MEMORY: raw["memory"] - raw["null memory"],
+            MEMORY_HOT: raw["memory hot"] - raw["null memory"],
+            "pack": raw["pack"] - raw["null pack"],
+            "collect and post": raw["take"] + raw["post"] - raw["unwritten"],
+            "write": raw["write"],
+            IN_ONE_GO: raw["in one go"],
+        }
+
+    def _steps(self, clock: _Clock, group: slice) -> None:
+        """A step at a time for some connections."""
+        fds = self._fds[group]
+        requests = self._send(self._clients[group])
+        clock.start()
+        arrived = [os.read(fd, RECV_BYTES) for fd in fds]
+        clock.stop("read")
+        assert arrived == requests
+        clock.start()
+        batches = [
+            self._unpacked(unpacker, data) for unpacker, data in zip(self._unpackers[group], arrived, strict=True)
+        ]
+        clock.stop("unpack")
+
+        service, handler, null, nobody = self._null_service, self._handler, self._null, _Nobody()
+        clock.start()
+        for batch in batches:
+            service(nobody, batch)
+        clock.stop("null service")
+        everything = list(chain.from_iterable(batches))
+        clock.start()
+        results = [handler(nobody, message[1], message[3]) for message in everything]
+        clock.stop("handler")
+        clock.start()
+        fixed = [null(nobody, message[1], message[3]) for message in everything]
+        clock.stop("null handler")
+        self._memory_alone(clock)
+        self._pack(clock, everything, fixed, "pack fixed")
+        self._pack(clock, everything, results, "pack")
+        clock.start()
+        for message, result in zip(everything, results, strict=True):
+            (RESPONSE, message[1], None, result)
+        clock.stop("null pack")
+        answers = self._take(clock, self._packers[group], batches, results)
+        self._write(clock, group, answers)
+        self._flush_rows()
+
+    def _unpacked(self, unpacker: msgpack.Unpacker, data: bytes) -> tuple[Any, ...]:
+        """As Connection does it."""
+        unpacker.feed(data)
+        first = next(unpacker, NO_MESSAGE)
+        unpacker.tell()
+        return (first,) if self._depth == 1 else tuple(chain((first,), unpacker))
+
+    def _memory_alone(self, clock: _Clock) -> None:
+        """On keys of their own: the others are in the caches now, and their hashes are known."""
+        for step, memory, prepared in (
+            ("memory", self._memory, self._records),
+            ("memory hot", self._hot, self._hot_records),
+        ):
+            get, put = memory.get, memory.put
+            unpacker = new_unpacker(self._limits)
+            unpacker.feed(prepared.popleft())
+            records = list(unpacker)
+            clock.start()
+            if self._op == "get":
+                for key, _value in records:
+                    get(key)
+            else:
+                for key, value in records:
+                    put(key, value)
+            clock.stop(step)
+        clock.start()
+        for _key, _value in records:
+            pass
+        clock.stop("null memory")
+
+    def _pack(self, clock: _Clock, messages: Sequence[Any], results: Sequence[object], step: str) -> None:
+        pack = self._packer.pack
+        clock.start()
+        for message, result in zip(messages, results, strict=True):
+            pack((RESPONSE, message[1], None, result))
+        clock.stop(step)
+        take(self._packer)
+
+    def _take(
+        self, clock: _Clock, packers: Sequence[Any], batches: Sequence[Any], results: Sequence[object]
+    ) -> list[bytes]:
+        """The answers of each connection, packed beforehand."""
+        result = iter(results)
+        for packer, batch in zip(packers, batches, strict=True):
+            for message in batch:
+                packer.pack((RESPONSE, message[1], None, next(result)))
+        clock.start()
+        answers = [take(packer) for packer in packers]
+        clock.stop("take")
+        return answers
+
+    def _write(self, clock: _Clock, group: slice, answers: Sequence[bytes]) -> None:
+        fds, connections = self._fds[group], self._connections[group]
+        clock.start()
+        for fd, data in zip(fds, answers, strict=True):
+            os.write(fd, data)
+        clock.stop("write")
+        self._receive(self._clients[group], answers)
+        # Without the write, which would be a large figure to take away from another large one.
+        with mock.patch.object(os, "write", _unwritten):
+            clock.start()
+            for connection, data in zip(connections, answers, strict=True):
+                connection.post(data)
+            self._loop.end_of_turn()
+            clock.stop("post")
+        clock.start()
+        for fd, data in zip(fds, answers, strict=True):
+            _unwritten(fd, data)
+        clock.stop("unwritten")
+
+    def _in_one_go(self, clock: _Clock) -> None:
+        """One turn as it is: each connection that is ready, then the end of the turn."""
+        self._send(self._clients)
+        ready = [watcher.ready for watcher in self._loop.watchers if watcher.ready is not None]
+        assert len(ready) == len(self._clients)
+        clock.start()
+        for callback in ready:
+            callback()
+        self._loop.end_of_turn()
+        clock.stop("in one go")
+        self._receive(self._clients)
+        self._flush_rows()
+
+    # --- the clients, who are not timed --------------------------------------------------------------------------
+
+    def _prepare(self, turns: int) -> None:
+        """Packs what a repetition needs, so that a turn follows the one before it with little between them."""
+        for _ in range(turns * (SETTING.connections // self._group)):
+            # Packed, so that each string is new when it is needed, and nobody has hashed it.
+            for prepared, keys in ((self._records, SETTING.keys), (self._hot_records, HOT_KEYS)):
+                records = [self._record(keys) for _ in range(self._depth * self._group)]
+                prepared.append(b"".join(map(msgpack.packb, records)))
+        for _ in range(2 * turns * SETTING.connections):
+            self._requests.append(b"".join(self._request(FIRST_MSGID + n) for n in range(self._depth)))
+
+    def _record(self, keys: int) -> tuple[str, str]:
+        if self._op == "get":
+            return record(self._random.randrange(keys))
+        self._next_key += 1
+        return record(self._next_key)
+
+    def _request(self, msgid: int) -> bytes:
+        key, value = self._record(SETTING.keys)
+        request: bytes = msgpack.packb(
+            (REQUEST, msgid, self._op.upper(), (key,) if self._op == "get" else (key, value))
+        )
+        return request
+
+    def _send(self, clients: Sequence[socket.socket]) -> list[bytes]:
+        batches = [self._requests.popleft() for _ in clients]
+        for client, batch in zip(clients, batches, strict=True):
+            client.sendall(batch)
+        return batches
+
+    def _receive(self, clients: Sequence[socket.socket], wanted: Sequence[bytes] | None = None) -> None:
+        for number, client in enumerate(clients):
+            data = client.recv(RECV_BYTES)
+            answers = list(msgpack.Unpacker(BytesIO(data), use_list=False))
+            assert len(answers) == self._depth
+            assert all(answer[2] is None and answer[3] is not None for answer in answers)
+            assert wanted is None or data == wanted[number]
+
+    def _flush_rows(self) -> None:
+        """What is left of the database: rows that were pending are said to be saved."""
+        while batch := self._store.flush_begin():
+            self._store.flush_end(batch)
+
+
+def _unwritten(_fd: int, data: bytes) -> int:
+    return len(data)
+
+
+def _closed(connection: Connection, reason: str) -> None:
+    raise RuntimeError(f"a connection was closed: {reason}")
+
+
+# --- whole processes ---------------------------------------------------------------------------------------------
+
+
+def cpu_of(pids: Sequence[int]) -> Whole:
+    """What processes have used so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    tick = 1e6 / os.sysconf("SC_CLK_TCK")
+    return Whole(sum(int(each[11]) for each in fields) * tick, sum(int(each[12]) for each in fields) * tick)
+
+
+def whole(contender: Contender, load: Load, rounds: int, groups: Sequence[Sequence[int]] = ()) -> list[Whole]:
+    """What each group of processes used for a call, in the best of the runs; without groups, those that serve."""
+    groups = groups or [contender.pids]
+    best: list[Whole] = []
+    for seed in range(1, rounds + 1):
+        before = [cpu_of(pids) for pids in groups]
+        calls = run(replace(load, seed=seed), contender.protocol, contender.port)["calls"]
+        used = [_per_call(old, cpu_of(pids), calls) for old, pids in zip(before, groups, strict=True)]
+        if not best or sum(each.ns for each in used) < sum(each.ns for each in best):
+            best = used
+    return best
+
+
+def _per_call(before: Whole, after: Whole, calls: int) -> Whole:
+    return Whole((after.user - before.user) / calls, (after.system - before.system) / calls)
+
+
+def evicting(depth: int) -> Whole:
+    """A secondary under PUTs that each evict a record, until the last row is in MariaDB."""
+    load = Load(op="put", sequential=True, depth=depth, keys=1 << 31, first_key=SETTING.keys, calls=EVICTED)
+    with database() as server, Servers() as servers:
+        node = servers.secondary(persistent=server.address, capacity=SETTING.keys)
+        prefill([node], SETTING)
+        before = cpu_of(node.pids)
+        run(load, node.protocol, node.port)
+        wait_saved(node)
+        return _per_call(before, cpu_of(node.pids), EVICTED)
+
+
+def shares(contender: Contender, load: Load) -> dict[str, float]:
+    """The share of each program file and of the kernel in what a server does, in per cent, as `perf` sees it."""
+    with tempfile.NamedTemporaryFile(prefix="ckv-steps-") as file:
+        record_it = ["perf", "record", "-q", "-e", "cpu-clock", "-o", file.name, "-p", str(contender.pids[0])]
+        perf = subprocess.Popen(record_it, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            run(load, contender.protocol, contender.port)
+        finally:
+            perf.send_signal(signal.SIGINT)
+            perf.wait()
+        report = ["perf", "report", "-i", file.name, "--sort", "dso", "--stdio"]
+        lines = subprocess.run(report, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = [line.split() for line in lines if "%" in line and not line.startswith("#")]
+    return {words[1]: float(words[0].rstrip("%")) for words in found}
+
+
+# --- the tables --------------------------------------------------------------------------------------------------
+
+
+def table_of(timings: Timings, end_to_end: Whole) -> list[tuple[str, float, float]]:
+    """Rows of name, nanoseconds and share in the whole: the steps, their sum, what is left, and the whole."""
+    parts = sum(timings[step] for step in STEPS)
+    values = {
+        **{step: timings[step] for step in STEPS[: STEPS.index("handler") + 1]},
+        **{f"- of it {part}": timings[part] for part in PARTS},
+        **{step: timings[step] for step in STEPS[STEPS.index("handler") + 1 :]},
+        SUM: parts,
+        IN_ONE_GO: timings[IN_ONE_GO],
+        REST: end_to_end.ns - parts,
+        WHOLE: end_to_end.ns,
+        f"- of it {KERNEL}": end_to_end.system * 1000,
+    }
+    return [(name, value, value / end_to_end.ns) for name, value in values.items()]
+
+
+def steps_table(columns: Sequence[tuple[str, Sequence[tuple[str, float, float]]]]) -> Table:
+    """Side by side, by their headings."""
+    headings = ["step", *(text for heading, _ in columns for text in (f"{heading}, ns", "share"))]
+    rows = [
+        [together[0][0], *(text for _, value, share in together for text in (f"{value:,.0f}", f"{share:.0%}"))]
+        for together in zip(*(rows for _, rows in columns), strict=True)
+    ]
+    return headings, rows
+
+
+def timed(op: str, depth: int, repeats: int) -> Timings:
+    """The steps of one kind of call; see :class:`Rig`."""
+    with Rig(op, depth) as rig:
+        return rig.measure(repeats)
+
+
+def get_table(repeats: int, rounds: int, seconds: float) -> Table:
+    """A GET that memory answers, at each depth."""
+    columns = []
+    with Servers() as servers:
+        node = servers.secondary(capacity=SETTING.keys)
+        prefill([node], SETTING)
+        for depth in DEPTHS:
+            (used,) = whole(node, replace(SETTING, depth=depth, seconds=seconds), rounds)
+            columns.append((f"depth {depth}", table_of(timed("get", depth, repeats), used)))
+    return steps_table(columns)
+
+
+def evict_table(repeats: int) -> Table:
+    """A PUT that evicts."""
+    return steps_table(
+        [(f"depth {depth}", table_of(timed("put", depth, repeats), evicting(depth))) for depth in DEPTHS]
+    )
+
+
+def beside_table(rounds: int, seconds: float) -> Table:
+    """Whole processes: a secondary among many and few keys, Redis, and the nodes of a call through a primary."""
+    rows = []
+    with Servers() as servers:
+        alone, redis, cluster = servers.secondary(capacity=SETTING.keys), servers.redis(), servers.cluster()
+        prefill([alone, redis, cluster], SETTING)
+        primary, *secondaries = cluster.pids
+        for depth in DEPTHS:
+            load = replace(SETTING, depth=depth, seconds=seconds)
+            few = replace(load, keys=HOT_KEYS)
+            used = {
+                "ckv": whole(alone, load, rounds)[0],
+                f"ckv, {HOT_KEYS:,} keys": whole(alone, few, rounds)[0],
+                "Redis": whole(redis, load, rounds)[0],
+                f"Redis, {HOT_KEYS:,} keys": whole(redis, few, rounds)[0],
+            }
+            used["through: the primary"], used["through: both secondaries"] = whole(
+                cluster, load, rounds, [(primary,), secondaries]
+            )
+            rows += [[str(depth), name, f"{each.user:.2f}", f"{each.system:.2f}"] for name, each in used.items()]
+    return ["depth", "GET", "user us", "kernel us"], rows
+
+
+def shares_table(seconds: float) -> Table:
+    """What `perf` finds in a secondary and in Redis."""
+    rows = []
+    with Servers() as servers:
+        contenders = [servers.secondary(capacity=SETTING.keys), servers.redis()]
+        prefill(contenders, SETTING)
+        for depth in DEPTHS:
+            for contender in contenders:
+                found = shares(contender, replace(SETTING, depth=depth, seconds=seconds))
+                most = sorted(found.items(), key=lambda item: -item[1])[:PERF_ROWS]
+                rows += [[str(depth), contender.name, name, f"{share:.0f} %"] for name, share in most]
+    return ["depth", "process", "where", "share"], rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Prints the tables; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.steps", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only try whether it works; the figures say little")
+    parser.add_argument("--markdown", action="store_true", help="tables for a page")
+    parser.add_argument("--only", choices=("get", "evict", "beside", "perf"), help="one table")
+    options = parser.parse_args(arguments)
+    repeats, rounds = (QUICK_REPEATS, QUICK_ROUNDS) if options.quick else (REPEATS, ROUNDS)
+    seconds = QUICK_SECONDS if options.quick else SECONDS
+    tables: dict[str, tuple[str, Callable[[], Table]]] = {
+        "get": ("A GET that memory answers", lambda: get_table(repeats, rounds, seconds)),
+        "evict": ("A PUT that evicts into MariaDB", lambda: evict_table(repeats)),
+        "beside": ("Processor time of whole processes for a call", lambda: beside_table(rounds, seconds)),
+        "perf": ("Samples by program file, GET", lambda: shares_table(PERF_SECONDS)),
+    }
+    print(time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+    for name, (title, table) in tables.items():
+        if options.only in (None, name):
+            if name == "perf" and shutil.which("perf") is None:
+                print("\nperf is not installed: no samples")
+                continue
+            print(f"\n{title}\n\n{(as_markdown if options.markdown else as_text)(table())}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
