@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fuzz lint format format-check types check mariadb lock clean
+.PHONY: help demo test fuzz lint format format-check types check mariadb bench bench-page compiler build test-binary image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -14,6 +14,16 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
 
+# ckv is measured on Debian's own Python where that is there: it was built with profiles, which many others are not.
+BENCH_VENV := .venv-bench
+BENCH_PY := $(BENCH_VENV)/bin/python
+BENCH := $(BENCH_VENV)/.bench
+
+# The native program is made with a Python of its own choice, and so is not bound to that of the tests.
+BUILD_VENV := build/.venv
+BUILD_PY := $(BUILD_VENV)/bin/python
+BUILD := $(BUILD_VENV)/.build
+
 # `make test ARGS="-k demo -x"`
 ARGS ?=
 
@@ -23,7 +33,7 @@ help: ## show this list
 demo: $(RUN) ## start a whole cluster and watch it work (embedded persistent tier)
 	$(PY) ckv.py demo
 
-test: $(DEV) mariadb ## run all tests, with real processes and a private MariaDB
+test: $(DEV) mariadb compiler ## run all tests, with real processes and a private MariaDB
 	$(PY) -m pytest $(ARGS)
 
 lint: $(DEV) ## look for mistakes
@@ -49,6 +59,57 @@ check: lint format-check types test ## all of these: what has to pass before a c
 mariadb: ## install MariaDB's server programs where they are missing (Debian, as root)
 	@.ci/need-mariadb
 
+compiler: # the benchmark's load generator is written in C; without a compiler its tests are skipped, except in CI
+	@.ci/need-bench gcc:gcc || [ "$(CI)" != true ]
+
+# `make bench ONLY=secondary,primary`, `QUICK=1` to try it, `ALL=1` for all axes (hours), `ROUNDS=9`, and
+# `BENCH_CKV=path` to measure another ckv than this checkout on BENCH_VENV's Python, for instance a compiled one.
+ONLY ?=
+ROUNDS ?=
+QUICK ?=
+ALL ?=
+BENCH_CKV ?=
+bench: $(BENCH) ## measure ckv beside Redis, memcached, nutcracker and MariaDB, and write docs/benchmarks.md
+	@CKV_COMMAND="$(BENCH_CKV)" $(BENCH_PY) -m bench $(if $(ONLY),--only=$(ONLY)) $(if $(ROUNDS),--rounds=$(ROUNDS)) \
+		$(if $(QUICK),--quick) $(if $(ALL),--all) \
+		--command="$(strip make bench $(foreach name,ONLY ROUNDS QUICK ALL BENCH_CKV,$(if $($(name)),$(name)=$($(name)))))"
+
+# `make bench-page RESULTS=.bench/results.json` takes what the last run measured, whatever that was.
+RESULTS ?= docs/benchmarks/results.json
+bench-page: $(BENCH) ## write docs/benchmarks.md and its plots again from what was measured
+	@$(BENCH_PY) -m bench --page=$(RESULTS)
+
+# ARCH=aarch64 on another machine builds in an emulated one, which takes a quarter of an hour; needs root.
+ARCH ?= $(shell uname -m)
+build: $(if $(filter $(ARCH),$(shell uname -m)),$(BUILD)) ## make the native program: a folder, and a single file (build/out)
+ifeq ($(ARCH),$(shell uname -m))
+	@$(BUILD_PY) build/binary.py
+else
+	@build/emulated $(ARCH)
+endif
+
+# What starts ckv as a process, with the native program in the place of the source, and what only that can fail.
+SCENARIOS := tests/failures/test_scenarios.py
+BINARY_TESTS ?= tests/binary tests/system tests/wire tests/test_cli.py tests/test_demo.py tests/test_ping.py \
+	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
+	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
+test-binary: build $(DEV) mariadb ## run the tests of whole processes on the native program
+	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PY) -m pytest $(BINARY_TESTS) $(ARGS)
+
+# `make image ENGINE=docker` where both are there; IMAGE_ARGS are further arguments of the engine's `build`.
+ENGINE ?=
+IMAGE_ARGS ?=
+image: ## make the image ckv:VERSION of the native program, with podman or docker
+	@ENGINE="$(ENGINE)" build/image $(IMAGE_ARGS)
+
+# The program that is there, as `make build` or `make test-binary` left it; only where there is none it is built.
+image-test: $(BUILD) $(DEV) mariadb ## run the native program in the image's root folder, without an engine
+	@program="$$($(BUILD_PY) build/binary.py --where)" && { [ -x "$$program" ] || $(MAKE) build; } && \
+		CKV_COMMAND="$$program" $(PY) -m pytest tests/image $(ARGS)
+
+dist: $(BUILD) ## make the native program and pack it for release: archives, sums, licences, bill of materials (dist)
+	@$(BUILD_PY) build/dist.py
+
 # UPGRADE=--upgrade takes the newest versions; without it a version changes only where pyproject.toml asks for it.
 UPGRADE ?=
 COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -57,10 +118,12 @@ lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lo
 	$(PIP) install uv
 	$(COMPILE) pyproject.toml --output-file requirements.lock
 	$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --group bench --constraints requirements.lock --output-file requirements-bench.lock
+	$(COMPILE) pyproject.toml --group build --constraints requirements.lock --output-file requirements-build.lock
 	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) .fuzz dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BUILD_VENV) build/out build/cache $(BENCH_VENV) .bench .fuzz dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -77,4 +140,19 @@ $(DEV): requirements-dev.lock | $(PY)
 
 $(FUZZ): requirements-fuzz.lock $(DEV)
 	$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+$(BUILD): requirements-build.lock build/need-tools build/find-python
+	@build/need-tools
+	@python="$(PYTHON)" && python="$${python:-$$(build/find-python)}" && echo "python: $$python" && \
+		"$$python" -m venv --clear $(BUILD_VENV)
+	$(BUILD_PY) -m pip --quiet --disable-pip-version-check install --require-hashes --requirement $<
+	@touch $@
+
+$(BENCH): requirements.lock requirements-bench.lock .ci/need-bench
+	@.ci/need-bench
+	@python="$(PYTHON)" && python="$${python:-$$(.ci/find-python /usr/bin/python3)}" && echo "python: $$python" && \
+		"$$python" -m venv --clear $(BENCH_VENV)
+	$(BENCH_PY) -m pip --quiet --disable-pip-version-check install --require-hashes --requirement requirements.lock \
+		--requirement requirements-bench.lock
 	@touch $@

@@ -1,14 +1,10 @@
-"""The program ``ckv``: patches the sockets before anything else is imported, then runs the command line."""
+"""The program ``ckv``, started from a checkout or compiled: the same as ``python -m ckv``."""
 
 from __future__ import annotations
 
-from gevent import monkey
+import sys
 
-monkey.patch_all()
-
-import sys  # noqa: E402
-
-from ckv.cli import main  # noqa: E402
+from ckv.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,14 +1,19 @@
-"""``python -m ckv`` and the console script: the same as ``ckv.py`` beside the package."""
+"""The program ``ckv``: patches the sockets before anything else is imported, then runs the command line.
+
+``python -m ckv``, the console script and ``ckv.py`` beside the package all come here.
+"""
 
 from __future__ import annotations
 
-from gevent import monkey
+import sys
 
-monkey.patch_all()
+# All but one role live on gevent. A ping asks one question, and loading gevent would be most of what it costs.
+if sys.argv[1:2] != ["ping"]:
+    from gevent import monkey
 
-import sys  # noqa: E402
+    monkey.patch_all()
 
-from ckv.cli import main  # noqa: E402
+from ckv.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

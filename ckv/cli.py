@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import docopt
 
-import ckv
-from ckv import logs, settings
+from ckv import about, logs, settings
 from ckv.errors import BadSetting
 from ckv.roles import Exit
 from ckv.settings import Role, Setting
@@ -22,8 +21,8 @@ from ckv.settings import Role, Setting
 EXIT_CODES: Final = """\
 Exit codes:
   0    Done. A node was told to stop, and every record is where it belongs.
-  1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed; or status got no
-       answer, or verify found a difference.
+  1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed; or status or
+       ping got no answer, or verify found a difference.
   2    A bad argument, option or environment variable: one line on stderr names it. Nothing was started.
   3    The node did not finish within --drain-timeout; the log says how many records were left.
   4    The node could not start, for instance because its port is in use; or verify could not ask node or database.
@@ -38,6 +37,7 @@ Usage:
   ckv secondary [options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]
   ckv shell     [options] <host> <port>
   ckv status    [options] <host> <port>
+  ckv ping      [options] <host> <port>
   ckv verify    [options] <host> <port> <persistent-node>
   ckv demo      [<host> <port>]
   ckv (-h | --help)
@@ -48,6 +48,7 @@ Roles:
   secondary  Keeps a share of the records: the hot ones in memory, the others in the persistent node.
   shell      A prompt for people; with piped input, a command for scripts.
   status     Shows the figures of a node: records, hits, what waits for the database, connections.
+  ping       Tells by its exit code whether a node answers: for probes.
   verify     Audits a secondary against its database, while both go on working.
   demo       Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.
 
@@ -56,7 +57,7 @@ Roles:
 
 Options:
   -h, --help  Show this page.
-  --version   Show the version.
+  --version   Show the version, the commit, the Python, and whether the program is compiled.
 
 Examples:
   ckv secondary localhost:8080 8081 localhost:3306 5
@@ -91,6 +92,12 @@ is 1 if there was an error.""",
 ckv status, which shows the figures of a node as "name value" lines, in groups. docs/info.md says what each one means.
 
 Without an answer from the node it prints one line on stderr, and the exit status is 1.""",
+    ),
+    "ping": (
+        "[options] <host> <port>",
+        """\
+ckv ping, which asks a node whether it answers, for probes and scripts: exit status 0 if it does, else 1 and one line on
+stderr. The node answers for itself and asks no other node and no database.""",
     ),
     "verify": (
         "[options] <host> <port> <persistent-node>",
@@ -173,7 +180,7 @@ def _dispatch(words: list[str]) -> int:
 def _main_page(words: list[str]) -> int:
     """``--help``, ``--version``, or a complaint about the first word."""
     try:
-        docopt.docopt(MAIN_PAGE, words[:1], version=f"ckv {ckv.__version__}")
+        docopt.docopt(MAIN_PAGE, words[:1], version=about.line() if words[0] == "--version" else None)
     except docopt.DocoptExit:
         pass
     what = "unknown option" if words[0].startswith("-") else "no such role"
@@ -253,6 +260,13 @@ def _status(arguments: dict[str, Any]) -> int:
     return status.run(chosen)
 
 
+def _ping(arguments: dict[str, Any]) -> int:
+    chosen = settings.ping_settings(arguments)
+    from ckv.roles import ping
+
+    return ping.run(chosen)
+
+
 def _verify(arguments: dict[str, Any]) -> int:
     chosen = settings.verify_settings(arguments)
     from ckv.roles import verify
@@ -272,6 +286,7 @@ _RUN: Final[dict[Role, Callable[[dict[str, Any]], int]]] = {
     "secondary": _secondary,
     "shell": _shell,
     "status": _status,
+    "ping": _ping,
     "verify": _verify,
     "demo": _demo,
 }

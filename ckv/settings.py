@@ -21,7 +21,7 @@ from ckv.errors import BadSetting
 
 Policy = Literal["lru", "lfu", "fifo"]
 WriteMode = Literal["evict", "behind", "through"]
-Role = Literal["primary", "secondary", "shell", "status", "verify", "demo"]
+Role = Literal["primary", "secondary", "shell", "status", "ping", "verify", "demo"]
 
 WRITE_MODES: Final[tuple[WriteMode, ...]] = ("evict", "behind", "through")
 
@@ -113,6 +113,14 @@ class StatusSettings:
     address: Address
     timeout: float
     format: str
+
+
+@dataclass(frozen=True, slots=True)
+class PingSettings:
+    """What ``ping`` is started with."""
+
+    address: Address
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,9 +377,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "give every primary the same list.",
         many=True,
     ),
-    Setting("host", "<host>", ("shell", "status", "demo"), parse_host, "Host of a primary or a secondary."),
+    Setting("host", "<host>", ("shell", "status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
     Setting("host", "<host>", ("verify",), parse_host, "Host of a secondary."),
-    Setting("port", "<port>", ("shell", "status", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
+    Setting("port", "<port>", ("shell", "status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
     Setting(
         "persistent", "<persistent-node>", ("secondary",), parse_persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
@@ -392,7 +400,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "pool_size", "<thread-pool-size>", ("secondary",), _whole(1, 1024),
-        "Greenlets, each with its own connection to the persistent node, that move records to and from it, 1 to 1024.",
+        "Greenlets, each with its own connection to the persistent node, that move records to and from it, 1 to 1024; "
+        "4 where the database is what everybody waits for.",
         "1",
     ),
     Setting("bind", "--bind", _NODES, parse_host, "Address to listen on; 0.0.0.0 or :: for all.", "127.0.0.1",
@@ -463,6 +472,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("timeout", "--timeout", ("shell", "status", "verify"), _duration(0.01, 600), "How long a node may take to "
             "answer a command, 10ms to 10m.", "10s", "SECONDS"),
+    Setting("timeout", "--timeout", ("ping",), _duration(0.01, 600), "How long the connection and the answer may take "
+            "together, 10ms to 10m.", "1s", "SECONDS"),
     Setting("format", "--format", ("status",), _one_of("text", "json"), "What is printed: text, a line for each "
             "figure, or json, one object.", "text", "FORMAT"),
     Setting("sample", "--sample", ("verify",), parse_sample, "How many records to compare, chosen by chance: 1 to "
@@ -516,6 +527,12 @@ def status_settings(arguments: Arguments, environ: Mapping[str, str] = os.enviro
     """The settings of ``status``; raises :class:`BadSetting`."""
     values = _read("status", arguments, environ)
     return StatusSettings(Address(values["host"], values["port"]), values["timeout"], values["format"])
+
+
+def ping_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> PingSettings:
+    """The settings of ``ping``; raises :class:`BadSetting`."""
+    values = _read("ping", arguments, environ)
+    return PingSettings(Address(values["host"], values["port"]), values["timeout"])
 
 
 def verify_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> VerifySettings:

@@ -14,7 +14,7 @@ import docopt
 import pytest
 
 import ckv.roles
-from ckv import cli, settings
+from ckv import about, cli, settings
 from ckv.errors import BadSetting
 from ckv.roles import Exit
 from ckv.settings import SETTINGS, Address, Role
@@ -22,7 +22,7 @@ from tests.support.nodes import ckv_environment, run_ckv
 
 ROOT = Path(__file__).resolve().parents[1]
 
-ROLES: tuple[Role, ...] = ("primary", "secondary", "shell", "status", "verify", "demo")
+ROLES: tuple[Role, ...] = ("primary", "secondary", "shell", "status", "ping", "verify", "demo")
 
 FakeRoles = Callable[..., list[Any]]
 
@@ -78,7 +78,7 @@ def test_without_arguments_the_page_and_exit_code_1(capsys: pytest.CaptureFixtur
     assert shown.err == ""
 
 
-@pytest.mark.parametrize("role", ["primary", "secondary", "shell", "status", "verify"])
+@pytest.mark.parametrize("role", ["primary", "secondary", "shell", "status", "ping", "verify"])
 def test_a_role_without_arguments_its_page_and_exit_code_1(role: Role, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([role]) == 1
     shown = capsys.readouterr()
@@ -119,7 +119,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         cli.main(["--version"])
     assert not left.value.code
-    assert capsys.readouterr().out == f"ckv {ckv.__version__}\n"
+    assert capsys.readouterr().out == f"{about.line()}\n"
 
 
 def entries(page: str) -> dict[str, str]:
@@ -192,7 +192,7 @@ def test_usage_is_as_the_design_says() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, status, verify, demo, "),
+        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, status, ping, verify, demo, "),
         (["--verbose"], "--verbose: unknown option: "),
         (["-x"], "-x: unknown option: "),
         (["--bind=::1", "primary"], "--bind=::1: unknown option: "),
@@ -243,8 +243,10 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert cli.main(["demo"]) == 0
     assert cli.main(["demo", "localhost", "8080"]) == 0
     assert cli.main(["status", "localhost", "8080", "--format=JSON"]) == 0
+    assert cli.main(["ping", "localhost", "8081", "--timeout=200ms"]) == 0
+    assert cli.main(["ping", "localhost", "8081"]) == 0
     assert cli.main(["verify", "localhost", "8081", "sqlite:x", "--sample=1k", "--timeout=7s"]) == 0
-    primary, secondary, alone, shell, demo, live, status, verify = seen
+    primary, secondary, alone, shell, demo, live, status, hasty, ping, verify = seen
     assert primary.secondaries == (Address("localhost", 8081), Address("localhost", 8082))
     assert primary.call_timeout == 7
     assert (secondary.primary, secondary.port, secondary.persistent) == (
@@ -255,6 +257,7 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert shell.address == live.address == Address("localhost", 8080)
     assert demo.address is None
     assert (status.address, status.format, status.timeout) == (Address("localhost", 8080), "json", 10)
+    assert (hasty.address, hasty.timeout, ping.timeout) == (Address("localhost", 8081), 0.2, 1)
     assert (verify.address, verify.persistent) == (Address("localhost", 8081), "sqlite:x")
     assert (verify.sample, verify.timeout) == (1000, 7)
 
@@ -294,7 +297,7 @@ def test_the_program_as_a_process() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, cli.page("secondary"), "")
     assert run_ckv("--help").returncode == 0
     assert run_ckv("secondary", "--help").returncode == 0
-    assert run_ckv("--version").stdout == f"ckv {ckv.__version__}\n"
+    assert run_ckv("--version").stdout.startswith(f"ckv {ckv.__version__} (commit ")
     done = run_ckv("secondary", "a:1", "1", "-", "0")
     assert (done.returncode, done.stdout) == (2, "")
 
@@ -314,7 +317,7 @@ def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_python_m_is_the_same_program() -> None:
     done = run_python("-m", "ckv", "--version")
-    assert (done.returncode, done.stdout) == (0, f"ckv {ckv.__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"{about.line()}\n")
 
 
 @pytest.mark.parametrize("module", ["ckv.__main__", "ckv.cli"])

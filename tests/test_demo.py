@@ -203,8 +203,9 @@ def test_a_node_that_stops_badly(
 
 
 def test_a_compiled_program_starts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = sys.modules["__main__"]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/ckv", "demo"])
-    monkeypatch.setattr(demo, "__compiled__", types.SimpleNamespace(process_exe="/opt/ckv/ckv"), raising=False)
+    monkeypatch.setattr(main, "__compiled__", types.SimpleNamespace(process_exe="/opt/ckv/ckv"), raising=False)
     assert demo.program() == (["/opt/ckv/ckv"], {})
-    monkeypatch.setattr(demo, "__compiled__", types.SimpleNamespace(), raising=False)
+    monkeypatch.setattr(main, "__compiled__", types.SimpleNamespace(), raising=False)
     assert demo.program() == (["/usr/bin/ckv"], {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import zipfile
@@ -30,4 +31,6 @@ def test_a_wheel_holds_the_package_and_a_console_script_that_works(tmp_path: Pat
         capture_output=True,
         text=True,
     )
-    assert (answer.returncode, answer.stdout) == (0, f"ckv {ckv.__version__}\n"), answer.stderr
+    python = platform.python_version()
+    told = f"ckv {ckv.__version__} (commit unknown, Python {python}, interpreted)\n"
+    assert (answer.returncode, answer.stdout) == (0, told), answer.stderr

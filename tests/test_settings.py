@@ -121,8 +121,8 @@ def test_a_bad_twin_does_not_matter_beside_the_option() -> None:
 def test_a_bad_value_is_named_as_it_was_given(setting: settings.Setting) -> None:
     read = {"shell": settings.shell_settings, "primary": settings.primary_settings,
             "secondary": settings.secondary_settings, "status": settings.status_settings,
-            "verify": settings.verify_settings}[setting.roles[0]]  # fmt: skip
-    arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY, "status": SHELL,
+            "verify": settings.verify_settings, "ping": settings.ping_settings}[setting.roles[0]]  # fmt: skip
+    arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY, "status": SHELL, "ping": SHELL,
                  "verify": {**SHELL, "<persistent-node>": "localhost:3306"}}[setting.roles[0]]  # fmt: skip
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
     bad = "" if setting.name == "--history" else "no such:thing"

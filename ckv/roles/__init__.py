@@ -12,8 +12,8 @@ class Exit(IntEnum):
     """Done; for a node: told to stop, and everything is where it belongs."""
 
     FAILED = 1
-    """Arguments are missing and the usage page was shown; or a command of the shell, the demo or ``status`` failed, or
-    ``verify`` found a difference.
+    """Arguments are missing and the usage page was shown; or a command of the shell, the demo, ``status`` or ``ping``
+    failed, or ``verify`` found a difference.
     """
 
     BAD_SETTING = 2

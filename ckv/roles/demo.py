@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 import ckv
+from ckv import about
 from ckv.client import Client
 from ckv.errors import CkvError, to_wire
 from ckv.persistent import open_tier
@@ -206,10 +207,8 @@ def _node(folder: Path, number: int, role: str, *arguments: str) -> Iterator[str
 
 def program() -> tuple[list[str], dict[str, str]]:
     """How this program starts itself: the command without arguments, and what the environment must have for it."""
-    compiled = globals().get("__compiled__")
-    if compiled is not None:
-        # Nuitka: there is no interpreter, and sys.executable names a file that does not exist.
-        return [getattr(compiled, "process_exe", None) or sys.argv[0]], {}
+    if about.compiled():
+        return [about.executable()], {}
     source = str(Path(ckv.__file__).parents[1])
     path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
     return [sys.executable, "-m", "ckv"], {"PYTHONPATH": path}

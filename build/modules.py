@@ -1,0 +1,44 @@
+"""What of the binary is compiled to C, and what stays the interpreter's bytecode: the one place that says so.
+
+Compiled code is not faster everywhere: Debian's interpreter is built with profile-guided optimization and specializes
+what it runs often, which C code made from Python does not get. ``build/compare.py`` measures both ways, and
+docs/releasing.md has the figures behind this list. What is in no list is bytecode too, for it needs no C compiler.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMPILED: Final[tuple[str, ...]] = ()
+"""Modules of ckv that are faster as C, by their full names."""
+
+THIRD_PARTY: Final[tuple[str, ...]] = (
+    "cachebox",
+    "cffi",
+    "cryptography",
+    "docopt",
+    "gevent",
+    "greenlet",
+    "msgpack",
+    "prompt_toolkit",
+    "pymysql",
+    "pythonjsonlogger",
+    "tenacity",
+    "wcwidth",
+    "zope",
+)
+"""Packages by their import names: bytecode, and C where they bring compiled modules of their own."""
+
+EXTRA: Final[tuple[str, ...]] = ("_json",)
+"""Modules that are looked for at run time and that nothing seems to import."""
+
+METADATA: Final[tuple[str, ...]] = ("prompt_toolkit",)
+"""Distributions that ask for their own version at run time."""
+
+LEFT_OUT: Final[tuple[str, ...]] = (
+    "readline",  # a prompt for the debugger alone, and its licence is the GPL
+    "pycparser",  # for the compiler of cffi, which nobody calls here
+    "gevent.testing",
+    "gevent.tests",
+)
+"""Modules that something imports, and that are never needed."""

@@ -1,0 +1,56 @@
+"""What this program is: its version, the commit it was made from, its Python, and whether it is compiled."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import ckv
+
+BAKED_COMMIT: Final = ""
+"""The commit of a compiled program. ``build/binary.py`` writes it here, in the copy that it compiles."""
+
+UNKNOWN: Final = "unknown"
+
+_GIT_TIMEOUT: Final = 5.0
+"""Seconds for git to tell the commit of a checkout."""
+
+
+def line() -> str:
+    """One line for ``--version``."""
+    how = "compiled" if compiled() else "interpreted"
+    return f"ckv {ckv.__version__} (commit {commit()}, Python {platform.python_version()}, {how})"
+
+
+def compiled() -> bool:
+    """Whether this is the native binary."""
+    return _nuitka() is not None
+
+
+def executable() -> str:
+    """The path of the native binary that is running; only where :func:`compiled`."""
+    # There is no interpreter, and sys.executable names a file that does not exist.
+    return getattr(_nuitka(), "process_exe", None) or sys.argv[0]
+
+
+def commit() -> str:
+    """The commit, with ``-dirty`` behind it when files differ from it; ``unknown`` if nobody can tell."""
+    if BAKED_COMMIT:
+        return BAKED_COMMIT
+    root = Path(ckv.__file__).parents[1]
+    if compiled() or not (root / ".git").exists():
+        return UNKNOWN
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=_GIT_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return UNKNOWN
+    return done.stdout.strip() or UNKNOWN
+
+
+def _nuitka() -> Any:
+    """What Nuitka says of the program. Only the main module has it for certain: some others stay bytecode."""
+    return getattr(sys.modules["__main__"], "__compiled__", None)
