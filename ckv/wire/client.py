@@ -26,7 +26,7 @@ from ckv.values import ENCODING_ERRORS
 from ckv.wire.batch import Batch, Calls
 from ckv.wire.connection import Connection, Outbox, plain_socket
 from ckv.wire.limits import MAX_PARTS_BYTES, Limits
-from ckv.wire.msgpackrpc import BATCH, BATCH_REQUESTS, REQUEST, RESPONSE, Caller, new_unpacker
+from ckv.wire.msgpackrpc import BATCH, BATCH_REQUESTS, REQUEST, RESPONSE, Caller, new_answers_unpacker, new_unpacker
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,15 @@ class Peer:
         self._ended.clear()
         self._received_bytes_at_tick = -1
         self._connection = Connection(
-            self._loop, self._outbox, sock, str(self.address), self._limits, self._answers, self._lost, self._drained
+            self._loop,
+            self._outbox,
+            sock,
+            str(self.address),
+            self._limits,
+            self._answers,
+            self._lost,
+            self._drained,
+            new_answers_unpacker,
         )
 
     # --- calls ---------------------------------------------------------------------------------------------------
@@ -189,9 +197,10 @@ class Peer:
         self._pack_new()
         packed, self._packed = self._packed, []
         self._packed_bytes = 0
-        if self._connection is not None:
-            self._connection.post(b"".join(packed))
-            self._connection.flush()
+        connection = self._connection
+        if connection is not None:
+            connection.post(b"".join(packed))
+            connection.flush()
         if self._connection is not None:  # sending may have found it broken
             self._congested = self._connection.congested
 
@@ -216,9 +225,9 @@ class Peer:
             if len(data) > MAX_PARTS_BYTES:
                 self._batch_requests = count // 2
                 return 0
-            if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
-                self._batch_requests = min(2 * count, BATCH_REQUESTS)
             self._calls[own] = batch
+        if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
+            self._batch_requests = min(2 * count, BATCH_REQUESTS)
         self._msgid = own + msgids
         self._packed.append(data)
         self._packed_bytes += len(data)

@@ -31,7 +31,6 @@ from ckv.wire.msgpackrpc import (
     new_batch_packer,
     new_unpacker,
     not_msgpack,
-    take,
 )
 
 READ: Final = 1
@@ -39,6 +38,7 @@ WRITE: Final = 2
 
 UNSENT: Final = "unsent answers"
 IN_FLIGHT: Final = "requests in flight"
+PUT_OFF: Final = "requests that were put off"
 END_OF_INPUT: Final = "end of input"
 
 # The loop tells when a socket is ready, so the plain class is wanted, not gevent's, which would wait in a greenlet.
@@ -106,10 +106,12 @@ class Connection:
         "_limits",
         "_loop",
         "_max_in_flight",
+        "_new_unpacker",
         "_on_drained",
         "_outbox",
         "_packer",
         "_posted",
+        "_put_off",
         "_queued",
         "_read_bytes",
         "_read_watcher",
@@ -137,6 +139,7 @@ class Connection:
         receive: Receive,
         closed: Callable[[Connection, str], None],
         on_drained: Callable[[], None] | None = None,
+        new_unpacker: Callable[[Limits], msgpack.Unpacker] = new_unpacker,
     ) -> None:
         """Takes over a connected socket and starts to read.
 
@@ -159,12 +162,14 @@ class Connection:
         self._receive = receive
         self._closed = closed
         self._on_drained = on_drained
+        self._new_unpacker = new_unpacker
         self._unpacker: msgpack.Unpacker | None = None
         self._fed = 0
         """Bytes that the Unpacker has been given."""
         self._consumed = 0
         """Bytes that it had taken in after the last complete message, or somewhat more."""
         self._holds: set[Hashable] = set()
+        self._put_off: deque[object] | None = None
         self._packer: msgpack.Packer | None = None
         self._queued = False
         self._posted = b""
@@ -204,7 +209,7 @@ class Connection:
         unpacker = self._unpacker
         if unpacker is None:
             # Not before the first byte: an Unpacker takes 40 KiB, and thousands of idle connections are normal.
-            unpacker = self._unpacker = new_unpacker(self._limits)
+            unpacker = self._unpacker = self._new_unpacker(self._limits)
             self._fed = self._consumed = 0
         try:
             unpacker.feed(data)
@@ -277,12 +282,27 @@ class Connection:
             self._resuming = True
             self._loop.run_callback(self._resume)
 
+    def put_off(self, requests: Iterable[object]) -> None:
+        """Serves them in another turn of the loop, as soon as nobody holds the connection, before anything else."""
+        self._put_off = deque(requests)
+        self.hold(PUT_OFF)
+        self.release(PUT_OFF)
+
+    def _taken_up(self, put_off: deque[object]) -> Iterator[object]:
+        while put_off:
+            yield put_off.popleft()
+
     def _resume(self) -> None:
         self._resuming = False
         if self._holds or not self.is_open:
             return
         self.held = False
-        if self._unpacker is not None:
+        if self._put_off is not None:
+            self._receive(self, self._taken_up(self._put_off))
+            if self._put_off:
+                return
+            self._put_off = None
+        if self._unpacker is not None and not self.held:
             self._serve(self._unpacker)
         if not self.held and self.is_open:
             self._read_watcher.start(self._readable)
@@ -362,10 +382,13 @@ class Connection:
         """Sends what is there to be sent: now what the socket takes, and the rest as soon as it takes more."""
         self._queued = False
         data = self._posted
-        if self._packer is not None:
-            data += take(self._packer)
+        packer = self._packer
+        if packer is not None:
+            data += packer.bytes()
             if len(data) > SPARE_BUFFER_BYTES:
                 self._packer = None  # it would keep its size
+            else:
+                packer.reset()
         if not data:
             return
         self._posted = b""
@@ -441,6 +464,8 @@ class Connection:
             watcher.stop()
             watcher.close()
         self._sock.close()
+        self._fd = -1  # Its number may be another connection's from now on.
+        self._put_off = None
         self._unsent.clear()
         self._packer = None
         self._posted = b""

@@ -7,7 +7,7 @@ params]`` is answered by ``[1, msgid, error, result]``; a notification ``[2, met
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol, cast
 
 import msgpack
@@ -30,6 +30,12 @@ BATCH_REQUESTS: Final = 256
 
 BATCH_RESULT_CHARACTERS: Final = 48 * 1024
 """The values that the one answer to a BATCH may have, about. Its size is bounded like that of any small message."""
+
+LAST_MSGID_OF_BATCH: Final = 2**64 - 1 - BATCH_REQUESTS
+"""msgpack has no number for the msgids of the requests in a BATCH with a larger one."""
+
+_PUT_OFF: Final = object()
+"""The method of a request that was in a BATCH, and is served after it by itself. No message can name it."""
 
 LATER: Final = object()
 """What a handler returns when the answer will come through the :class:`Caller` that it was given."""
@@ -57,7 +63,32 @@ class Handler(Protocol):
     def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...], /) -> object: ...
 
 
-def new_unpacker(limits: Limits) -> msgpack.Unpacker:
+class Map:
+    """What a map becomes: an argument of a wrong type, and nothing that can be looked up."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    # __eq__ without __hash__: not hashable
+
+
+_MAP: Final = Map()
+
+
+def _no_map(_pairs: object) -> Map:
+    return _MAP
+
+
+def _refuse_map(_pairs: object) -> Map:
+    raise ValueError("a map")
+
+
+def new_answers_unpacker(limits: Limits) -> msgpack.Unpacker:
+    """An Unpacker of another node's answers. None has a map, which could not be passed on: it is an error."""
+    return new_unpacker(limits, _refuse_map)
+
+
+def new_unpacker(limits: Limits, on_map: Callable[[object], Map] = _no_map) -> msgpack.Unpacker:
     """An Unpacker that cannot be made to allocate more than the limits allow.
 
     Declared lengths are checked before anything is allocated for them (msgpack >= 1.2.4); after an error it must be
@@ -69,7 +100,7 @@ def new_unpacker(limits: Limits) -> msgpack.Unpacker:
         use_list=False,
         strict_map_key=False,
         # No request has a map, so none is built: 1,024 keys with one hash would take a dict half a million comparisons.
-        object_pairs_hook=_no_map,
+        object_pairs_hook=on_map,
         # The first buffer. It grows with what arrives; 16 KiB, the default, would add to every idle connection.
         read_size=2048,
         max_buffer_size=limits.max_message_bytes + RECV_BYTES_OF_LARGE,
@@ -107,22 +138,6 @@ def is_bulky(message: object) -> bool:
         return False
 
 
-class Map:
-    """What a map becomes: an argument of a wrong type, and nothing that can be looked up."""
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    # __eq__ without __hash__: not hashable
-
-
-_MAP: Final = Map()
-
-
-def _no_map(_pairs: object) -> Map:
-    return _MAP
-
-
 PACKER_BYTES: Final = 4096
 """The first buffer of a Packer, which grows as needed: connections have one each, so the default would be too large."""
 
@@ -148,7 +163,7 @@ class Service:
 
     def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
         self._handlers = dict(handlers)
-        self._methods: dict[str, Handler] = {**handlers, BATCH: self._batch}
+        self._methods: dict[Any, Handler] = {**handlers, BATCH: self._batch, _PUT_OFF: self._put_off}
         self._soft_unsent_bytes = limits.soft_unsent_bytes
         # Shared by all connections, so that it stays in the processor's cache: a batch is served without a pause.
         self._packer = new_batch_packer()
@@ -205,8 +220,9 @@ class Service:
         except Exception as error:  # the Unpacker's, which was handed over as the messages to come
             raise not_msgpack(error) from error
         finally:
-            answers = take(packer)
+            answers = packer.bytes()
             if answers:
+                packer.reset()
                 connection.post(answers)
                 if len(answers) > SPARE_BUFFER_BYTES:
                     self._packer = new_batch_packer()
@@ -216,40 +232,77 @@ class Service:
         """Carries out ``[method, params, method, params, ...]``: the results in their order, in one answer.
 
         In the place of a result stands ``[error]`` where there was one, and nil where the answer comes later, by
-        itself, under the msgid of the BATCH + 1 + the number of the request. Nothing waits for a slow one, and what is
-        large is sent as it always is.
+        itself, under the msgid of the BATCH + 1 + the number of the request. Nothing waits for a slow one.
+
+        A large result ends it, and so does a connection that became held: the requests behind are put off. They are
+        served as requests of their own, so that no limit of a connection is stretched by a BATCH.
         """
-        if len(params) % 2 or len(params) > 2 * BATCH_REQUESTS:
+        count, odd = divmod(len(params), 2)
+        if odd or count > BATCH_REQUESTS:
             raise errors.BadArguments(f"{len(params)} arguments; it is {BATCH} and up to {BATCH_REQUESTS} requests")
+        if msgid > LAST_MSGID_OF_BATCH:
+            raise errors.BadArguments(f"the msgid of a {BATCH} may be {LAST_MSGID_OF_BATCH} at most")
         connection = cast(ServedConnection, caller)  # a notification cannot be a BATCH
         handlers = self._handlers
         results: list[object] = []
         add = results.append
+        by_itself: tuple[object, ...] | None = None
         room = BATCH_RESULT_CHARACTERS
         requests = iter(params)
         for own, (method, inner) in enumerate(zip(requests, requests, strict=True), msgid + 1):
             try:
                 if inner.__class__ is not tuple:
-                    raise errors.BadArguments(f"the arguments of a request in a {BATCH} are no array")
+                    raise _no_array()
                 result: Any = handlers[method](connection, own, inner)  # type: ignore[index]
             except errors.CkvError as error:
                 add((errors.to_wire(error),))
             except Exception as error:  # noqa: BLE001 - as in __call__
                 add((errors.to_wire(self._unexpected(error, method)),))
             else:
-                if result.__class__ is tuple and result[-1].__class__ in (str, bytes):  # [true, value]
-                    room -= len(result[-1])
-                    if room >= 0:
-                        add(result)
-                        continue
-                elif result.__class__ is bool:
+                if result.__class__ is bool:
                     add(result)
                     continue
-                connection.defer()
-                if result is not LATER:
-                    connection.respond(own, None, result)
-                add(None)
-        return results
+                if result is LATER:
+                    connection.defer()
+                    add(None)
+                    if not connection.held:
+                        continue
+                else:
+                    if result.__class__ is tuple and len(result) == 2 and result[1].__class__ in (str, bytes):
+                        size = len(result[1])  # of [true, value]
+                        if size <= BULKY_BYTES and size <= room:
+                            room -= size
+                            add(result)
+                            continue
+                    add(None)
+                    by_itself = (RESPONSE, own, None, result)
+                break
+        else:
+            return results
+        done = len(results)
+        rest = params[2 * done :]
+        # Packed here, for whoever is told "later" has to hear of the BATCH first.
+        self._packer.pack((RESPONSE, msgid, None, results + [None] * (count - done)))
+        if by_itself is not None:
+            self._packer.pack(by_itself)
+        if rest:
+            msgid += 1 + done
+            each = zip(rest[::2], rest[1::2], strict=True)
+            connection.put_off((REQUEST, own, _PUT_OFF, request) for own, request in enumerate(each, msgid))
+        connection.settle()  # It is answered, and LATER makes the caller look whether to go on.
+        return LATER
+
+    def _put_off(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """Carries out one request that :meth:`_batch` has left: its method and its params."""
+        method, inner = params
+        if not isinstance(inner, tuple):
+            raise _no_array()
+        try:
+            return self._handlers[method](caller, msgid, inner)  # type: ignore[index]
+        except errors.CkvError:
+            raise
+        except Exception as error:
+            raise self._unexpected(error, method) from error
 
     def _unexpected(self, error: Exception, method: object) -> errors.CkvError:
         if isinstance(error, (KeyError, TypeError)) and (not isinstance(method, str) or method not in self._handlers):
@@ -278,6 +331,10 @@ class Service:
             log.error("unexpected error in notification %s", method, exc_info=error)
 
 
+def _no_array() -> errors.BadArguments:
+    return errors.BadArguments(f"the arguments of a request in a {BATCH} are no array")
+
+
 class ServedConnection(Caller, Protocol):
     """What :class:`Service` needs of a :class:`ckv.wire.connection.Connection`."""
 
@@ -287,6 +344,7 @@ class ServedConnection(Caller, Protocol):
 
     def post(self, data: bytes) -> None: ...
     def defer(self) -> None: ...
+    def put_off(self, requests: Iterable[object]) -> None: ...
 
 
 class Unanswered:

@@ -25,7 +25,16 @@ anything = st.recursive(
 keys = st.sampled_from(["a", "b", "c", b"a", "", "k" * 1024, "k" * 1025, "\udcff"])
 values = st.sampled_from(["", b"", "v", b"\xff", "v" * 4096, "v" * 4097, "é" * 2049, b"v" * 17000])
 methods = st.sampled_from(["PUT", "GET", "DEL", "PING", "SCAN", "PEEK", "RETRY"])
+inner = st.lists(
+    st.one_of(
+        st.tuples(st.just("PUT"), st.tuples(keys, values)),
+        st.tuples(st.sampled_from(["GET", "DEL", "PEEK"]), st.tuples(keys)),
+        st.tuples(methods | st.just("BATCH") | anything, st.lists(keys | values, max_size=3) | anything),
+    ),
+    max_size=20,
+).map(lambda pairs: [part for pair in pairs for part in pair])
 requests = st.one_of(
+    st.tuples(st.just(0), st.integers(-(2**63), 2**64 - 1), st.just("BATCH"), inner | anything),
     st.tuples(st.just(0), st.integers(0, 2**32 - 1), st.just("PUT"), st.tuples(keys, values)),
     st.tuples(st.just(0), st.integers(0, 2**32 - 1), st.sampled_from(["GET", "DEL"]), st.tuples(keys)),
     st.tuples(st.just(2), st.sampled_from(["PUT", "GET", "DEL"]), st.lists(keys | values, max_size=3)),

@@ -6,6 +6,7 @@ make fuzz FUZZ_SECONDS=600     # coverage-guided, for a stated time; a crash is 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgpack
@@ -32,8 +33,9 @@ class Sink:
         self.peer = "fuzzer"
         self.sent = bytearray()
         self.in_flight = 0
+        self.waiting: list[object] = []
 
-    def send(self, data: bytes) -> None:
+    def post(self, data: bytes) -> None:
         self.sent += data
 
     def defer(self) -> None:
@@ -45,6 +47,10 @@ class Sink:
 
     def settle(self) -> None:
         self.in_flight -= 1
+
+    def put_off(self, requests: Iterable[object]) -> None:
+        self.waiting = list(requests)
+        self.held = True
 
     def hold(self, reason: object) -> None:
         """Nothing is sent back that could be held."""
@@ -66,6 +72,10 @@ def one_input(data: bytes) -> None:
         for start in range(0, len(data), CHUNK):
             unpacker.feed(data[start : start + CHUNK])
             service(sink, unpacker)
+            while sink.waiting:
+                waiting, sink.waiting, sink.held = sink.waiting, [], False
+                assert service(sink, waiting) == len(waiting)
+                service(sink, unpacker)
     except (errors.ProtocolError, msgpack.BufferFull):
         pass  # what the connection is closed for
     store.check()
@@ -98,6 +108,7 @@ SEEDS = (
     [0, 3, "DEL", ["key"]],
     [0, 4, "PING", []],
     [2, "PUT", ["key", b"value"]],
+    [0, 5, "BATCH", ["PUT", ["key", "value"], "SCAN", [0, 2], "GET", ["key"], "DEL", ["key"]]],
 )
 """Well-formed messages, so that the fuzzer need not discover msgpack-RPC by itself."""
 

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckv.wire.limits import RECV_BYTES_OF_LARGE, Limits
+from ckv.wire.msgpackrpc import BATCH_REQUESTS
 from tests.support.eventually import eventually
 from tests.support.nodes import Cluster, Node, Nodes
 from tests.support.wire import RawClient, RemoteError, pack
@@ -383,10 +384,14 @@ def test_the_keys_of_maps_are_not_kept(nodes: Nodes) -> None:
     assert watch.growth() < NOISE, f"{watch.growth() / MIB:.0f} MiB more"
 
 
-def test_a_peer_that_never_reads(fresh: Node) -> None:
+@pytest.mark.parametrize(
+    "requests",
+    [pack([0, 1, "GET", ["large"]]) * 1000, pack([0, 1, "BATCH", ["GET", ["large"]] * BATCH_REQUESTS]) * 10],
+    ids=["GET", "BATCH"],
+)
+def test_a_peer_that_never_reads(fresh: Node, requests: bytes) -> None:
     with Watch(fresh) as watch, RawClient(fresh.address, timeout=1) as client:
         client.call("PUT", "large", b"x" * MIB)
-        requests = pack([0, 1, "GET", ["large"]]) * 1000
         # The node stops reading, so the buffers on the way fill up; or it closes the connection.
         with pytest.raises((TimeoutError, ConnectionError)):
             while True:

@@ -10,7 +10,8 @@ import pytest
 
 from ckv import errors
 from ckv.commands import COMMANDS, MAX_KEY_BYTES
-from ckv.wire.limits import KIB, MIB, Limits
+from ckv.wire.limits import BULKY_BYTES, KIB, MAX_PARTS_BYTES, MIB, RECV_BYTES_OF_LARGE, Limits
+from ckv.wire.msgpackrpc import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from tests.support.nodes import ROOT, Nodes
 from tests.support.wire import RawClient
 
@@ -94,6 +95,13 @@ def test_the_limits_are_those_of_the_program() -> None:
     assert table["a value"] == f"`--max-value-bytes`, {limits.max_value_bytes // MIB} MiB"
     assert table["connections"] == f"`--max-connections`, {limits.max_connections:,}"
     assert table["responses of one connection that the client has not read"] == f"{limits.soft_unsent_bytes // MIB} MiB"
+    assert table["requests in a BATCH"] == f"{BATCH_REQUESTS}"
+    assert f"at most 2^64 - {2**64 - LAST_MSGID_OF_BATCH}," in PAGE
+    assert f"more than {BULKY_BYTES // KIB} KiB, the value" in PAGE
+    assert f"more than {BATCH_RESULT_CHARACTERS // KIB} Ki characters" in PAGE
+    assert f"last str or bin has to fit into {MAX_PARTS_BYTES // KIB} KiB" in PAGE
+    unfinished = table["an unfinished message, apart from its last str or bin"]
+    assert unfinished == f"{MAX_PARTS_BYTES // KIB} KiB, and what one read brings ({RECV_BYTES_OF_LARGE // KIB} KiB)"
     for value_bytes in (1, MIB, 64 * MIB):
         limits = Limits(max_value_bytes=value_bytes)
         assert limits.max_message_bytes == formula(table["a message"], value_bytes)
