@@ -385,6 +385,9 @@ def test_the_program_in_a_terminal(nodes: Nodes, tmp_path: Path) -> None:
         # Nothing that happens to the node ends the shell, and each command tries again.
         secondary.kill()
         terminal.type("GET bob\r")
+        terminal.wait_for("error: ")  # of the connection that broke, if the node was gone within 20 ms of the GET
+        terminal.forget()
+        terminal.type("GET bob\r")
         terminal.wait_for("error: Unreachable: ")
         secondary.start()
         terminal.type("GET bob\r")
