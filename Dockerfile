@@ -10,7 +10,8 @@ COPY build/need-tools build/find-python build/
 COPY .ci/find-python .ci/
 RUN make build/.venv/.build
 COPY . .
-RUN --mount=type=cache,target=/src/build/cache make build && \
+# Not `make build`: the dates of what was just copied would have it install everything once more.
+RUN --mount=type=cache,target=/src/build/cache build/.venv/bin/python build/binary.py --folder-only && \
     folder="$(dirname "$(build/.venv/bin/python build/binary.py --where)")" && \
     build/.venv/bin/python build/root.py "$folder" /image
 
