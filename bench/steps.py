@@ -46,7 +46,7 @@ from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.wire.connection import Connection, Outbox
 from ckv.wire.limits import RECV_BYTES, Limits
-from ckv.wire.msgpackrpc import NO_MESSAGE, REQUEST, RESPONSE, Caller, Service, new_batch_packer, new_unpacker, take
+from ckv.wire.msgpackrpc import NO_MESSAGE, REQUEST, RESPONSE, Caller, Service, new_batch_packer, new_unpacker
 
 DEPTHS: Final = (1, 16)
 SETTING: Final = Load()
@@ -339,7 +339,7 @@ class Rig:
         for message, result in zip(messages, results, strict=True):
             pack((RESPONSE, message[1], None, result))
         clock.stop(step)
-        take(self._packer)
+        self._packer.reset()
 
     def _take(
         self, clock: _Clock, packers: Sequence[Any], batches: Sequence[Any], results: Sequence[object]
@@ -350,7 +350,10 @@ class Rig:
             for message in batch:
                 packer.pack((RESPONSE, message[1], None, next(result)))
         clock.start()
-        answers = [take(packer) for packer in packers]
+        answers = []
+        for packer in packers:
+            answers.append(packer.bytes())
+            packer.reset()
         clock.stop("take")
         return answers
 

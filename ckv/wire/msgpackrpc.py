@@ -143,15 +143,8 @@ PACKER_BYTES: Final = 4096
 
 
 def new_batch_packer() -> msgpack.Packer:
-    """A Packer that collects messages until :func:`take`: half the price of one bytes object per message."""
+    """A Packer that collects messages until it is reset: half the price of one bytes object per message."""
     return msgpack.Packer(unicode_errors=ENCODING_ERRORS, autoreset=False, buf_size=PACKER_BYTES)
-
-
-def take(packer: msgpack.Packer) -> bytes:
-    """Everything that was packed since the last time."""
-    data: bytes = packer.bytes()
-    packer.reset()
-    return data
 
 
 class Service:
@@ -210,9 +203,10 @@ class Service:
                         pack((RESPONSE, msgid, None, result))
                     # Looking every 16 requests is enough: the overshoot is bounded by 16 of the largest values.
                     if not served & 15 and len(packer.getbuffer()) > self._soft_unsent_bytes:
-                        connection.post(take(packer))
+                        answers = packer.bytes()
                         packer = self._packer = new_batch_packer()  # it would keep its size
                         pack = packer.pack
+                        connection.post(answers)
                         if connection.held:
                             break
         except errors.ProtocolError:

@@ -14,10 +14,9 @@ import pytest
 
 import ckv
 from ckv import Client, about
-from tests.binary.mysql8 import Mysql8
-from tests.support.certificate import self_signed
+from tests.binary.logins import check_mysql_8, check_tls
 from tests.support.eventually import eventually
-from tests.support.mariadb import PASSWORD, USER, MariaDB
+from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Node, Nodes, ckv_environment, run_ckv
 from tests.support.ports import free_port
 
@@ -80,26 +79,11 @@ def test_it_brings_its_libraries(program: Path) -> None:
 
 
 def test_tls_to_the_database(program: Path, mariadb_template: Path, tmp_path: Path, nodes: Nodes) -> None:
-    key, certificate = self_signed(tmp_path)
-    options = [f"--ssl-key={key}", f"--ssl-cert={certificate}", "--require-secure-transport=ON"]
-    (tmp_path / "server").mkdir()
-    server = MariaDB(tmp_path / "server", mariadb_template, options)
-    server.start()
-    try:
-        node = nodes.start_secondary(persistent=server.address)
-        with Client("127.0.0.1", node.port) as client:
-            client.put("bob", "1")
-        assert node.terminate() == 0, node.tail()
-        assert server.rows() == {b"bob": b"1"}
-    finally:
-        server.kill()
+    check_tls(nodes, mariadb_template, tmp_path)
 
 
 def test_the_login_of_mysql_8(program: Path, nodes: Nodes) -> None:
-    with Mysql8(USER, PASSWORD) as server:
-        nodes.start_secondary(persistent=f"127.0.0.1:{server.port}")
-        eventually(lambda: server.logins, what="a login")
-        assert set(server.logins) == {(USER, PASSWORD)}
+    check_mysql_8(nodes)
 
 
 @pytest.mark.parametrize("variable", ["LANG", "LC_ALL"])

@@ -11,12 +11,11 @@ import pytest
 
 from ckv import Client
 from ckv.errors import CommitTimeout
-from tests.binary.mysql8 import Mysql8
+from tests.binary.logins import check_mysql_8, check_tls
 from tests.image.conftest import in_container
 from tests.image.container import read_dockerfile
-from tests.support.certificate import self_signed
 from tests.support.eventually import eventually
-from tests.support.mariadb import PASSWORD, USER, MariaDB
+from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
 
 IMAGE = read_dockerfile()
@@ -142,27 +141,12 @@ def inside(pid: int, *words: str) -> list[str]:
 
 
 def test_tls_to_the_database(contained: Path, mariadb_template: Path, tmp_path: Path, nodes: Nodes) -> None:
-    key, certificate = self_signed(tmp_path)
-    (tmp_path / "server").mkdir()
-    options = [f"--ssl-key={key}", f"--ssl-cert={certificate}", "--require-secure-transport=ON"]
-    server = MariaDB(tmp_path / "server", mariadb_template, options)
-    server.start()
-    try:
-        node = nodes.start_secondary(persistent=server.address)
-        with Client("127.0.0.1", node.port) as client:
-            client.put("bob", "1")
-        assert node.terminate() == 0, node.tail()
-        assert server.rows() == {b"bob": b"1"}
-    finally:
-        server.kill()
+    check_tls(nodes, mariadb_template, tmp_path)
 
 
 def test_the_login_of_mysql_8(contained: Path, nodes: Nodes) -> None:
     # Its cryptography is the largest of the modules that were stripped.
-    with Mysql8(USER, PASSWORD) as server:
-        nodes.start_secondary(persistent=f"127.0.0.1:{server.port}")
-        eventually(lambda: server.logins, what="a login")
-        assert set(server.logins) == {(USER, PASSWORD)}
+    check_mysql_8(nodes)
 
 
 def test_the_engine_of_these_tests_takes_its_program_with_it(contained: Path, nodes: Nodes) -> None:
