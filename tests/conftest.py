@@ -23,8 +23,11 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("told to stop by SIGTERM", returncode=128 + number)
 
     signal.signal(signal.SIGTERM, leave)
-    # Under nohup it is ignored, which every process that a test starts would inherit.
+    # Under nohup, and in the background of a script, these are ignored, and every process that a test starts would be
+    # born like that.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -65,4 +65,8 @@ class SlotMap(Generic[Node]):
         # As slot_of(), which is not called: a primary does this for every request.
         if "{" in key:
             key = hash_tag(key)
-        return self._owners[crc_hqx(key.encode(ENCODING, ENCODING_ERRORS), 0) % SLOTS]
+        try:
+            data = key.encode()  # naming the encoding and what to do with errors costs as much again
+        except UnicodeEncodeError:
+            data = key.encode(ENCODING, ENCODING_ERRORS)
+        return self._owners[crc_hqx(data, 0) % SLOTS]

@@ -17,9 +17,9 @@ from ckv import __version__, errors
 from ckv.figures import Info, resident_bytes
 from ckv.roles import Exit
 from ckv.settings import Address
-from ckv.wire.connection import Outbox
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import Caller, Handler
+from ckv.wire.poller import Poller
 from ckv.wire.server import Server
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Node:
 
     def __init__(self, role: str, limits: Limits, drain_timeout: float) -> None:
         self.loop: Any = gevent.get_hub().loop
-        self.outbox = Outbox(self.loop)
+        self.poller = Poller(self.loop)
         self.limits = limits
         self._role = role
         self._drain_timeout = drain_timeout
@@ -66,7 +66,7 @@ class Node:
         ``drain(wait)`` saves what the role has to save and returns how many records were left. ``wait(condition)``
         waits for a condition within what is left of the drain time-out, and returns whether it came true.
         """
-        server = Server(self.loop, self.outbox, handlers, self.limits)
+        server = Server(self.poller, handlers, self.limits)
         try:
             bound = server.listen(address)
         except OSError as error:

@@ -118,6 +118,10 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
         if value is not None:
             store.hits_memory += 1
             return (True, value)
+        return get_elsewhere(caller, msgid, key)
+
+    # Apart from get(), whose arguments would have to be made fit for the lambda in every call.
+    def get_elsewhere(caller: Caller, msgid: int, key: str) -> object:
         elsewhere = store.get_elsewhere(key)
         if elsewhere is None:
             return NOT_FOUND

@@ -17,13 +17,10 @@ class Batch:
 
     __slots__ = ("calls", "requests")
 
-    def __init__(self, requests: list[object] | None = None, calls: list[Call] | None = None) -> None:
-        self.requests: list[object] = requests or []
+    def __init__(self, requests: list[object], calls: list[Call]) -> None:
+        self.requests = requests
         """``[method, params, method, params, ...]``"""
-        self.calls: list[Call] = calls or []
-
-    def __len__(self) -> int:
-        return len(self.calls)
+        self.calls = calls
 
     def part(self, start: int, end: int) -> Batch:
         """The requests from number ``start`` up to ``end``; itself when these are all."""
@@ -31,40 +28,40 @@ class Batch:
             return self
         return Batch(self.requests[2 * start : 2 * end], self.calls[start:end])
 
-    def answered(self, msgid: int, error: object, results: Any, in_flight: Calls) -> None:
+    def answered(
+        self, msgid: int, error: object, results: Any, in_flight: Calls, pack: Callable[[object], bytes]
+    ) -> list[Connection]:
         """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``.
+
+        Returns connections that are to be flushed, besides those that asked for it. ``pack`` makes one answer.
 
         Raises ValueError, and nobody was told, when it is no answer to this BATCH.
         """
         if error is not None:
             self.fail(error)
-            return
+            return []
         if results.__class__ is not tuple or len(results) != len(self.calls):
             raise ValueError("not the results of the batch")
-        # The requests that a connection sent at a time stand side by side: their answers are packed in one go.
-        turn: Connection | None = None
-        pack: Callable[[object], object] = id  # the one of ``turn``
-        packed = 0
+        answered: list[Connection] = []
         for (caller, own), result in zip(self.calls, results, strict=True):
             msgid += 1
             if result is None:
                 in_flight[msgid] = (caller, own)
             elif result.__class__ is tuple and len(result) == 1:
                 caller.respond(own, result[0], None)
-            elif caller is turn:
-                pack((RESPONSE, own, None, result))
-                packed += 1
+            elif not isinstance(caller, Connection):
+                caller.respond(own, None, result)
+            elif caller.queued:
+                caller.respond_small((RESPONSE, own, None, result))
             else:
-                if turn is not None:
-                    turn.packed(packed)
-                    turn = None
-                if isinstance(caller, Connection) and caller.is_open:
-                    turn, pack, packed = caller, caller.packing(), 1
-                    pack((RESPONSE, own, None, result))
-                else:
-                    caller.respond(own, None, result)
-        if turn is not None:
-            turn.packed(packed)
+                # Its first answer in this turn, and the only one for a client that waits for each: without a call.
+                caller.posted = pack((RESPONSE, own, None, result))
+                caller.queued = True
+                answered.append(caller)
+                caller.in_flight -= 1
+                if caller.held:
+                    caller.settled()
+        return answered
 
     def fail(self, error: object) -> None:
         """Tells everybody the same error, in the form that travels."""

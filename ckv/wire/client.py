@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
 
@@ -24,9 +24,10 @@ from ckv import errors
 from ckv.settings import Address
 from ckv.values import ENCODING_ERRORS
 from ckv.wire.batch import Batch, Calls
-from ckv.wire.connection import Connection, Outbox, plain_socket
+from ckv.wire.connection import Connection, plain_socket
 from ckv.wire.limits import MAX_PARTS_BYTES, Limits
 from ckv.wire.msgpackrpc import BATCH, BATCH_REQUESTS, REQUEST, RESPONSE, Caller, new_answers_unpacker, new_unpacker
+from ckv.wire.poller import Poller
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +48,23 @@ MSGIDS: Final = 2**32
 class Peer:
     """Another node, connected or being connected."""
 
-    def __init__(self, loop: Any, outbox: Outbox, address: Address, limits: Limits, call_timeout: float) -> None:
+    def __init__(self, poller: Poller, address: Address, limits: Limits, call_timeout: float) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
         the latest: every half of it, a tick fails the calls that were there at the tick before. A tick also sends a
         PING, so that a node that hangs is noticed, and its calls fail, even while nobody calls it.
         """
         self.address = address
-        self._loop = loop
-        self._outbox = outbox
+        self._poller = poller
+        self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
         self._call_timeout = call_timeout
         self._pack = msgpack.Packer(unicode_errors=ENCODING_ERRORS).pack
-        self._new = Batch()
+        self._new = Batch([], [])
         """The calls of this turn that are not packed yet."""
         self._batch_requests = BATCH_REQUESTS
         """How many of them fit into one message, as far as is known."""
+        self._answered: list[Connection] = []
+        """To be flushed at the end of this turn."""
         self._packed: list[bytes] = []
         self._packed_bytes = 0
         self._flushing = False
@@ -71,21 +74,22 @@ class Peer:
         # Two generations instead of a time per call: nothing is computed per call, and ageing costs one swap a tick.
         self._calls: Calls = {}
         self._old_calls: Calls = {}
-        self._received_bytes_at_tick = 0
         self._congested = False
         self._slowed: set[Caller] = set()
-        self._ticker = loop.timer(call_timeout / 2, call_timeout / 2)
+        self._ticker = poller.loop.timer(call_timeout / 2, call_timeout / 2)
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
     # --- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Starts to connect, and keeps at it until :meth:`close`."""
+        self._poller.add_receiver(self)
         self._ticker.start(self._tick)
         self._greenlet = gevent.spawn(self._keep_connected)
 
     def close(self) -> None:
         """Ends the connection; calls in flight fail."""
+        self._poller.remove_receiver(self)
         self._ticker.stop()
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
@@ -100,7 +104,7 @@ class Peer:
     @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
-        return sum(_count(calls) for calls in (self._calls, self._old_calls)) + len(self._new)
+        return sum(_count(calls) for calls in (self._calls, self._old_calls)) + len(self._new.calls)
 
     def _keep_connected(self) -> None:
         complained = False
@@ -143,18 +147,17 @@ class Peer:
 
     def _greeted(self, sock: socket.socket) -> None:
         self._ended.clear()
-        self._received_bytes_at_tick = -1
         self._connection = Connection(
-            self._loop,
-            self._outbox,
+            self._poller,
             sock,
             str(self.address),
             self._limits,
-            self._answers,
+            self,
             self._lost,
             self._drained,
             new_answers_unpacker,
         )
+        self._connection.heard = True  # the greeting
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -174,13 +177,11 @@ class Peer:
             self._pack_batch(Batch([method, params], [(caller, msgid)]))
         else:
             new = self._new
-            requests = new.requests
-            requests.append(method)
-            requests.append(params)
+            new.requests.extend((method, params))
             new.calls.append((caller, msgid))
         if not self._flushing:
             self._flushing = True
-            self._outbox.add(self)
+            self._poller.send_first(self)
         if self._congested:
             # The node takes requests more slowly than they come. Its callers wait as they would on a socket.
             caller.hold(self)
@@ -192,29 +193,31 @@ class Peer:
             raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
 
     def flush(self) -> None:
-        """Hands the calls of this turn to the connection; see :class:`ckv.wire.connection.Outbox`."""
+        """Hands the calls of this turn to the connection; see :class:`ckv.wire.poller.Sender`."""
         self._flushing = False
         self._pack_new()
         packed, self._packed = self._packed, []
         self._packed_bytes = 0
         connection = self._connection
         if connection is not None:
-            connection.post(b"".join(packed))
+            connection.posted += b"".join(packed)
             connection.flush()
         if self._connection is not None:  # sending may have found it broken
             self._congested = self._connection.congested
 
     def _pack_new(self) -> None:
         new = self._new
-        if new:
-            self._new = Batch()
-            packed = 0
-            while packed < len(new):
-                packed += self._pack_batch(new.part(packed, packed + self._batch_requests))
+        count = len(new.calls)
+        if not count:
+            return
+        self._new = Batch([], [])
+        packed = self._pack_batch(new) if count <= self._batch_requests else 0
+        while packed < count:
+            packed += self._pack_batch(new.part(packed, packed + self._batch_requests))
 
     def _pack_batch(self, batch: Batch) -> int:
         """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer."""
-        count = len(batch)
+        count = len(batch.calls)
         msgids = 1 if count == 1 else 1 + count  # with those of the requests that are answered by themselves
         own = self._msgid if self._msgid + msgids <= MSGIDS else 0
         if count == 1:
@@ -233,19 +236,26 @@ class Peer:
         self._packed_bytes += len(data)
         return count
 
-    def _answers(self, connection: Connection, messages: Iterable[Any]) -> int:
-        """Hands each answer to its caller; see :class:`ckv.wire.connection.Receive`."""
+    def receive_all(self) -> list[Connection]:
+        """Hands on the answers that have arrived; returns connections that are to be flushed."""
+        for connection, data in self.inbox:
+            connection.received(data)
+        self.inbox.clear()
+        answered, self._answered = self._answered, []
+        return answered
+
+    def receive(self, connection: Connection, messages: Iterator[Any]) -> int:
+        """Hands each answer to its caller; see :class:`ckv.wire.connection.Receiver`."""
         count = 0
         try:
-            for message in messages:
+            for kind, own, error, result in messages:
                 count += 1
-                kind, own, error, result = message
                 if kind != RESPONSE:
                     raise ValueError("not a response")
                 generation = self._calls if own in self._calls else self._old_calls
                 call = generation.get(own)
                 if isinstance(call, Batch):
-                    call.answered(own, error, result, generation)
+                    self._answered += call.answered(own, error, result, generation, self._pack)
                     del generation[own]
                 elif call is not None:  # else it came after its time-out
                     del generation[own]
@@ -262,10 +272,10 @@ class Peer:
         connection = self._connection
         if connection is None:
             return
-        if connection.received_bytes == self._received_bytes_at_tick:
+        if not connection.heard:
             connection.close(f"silent for {self._call_timeout / 2:g} s")
             return
-        self._received_bytes_at_tick = connection.received_bytes
+        connection.heard = False
         self.call("PING", (), _Heartbeat(), 0)
 
     def _lost(self, connection: Connection, reason: str) -> None:
@@ -287,7 +297,7 @@ class Peer:
 
 
 def _count(calls: Calls) -> int:
-    return sum(len(call) if isinstance(call, Batch) else 1 for call in calls.values())
+    return sum(len(call.calls) if isinstance(call, Batch) else 1 for call in calls.values())
 
 
 def _fail(calls: Calls, error: errors.CkvError) -> None:

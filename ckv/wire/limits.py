@@ -11,6 +11,9 @@ MIB: Final = 1024 * KIB
 RECV_BYTES: Final = 64 * KIB
 """The most that one read takes from a socket; with it, the most requests that are served before others get a turn."""
 
+RECV_BYTES_OF_SMALL: Final = 4 * KIB
+"""The same as long as that was enough: measured, a larger buffer costs every read of a small request 0.2 us."""
+
 RECV_BYTES_OF_LARGE: Final = 256 * KIB
 """The same in the middle of a large message."""
 

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from ckv import errors
 from ckv.settings import Address
-from ckv.wire.connection import READ, Connection, Outbox, plain_socket
+from ckv.wire.connection import Connection, plain_socket
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import Handler, Service
+from ckv.wire.poller import READ, Poller
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +34,13 @@ SPARE_FILES: Final = 256
 class Server:
     """Serves a table of handlers on one address."""
 
-    def __init__(self, loop: Any, outbox: Outbox, handlers: Mapping[str, Handler], limits: Limits) -> None:
-        self._loop = loop
-        self._outbox = outbox
+    def __init__(self, poller: Poller, handlers: Mapping[str, Handler], limits: Limits) -> None:
+        self._poller = poller
         self._limits = limits
         self._service = Service(handlers, limits)
         self._listener: socket.socket | None = None
         self._watcher: Any = None
-        self._pause: Any = loop.timer(ACCEPT_PAUSE)
+        self._pause: Any = poller.loop.timer(ACCEPT_PAUSE)
         self._connections: set[Connection] = set()
         self._full = False
 
@@ -60,7 +60,8 @@ class Server:
             listener.close()
             raise
         self._listener = listener
-        self._watcher = self._loop.io(listener.fileno(), READ)
+        self._poller.add_receiver(self._service)
+        self._watcher = self._poller.loop.io(listener.fileno(), READ)
         self._watcher.start(self._acceptable)
         return Address(address.host, listener.getsockname()[1])
 
@@ -86,6 +87,7 @@ class Server:
 
     def close(self) -> None:
         """Closes everything at once."""
+        self._poller.remove_receiver(self._service)
         self._stop_accepting()
         for connection in list(self._connections):
             connection.close("")
@@ -123,9 +125,7 @@ class Server:
             return
         peer = str(Address(str(address[0]), int(address[1])))
         try:
-            connection = Connection(
-                self._loop, self._outbox, sock, peer, self._limits, self._service, self._connection_closed
-            )
+            connection = Connection(self._poller, sock, peer, self._limits, self._service, self._connection_closed)
         except OSError as error:
             # It was reset between the kernel's accept and ours.
             log.info("connection from %s lost at once: %s", peer, error.strerror)

@@ -53,3 +53,9 @@ def test_slots_are_those_of_redis_cluster() -> None:
 
 def test_a_key_that_is_not_utf8_has_a_slot() -> None:
     assert slot_of(to_text(b"\xff\xfe")) == slot_of(to_text(b"\xff\xfe")) != slot_of("")
+
+
+@pytest.mark.parametrize("key", [b"plain", "größer".encode(), b"\xff\xfe", b"{\xff}tail", b"{user}\xff"])
+def test_the_owner_of_a_key_is_that_of_its_slot(key: bytes) -> None:
+    """:meth:`SlotMap.owner` does not call :func:`slot_of`."""
+    assert SlotMap(range(SLOTS)).owner(to_text(key)) == slot_of(to_text(key))

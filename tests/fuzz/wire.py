@@ -71,11 +71,11 @@ def one_input(data: bytes) -> None:
     try:
         for start in range(0, len(data), CHUNK):
             unpacker.feed(data[start : start + CHUNK])
-            service(sink, unpacker)
+            service.receive(sink, unpacker)
             while sink.waiting:
                 waiting, sink.waiting, sink.held = sink.waiting, [], False
-                assert service(sink, waiting) == len(waiting)
-                service(sink, unpacker)
+                assert service.receive(sink, iter(waiting)) == len(waiting)
+                service.receive(sink, unpacker)
     except (errors.ProtocolError, msgpack.BufferFull):
         pass  # what the connection is closed for
     store.check()

@@ -20,9 +20,9 @@ import pytest
 from ckv.settings import Address
 from ckv.wire import client
 from ckv.wire.client import Peer
-from ckv.wire.connection import Outbox
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import LATER, Caller, Handler
+from ckv.wire.poller import Poller
 from ckv.wire.server import Server
 from tests.support.wire import pack
 
@@ -66,6 +66,10 @@ class Asker:
     def answers(self, count: int) -> list[list[Any]]:
         return [self.answer() for _ in range(count)]
 
+    def feed(self, data: bytes) -> None:
+        """Takes bytes that somebody else has received."""
+        self._unpacker.feed(data)
+
     def finish(self) -> None:
         """Closes the sending side."""
         self.socket.shutdown(plain_socket.SHUT_WR)
@@ -98,15 +102,14 @@ class World:
     """What a test started; ends all of it."""
 
     def __init__(self) -> None:
-        self.loop = gevent.get_hub().loop
-        self.outbox = Outbox(self.loop)
+        self.poller = Poller(gevent.get_hub().loop)
         self.later = Later()
         self._started: list[Server | Peer | Asker] = []
 
     def serve(self, limits: Limits | None = None, port: int = 0, **handlers: Handler) -> tuple[Server, Address]:
         """A server of ECHO, PING (the same), LATER and of further handlers."""
         table: Mapping[str, Handler] = {"ECHO": echo, "PING": echo, "LATER": self.later, **handlers}
-        server = Server(self.loop, self.outbox, table, limits or Limits())
+        server = Server(self.poller, table, limits or Limits())
         self._started.append(server)
         return server, server.listen(Address("127.0.0.1", port))
 
@@ -117,7 +120,7 @@ class World:
 
     def peer(self, address: Address, call_timeout: float = 10.0, limits: Limits | None = None) -> Peer:
         """A peer that has started to connect."""
-        peer = Peer(self.loop, self.outbox, address, limits or Limits(), call_timeout)
+        peer = Peer(self.poller, address, limits or Limits(), call_timeout)
         self._started.append(peer)
         peer.start()
         return peer
@@ -139,6 +142,7 @@ class World:
         for started in reversed(self._started):
             started.close()
         gevent.sleep(0.01)
+        self.poller.close()
 
 
 @pytest.fixture

@@ -318,6 +318,29 @@ def test_a_client_that_goes_before_its_answers_come(world: World) -> None:
     assert server.in_flight == 0
 
 
+def test_a_client_at_its_limit_goes_on_when_one_answer_came(world: World) -> None:
+    """Its only one in that message."""
+    with FakeNode(lambda connection: scripted(connection, (0, None, [True, True]))) as node:
+        peer = connected(world, node_at(node))
+
+        def forward(caller: Caller, msgid: int, _params: tuple[object, ...]) -> object:
+            peer.call("GET", ("k",), caller, msgid)
+            return LATER
+
+        server, address = world.serve(Limits(max_in_flight=2), FORWARD=forward)
+        held, other = world.ask(address), world.ask(address)
+        held.send([0, 1, "LATER", []])
+        until(lambda: world.later.asked)
+        held.send([0, 2, "FORWARD", []])
+        other.send([0, 3, "FORWARD", []])
+        assert held.answer() == [2, None, True]
+        assert other.answer() == [3, None, True]
+        held.send([0, 4, "ECHO", []])
+        assert held.answer() == [4, None, []]
+        assert server.in_flight == 1
+        world.later.answer()
+
+
 def test_a_closed_connection_writes_nothing(world: World) -> None:
     """Its number may be that of another client's socket by then."""
     _, address = world.serve()
@@ -326,14 +349,14 @@ def test_a_closed_connection_writes_nothing(world: World) -> None:
     until(lambda: world.later.asked)
     connection = world.later.asked[0][0]
     assert isinstance(connection, Connection)
-    number = connection._fd
+    number = connection.fd
     connection.close("gone")
     pairs = [socket.socketpair()]
     while number not in (sock.fileno() for sock in chain(*pairs)):
         assert len(pairs) < 100
         pairs.append(socket.socketpair())
-    connection.packing()([1, 1, None, "for somebody else"])
-    connection.packed(1)
+    connection.respond_small((1, 1, None, "for somebody else"))
+    connection.post(b"the same")
     connection.flush()
     for sock in chain(*pairs):
         sock.setblocking(False)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import struct
 
 import gevent
+import gevent.socket
 import pytest
 
 from ckv import errors
 from ckv.wire.connection import Connection
-from ckv.wire.limits import KIB, Limits
+from ckv.wire.limits import KIB, MIB, Limits
 from ckv.wire.msgpackrpc import Caller
-from tests.wire.conftest import Lines, World, until
+from tests.support.wire import pack
+from tests.wire.conftest import LONGEST, Lines, World, until
 
 
 def requests(count: int, method: str, *params: object) -> list[list[object]]:
@@ -89,6 +93,82 @@ def test_the_limit_of_requests_in_flight_stops_reading_and_resumes(world: World)
     served = gevent.spawn(asker.answers, 21)
     until(rest)
     assert sorted(answer[0] for answer in served.get()) == list(range(21))
+
+
+def test_requests_that_come_one_by_one_have_the_same_limit(world: World) -> None:
+    server, address = world.serve(Limits(max_in_flight=4))
+    asker = world.ask(address)
+    for msgid in range(6):
+        asker.send([0, msgid, "LATER", []])
+        world.turn(address)
+    assert len(world.later.asked) == server.in_flight == 4
+    for _ in range(2):
+        world.later.answer()
+    until(lambda: len(world.later.asked) == 4)
+    while world.later.asked:
+        world.later.answer()
+    assert sorted(answer[0] for answer in asker.answers(6)) == list(range(6))
+
+
+def test_an_answer_waits_behind_what_the_socket_did_not_take(world: World) -> None:
+    """Also the answer to one request that came by itself, which is otherwise written without further ado."""
+    large = "x" * MIB
+    asked = 0
+
+    def give(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        nonlocal asked
+        asked += 1
+        return large
+
+    server, address = world.serve(Limits(soft_unsent_bytes=100 * MIB), GIVE=give)
+    asker = world.ask(address, receive_buffer=4 * KIB)
+    asker.send(*([0, msgid, "GIVE", []] for msgid in range(10)))  # more than the system keeps for a socket
+    until(lambda: asked == 10 and any(connection.unsent_bytes for connection in server._connections))
+    service, (connection,) = server._service, server._connections
+    # The client takes so much that there is room in the socket again, and before the loop notices comes a request.
+    taken = without_the_loop(asker.socket, 2 * MIB)
+    service.inbox.append((connection, pack([0, 10, "ECHO", ["small"]])))
+    world.poller._to_send += service.receive_all()
+    world.poller._send()
+    asker.feed(taken)
+    assert asker.answers(11) == [*([msgid, None, large] for msgid in range(10)), [10, None, ["small"]]]
+
+
+def without_the_loop(sock: gevent.socket.socket, count: int) -> bytes:
+    """At least so many bytes, received while gevent's loop stands still."""
+    data = b""
+    with socket.socket(fileno=os.dup(sock.fileno())) as same:
+        while len(data) < count:
+            select.select([same], [], [], LONGEST)
+            data += same.recv(MIB, socket.MSG_DONTWAIT)
+    return data
+
+
+def test_what_was_read_already_when_it_became_held_waits(world: World) -> None:
+    server, address = world.serve(Limits(max_in_flight=1))
+    asker = world.ask(address)
+    asker.send([0, 1, "PING", []])
+    asker.answer()
+    service, (connection,) = server._service, server._connections
+    # As when it was read twice before it was served.
+    service.inbox += [(connection, pack([0, msgid, "LATER", []])) for msgid in (2, 3)]
+    assert service.receive_all() == []
+    assert [msgid for _, msgid, _ in world.later.asked] == [2]
+    world.later.answer()
+    until(lambda: [msgid for _, msgid, _ in world.later.asked] == [3])
+    world.later.answer()
+    assert [answer[0] for answer in asker.answers(2)] == [2, 3]
+
+
+def test_rubbish_behind_a_request_that_held_the_connection(world: World, log: Lines) -> None:
+    server, address = world.serve(Limits(max_in_flight=1))
+    asker = world.ask(address)
+    asker.send([0, 1, "LATER", []], [9, 9])
+    until(lambda: world.later.asked)
+    world.later.answer()
+    assert asker.answers(2) == [[1, None, []], []]
+    until(lambda: server.connections == 0)
+    assert log.having("neither a request nor a notification")
 
 
 def test_notifications_count_as_in_flight(world: World) -> None:

@@ -75,7 +75,7 @@ def served(pieces: list[bytes]) -> tuple[bytes, int, int, str]:
     try:
         for piece in pieces:
             unpacker.feed(piece)
-            messages += service(sink, unpacker)
+            messages += service.receive(sink, unpacker)
     except errors.ProtocolError as error:
         return sink.sent, sink.deferred, -1, str(error)
     return sink.sent, sink.deferred, messages, ""

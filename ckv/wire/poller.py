@@ -1,0 +1,188 @@
+"""The sockets of all connections, and one turn over those that are ready: read all, serve all, send all.
+
+Each step is taken for all sockets before the next one begins. That is what makes small requests quick: the kernel's
+code for reading, the interpreter, and the kernel's code for sending each stay in the processor's caches while they are
+needed, and the peer that the first answer wakes up is still awake at the second. For the same reason the sockets are
+in an epoll of their own, which gevent's loop watches as one file: it calls once for all of them. See
+``docs/performance.md`` for the figures.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from gevent import monkey
+
+from ckv.wire.connection import Connection, Receiver
+from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_SMALL
+
+log = logging.getLogger(__name__)
+
+READ: Final = 1
+"""What a watcher of gevent's loop waits for."""
+
+SOCKETS_PER_TURN: Final = 64
+"""Sockets that are served before the first answer leaves, and before the rest of the node gets its turn."""
+
+# Edge-triggered (https://man7.org/linux/man-pages/man7/epoll.7.html): a socket is reported once when something has
+# arrived, so that neither reading it nor leaving it alone for a while costs another call of the kernel. The price is
+# that whoever leaves something unread has to come back by himself, see :meth:`Poller.again`. The end of input is asked
+# for by its own name: it may arrive together with data, and nothing else would report it then.
+_EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+
+# gevent's patches take epoll away, for a greenlet must not wait in it. Nobody waits here.
+_new_epoll: Final[Callable[[], select.epoll]] = monkey.get_original("select", "epoll")
+
+
+class Sender(Protocol):
+    """Something that collects bytes to be sent."""
+
+    def flush(self) -> None:
+        """Sends them."""
+
+
+class InboxReceiver(Receiver, Protocol):
+    """Takes what has arrived for any number of connections."""
+
+    def receive_all(self) -> Iterable[Connection]:
+        """Empties its inbox. Returns connections that are to be flushed, besides those that asked for it."""
+
+
+class Poller:
+    """Reads, serves and sends for the connections of a node, on gevent's loop."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self._connections: dict[int, Connection] = {}
+        self._receivers: dict[InboxReceiver, None] = {}
+        self._again: list[int] = []
+        self._first_to_send: list[Sender] = []
+        self._to_send: list[Connection] = []
+        self._in_turn = False
+        self._turn_is_due = False
+        """Whether the loop was asked for a turn. It may have others before, which must not make it more than one."""
+        self._epoll = _new_epoll()
+        self._poll = self._epoll.poll
+        self._watcher = loop.io(self._epoll.fileno(), READ)
+        self._watcher.start(self._turn)
+
+    def add(self, fd: int, connection: Connection) -> None:
+        """Reads the socket from now on, whenever something has arrived."""
+        self._connections[fd] = connection
+        self._epoll.register(fd, _EVENTS)
+
+    def remove(self, fd: int) -> None:
+        """Forgets a socket that is about to be closed."""
+        del self._connections[fd]
+        self._epoll.unregister(fd)
+
+    def add_receiver(self, receiver: InboxReceiver) -> None:
+        """Has it receive, in every turn from now on."""
+        self._receivers[receiver] = None
+
+    def remove_receiver(self, receiver: InboxReceiver) -> None:
+        """Ends what :meth:`add_receiver` began; doing it again does nothing."""
+        self._receivers.pop(receiver, None)
+
+    def again(self, fd: int) -> None:
+        """Reads the socket in the next turn, whether or not something arrives until then."""
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.loop.run_callback(self._due_turn)
+        self._again.append(fd)
+
+    def send(self, connection: Connection) -> None:
+        """Flushes it once, at the end of this turn."""
+        self._send_later()
+        self._to_send.append(connection)
+
+    def send_first(self, sender: Sender) -> None:
+        """Flushes it once, at the end of this turn, before all connections: another node has to work for some."""
+        self._send_later()
+        self._first_to_send.append(sender)
+
+    def _send_later(self) -> None:
+        if not self._in_turn and not self._to_send and not self._first_to_send:
+            self.loop.run_callback(self._send)
+
+    def close(self) -> None:
+        """Ends it, when all its sockets are closed."""
+        self._watcher.stop()
+        self._watcher.close()
+        self._epoll.close()
+
+    def _due_turn(self) -> None:
+        self._turn_is_due = False
+        if not self._epoll.closed:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._in_turn = True
+        try:
+            # What arrived while the first ones were served comes along: the larger the batches, the less a call costs.
+            room = SOCKETS_PER_TURN
+            while room > 0 and (ready := self._read(room)):
+                room -= ready
+                for receiver in tuple(self._receivers):  # one may end in its turn
+                    if receiver.inbox:
+                        self._to_send += receiver.receive_all()
+        finally:
+            self._in_turn = False
+            self._send()
+
+    def _read(self, room: int) -> int:
+        """Puts what has arrived into the inboxes, for so many of the sockets that are ready; returns their number."""
+        connections = self._connections
+        events = self._poll(0, room)
+        if self._again:
+            # What was reported of it meanwhile may be forgotten, so each is read until there is nothing more, as if the
+            # end of input had been reported.
+            events += [(fd, select.EPOLLRDHUP) for fd in self._again]
+            self._again = []
+        for fd, event in events:
+            connection = connections.get(fd)
+            if connection is None or connection.held:
+                continue  # Closed a moment ago; or it comes again when it is released.
+            size = connection.read_bytes
+            try:
+                # As recv(), which would parse its arguments the slow way.
+                data = os.read(fd, size)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError as error:
+                connection.close(f"{error.strerror or error}")
+                continue
+            if len(data) == size or event > select.EPOLLIN:
+                self.again(fd)
+                if size == RECV_BYTES_OF_SMALL:
+                    connection.read_bytes = RECV_BYTES
+            elif size != RECV_BYTES_OF_SMALL and len(data) < RECV_BYTES_OF_SMALL:
+                connection.read_bytes = RECV_BYTES_OF_SMALL
+            connection.inbox.append((connection, data))
+        return len(events)
+
+    def _send(self) -> None:
+        senders, self._first_to_send = self._first_to_send, []
+        for sender in senders:
+            sender.flush()
+        connections, self._to_send = self._to_send, []
+        for connection in connections:
+            if connection.packed or connection.held:
+                connection.flush()
+                continue
+            # The same for the ordinary case, without a call.
+            connection.queued = False
+            data, connection.posted = connection.posted, b""
+            try:
+                sent = os.write(connection.fd, data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError as error:
+                connection.close(f"{error.strerror or error}")
+                continue
+            if sent != len(data):
+                connection.keep(data, sent)

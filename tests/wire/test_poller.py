@@ -1,0 +1,191 @@
+"""Turns over the sockets that are ready. Each is reported once, so whatever is left unread must not be forgotten."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import ClassVar
+
+import pytest
+
+from ckv import errors
+from ckv.wire import msgpackrpc, poller
+from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_SMALL, Limits
+from ckv.wire.msgpackrpc import Caller
+from tests.support.wire import pack
+from tests.wire.conftest import Lines, World, until
+
+
+def filled(size: int, msgid: int = 1) -> bytes:
+    """A request of exactly so many bytes."""
+    for length in range(size - 16, size):
+        message = pack([0, msgid, "ECHO", ["x" * length]])
+        if len(message) == size:
+            return message
+    raise AssertionError(f"no request of {size} bytes")
+
+
+@pytest.mark.parametrize("size", [RECV_BYTES_OF_SMALL, RECV_BYTES, RECV_BYTES_OF_LARGE])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_what_fills_a_read_is_followed_by_another_one(world: World, size: int, more: int) -> None:
+    _, address = world.serve()
+    asker = world.ask(address)
+    for msgid in range(3):
+        message = filled(size + more, msgid)
+        asker.socket.sendall(message)
+        assert asker.answer()[0] == msgid
+
+
+def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(world: World) -> None:
+    _, address = world.serve()
+    asker = world.ask(address)
+    count = 3 * RECV_BYTES // len(pack([0, 1000, "PING", []]))
+    asker.send(*([0, msgid, "PING", []] for msgid in range(count)))
+    assert [answer[0] for answer in asker.answers(count)] == list(range(count))
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_the_end_of_input_is_noticed_when_it_comes_with_the_last_request(world: World, requests: int) -> None:
+    server, address = world.serve()
+    asker = world.ask(address)
+    # One packet with both: nothing else will ever be reported about this socket.
+    asker.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    asker.send(*([0, msgid, "PING", []] for msgid in range(requests)))
+    asker.finish()
+    assert len(asker.answers(requests)) == requests
+    assert asker.answer() == []
+    until(lambda: server.connections == 0)
+
+
+def test_what_arrived_while_it_was_held_is_read_when_it_is_released(world: World) -> None:
+    server, address = world.serve(Limits(max_in_flight=2))
+    asker = world.ask(address)
+    asker.send([0, 1, "LATER", []], [0, 2, "LATER", []])
+    until(lambda: len(world.later.asked) == 2)
+    asker.send([0, 3, "PING", []])
+    asker.finish()
+    world.turn(address)
+    assert server.in_flight == 2
+    world.later.answer()
+    world.later.answer()
+    assert sorted(answer[0] for answer in asker.answers(3)) == [1, 2, 3]
+    assert asker.answer() == []
+
+
+def test_requests_of_one_connection_are_served_in_their_order(world: World) -> None:
+    """Also when it is read in a turn both for what was left and for what has arrived since."""
+    seen: list[int] = []
+
+    def note(_caller: Caller, msgid: int, _params: tuple[object, ...]) -> object:
+        seen.append(msgid)
+        return None
+
+    _, address = world.serve(NOTE=note)
+    asker = world.ask(address)
+    for first in range(0, 3000, 300):
+        # About one read and a half, then one by one into the turns that follow.
+        asker.send(*([0, msgid, "NOTE", ["x" * 20]] for msgid in range(first, first + 290)))
+        for msgid in range(first + 290, first + 300):
+            asker.send([0, msgid, "NOTE", []])
+    asker.answers(3000)
+    assert seen == list(range(3000))
+
+
+def test_more_sockets_than_a_turn_takes(world: World) -> None:
+    _, address = world.serve()
+    askers = [world.ask(address) for _ in range(2 * poller.SOCKETS_PER_TURN + 1)]
+    for number, asker in enumerate(askers):
+        asker.send([0, number, "ECHO", [number]])
+    assert [asker.answer() for asker in askers] == [[number, None, [number]] for number in range(len(askers))]
+
+
+def test_an_error_in_one_connection_costs_the_others_nothing(
+    world: World, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the program itself, which nobody foresaw."""
+    server, address = world.serve()
+    receive = msgpackrpc.Service.receive
+
+    def broken(self: msgpackrpc.Service, connection: object, messages: object) -> int:
+        if getattr(connection, "peer", "").endswith(f":{unlucky.socket.getsockname()[1]}"):
+            raise RuntimeError("a mistake")
+        return receive(self, connection, messages)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(msgpackrpc.Service, "receive", broken)
+    before, unlucky, after = (world.ask(address) for _ in range(3))
+    world.turn(address)
+    for asker in (before, unlucky, after):
+        asker.send([0, 1, "PING", []], [0, 2, "PING", []])
+    assert len(before.answers(2)) == len(after.answers(2)) == 2
+    assert unlucky.answer() == []
+    until(lambda: server.connections == 2)
+    assert log.having("unexpected error")
+
+
+def test_other_nodes_are_told_before_clients_are_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can work while the answers are being written."""
+    written: list[str] = []
+    write = poller.os.write
+
+    def note(fd: int, data: bytes) -> int:
+        written.append("client" if b"PONG" in data else "node")
+        return write(fd, data)
+
+    def pong(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        return "PONG"
+
+    def forward(caller: Caller, msgid: int, _params: tuple[object, ...]) -> object:
+        peer.call("ECHO", (), caller, msgid)
+        return msgpackrpc.LATER
+
+    _, node = world.serve()
+    peer = world.peer(node)
+    until(lambda: peer.connected)
+    _, address = world.serve(PONG=pong, FORWARD=forward)
+    asker = world.ask(address)
+    monkeypatch.setattr(poller.os, "write", note)
+    asker.send([0, 1, "PONG", []], [0, 2, "FORWARD", []])
+    assert sorted(answer[0] for answer in asker.answers(2)) == [1, 2]
+    assert written[:2] == ["node", "client"]
+
+
+def test_a_lone_request_that_is_refused_is_answered(world: World) -> None:
+    def refuse(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        raise errors.BadArguments("no")
+
+    _, address = world.serve(REFUSE=refuse)
+    asker = world.ask(address)
+    asker.send([0, 1, "REFUSE", []])
+    msgid, error, result = asker.answer()
+    assert (msgid, result) == (1, None)
+    assert isinstance(errors.from_wire(error), errors.BadArguments)
+
+
+def test_turns_do_not_multiply() -> None:
+    """One that was asked for, and one that the loop has anyway, must not make it two that are asked for, and so on."""
+
+    class Watcher:
+        def start(self, callback: object) -> None: ...
+        def stop(self) -> None: ...
+        def close(self) -> None: ...
+
+    class Loop:
+        callbacks: ClassVar[list[Callable[[], None]]] = []
+
+        def io(self, _fd: int, _events: int) -> Watcher:
+            return Watcher()
+
+        def run_callback(self, callback: Callable[[], None]) -> None:
+            self.callbacks.append(callback)
+
+    loop = Loop()
+    turning = poller.Poller(loop)
+    for _ in range(3):
+        turning.again(1)
+        turning._turn()
+    assert len(loop.callbacks) == 1
+    loop.callbacks.pop()()
+    turning.again(1)
+    assert len(loop.callbacks) == 1
+    turning.close()
+    loop.callbacks.pop()()  # what was asked for and comes too late
