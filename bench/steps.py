@@ -308,6 +308,7 @@ class Rig:
             clock.start()
             service.receive_all()
             clock.stop("null service")
+            service.inbox.clear()
         else:
             clock.start()
             for batch in batches:

@@ -29,20 +29,26 @@ class Batch:
         return Batch(self.requests[2 * start : 2 * end], self.calls[start:end])
 
     def answered(
-        self, msgid: int, error: object, results: Any, in_flight: Calls, pack: Callable[[object], bytes]
-    ) -> list[Connection]:
+        self,
+        msgid: int,
+        error: object,
+        results: Any,
+        in_flight: Calls,
+        pack: Callable[[object], bytes],
+        answered: list[Connection],
+    ) -> None:
         """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``.
 
-        Returns connections that are to be flushed, besides those that asked for it. ``pack`` makes one answer.
+        ``pack`` makes one answer. To ``answered`` come connections that are to be flushed, besides those that asked for
+        it: at once, for a later result may be one that cannot be packed.
 
         Raises ValueError, and nobody was told, when it is no answer to this BATCH.
         """
         if error is not None:
             self.fail(error)
-            return []
+            return
         if results.__class__ is not tuple or len(results) != len(self.calls):
             raise ValueError("not the results of the batch")
-        answered: list[Connection] = []
         for (caller, own), result in zip(self.calls, results, strict=True):
             msgid += 1
             if result is None:
@@ -61,7 +67,6 @@ class Batch:
                 caller.in_flight -= 1
                 if caller.held:
                     caller.settled()
-        return answered
 
     def fail(self, error: object) -> None:
         """Tells everybody the same error, in the form that travels."""

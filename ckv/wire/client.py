@@ -240,7 +240,6 @@ class Peer:
         """Hands on the answers that have arrived; returns connections that are to be flushed."""
         for connection, data in self.inbox:
             connection.received(data)
-        self.inbox.clear()
         answered, self._answered = self._answered, []
         return answered
 
@@ -255,7 +254,7 @@ class Peer:
                 generation = self._calls if own in self._calls else self._old_calls
                 call = generation.get(own)
                 if isinstance(call, Batch):
-                    self._answered += call.answered(own, error, result, generation, self._pack)
+                    call.answered(own, error, result, generation, self._pack, self._answered)
                     del generation[own]
                 elif call is not None:  # else it came after its time-out
                     del generation[own]

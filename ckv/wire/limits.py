@@ -30,6 +30,9 @@ BULKY_BYTES: Final = 16 * KIB
 SPARE_BUFFER_BYTES: Final = 64 * KIB
 """A buffer that grew larger is given back; smaller ones are kept for the next batch."""
 
+REQUESTS_AT_A_TIME: Final = 16
+"""Requests of a connection that are served before anybody looks how much their answers come to."""
+
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
 """Calls between two nodes that wait for their answer."""
 
@@ -66,9 +69,9 @@ class Limits:
     def max_queued_bytes(self) -> int:
         """Unsent bytes to one peer beyond which nothing large is added: its requests are refused instead.
 
-        More than a batch comes to, as that is looked at every 16 requests.
+        More than a batch comes to, as that is looked at every :data:`REQUESTS_AT_A_TIME` requests.
         """
-        return 64 * MIB + 16 * self.max_value_bytes
+        return 64 * MIB + REQUESTS_AT_A_TIME * self.max_value_bytes
 
     @property
     def max_message_bytes(self) -> int:

@@ -16,7 +16,7 @@ import msgpack
 
 from ckv import errors
 from ckv.values import ENCODING_ERRORS
-from ckv.wire.limits import BULKY_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
+from ckv.wire.limits import BULKY_BYTES, RECV_BYTES_OF_LARGE, REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
 
 if TYPE_CHECKING:
     from ckv.wire.connection import Connection
@@ -26,10 +26,6 @@ log = logging.getLogger(__name__)
 REQUEST: Final = 0
 RESPONSE: Final = 1
 NOTIFICATION: Final = 2
-
-REQUESTS_AT_A_TIME: Final = 16
-"""Requests that are served before anybody looks how much their answers come to: the overshoot is bounded by as many of
-the largest values."""
 
 BATCH: Final = "BATCH"
 """The method that carries many requests in one message; see :meth:`Service._batch`."""
@@ -245,7 +241,6 @@ class Service:
                 connection.posted = answer
                 connection.queued = True
                 answered.append(connection)
-        self.inbox.clear()
         return answered
 
     def receive(self, connection: ServedConnection, messages: Iterator[Any]) -> int:

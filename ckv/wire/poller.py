@@ -49,7 +49,7 @@ class InboxReceiver(Receiver, Protocol):
     """Takes what has arrived for any number of connections."""
 
     def receive_all(self) -> Iterable[Connection]:
-        """Empties its inbox. Returns connections that are to be flushed, besides those that asked for it."""
+        """Takes what is in its inbox. Returns connections that are to be flushed, besides those that asked for it."""
 
 
 class Poller:
@@ -129,7 +129,10 @@ class Poller:
                 room -= ready
                 for receiver in tuple(self._receivers):  # one may end in its turn
                     if receiver.inbox:
-                        self._to_send += receiver.receive_all()
+                        try:
+                            self._to_send += receiver.receive_all()
+                        finally:
+                            receiver.inbox.clear()
         finally:
             self._in_turn = False
             self._send()

@@ -15,6 +15,7 @@ import pytest
 from ckv import errors
 from ckv.settings import Address
 from ckv.wire import client
+from ckv.wire.batch import Batch
 from ckv.wire.client import Peer
 from ckv.wire.connection import Connection
 from ckv.wire.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
@@ -316,6 +317,30 @@ def test_a_client_that_goes_before_its_answers_come(world: World) -> None:
         world.later.answer()
     assert sorted(askers[1].answers(3)) == [[msgid, None, []] for msgid in range(3)]
     assert server.in_flight == 0
+
+
+def test_a_result_that_cannot_be_packed_leaves_the_clients_before_it_alone(world: World) -> None:
+    """No node is known that could send one; but whoever was marked as to be flushed and is not waits for ever."""
+
+    def pack_one(response: object) -> bytes:
+        if response == (1, 2, None, "bad"):
+            raise ValueError("cannot be packed")
+        return pack(response)
+
+    server, address = world.serve()
+    askers = [world.ask(address) for _ in range(2)]
+    for msgid, asker in enumerate(askers, start=1):
+        asker.send([0, msgid, "LATER", []])
+    until(lambda: len(world.later.asked) == 2)
+    calls = sorted(((caller, msgid) for caller, msgid, _ in world.later.asked), key=lambda call: call[1])
+    answered: list[Connection] = []
+    with pytest.raises(ValueError, match="cannot be packed"):
+        Batch(["GET", ("k",)] * 2, calls).answered(7, None, (True, "bad"), {}, pack_one, answered)
+    assert answered == [calls[0][0]]
+    assert server.in_flight == 1
+    for connection in answered:
+        connection.flush()
+    assert askers[0].answer() == [1, None, True]
 
 
 def test_a_client_at_its_limit_goes_on_when_one_answer_came(world: World) -> None:

@@ -129,6 +129,7 @@ def test_an_answer_waits_behind_what_the_socket_did_not_take(world: World) -> No
     taken = without_the_loop(asker.socket, 2 * MIB)
     service.inbox.append((connection, pack([0, 10, "ECHO", ["small"]])))
     world.poller._to_send += service.receive_all()
+    service.inbox.clear()
     world.poller._send()
     asker.feed(taken)
     assert asker.answers(11) == [*([msgid, None, large] for msgid in range(10)), [10, None, ["small"]]]
@@ -153,6 +154,7 @@ def test_what_was_read_already_when_it_became_held_waits(world: World) -> None:
     # As when it was read twice before it was served.
     service.inbox += [(connection, pack([0, msgid, "LATER", []])) for msgid in (2, 3)]
     assert service.receive_all() == []
+    service.inbox.clear()
     assert [msgid for _, msgid, _ in world.later.asked] == [2]
     world.later.answer()
     until(lambda: [msgid for _, msgid, _ in world.later.asked] == [3])
