@@ -61,7 +61,6 @@ def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) ->
 def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
     """The handler of a command whose arguments are a key and, maybe, a value."""
     name = command.name
-    owner = owners.owner
     # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
 
@@ -73,9 +72,9 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
             (key,) = params
         except ValueError:
             raise wrong_count(params) from None
-        if key.__class__ is not str or len(key) > SURELY_FITS:
+        if type(key) is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
-        owner(key).call(name, params, caller, msgid)
+        owners.owner(key).call(name, params, caller, msgid)
         return LATER
 
     def forward_record(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
@@ -83,11 +82,11 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
             key, value = params
         except ValueError:
             raise wrong_count(params) from None
-        if key.__class__ is not str or len(key) > SURELY_FITS:
+        if type(key) is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
-        if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
+        if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
             value = checked_value(value, max_value_bytes)
-        owner(key).call(name, params, caller, msgid, large=len(value) > BULKY_BYTES)
+        owners.owner(key).call(name, params, caller, msgid, large=len(value) > BULKY_BYTES)
         return LATER
 
     return {("key",): forward_key, ("key", "value"): forward_record}[command.arguments]

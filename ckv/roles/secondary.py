@@ -111,7 +111,7 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
             (key,) = params
         except ValueError:
             raise _wrong_count("GET", params) from None
-        if key.__class__ is not str or len(key) > SURELY_FITS:
+        if type(key) is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
         # As store.get(), in two steps: most GETs end with the first.
         value = memory_get(key)
@@ -135,9 +135,9 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
             key, value = params
         except ValueError:
             raise _wrong_count("PUT", params) from None
-        if key.__class__ is not str or len(key) > SURELY_FITS:
+        if type(key) is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
-        if (value.__class__ is not str and value.__class__ is not bytes) or len(value) > value_surely_fits:
+        if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
             value = checked_value(value, max_value_bytes)
         accepted = store.put(key, value)
         if accepted is True:
@@ -151,7 +151,7 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
         except ValueError:
             raise _wrong_count("DEL", params) from None
         existed = store.delete(checked_key(key))
-        if existed.__class__ is bool:
+        if type(existed) is bool:
             return existed
         _answer_write(caller, msgid, existed, None)
         return LATER

@@ -47,13 +47,14 @@ class Batch:
         if error is not None:
             self.fail(error)
             return
-        if results.__class__ is not tuple or len(results) != len(self.calls):
+        if type(results) is not tuple or len(results) != len(self.calls):
             raise ValueError("not the results of the batch")
-        for (caller, own), result in zip(self.calls, results, strict=True):
+        for index, (caller, own) in enumerate(self.calls):
+            result = results[index]
             msgid += 1
             if result is None:
                 in_flight[msgid] = (caller, own)
-            elif result.__class__ is tuple and len(result) == 1:
+            elif type(result) is tuple and len(result) == 1:
                 caller.respond(own, result[0], None)
             elif not isinstance(caller, Connection):
                 caller.respond(own, None, result)

@@ -247,7 +247,9 @@ class Peer:
         """Hands each answer to its caller; see :class:`ckv.wire.connection.Receiver`."""
         count = 0
         try:
-            for kind, own, error, result in messages:
+            for message in messages:
+                response: tuple[Any, Any, Any, Any] = message
+                kind, own, error, result = response
                 count += 1
                 if kind != RESPONSE:
                     raise ValueError("not a response")

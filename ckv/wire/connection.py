@@ -296,7 +296,7 @@ class Connection:
     def respond(self, msgid: int, error: object, result: object) -> None:
         """Answers a deferred request. The bytes leave at the end of this turn of the loop."""
         # The one result of any size is that of a GET: [true, value].
-        if error is None and result.__class__ is tuple and is_bulky(result):
+        if error is None and type(result) is tuple and is_bulky(result):
             waiting = self.unsent_bytes + (len(self._packer.getbuffer()) if self._packer is not None else 0)
             if waiting > self._limits.max_queued_bytes:
                 result, error = None, errors.to_wire(errors.Overloaded(f"{waiting} bytes of answers are unread"))

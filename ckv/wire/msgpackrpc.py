@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Request = tuple[object, Any, Any, Any]
+"""Four parts, whatever they are; in compiled code nothing else fits into it."""
+
 REQUEST: Final = 0
 RESPONSE: Final = 1
 NOTIFICATION: Final = 2
@@ -204,18 +207,20 @@ class Service:
             try:
                 unpacker.feed(data)
                 message: Any = next(unpacker, NO_MESSAGE)
+                end: int = unpacker.tell()
             except Exception as error:  # noqa: BLE001 - whatever msgpack raises
                 connection.broken(not_msgpack(error))
                 continue
-            if unpacker.tell() != fed or message is NO_MESSAGE:
+            if end != fed or message is NO_MESSAGE:
                 connection.serve(unpacker, unpacker if message is NO_MESSAGE else chain((message,), unpacker))
                 continue
             # The only one. To let the Unpacker look for another would end in an exception inside of it, which costs as
             # much as three messages.
             connection.consumed = fed
             try:
-                kind, msgid, method, params = message
-                if kind != REQUEST or msgid.__class__ is not int or params.__class__ is not tuple:
+                request: Request = message
+                kind, msgid, method, params = request
+                if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
                     raise ValueError
             except (TypeError, ValueError):
                 connection.serve(unpacker, iter((message,)))
@@ -245,10 +250,11 @@ class Service:
 
     def receive(self, connection: ServedConnection, messages: Iterator[Any]) -> int:
         """Serves the messages; see :class:`ckv.wire.connection.Receiver`."""
-        found: list[Any] = []
+        # No list to the compiler, whose own extend() would leave nothing of what came before an error.
+        found: Any = []
         broken: errors.ProtocolError | None = None
         try:
-            found.extend(messages)  # what came before an error stays in the list
+            found.extend(messages)  # what came before an error stays
         except Exception as error:  # noqa: BLE001 - the Unpacker's, which was handed over as the messages to come
             broken = not_msgpack(error)
         to_come = iter(found)
@@ -259,8 +265,10 @@ class Service:
                 try:
                     # Requests are taken apart by the loop itself, and whatever is none ends it: with the list to go
                     # through, a tenth less for a call.
-                    for kind, msgid, method, params in islice(to_come, REQUESTS_AT_A_TIME):
-                        if kind != REQUEST or msgid.__class__ is not int or params.__class__ is not tuple:
+                    for message in islice(to_come, REQUESTS_AT_A_TIME):
+                        request: Request = message
+                        kind, msgid, method, params = request
+                        if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
                             raise ValueError
                         try:
                             result = methods[method](connection, msgid, params)
@@ -318,16 +326,17 @@ class Service:
         add = results.append
         by_itself: tuple[object, ...] | None = None
         room = BATCH_RESULT_CHARACTERS
-        requests = iter(params)
-        for own, (method, inner) in enumerate(zip(requests, requests, strict=True), msgid + 1):
+        for at in range(0, 2 * count, 2):
+            method, inner = params[at], params[at + 1]
+            own = msgid + 1 + at // 2
             try:
-                if inner.__class__ is not tuple:
+                if type(inner) is not tuple:
                     raise _no_array()
                 result: Any = handlers[method](connection, own, inner)  # type: ignore[index]
             except Exception as error:  # noqa: BLE001 - as in receive()
                 add((self._to_wire(error, method),))
             else:
-                if result.__class__ is bool:
+                if type(result) is bool:
                     add(result)
                     continue
                 if result is LATER:
@@ -336,7 +345,7 @@ class Service:
                     if not connection.held:
                         continue
                 else:
-                    if result.__class__ is tuple and len(result) == 2 and result[1].__class__ in (str, bytes):
+                    if type(result) is tuple and len(result) == 2 and type(result[1]) in (str, bytes):
                         size = len(result[1])  # of [true, value]
                         if size <= BULKY_BYTES and size <= room:
                             room -= size

@@ -32,7 +32,8 @@ SOCKETS_PER_TURN: Final = 64
 # arrived, so that neither reading it nor leaving it alone for a while costs another call of the kernel. The price is
 # that whoever leaves something unread has to come back by himself, see :meth:`Poller.again`. The end of input is asked
 # for by its own name: it may arrive together with data, and nothing else would report it then.
-_EVENTS: Final = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+_ARRIVED: Final[int] = select.EPOLLIN
+_EVENTS: Final[int] = _ARRIVED | select.EPOLLRDHUP | select.EPOLLET
 
 # gevent's patches take epoll away, for a greenlet must not wait in it. Nobody waits here.
 _new_epoll: Final[Callable[[], select.epoll]] = monkey.get_original("select", "epoll")
@@ -140,7 +141,8 @@ class Poller:
     def _read(self, room: int) -> int:
         """Puts what has arrived into the inboxes, for so many of the sockets that are ready; returns their number."""
         connections = self._connections
-        events = self._poll(0, room)
+        read = os.read
+        events: list[tuple[int, int]] = self._poll(0, room)
         if self._again:
             # What was reported of it meanwhile may be forgotten, so each is read until there is nothing more, as if the
             # end of input had been reported.
@@ -153,13 +155,13 @@ class Poller:
             size = connection.read_bytes
             try:
                 # As recv(), which would parse its arguments the slow way.
-                data = os.read(fd, size)
+                data = read(fd, size)
             except (BlockingIOError, InterruptedError):
                 continue
             except OSError as error:
                 connection.close(f"{error.strerror or error}")
                 continue
-            if len(data) == size or event > select.EPOLLIN:
+            if len(data) == size or event > _ARRIVED:
                 self.again(fd)
                 if size == RECV_BYTES_OF_SMALL:
                     connection.read_bytes = RECV_BYTES
@@ -173,6 +175,7 @@ class Poller:
         for sender in senders:
             sender.flush()
         connections, self._to_send = self._to_send, []
+        write = os.write
         for connection in connections:
             if connection.packed or connection.held:
                 connection.flush()
@@ -181,7 +184,7 @@ class Poller:
             connection.queued = False
             data, connection.posted = connection.posted, b""
             try:
-                sent = os.write(connection.fd, data)
+                sent = write(connection.fd, data)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError as error:

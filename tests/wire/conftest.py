@@ -18,7 +18,6 @@ import msgpack
 import pytest
 
 from ckv.settings import Address
-from ckv.wire import client
 from ckv.wire.client import Peer
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import LATER, Caller, Handler
@@ -151,8 +150,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     raised: list[BaseException | None] = []
     hub = gevent.get_hub()
     monkeypatch.setattr(hub, "handle_error", lambda context, kind, value, trace: raised.append(value))
-    # In a node the socket module is patched; here this one module gets what patching would make of it.
-    monkeypatch.setattr(client, "socket", gevent.socket)
+    # In a node the whole socket module is patched; here it is what a Peer connects with.
+    monkeypatch.setattr(plain_socket, "create_connection", gevent.socket.create_connection)
     with World() as world, gevent.Timeout(LONGEST, AssertionError("the test hangs")):
         yield world
     assert not raised
