@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fuzz lint format format-check types check mariadb bench bench-page compiler build test-binary image image-test dist lock clean
+.PHONY: help demo test fuzz lint format format-check types check mariadb bench bench-page bench-steps compiler build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -62,17 +62,22 @@ mariadb: ## install MariaDB's server programs where they are missing (Debian, as
 compiler: # the benchmark's load generator is written in C; without a compiler its tests are skipped, except in CI
 	@.ci/need-bench gcc:gcc || [ "$(CI)" != true ]
 
-# `make bench ONLY=secondary,primary`, `QUICK=1` to try it, `ALL=1` for all axes (hours), `ROUNDS=9`, and
-# `BENCH_CKV=path` to measure another ckv than this checkout on BENCH_VENV's Python, for instance a compiled one.
+# `make bench ONLY=secondary,primary`, `QUICK=1` to try it, `ALL=1` for all axes (hours), `ROUNDS=9`. It measures the native
+# program; `BENCH_CKV="$PWD/.venv-bench/bin/python $PWD/ckv.py"` measures the interpreter, or any other command.
 ONLY ?=
 ROUNDS ?=
 QUICK ?=
 ALL ?=
 BENCH_CKV ?=
-bench: $(BENCH) ## measure ckv beside Redis, memcached, nutcracker and MariaDB, and write docs/benchmarks.md
-	@CKV_COMMAND="$(BENCH_CKV)" $(BENCH_PY) -m bench $(if $(ONLY),--only=$(ONLY)) $(if $(ROUNDS),--rounds=$(ROUNDS)) \
+BENCHED = "$(or $(BENCH_CKV),$$($(BUILD_PY) build/binary.py --where))"
+bench: $(BENCH) $(if $(BENCH_CKV),,build) ## measure ckv beside Redis, memcached, nutcracker and MariaDB, and write docs/benchmarks.md
+	@CKV_COMMAND=$(BENCHED) $(BENCH_PY) -m bench $(if $(ONLY),--only=$(ONLY)) $(if $(ROUNDS),--rounds=$(ROUNDS)) \
 		$(if $(QUICK),--quick) $(if $(ALL),--all) \
 		--command="$(strip make bench $(foreach name,ONLY ROUNDS QUICK ALL BENCH_CKV,$(if $($(name)),$(name)=$($(name)))))"
+
+# The steps run in a Python of ours, with the modules that are compiled in the native program.
+bench-steps: $(BENCH) build ## measure where the time of one call goes: the tables of docs/performance.md
+	@CKV_COMMAND=$(BENCHED) $(COMPILED) $(BENCH_PY) -P -m bench.steps --markdown
 
 # `make bench-page RESULTS=.bench/results.json` takes what the last run measured, whatever that was.
 RESULTS ?= docs/benchmarks/results.json
@@ -95,6 +100,13 @@ BINARY_TESTS ?= tests/binary tests/system tests/wire tests/test_cli.py tests/tes
 	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
 test-binary: build $(DEV) mariadb ## run the tests of whole processes on the native program
 	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PY) -m pytest $(BINARY_TESTS) $(ARGS)
+
+# The package with the modules that are compiled in the native program, for a Python of ours.
+COMPILED := PYTHONPATH=build/out/work/package:.
+test-compiled: build $(DEV) ## run the tests of the wire and of routing on the compiled modules, in the test's own process
+	@$(COMPILED) $(PY) -P -c 'from ckv.wire import poller as module; file = module.__file__; \
+		assert file.endswith(".so"), "not what was built, but " + file'
+	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib tests/wire tests/cluster $(ARGS)
 
 # `make image ENGINE=docker` where both are there; IMAGE_ARGS are further arguments of the engine's `build`.
 ENGINE ?=

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import compiled
 import modules
 import single
 
@@ -68,31 +69,38 @@ def release_name() -> str:
     return f"ckv-{version()}-linux-{os.uname().machine}"
 
 
-def compile_folder(out: Path, name: str, compiled: Sequence[str]) -> Path:
+def compile_folder(out: Path, name: str, hot: Sequence[str]) -> Path:
     """Compiles the program into ``out/name``; raises CalledProcessError. Older builds there go."""
+    unknown = set(hot) - set(own_modules())
+    if unknown:
+        raise SystemExit(f"no such modules: {', '.join(sorted(unknown))}")
     source = out / "source"
     copy_source(source)
+    imported = compiled.compile_modules(source, hot, out / "work") if hot else []
     for old in [*out.glob(OLD), source / "ckv.dist"]:
         shutil.rmtree(old, ignore_errors=True)
     # The work folder of the compiler has to keep its place: its cache goes by the names of files.
-    subprocess.run(nuitka(compiled), cwd=source, env=environment(out), check=True)
+    subprocess.run(nuitka(hot, imported), cwd=source, env=environment(out), check=True)
     folder = out / name
     (source / "ckv.dist").rename(folder)
+    if hot:
+        (source / compiled.FOLDER).rename(folder / compiled.FOLDER)
     return folder
 
 
-def nuitka(compiled: Sequence[str]) -> list[str]:
-    """The command line of Nuitka, which runs in the folder of the source."""
-    bytecode = [*modules.THIRD_PARTY, *(module for module in own_modules() if module not in compiled)]
-    unknown = set(compiled) - set(own_modules())
-    if unknown:
-        raise SystemExit(f"no such modules: {', '.join(sorted(unknown))}")
+def nuitka(hot: Sequence[str], imported: Sequence[str]) -> list[str]:
+    """The command line of Nuitka, which runs in the folder of the source.
+
+    The ``hot`` modules are not there, nor is anything that tells what they ``imported``.
+    """
+    bytecode = [*modules.THIRD_PARTY, *(module for module in own_modules() if module not in hot)]
     return [
         sys.executable, "-m", "nuitka", "--mode=standalone", "--output-filename=ckv", "--quiet",
         "--report=report.xml", "--report-diffable",
         f"--static-libpython={'yes' if links_debian_python() else 'auto'}",
         *(f"--noinclude-custom-mode={name}:bytecode" for name in bytecode),
-        *(f"--include-module={name}" for name in modules.EXTRA),
+        "--include-package=ckv",
+        *(f"--include-module={name}" for name in (*modules.EXTRA, *imported)),
         *(f"--include-distribution-metadata={name}" for name in modules.METADATA),
         *(f"--nofollow-import-to={name}" for name in modules.LEFT_OUT),
         "ckv.py",
@@ -141,7 +149,7 @@ def compile_locale(out: Path) -> Path:
 
 def copy_source(target: Path) -> None:
     """Copies what is compiled, and writes the commit into it."""
-    for old in ("ckv", "ckv.py"):
+    for old in ("ckv", "ckv.py", compiled.FOLDER):
         path = target / old
         if path.is_dir():
             shutil.rmtree(path)

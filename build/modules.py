@@ -1,16 +1,23 @@
-"""What of the binary is compiled to C, and what stays the interpreter's bytecode: the one place that says so.
-
-Compiled code is not faster everywhere: Debian's interpreter is built with profile-guided optimization and specializes
-what it runs often, which C code made from Python does not get. ``build/compare.py`` measures both ways, and
-docs/releasing.md has the figures behind this list. What is in no list is bytecode too, for it needs no C compiler.
-"""
+"""What of the binary is compiled to C, and what stays the interpreter's bytecode: the one place that says so."""
 
 from __future__ import annotations
 
 from typing import Final
 
-COMPILED: Final[tuple[str, ...]] = ()
-"""Modules of ckv that are faster as C, by their full names."""
+COMPILED: Final[tuple[str, ...]] = (
+    "ckv.cluster.slots",
+    "ckv.roles.primary",
+    "ckv.roles.secondary",
+    "ckv.wire.batch",
+    "ckv.wire.client",
+    "ckv.wire.connection",
+    "ckv.wire.msgpackrpc",
+    "ckv.wire.poller",
+)
+"""Modules of ckv that requests go through, by their full names; ``build/compiled.py`` compiles them.
+
+What is in no list is bytecode, for it needs no C compiler. Nuitka's own C gains nothing: docs/releasing.md.
+"""
 
 THIRD_PARTY: Final[tuple[str, ...]] = (
     "cachebox",
