@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.part import Context
 from bench.servers import installed
-from tests.support.nodes import ckv_command, run_ckv
+from tests.support.nodes import ROOT, ckv_command, run_ckv
 
 
 def describe(command: str, context: Context) -> dict[str, str]:
@@ -52,7 +52,8 @@ def _how() -> str:
     """Which interpreter, or which other command."""
     first, *rest = ckv_command()
     if first != sys.executable or not rest:
-        return "the command that BENCH_CKV named: " + Path(first).name
+        program = Path(first)
+        return str(program.relative_to(ROOT) if program.is_relative_to(ROOT) else program.name)
     base = Path(sys._base_executable).resolve() if hasattr(sys, "_base_executable") else Path(sys.executable).resolve()
     return (
         f"{base}, {platform.python_implementation()} {platform.python_version()} ({' '.join(platform.python_build())})"

@@ -23,13 +23,13 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 from unittest import mock
 
 import msgpack
@@ -140,28 +140,6 @@ class _Loop:
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback()
-
-
-class _Nobody:
-    """A connection that drops what it is to send."""
-
-    held = False
-    peer = "nobody"
-    in_flight = 0
-    posted = b""
-    queued = False
-
-    def __init__(self, unpacker: msgpack.Unpacker | None = None) -> None:
-        self.unpacker = unpacker
-        self.fed = self.consumed = unpacker.tell() if unpacker is not None else 0
-
-    def post(self, data: bytes) -> None: ...
-    def defer(self) -> None: ...
-    def put_off(self, requests: Iterable[object]) -> None: ...
-    def respond(self, msgid: int, error: object, result: object) -> None: ...
-    def settle(self) -> None: ...
-    def hold(self, reason: object) -> None: ...
-    def release(self, reason: object) -> None: ...
 
 
 @dataclass
@@ -301,19 +279,8 @@ class Rig:
         ]
         clock.stop("unpack")
 
-        service, handler, null, nobody = self._null_service, self._handler, self._null, _Nobody()
-        if self._depth == 1:
-            each = zip(map(_Nobody, self._unpackers[group]), arrived, strict=True)
-            service.inbox += cast(list[tuple[Connection, bytes]], list(each))
-            clock.start()
-            service.receive_all()
-            clock.stop("null service")
-            service.inbox.clear()
-        else:
-            clock.start()
-            for batch in batches:
-                service.receive(nobody, iter(batch))
-            clock.stop("null service")
+        self._serve_null(clock, group, arrived, batches)
+        handler, null, nobody = self._handler, self._null, self._connections[0]
         everything = list(chain.from_iterable(batches))
         clock.start()
         results = [handler(nobody, message[1], message[3]) for message in everything]
@@ -331,6 +298,33 @@ class Rig:
         answers = self._take(clock, self._packers[group], batches, results)
         self._write(clock, group, answers)
         self._flush_rows()
+
+    def _serve_null(
+        self, clock: _Clock, group: slice, arrived: Sequence[bytes], batches: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """With the connections of the turns, but the Unpackers of the steps; nothing is sent."""
+        service, connections = self._null_service, self._connections[group]
+        if self._depth == 1:
+            kept = [(connection.unpacker, connection.fed, connection.consumed) for connection in connections]
+            for connection, unpacker in zip(connections, self._unpackers[group], strict=True):
+                connection.unpacker = unpacker
+                connection.fed = connection.consumed = unpacker.tell()
+            service.inbox += zip(connections, arrived, strict=True)
+            clock.start()
+            service.receive_all()
+            clock.stop("null service")
+            service.inbox.clear()
+            for connection, (unpacker, fed, consumed) in zip(connections, kept, strict=True):
+                connection.unpacker, connection.fed, connection.consumed = unpacker, fed, consumed
+                connection.queued = False
+        else:
+            clock.start()
+            for connection, batch in zip(connections, batches, strict=True):
+                service.receive(connection, iter(batch))
+            clock.stop("null service")
+        for connection in connections:
+            connection.posted = b""
+        self._loop.end_of_turn()
 
     def _unpacked(self, unpacker: msgpack.Unpacker, data: bytes) -> tuple[Any, ...]:
         """As Connection does it."""
