@@ -235,8 +235,6 @@ class Service:
                         connection.in_flight += 1
                     else:
                         connection.defer()
-                    if method == BATCH:
-                        self._post(connection)
                     continue
                 answer = pack((RESPONSE, msgid, None, result))
             if connection.queued or len(answer) > SPARE_BUFFER_BYTES:
@@ -362,6 +360,7 @@ class Service:
         self._packer.pack((RESPONSE, msgid, None, results + [None] * (count - done)))
         if by_itself is not None:
             self._packer.pack(by_itself)
+        self._post(connection)
         if rest:
             msgid += 1 + done
             each = zip(rest[::2], rest[1::2], strict=True)
