@@ -43,6 +43,7 @@ def parts(report: Path) -> list[Part]:
     found += _packages(libraries)
     found.append(_python())
     found.append(_nuitka())
+    found.append(_mypyc())
     for part in found:
         if not part.texts:
             raise NoLicence(f"{part.name} {part.version} has no licence text")
@@ -111,3 +112,9 @@ def _nuitka() -> Part:
     runtime = tuple((name, text) for name, text in part.texts if "RUNTIME" in name) or part.texts
     licence = "AGPL-3.0-or-later with the Nuitka Runtime Library Exception"
     return Part("Nuitka-runtime", part.version, "generic", licence, runtime)
+
+
+def _mypyc() -> Part:
+    """What mypyc adds to the modules that it compiles."""
+    part = _distribution("mypy")
+    return Part("mypyc-runtime", part.version, "generic", part.licence, part.texts)
