@@ -117,4 +117,6 @@ def _nuitka() -> Part:
 def _mypyc() -> Part:
     """What mypyc adds to the modules that it compiles."""
     part = _distribution("mypy")
-    return Part("mypyc-runtime", part.version, "generic", part.licence, part.texts)
+    # Not that of the types of other packages, which stay where they are.
+    texts = tuple((name, text) for name, text in part.texts if "mypyc" in text)
+    return Part("mypyc-runtime", part.version, "generic", part.licence, texts)

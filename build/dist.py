@@ -30,7 +30,9 @@ def main(arguments: Sequence[str]) -> int:
     """Packs; the exit code."""
     parser = argparse.ArgumentParser(description="Pack the native program for release.")
     parser.add_argument("--no-build", action="store_true", help="pack what was built last")
+    parser.add_argument("--to", type=Path, default=DIST, help="the folder of the archives")
     chosen = parser.parse_args(arguments)
+    target: Path = chosen.to
     if not chosen.no_build:
         binary.main([])
     name = binary.release_name()
@@ -44,16 +46,16 @@ def main(arguments: Sequence[str]) -> int:
         **{f"licences/{path}": text for path, text in licences(parts).items()},
     }
 
-    DIST.mkdir(exist_ok=True)
-    for old in DIST.glob(f"{name}*"):
+    target.mkdir(exist_ok=True)
+    for old in target.glob(f"{name}*"):
         shutil.rmtree(old) if old.is_dir() else old.unlink()
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    pack(DIST / f"{name}-folder.tar.gz", name, files, notices, date)
-    pack(DIST / f"{name}.tar.gz", name, {"ckv": single}, notices, date)
-    (DIST / f"{name}.cdx.json").write_text(bill)
-    sums = sorted(path for path in DIST.glob("ckv-*-linux-*") if path.is_file())
-    (DIST / "SHA256SUMS").write_text("".join(f"{digest(path)}  {path.name}\n" for path in sums))
-    for path in [*sums, DIST / "SHA256SUMS"]:
+    pack(target / f"{name}-folder.tar.gz", name, files, notices, date)
+    pack(target / f"{name}.tar.gz", name, {"ckv": single}, notices, date)
+    (target / f"{name}.cdx.json").write_text(bill)
+    sums = sorted(path for path in target.glob("ckv-*-linux-*") if path.is_file())
+    (target / "SHA256SUMS").write_text("".join(f"{digest(path)}  {path.name}\n" for path in sums))
+    for path in [*sums, target / "SHA256SUMS"]:
         print(f"{path}: {binary.megabytes(path)}")
     return 0
 
