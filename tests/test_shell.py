@@ -395,6 +395,10 @@ def test_the_program_in_a_terminal(nodes: Nodes, tmp_path: Path) -> None:
         terminal.type("\x1b[A")  # up: the line before, from the history
         terminal.wait_for("GET bob")
         terminal.type("\x03")
+        # That may be the line that was given up, drawn once more; the one after an answer is a new one.
+        terminal.wait_for(f"ckv localhost:{secondary.port}>")
+        terminal.type("PING\r")
+        terminal.wait_for("PONG")
         terminal.wait_for(f"ckv localhost:{secondary.port}>")
         terminal.type("\x04")
         assert terminal.process.wait(20) == 0

@@ -364,7 +364,7 @@ class Service:
         if rest:
             msgid += 1 + done
             each = zip(rest[::2], rest[1::2], strict=True)
-            connection.put_off((REQUEST, own, _PUT_OFF, request) for own, request in enumerate(each, msgid))
+            connection.put_off([(REQUEST, own, _PUT_OFF, request) for own, request in enumerate(each, msgid)])
         connection.settle()  # It is answered, and LATER makes the caller look whether to go on.
         return LATER
 
