@@ -239,13 +239,13 @@ class Rig:
         clock.stop("null unpack")
 
         self._serve_null(clock, group, arrived, batches)
-        handler, null, nobody = self._handler, self._null, self._connections[0]
+        handler, null, caller = self._handler, self._null, self._connections[0]
         everything = list(chain.from_iterable(batches))
         clock.start()
-        results = [handler(nobody, message[1], message[3]) for message in everything]
+        results = [handler(caller, message[1], message[3]) for message in everything]
         clock.stop("handler")
         clock.start()
-        fixed = [null(nobody, message[1], message[3]) for message in everything]
+        fixed = [null(caller, message[1], message[3]) for message in everything]
         clock.stop("null handler")
         self._memory_alone(clock)
         self._pack(clock, everything, fixed, "pack fixed")

@@ -26,7 +26,16 @@ from ckv.values import ENCODING_ERRORS
 from ckv.wire.batch import Batch, Calls
 from ckv.wire.connection import Connection, plain_socket
 from ckv.wire.limits import MAX_PARTS_BYTES, Limits
-from ckv.wire.msgpackrpc import BATCH, BATCH_REQUESTS, REQUEST, RESPONSE, Caller, new_answers_unpacker, new_unpacker
+from ckv.wire.msgpackrpc import (
+    BATCH,
+    BATCH_REQUESTS,
+    REQUEST,
+    RESPONSE,
+    Caller,
+    Message,
+    new_answers_unpacker,
+    new_unpacker,
+)
 from ckv.wire.poller import Poller
 
 log = logging.getLogger(__name__)
@@ -248,7 +257,7 @@ class Peer:
         count = 0
         try:
             for message in messages:
-                response: tuple[Any, Any, Any, Any] = message
+                response: Message = message
                 kind, own, error, result = response
                 count += 1
                 if kind != RESPONSE:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Request = tuple[object, Any, Any, Any]
-"""Four parts, whatever they are; in compiled code nothing else fits into it."""
+Message = tuple[object, Any, Any, Any]
+"""A request or a response: four parts, whatever they are. In compiled code nothing else fits into it."""
 
 REQUEST: Final = 0
 RESPONSE: Final = 1
@@ -218,7 +218,7 @@ class Service:
             # much as three messages.
             connection.consumed = fed
             try:
-                request: Request = message
+                request: Message = message
                 kind, msgid, method, params = request
                 if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
                     raise ValueError
@@ -248,11 +248,11 @@ class Service:
 
     def receive(self, connection: ServedConnection, messages: Iterator[Any]) -> int:
         """Serves the messages; see :class:`ckv.wire.connection.Receiver`."""
-        # No list to the compiler, whose own extend() would leave nothing of what came before an error.
+        # No list to the compiler, whose own extend() would leave nothing; what came before an error has to stay.
         found: Any = []
         broken: errors.ProtocolError | None = None
         try:
-            found.extend(messages)  # what came before an error stays
+            found.extend(messages)
         except Exception as error:  # noqa: BLE001 - the Unpacker's, which was handed over as the messages to come
             broken = not_msgpack(error)
         to_come = iter(found)
@@ -264,7 +264,7 @@ class Service:
                     # Requests are taken apart by the loop itself, and whatever is none ends it: with the list to go
                     # through, a tenth less for a call.
                     for message in islice(to_come, REQUESTS_AT_A_TIME):
-                        request: Request = message
+                        request: Message = message
                         kind, msgid, method, params = request
                         if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
                             raise ValueError
