@@ -102,7 +102,7 @@ test-binary: build $(DEV) mariadb ## run the tests of whole processes on the nat
 	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PY) -m pytest $(BINARY_TESTS) $(ARGS)
 
 # The package with the modules that are compiled in the native program, for a Python of ours.
-COMPILED := PYTHONPATH=build/out/work/package:.
+COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
 test-compiled: build $(DEV) ## run the tests of the wire and of routing on the compiled modules, in the test's own process
 	@$(COMPILED) $(PY) -P -c 'from ckv.wire import poller as module; file = module.__file__; \
 		assert file.endswith(".so"), "not what was built, but " + file'

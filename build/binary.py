@@ -1,6 +1,6 @@
 """Makes the native program: a folder with everything in it, and the same as a single file.
 
-    python build/binary.py [--folder-only | --where]
+    python build/binary.py [--folder-only | --where | --package]
 
 It writes ``build/out/ckv-<version>-linux-<machine>/``, whose program is ``ckv``, and the executable file
 ``build/out/bin/ckv-<version>-linux-<machine>``. Call it through ``make build``, which sees to what it needs.
@@ -28,6 +28,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 OUT: Final = ROOT / "build" / "out"
 CACHE: Final = ROOT / "build" / "cache"
 
+WORK: Final = "work"
+"""Where modules are compiled, below the folder that is written to."""
+
 OLD: Final = f"ckv-*-linux-{os.uname().machine}"
 """The names of builds for this machine; those for another one stay."""
 
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Make the native program.")
     parser.add_argument("--folder-only", action="store_true", help="no single file")
     parser.add_argument("--where", action="store_true", help="print the path of the program in the folder, only")
+    parser.add_argument("--package", action="store_true", help="print where the package with compiled modules is, only")
     parser.add_argument("--compile", default=",".join(modules.COMPILED), help="modules to compile, for measuring")
     parser.add_argument("--out", type=Path, default=OUT, help="where to write to")
     chosen = parser.parse_args(arguments)
@@ -44,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     name = release_name()
     if chosen.where:
         print(chosen.out / name / "ckv")
+        return 0
+    if chosen.package:
+        print(compiled.package(chosen.out / WORK))
         return 0
     folder = compile_folder(chosen.out, name, [word for word in chosen.compile.split(",") if word])
     print(f"{folder}: {megabytes(folder)}, {time.monotonic() - began:.0f} s")
@@ -76,7 +83,7 @@ def compile_folder(out: Path, name: str, hot: Sequence[str]) -> Path:
         raise SystemExit(f"no such modules: {', '.join(sorted(unknown))}")
     source = out / "source"
     copy_source(source)
-    imported = compiled.compile_modules(source, hot, out / "work") if hot else []
+    imported = compiled.compile_modules(source, hot, out / WORK) if hot else []
     for old in [*out.glob(OLD), source / "ckv.dist"]:
         shutil.rmtree(old, ignore_errors=True)
     # The work folder of the compiler has to keep its place: its cache goes by the names of files.
@@ -84,7 +91,7 @@ def compile_folder(out: Path, name: str, hot: Sequence[str]) -> Path:
     folder = out / name
     (source / "ckv.dist").rename(folder)
     if hot:
-        (source / compiled.FOLDER).rename(folder / compiled.FOLDER)
+        compiled.put_into(folder, out / WORK)
     return folder
 
 
@@ -149,7 +156,7 @@ def compile_locale(out: Path) -> Path:
 
 def copy_source(target: Path) -> None:
     """Copies what is compiled, and writes the commit into it."""
-    for old in ("ckv", "ckv.py", compiled.FOLDER):
+    for old in ("ckv", "ckv.py"):
         path = target / old
         if path.is_dir():
             shutil.rmtree(path)

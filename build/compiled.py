@@ -47,33 +47,41 @@ _find_compiled_modules()
 
 
 def compile_modules(source: Path, names: Sequence[str], work: Path) -> list[str]:
-    """Takes the modules out of the copy of the source, whose folder :data:`FOLDER` gets them as extension modules.
+    """Compiles the modules, and takes them out of the copy of the source; :func:`put_into` has where they go.
 
     Returns the modules of others that they import, for whoever cannot read that there any more. In ``work`` stays what
-    the next build can use, and in ``work/package`` the whole package with the extension modules beside the files that
-    they were made of: on ``PYTHONPATH`` of the same Python it is ckv as the program has it.
-
-    Raises CalledProcessError.
+    the next build can use. Raises CalledProcessError.
     """
     texts = [Path(*name.split(".")).with_suffix(".py") for name in names]
     ccache = shutil.which("ccache")
     environment = {**os.environ, "CC": f"{ccache} gcc" if ccache else "gcc"}
-    package = work / "package"
-    shutil.rmtree(package, ignore_errors=True)
+    shutil.rmtree(package(work), ignore_errors=True)
     command = [sys.executable, str(Path(__file__)), str(work), *map(str, texts)]
     subprocess.run(command, cwd=source, env=environment, check=True)
-    target = source / FOLDER
-    target.mkdir()
-    for made in package.rglob("*.so"):
-        name = ".".join(made.relative_to(package).parts).split(".cpython-")[0]
-        shutil.copy2(made, target / f"{name}.so")
-    shutil.copytree(source / "ckv", package / "ckv", dirs_exist_ok=True)
+    shutil.copytree(source / "ckv", package(work) / "ckv", dirs_exist_ok=True)
     with (source / "ckv" / "__init__.py").open("a") as file:
         file.write(FINDER)
     imported = {name for text in texts for name in imports(source / text)} - set(sys.builtin_module_names)
     for text in texts:
         (source / text).unlink()
-    return sorted(name for name in imported if name.split(".")[0] != GROUP)
+    return sorted(name for name in imported if name.split(".")[0] != "ckv")
+
+
+def package(work: Path) -> Path:
+    """The folder with the whole package, extension modules beside the files that they were made of.
+
+    On ``PYTHONPATH`` of the same Python it is ckv as the program has it.
+    """
+    return work / "package"
+
+
+def put_into(folder: Path, work: Path) -> None:
+    """Puts the extension modules into the folder of the program, as :data:`FINDER` looks for them."""
+    target = folder / FOLDER
+    target.mkdir()
+    for made in package(work).rglob("*.so"):
+        name = ".".join(made.relative_to(package(work)).parts).split(".cpython-")[0]
+        shutil.copy2(made, target / f"{name}.so")
 
 
 def imports(file: Path) -> set[str]:
@@ -101,7 +109,7 @@ def main(arguments: Sequence[str]) -> None:
         group_name=GROUP,
         target_dir=f"{work}/c",
     )
-    build = ["--quiet", "build_ext", f"--build-temp={work}/objects", f"--build-lib={work}/package"]
+    build = ["--quiet", "build_ext", f"--build-temp={work}/objects", f"--build-lib={package(Path(work))}"]
     setup(name=GROUP, packages=[], ext_modules=extensions, script_args=build)
 
 
