@@ -235,6 +235,8 @@ class Service:
                         connection.in_flight += 1
                     else:
                         connection.defer()
+                    if method == BATCH:
+                        self._post(connection)
                     continue
                 answer = pack((RESPONSE, msgid, None, result))
             if connection.queued or len(answer) > SPARE_BUFFER_BYTES:
@@ -357,10 +359,10 @@ class Service:
         done = len(results)
         rest = params[2 * done :]
         # Packed here, for whoever is told "later" has to hear of the BATCH first.
+        # Not handed over here: receive() is not done with this Packer, which _post() may give away for its size.
         self._packer.pack((RESPONSE, msgid, None, results + [None] * (count - done)))
         if by_itself is not None:
             self._packer.pack(by_itself)
-        self._post(connection)
         if rest:
             msgid += 1 + done
             each = zip(rest[::2], rest[1::2], strict=True)

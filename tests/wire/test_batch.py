@@ -203,6 +203,17 @@ def test_values_that_are_too_much_for_one_answer(world: World, lengths: list[int
     until(lambda: server.idle and not server.in_flight)
 
 
+def test_what_comes_behind_large_results_in_one_read_is_answered(world: World) -> None:
+    """The buffer of the answers is given back for its size while there are requests to be served yet."""
+    asker = served(world, GET=value_of)
+    large = batch([("GET", [4 * BATCH_RESULT_CHARACTERS])])
+    asker.send([0, 1, "ECHO", ["before"]], large, [0, 2, "ECHO", ["behind"]])
+    assert asker.answer() == [1, None, ["before"]]
+    assert as_requests(1, asker.answers(2)) == [(None, [True, "x" * 4 * BATCH_RESULT_CHARACTERS])]
+    assert asker.answer() == [2, None, ["behind"]]
+    assert alone(asker)
+
+
 def test_results_of_other_shapes(world: World) -> None:
     """What could be taken for an error, or for an answer that comes later, does not stand among the results."""
     shapes: list[Any] = [
