@@ -109,7 +109,9 @@ static void drop(struct rest *rest, size_t size) {
 }
 
 static void watch(struct driver *driver, struct connection *connection, int how) {
-    struct epoll_event event = {.events = EPOLLIN | (connection->blocked ? EPOLLOUT : 0), .data.ptr = connection};
+    // Edge-triggered: the kernel need not look again at each connection that it has reported.
+    uint32_t events = EPOLLET | EPOLLIN | (connection->blocked ? EPOLLOUT : 0);
+    struct epoll_event event = {.events = events, .data.ptr = connection};
     if (epoll_ctl(driver->epoll, how, connection->fd, &event) < 0) fail("epoll_ctl: %s", strerror(errno));
 }
 
@@ -284,13 +286,14 @@ static size_t take_answers(struct driver *driver, struct connection *connection,
     return taken;
 }
 
-static void receive(struct driver *driver, struct connection *connection) {
+// Read once; returns whether there may be more.
+static bool receive(struct driver *driver, struct connection *connection) {
     struct rest *unread = &connection->unread;
     // Answers are read where they are taken from; only the beginning of one is kept with its connection.
     if (unread->size) make_room(unread, CHUNK);
     char *into = unread->size ? unread->data + unread->size : driver->in;
     ssize_t size = recv(connection->fd, into, CHUNK, 0);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
     if (size <= 0)
         fail("the server ended a connection after %lu calls: %s", (unsigned long)driver->result->calls,
              size ? strerror(errno) : "closed");
@@ -302,12 +305,14 @@ static void receive(struct driver *driver, struct connection *connection) {
         unread->size += (size_t)size;
         drop(unread, take_answers(driver, connection, unread->data, unread->size));
     }
+    return size == CHUNK;
 }
 
 // Serve a connection that something happened to.
 static void serve(struct driver *driver, struct connection *connection, uint32_t events) {
     if (events & EPOLLOUT) send_unsent(driver, connection);
-    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) receive(driver, connection);
+    if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        while (receive(driver, connection)) continue;
     if (driver->run->seconds > 0 && (double)(driver->now - driver->started) > driver->run->seconds * 1e9)
         driver->stopped = true;
     if (driver->run->rate == 0) feed(driver, connection, driver->depth);
