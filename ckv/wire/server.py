@@ -6,12 +6,11 @@ import errno
 import logging
 import resource
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-from gevent import monkey
-
 from ckv import errors
+from ckv.resolver import plain_getaddrinfo
 from ckv.settings import Address
 from ckv.wire.connection import Connection, plain_socket
 from ckv.wire.limits import Limits
@@ -19,8 +18,6 @@ from ckv.wire.msgpackrpc import Handler, Service
 from ckv.wire.poller import READ, Poller
 
 log = logging.getLogger(__name__)
-
-plain_getaddrinfo: Final[Callable[..., list[Any]]] = monkey.get_original("socket", "getaddrinfo")
 
 BACKLOG: Final = 4096
 """Connections that the kernel completes while the loop is busy; the kernel lowers it to its own somaxconn."""
@@ -51,8 +48,7 @@ class Server:
     def listen(self, address: Address) -> Address:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
         raise_file_limit(self._limits.max_connections + SPARE_FILES)
-        # The plain one, for nobody has to be served meanwhile. gevent's would start a thread, which stays, and where
-        # there is more than one the C library takes a lock for many a thing: measured, 1 % of a small request.
+        # The plain one, for nobody has to be served meanwhile, and gevent's may start a thread.
         family, kind, proto, _, target = plain_getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]

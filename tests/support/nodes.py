@@ -186,6 +186,10 @@ class Node:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def threads(self) -> int:
+        """How many threads the process has now."""
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
     def tail(self, lines: int = 50) -> str:
         """The end of the log, for the message of a failed assert."""
         return "\n".join([f"--- the log of {self.name} {self.address} ---", *self.log[-lines:]])
