@@ -34,13 +34,13 @@ class Batch:
         error: object,
         results: Any,
         in_flight: Calls,
-        pack: Callable[[object], bytes],
+        pack_utf8: Callable[[object], bytes],
         answered: list[Connection],
     ) -> None:
         """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``.
 
-        ``pack`` makes one answer. To ``answered`` come connections that are to be flushed, besides those that asked for
-        it: at once, for a later result may be one that cannot be packed.
+        ``pack_utf8`` makes one answer, or raises UnicodeEncodeError. To ``answered`` come connections that are to be
+        flushed, besides those that asked for it: at once, for a later result may be one that cannot be packed.
 
         Raises ValueError, and nobody was told, when it is no answer to this BATCH.
         """
@@ -62,7 +62,11 @@ class Batch:
                 caller.respond_small((RESPONSE, own, None, result))
             else:
                 # Its first answer in this turn, and the only one for a client that waits for each: without a call.
-                caller.posted = pack((RESPONSE, own, None, result))
+                try:
+                    caller.posted = pack_utf8((RESPONSE, own, None, result))
+                except UnicodeEncodeError:
+                    caller.respond_small((RESPONSE, own, None, result))
+                    continue
                 caller.queued = True
                 answered.append(caller)
                 caller.in_flight -= 1

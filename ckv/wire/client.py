@@ -22,7 +22,6 @@ from gevent.event import Event
 
 from ckv import errors
 from ckv.settings import Address
-from ckv.values import ENCODING_ERRORS
 from ckv.wire.batch import Batch, Calls
 from ckv.wire.connection import Connection, plain_socket
 from ckv.wire.limits import MAX_PARTS_BYTES, Limits
@@ -34,6 +33,7 @@ from ckv.wire.msgpackrpc import (
     Caller,
     Message,
     new_answers_unpacker,
+    new_packer,
     new_unpacker,
 )
 from ckv.wire.poller import Poller
@@ -67,7 +67,8 @@ class Peer:
         self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
         self._call_timeout = call_timeout
-        self._pack = msgpack.Packer(unicode_errors=ENCODING_ERRORS).pack
+        self._pack_utf8 = msgpack.Packer().pack
+        """Takes two thirds of the time of :func:`new_packer`'s. Text that is not UTF-8 raises UnicodeEncodeError."""
         self._new = Batch([], [])
         """The calls of this turn that are not packed yet."""
         self._batch_requests = BATCH_REQUESTS
@@ -245,6 +246,13 @@ class Peer:
         self._packed_bytes += len(data)
         return count
 
+    def _pack(self, message: tuple[object, ...]) -> bytes:
+        try:
+            data: bytes = self._pack_utf8(message)
+        except UnicodeEncodeError:
+            data = new_packer().pack(message)
+        return data
+
     def receive_all(self) -> list[Connection]:
         """Hands on the answers that have arrived; returns connections that are to be flushed."""
         for connection, data in self.inbox:
@@ -265,7 +273,7 @@ class Peer:
                 generation = self._calls if own in self._calls else self._old_calls
                 call = generation.get(own)
                 if isinstance(call, Batch):
-                    call.answered(own, error, result, generation, self._pack, self._answered)
+                    call.answered(own, error, result, generation, self._pack_utf8, self._answered)
                     del generation[own]
                 elif call is not None:  # else it came after its time-out
                     del generation[own]

@@ -344,6 +344,32 @@ def test_a_result_that_cannot_be_packed_leaves_the_clients_before_it_alone(world
     assert askers[0].answer() == [1, None, True]
 
 
+@pytest.mark.parametrize("texts", [["a", "\udcff", "b"], ["\udcff", "\udcfe", "a"]])
+def test_text_that_is_not_utf8_travels_among_other(world: World, texts: list[str]) -> None:
+    asked: list[object] = []
+
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        _, msgid, method, params = connection.request()
+        asked.extend([method, *params])
+        connection.respond(msgid, [[True, text] for text in texts])
+
+    server, address = world.serve()
+    askers = [world.ask(address) for _ in texts]
+    for msgid, asker in enumerate(askers):
+        asker.send([0, msgid, "LATER", []])
+    until(lambda: len(world.later.asked) == len(texts))
+    with FakeNode(script) as node:
+        peer = connected(world, node_at(node))
+        for caller, msgid, _ in world.later.asked:
+            call(peer, caller, msgid, "GET", texts[msgid])
+        for msgid, asker in enumerate(askers):
+            assert asker.answer() == [msgid, None, [True, texts[msgid]]]
+    assert asked[0] == "BATCH"
+    assert sorted(asked[2::2]) == sorted([text] for text in texts)
+    assert server.in_flight == 0
+
+
 def test_a_client_at_its_limit_goes_on_when_one_answer_came(world: World) -> None:
     """Its only one in that message."""
     with FakeNode(lambda connection: scripted(connection, (0, None, [True, True]))) as node:
