@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from gevent import monkey
 
 from ckv.wire.connection import Connection, Receiver
-from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_SMALL
+from ckv.wire.limits import BYTES_OF_ONE, RECV_BYTES, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL
 
 log = logging.getLogger(__name__)
 
@@ -163,10 +163,10 @@ class Poller:
                 continue
             if len(data) == size or event > _ARRIVED:
                 self.again(fd)
-                if size == RECV_BYTES_OF_SMALL:
+                if size <= RECV_BYTES_OF_SMALL:
                     connection.read_bytes = RECV_BYTES
-            elif size != RECV_BYTES_OF_SMALL and len(data) < RECV_BYTES_OF_SMALL:
-                connection.read_bytes = RECV_BYTES_OF_SMALL
+            elif size != RECV_BYTES_OF_ONE and len(data) < RECV_BYTES_OF_SMALL:
+                connection.read_bytes = RECV_BYTES_OF_ONE if len(data) < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
             connection.inbox.append((connection, data))
         return len(events)
 

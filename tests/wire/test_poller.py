@@ -10,7 +10,7 @@ import pytest
 
 from ckv import errors
 from ckv.wire import msgpackrpc, poller
-from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_SMALL, Limits
+from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from ckv.wire.msgpackrpc import Caller
 from tests.support.wire import pack
 from tests.wire.conftest import Lines, World, until
@@ -25,15 +25,39 @@ def filled(size: int, msgid: int = 1) -> bytes:
     raise AssertionError(f"no request of {size} bytes")
 
 
-@pytest.mark.parametrize("size", [RECV_BYTES_OF_SMALL, RECV_BYTES, RECV_BYTES_OF_LARGE])
+@pytest.mark.parametrize("size", [RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, RECV_BYTES, RECV_BYTES_OF_LARGE])
 @pytest.mark.parametrize("more", [-1, 0, 1])
-def test_what_fills_a_read_is_followed_by_another_one(world: World, size: int, more: int) -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_what_fills_a_read_is_followed_by_another_one(world: World, size: int, more: int, before: int) -> None:
+    """Also after small requests, when less is read at a time."""
     _, address = world.serve()
     asker = world.ask(address)
     for msgid in range(3):
+        for _ in range(before):
+            asker.send([0, msgid, "PING", []])
+            assert asker.answer()[0] == msgid
         message = filled(size + more, msgid)
         asker.socket.sendall(message)
         assert asker.answer()[0] == msgid
+
+
+def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    read = poller.os.read
+
+    def note(fd: int, size: int) -> bytes:
+        data = read(fd, size)
+        sizes.append(size)
+        return data
+
+    _, address = world.serve()
+    asker = world.ask(address)
+    monkeypatch.setattr(poller.os, "read", note)
+    for size in (20, 20, RECV_BYTES_OF_ONE + 1, 1000, 20, 20, RECV_BYTES_OF_SMALL + 1, 1000, 1000, 20):
+        asker.socket.sendall(filled(size))
+        assert asker.answer()[0] == 1
+    one, small, usual = RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, RECV_BYTES
+    assert sizes == [small, one, one, usual, usual, small, one, one, usual, usual, small, small]
 
 
 def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(world: World) -> None:
