@@ -19,7 +19,7 @@ from ckv.roles import Exit
 from ckv.settings import Address
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import Caller, Handler
-from ckv.wire.poller import Poller
+from ckv.wire.poller import TURNS_IN_A_ROW, Poller
 from ckv.wire.server import Server
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,10 @@ GOODBYE: Final = 1.0
 class Node:
     """One listening process, from its start to its end."""
 
-    def __init__(self, role: str, limits: Limits, drain_timeout: float) -> None:
+    def __init__(self, role: str, limits: Limits, drain_timeout: float, *, only_serves: bool) -> None:
+        """``only_serves``: it has no greenlets beside that have to get on with their work."""
         self.loop: Any = gevent.get_hub().loop
-        self.poller = Poller(self.loop)
+        self.poller = Poller(self.loop, TURNS_IN_A_ROW if only_serves else 1)
         self.limits = limits
         self._role = role
         self._drain_timeout = drain_timeout

@@ -50,6 +50,9 @@ LONGEST_BACKOFF: Final = 0.5
 Short, because a node that is back should be found within a second, and an attempt costs one packet.
 """
 
+FEW_CALLS: Final = 32
+"""A BATCH of so many does not gain by being larger."""
+
 MSGIDS: Final = 2**32
 """A msgid is an unsigned 32-bit number; it starts again at 0, long after the call that had it is over."""
 
@@ -201,6 +204,11 @@ class Peer:
         waiting = connection.unsent_bytes + self._packed_bytes
         if waiting > self._limits.max_queued_bytes:
             raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether there are few calls, and small ones; see :class:`ckv.wire.poller.Sender`."""
+        return len(self._new.calls) < FEW_CALLS and not self._packed
 
     def flush(self) -> None:
         """Hands the calls of this turn to the connection; see :class:`ckv.wire.poller.Sender`."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
 
 from ckv import errors
 from ckv.wire import msgpackrpc, poller
+from ckv.wire.client import FEW_CALLS
 from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from ckv.wire.msgpackrpc import Caller
+from tests.support import fakenode
+from tests.support.fakenode import FakeNode
 from tests.support.wire import pack
+from tests.wire.calling import Asking, call, connected, hello, node_at
 from tests.wire.conftest import Lines, World, until
 
 
@@ -60,7 +65,12 @@ def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypat
     assert sizes == [small, one, one, usual, usual, small, one, one, usual, usual, small, small]
 
 
-def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(world: World) -> None:
+@pytest.mark.parametrize("turns", [1, poller.TURNS_IN_A_ROW])
+def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(
+    world: World, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    """In the turns that follow at once, and in those that the loop is asked for."""
+    monkeypatch.setattr(world.poller, "_turns_in_a_row", turns)
     _, address = world.serve()
     asker = world.ask(address)
     count = 3 * RECV_BYTES // len(pack([0, 1000, "PING", []]))
@@ -171,6 +181,60 @@ def test_other_nodes_are_told_before_clients_are_answered(world: World, monkeypa
     asker.send([0, 1, "PONG", []], [0, 2, "FORWARD", []])
     assert sorted(answer[0] for answer in asker.answers(2)) == [1, 2]
     assert written[:2] == ["node", "client"]
+
+
+def test_calls_to_many_nodes_leave_though_nothing_else_happens(world: World) -> None:
+    """Not all nodes are written to in the turn in which they were called."""
+    heard: list[str] = []
+
+    def listen(connection: fakenode.Connection) -> None:
+        hello(connection)
+        heard.append(connection.request()[2])
+        connection.wait_closed()
+
+    with ExitStack() as stack:
+        nodes = [stack.enter_context(FakeNode(listen)) for _ in range(5)]
+        peers = [connected(world, node_at(node), call_timeout=1000.0) for node in nodes]
+        for peer in peers:
+            call(peer, Asking(), 1, "GET", "k")
+        until(lambda: heard == ["GET"] * 5)
+
+
+@pytest.mark.parametrize(("calls", "left"), [(1, 1), (FEW_CALLS - 1, 1), (FEW_CALLS, 0)])
+def test_few_calls_to_half_of_the_nodes_wait_for_one_turn(world: World, calls: int, left: int) -> None:
+    peers = [connected(world, world.serve()[1]) for _ in range(2)]
+    caller = Asking()
+    for msgid in range(calls):
+        for number, peer in enumerate(peers):
+            call(peer, caller, 2 * msgid + number, "ECHO", msgid)
+    world.poller._turn()
+    assert sum(bool(peer._new.calls) for peer in peers) == left
+    world.poller._turn()
+    assert not any(peer._new.calls for peer in peers)
+    until(lambda: len(caller.answers) == 2 * calls)
+
+
+@pytest.mark.parametrize("turns", [1, poller.TURNS_IN_A_ROW])
+def test_the_rest_of_the_node_has_its_turn_though_a_socket_is_always_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    monkeypatch.setattr(world.poller, "_turns_in_a_row", turns)
+    served: list[int] = []
+    turned: list[int] = []
+
+    def serve(_caller: Caller, msgid: int, _params: tuple[object, ...]) -> object:
+        if not served:
+            world.poller.loop.run_callback(lambda: turned.append(len(served)))
+        served.append(msgid)
+        if not turned and len(served) < 1000:
+            poller.os.write(asker.socket.fileno(), pack([0, msgid + 1, "SERVE", []]))
+        return None
+
+    _, address = world.serve(SERVE=serve)
+    asker = world.ask(address)
+    asker.send([0, 0, "SERVE", []])
+    until(lambda: bool(turned))
+    assert turned == [turns]
 
 
 def test_a_lone_request_that_is_refused_is_answered(world: World) -> None:
