@@ -25,17 +25,9 @@ from ckv.store.memory import POLICIES, Memory
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.wire.connection import Connection
+from ckv.wire.handler import Caller
 from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
-from ckv.wire.msgpackrpc import (
-    NO_MESSAGE,
-    REQUEST,
-    RESPONSE,
-    Caller,
-    Service,
-    new_batch_packer,
-    new_packer,
-    new_unpacker,
-)
+from ckv.wire.msgpackrpc import NO_MESSAGE, REQUEST, RESPONSE, Service, new_batch_packer, new_packer, new_unpacker
 from ckv.wire.poller import Poller
 
 SETTING: Final = Load()

@@ -62,6 +62,7 @@ class SlotMap(Generic[Node]):
         self._nodes = list(nodes)
         # Numbers, for these stay in the processor's caches; a list of the nodes themselves is four times as large.
         self._owners = deal(len(nodes))
+        self._crc = crc_hqx
 
     def owner(self, key: str) -> Node:
         """The node that owns the key."""
@@ -72,4 +73,4 @@ class SlotMap(Generic[Node]):
             data = key.encode()  # naming the encoding and what to do with errors costs as much again
         except UnicodeEncodeError:
             data = key.encode(ENCODING, ENCODING_ERRORS)
-        return self._nodes[self._owners[crc_hqx(data, 0) % SLOTS]]
+        return self._nodes[self._owners[self._crc(data, 0) % SLOTS]]

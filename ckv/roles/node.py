@@ -17,8 +17,8 @@ from ckv import __version__, errors
 from ckv.figures import Info, resident_bytes
 from ckv.roles import Exit
 from ckv.settings import Address
+from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import Limits
-from ckv.wire.msgpackrpc import Caller, Handler
 from ckv.wire.poller import TURNS_IN_A_ROW, Poller
 from ckv.wire.server import Server
 

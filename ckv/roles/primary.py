@@ -12,8 +12,9 @@ from ckv.roles.node import Node, info, pong
 from ckv.settings import Address, PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 from ckv.wire.client import Peer
+from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import BULKY_BYTES, Limits
-from ckv.wire.msgpackrpc import LATER, Caller, Handler
+from ckv.wire.msgpackrpc import LATER
 
 
 def run(settings: PrimarySettings) -> int:
@@ -63,6 +64,7 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
     name = command.name
     # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
+    key_surely_fits = SURELY_FITS
 
     def wrong_count(params: tuple[object, ...]) -> errors.BadArguments:
         return errors.BadArguments(f"{len(params)} arguments; it is {command.usage}")
@@ -72,7 +74,7 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
             (key,) = params
         except ValueError:
             raise wrong_count(params) from None
-        if type(key) is not str or len(key) > SURELY_FITS:
+        if type(key) is not str or len(key) > key_surely_fits:
             key = checked_key(key)
         owners.owner(key).call(name, params, caller, msgid)
         return LATER
@@ -82,7 +84,7 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
             key, value = params
         except ValueError:
             raise wrong_count(params) from None
-        if type(key) is not str or len(key) > SURELY_FITS:
+        if type(key) is not str or len(key) > key_surely_fits:
             key = checked_key(key)
         if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
             value = checked_value(value, max_value_bytes)

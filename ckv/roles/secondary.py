@@ -22,8 +22,9 @@ from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
+from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
-from ckv.wire.msgpackrpc import LATER, Caller, Handler
+from ckv.wire.msgpackrpc import LATER
 
 log = logging.getLogger(__name__)
 

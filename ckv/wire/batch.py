@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ckv.wire.connection import Connection
-from ckv.wire.msgpackrpc import RESPONSE, Caller
+from ckv.wire.handler import Caller
+from ckv.wire.msgpackrpc import RESPONSE
 
 Call = tuple[Caller, int]
 """Who made a call, and the msgid under which it wants the answer."""

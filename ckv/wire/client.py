@@ -24,13 +24,14 @@ from ckv import errors
 from ckv.settings import Address
 from ckv.wire.batch import Batch, Calls
 from ckv.wire.connection import Connection, plain_socket
+from ckv.wire.handler import Caller
 from ckv.wire.limits import MAX_PARTS_BYTES, Limits
 from ckv.wire.msgpackrpc import (
     BATCH,
     BATCH_REQUESTS,
+    NO_MESSAGE,
     REQUEST,
     RESPONSE,
-    Caller,
     Message,
     new_answers_unpacker,
     new_packer,
@@ -264,7 +265,9 @@ class Peer:
     def receive_all(self) -> list[Connection]:
         """Hands on the answers that have arrived; returns connections that are to be flushed."""
         for connection, data in self.inbox:
-            connection.received(data)
+            message = connection.take_only(data)
+            if message is not NO_MESSAGE:
+                connection.hand_over(iter((message,)))
         answered, self._answered = self._answered, []
         return answered
 

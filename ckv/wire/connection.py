@@ -15,6 +15,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgpack
@@ -30,11 +31,13 @@ from ckv.wire.limits import (
     Limits,
 )
 from ckv.wire.msgpackrpc import (
+    NO_MESSAGE,
     RESPONSE,
     at_message_end,
     is_bulky,
     new_batch_packer,
     new_unpacker,
+    not_msgpack,
 )
 
 if TYPE_CHECKING:
@@ -199,6 +202,36 @@ class Connection:
         if not self.held:
             self._serve(unpacker)
 
+    def take_only(self, data: bytes) -> Any:
+        """Takes what has arrived, and returns the message in it when it is exactly one, for the caller to serve.
+
+        Otherwise all is served as by :meth:`received`, and the result is :data:`~ckv.wire.msgpackrpc.NO_MESSAGE`.
+        """
+        unpacker = self.unpacker
+        fed = self.fed
+        if unpacker is None or fed != self.consumed or self.held or not data:
+            self.received(data)
+            return NO_MESSAGE
+        self.heard = True
+        self.fed = fed = fed + len(data)
+        try:
+            unpacker.feed(data)
+            message: Any = next(unpacker, NO_MESSAGE)
+            end: int = unpacker.tell()
+        except Exception as error:  # noqa: BLE001 - whatever msgpack raises
+            self.broken(not_msgpack(error))
+            return NO_MESSAGE
+        if message is NO_MESSAGE:
+            self.serve(unpacker, unpacker)
+            return NO_MESSAGE
+        if end != fed:
+            self.serve(unpacker, chain((message,), unpacker))
+            return NO_MESSAGE
+        # To let the Unpacker look for another would end in an exception inside of it, which costs as much as three
+        # messages.
+        self.consumed = fed
+        return message
+
     def _input_ended(self) -> None:
         # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
         if self.unpacker is not None and not at_message_end(self.unpacker):
@@ -215,7 +248,7 @@ class Connection:
 
     def serve(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> int:
         """Serves all messages that are there: the Unpacker's, maybe with some before them. Returns how many."""
-        served = self._hand_over(messages)
+        served = self.hand_over(messages)
         end = unpacker.tell()
         if served:
             self.consumed = end
@@ -223,7 +256,8 @@ class Connection:
             self._too_long()
         return served
 
-    def _hand_over(self, messages: Iterator[Any]) -> int:
+    def hand_over(self, messages: Iterator[Any]) -> int:
+        """Has them received, and deals with what is wrong with them. Returns how many there were."""
         try:
             return self._receive(self, messages)
         except errors.ProtocolError as error:
@@ -279,7 +313,7 @@ class Connection:
         self.held = False
         if self._put_off:
             requests, self._put_off = self._put_off, []
-            self._hand_over(iter(requests))
+            self.hand_over(iter(requests))
         if self.unpacker is not None and not self.held:
             self._serve(self.unpacker)
         if not self.held:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -16,6 +16,7 @@ import msgpack
 
 from ckv import errors
 from ckv.values import ENCODING_ERRORS
+from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import BULKY_BYTES, RECV_BYTES_OF_LARGE, REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
 
 if TYPE_CHECKING:
@@ -46,29 +47,7 @@ _PUT_OFF: Final = object()
 """The method of a request that was in a BATCH, and is served after it by itself. No message can name it."""
 
 LATER: Final = object()
-"""What a handler returns when the answer will come through the :class:`Caller` that it was given."""
-
-
-class Caller(Protocol):
-    """Whoever waits for the answer to one or more requests: a client's connection, a greenlet."""
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        """Takes the answer to the request that it numbered ``msgid``."""
-
-    def settle(self) -> None:
-        """Takes note that a request is done without an answer."""
-
-    def hold(self, reason: object) -> None:
-        """Sends no further requests until :meth:`release`, as far as that is in its power."""
-
-    def release(self, reason: object) -> None:
-        """Ends a :meth:`hold`."""
-
-
-class Handler(Protocol):
-    """Carries out one method. Returns the result, or :data:`LATER`, or raises a :class:`~ckv.errors.CkvError`."""
-
-    def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...], /) -> object: ...
+"""What a handler returns when the answer will come through the :class:`~ckv.wire.handler.Caller` that it was given."""
 
 
 class Map:
@@ -190,40 +169,23 @@ class Service:
         """Serves what is in the inbox, and returns connections that are to be flushed, besides those that asked for it.
 
         The hottest loop of a node: most clients wait for each answer, so that what arrives is one request. It does for
-        many connections what :meth:`receive` does for many messages, and takes a request out of the connection by
-        itself, as each call of a method that is spared is 2 % of what such a request costs.
+        many connections what :meth:`receive` does for many messages.
         """
         answered = []
         methods = self._methods
         pack = self._pack_lone
         few = self._few_in_flight  # with so many nothing is to be done but to count
         for connection, data in self.inbox:
-            unpacker = connection.unpacker
-            fed = connection.fed
-            if unpacker is None or fed != connection.consumed or connection.held or not data:
-                connection.received(data)
+            message: Any = connection.take_only(data)
+            if message is NO_MESSAGE:
                 continue
-            connection.fed = fed = fed + len(data)
-            try:
-                unpacker.feed(data)
-                message: Any = next(unpacker, NO_MESSAGE)
-                end: int = unpacker.tell()
-            except Exception as error:  # noqa: BLE001 - whatever msgpack raises
-                connection.broken(not_msgpack(error))
-                continue
-            if end != fed or message is NO_MESSAGE:
-                connection.serve(unpacker, unpacker if message is NO_MESSAGE else chain((message,), unpacker))
-                continue
-            # The only one. To let the Unpacker look for another would end in an exception inside of it, which costs as
-            # much as three messages.
-            connection.consumed = fed
             try:
                 request: Message = message
                 kind, msgid, method, params = request
                 if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
                     raise ValueError
             except (TypeError, ValueError):
-                connection.serve(unpacker, iter((message,)))
+                connection.hand_over(iter((message,)))
                 continue
             try:
                 result = methods[method](connection, msgid, params)

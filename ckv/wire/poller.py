@@ -72,7 +72,8 @@ class Poller:
         """
         self.loop = loop
         self._turns_in_a_row = turns_in_a_row
-        self._connections: dict[int, Connection] = {}
+        self._connections: list[Connection | None] = []
+        """At the number of their file, which the kernel keeps as small as it can: quicker than a dict."""
         self._receivers: dict[InboxReceiver, None] = {}
         self._again: list[int] = []
         self._first_to_send: list[Sender] = []
@@ -87,12 +88,13 @@ class Poller:
 
     def add(self, fd: int, connection: Connection) -> None:
         """Reads the socket from now on, whenever something has arrived."""
+        self._connections += [None] * (fd + 1 - len(self._connections))
         self._connections[fd] = connection
         self._epoll.register(fd, _EVENTS)
 
     def remove(self, fd: int) -> None:
         """Forgets a socket that is about to be closed."""
-        del self._connections[fd]
+        self._connections[fd] = None
         self._epoll.unregister(fd)
 
     def add_receiver(self, receiver: InboxReceiver) -> None:
@@ -180,7 +182,7 @@ class Poller:
             events += [(fd, select.EPOLLRDHUP) for fd in self._again]
             self._again = []
         for fd, event in events:
-            connection = connections.get(fd)
+            connection = connections[fd]
             if connection is None or connection.held:
                 continue  # Closed a moment ago; or it comes again when it is released.
             size = connection.read_bytes

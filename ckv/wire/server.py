@@ -13,8 +13,9 @@ from ckv import errors
 from ckv.resolver import plain_getaddrinfo
 from ckv.settings import Address
 from ckv.wire.connection import Connection, plain_socket
+from ckv.wire.handler import Handler
 from ckv.wire.limits import Limits
-from ckv.wire.msgpackrpc import Handler, Service
+from ckv.wire.msgpackrpc import Service
 from ckv.wire.poller import READ, Poller
 
 log = logging.getLogger(__name__)

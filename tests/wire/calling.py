@@ -5,8 +5,9 @@ from __future__ import annotations
 from ckv import errors
 from ckv.settings import Address
 from ckv.wire.client import Peer
+from ckv.wire.handler import Caller
 from ckv.wire.limits import Limits
-from ckv.wire.msgpackrpc import Caller, is_bulky
+from ckv.wire.msgpackrpc import is_bulky
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode
 from tests.wire.conftest import World, until

@@ -19,8 +19,9 @@ import pytest
 
 from ckv.settings import Address
 from ckv.wire.client import Peer
+from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import Limits
-from ckv.wire.msgpackrpc import LATER, Caller, Handler
+from ckv.wire.msgpackrpc import LATER
 from ckv.wire.poller import Poller
 from ckv.wire.server import Server
 from tests.support.wire import pack

@@ -14,15 +14,9 @@ from ckv.roles.node import info
 from ckv.roles.secondary import handlers, operator_handlers
 from ckv.store.memory import LRU
 from ckv.store.store import Store
+from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import BULKY_BYTES, KIB, Limits
-from ckv.wire.msgpackrpc import (
-    BATCH_REQUESTS,
-    BATCH_RESULT_CHARACTERS,
-    LAST_MSGID_OF_BATCH,
-    LATER,
-    Caller,
-    Handler,
-)
+from ckv.wire.msgpackrpc import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH, LATER
 from tests.wire.conftest import Asker, Lines, World, until
 
 MSGID = 7

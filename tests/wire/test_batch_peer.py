@@ -17,8 +17,9 @@ from ckv.settings import Address
 from ckv.wire.batch import Batch
 from ckv.wire.client import MSGIDS, Peer
 from ckv.wire.connection import Connection
+from ckv.wire.handler import Caller
 from ckv.wire.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
-from ckv.wire.msgpackrpc import BATCH_REQUESTS, LATER, Caller
+from ckv.wire.msgpackrpc import BATCH_REQUESTS, LATER
 from ckv.wire.server import Server
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode

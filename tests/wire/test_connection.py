@@ -13,8 +13,8 @@ import pytest
 
 from ckv import errors
 from ckv.wire.connection import Connection
+from ckv.wire.handler import Caller
 from ckv.wire.limits import KIB, MIB, Limits
-from ckv.wire.msgpackrpc import Caller
 from tests.support.wire import pack
 from tests.wire.conftest import LONGEST, Lines, World, until
 

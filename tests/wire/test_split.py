@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv import errors
+from ckv.wire.handler import Caller
 from ckv.wire.limits import KIB, Limits
-from ckv.wire.msgpackrpc import LATER, Caller, Service, new_unpacker
+from ckv.wire.msgpackrpc import LATER, Service, new_unpacker
 from tests.support.wire import pack
 
 LIMITS = Limits(max_value_bytes=4 * KIB)
