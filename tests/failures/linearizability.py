@@ -200,7 +200,8 @@ class _Search:
         for index, call in window:
             # What can be placed now and stands in nobody's way is placed now: no other move needs a try.
             for after in self._outcomes(call, register):
-                if after.current is register.current and not (call.kind is Kind.CRASH or crashing):
+                # A sighting is in the way of another one when it rules out what was there earlier.
+                if after == register and not (call.kind is Kind.CRASH or crashing):
                     yield [Step(call, register, after)], _State(placed | 1 << index, after)
                     return
         for index, call in window:

@@ -78,6 +78,7 @@ POSSIBLE = {
     # sightings
     "the table lags": [put("a", 0, 1), put("b", 2, 3), seen("a", 4, 5), get("b", 6, 7), seen("b", 8, 9)],
     "the table skips": [put("a", 0, 1), put("b", 2, 3), put("c", 4, 5), seen("a", 6, 7), seen("c", 8, 9)],
+    "two looks into the table beside each other": [put("a", 0, 1), seen("a", 2, 5), seen(None, 3, 4)],
     "the table has no row yet": [put("a", 0, 1), seen(None, 2, 3), seen("a", 4, 5)],
     "the table has no row any more": [put("a", 0, 1), seen("a", 2, 3), delete(True, 4, 5), seen(None, 6, 7)],
     "the table has what was lost": [put("a", 0, 1, TIMED_OUT), put("b", 2, 3), seen("a", 4, 5), get("b", 6, 7)],
