@@ -62,7 +62,7 @@ class SlotMap(Generic[Node]):
         self._nodes = list(nodes)
         # Numbers, for these stay in the processor's caches; a list of the nodes themselves is four times as large.
         self._owners = deal(len(nodes))
-        self._crc = crc_hqx
+        self._crc = crc_hqx  # compiled code would look the name up in a dict for every request
 
     def owner(self, key: str) -> Node:
         """The node that owns the key."""

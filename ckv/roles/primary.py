@@ -64,7 +64,7 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
     name = command.name
     # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
-    key_surely_fits = SURELY_FITS
+    key_surely_fits = SURELY_FITS  # compiled code would look the name up in a dict for every request
 
     def wrong_count(params: tuple[object, ...]) -> errors.BadArguments:
         return errors.BadArguments(f"{len(params)} arguments; it is {command.usage}")
