@@ -116,6 +116,16 @@ def test_a_node_that_dies_by_itself_fails_the_test_and_all_are_ended() -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
+def test_a_node_that_dies_with_the_test_does_not_hide_why_the_test_ended() -> None:
+    with pytest.raises(KeyboardInterrupt) as ended, Nodes() as nodes:
+        fragile = nodes.start(["fragile", "0"], 1)
+        _knock(fragile.port)
+        eventually(lambda: not fragile.running, what="fragile has ended")
+        raise KeyboardInterrupt
+    assert "fragile ended by itself with exit code 1" in ended.value.__notes__[0]
+
+
+@pytest.mark.usefixtures("stand_in")
 def test_waiting_for_a_log_line_ends_with_the_process(nodes: Nodes) -> None:
     node = nodes.start(["fragile", "0"], 1)
     knocker = threading.Timer(0.1, _knock, [node.port])

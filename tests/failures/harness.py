@@ -245,18 +245,18 @@ class Run:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         try:
             self._heal()
-            if kind is None:
+            if error is None:
                 self._finish()
-        except BaseException:
-            kind = kind or AssertionError
+        except BaseException as failed:
+            error = failed
             raise
         finally:
             self.clients.stop()
             self.sightings.stop()
             self.outcome.seconds = time.monotonic() - self._began
-            if kind is not None:
+            if error is not None:
                 self._keep()
-            self._resources.close()
+            self._resources.__exit__(error and type(error), error, error and error.__traceback__)
 
     def _heal(self) -> None:
         """Ends whatever failure there still is."""
