@@ -19,7 +19,7 @@ from ckv.roles import Exit
 from ckv.settings import Address
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import Limits
-from ckv.wire.poller import TURNS_IN_A_ROW, Poller
+from ckv.wire.poller import Poller
 from ckv.wire.server import Server
 
 log = logging.getLogger(__name__)
@@ -35,10 +35,9 @@ GOODBYE: Final = 1.0
 class Node:
     """One listening process, from its start to its end."""
 
-    def __init__(self, role: str, limits: Limits, drain_timeout: float, *, only_serves: bool) -> None:
-        """``only_serves``: it has no greenlets beside that have to get on with their work."""
+    def __init__(self, role: str, limits: Limits, drain_timeout: float) -> None:
         self.loop: Any = gevent.get_hub().loop
-        self.poller = Poller(self.loop, TURNS_IN_A_ROW if only_serves else 1)
+        self.poller = Poller(self.loop)
         self.limits = limits
         self._role = role
         self._drain_timeout = drain_timeout

@@ -20,7 +20,7 @@ from ckv.wire.msgpackrpc import LATER
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
-    node = Node("primary", limits, settings.drain_timeout, only_serves=True)
+    node = Node("primary", limits, settings.drain_timeout)
     peers = [Peer(node.poller, address, limits, settings.call_timeout) for address in settings.secondaries]
     for peer in peers:
         peer.start()

@@ -42,7 +42,7 @@ def run(settings: SecondarySettings) -> int:
         max_connections=settings.max_connections,
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
-    node = Node("secondary", limits, settings.drain_timeout, only_serves=tier is None)
+    node = Node("secondary", limits, settings.drain_timeout)
     workers = Workers(tier, settings.pool_size) if tier is not None else None
     store = _store(settings, workers.wake if workers is not None else None)
     if workers is not None:

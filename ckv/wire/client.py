@@ -51,9 +51,6 @@ LONGEST_BACKOFF: Final = 0.5
 Short, because a node that is back should be found within a second, and an attempt costs one packet.
 """
 
-FEW_CALLS: Final = 32
-"""A BATCH of so many does not gain by being larger."""
-
 MSGIDS: Final = 2**32
 """A msgid is an unsigned 32-bit number; it starts again at 0, long after the call that had it is over."""
 
@@ -206,11 +203,6 @@ class Peer:
         if waiting > self._limits.max_queued_bytes:
             raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
 
-    @property
-    def may_wait(self) -> bool:
-        """Whether there are few calls, and small ones; see :class:`ckv.wire.poller.Sender`."""
-        return len(self._new.calls) < FEW_CALLS and not self._packed
-
     def flush(self) -> None:
         """Hands the calls of this turn to the connection; see :class:`ckv.wire.poller.Sender`."""
         self._flushing = False
@@ -263,13 +255,15 @@ class Peer:
         return data
 
     def receive_all(self) -> list[Connection]:
-        """Hands on the answers that have arrived; returns connections that are to be flushed."""
+        """Hands on the answers that have arrived. Clients that wait for nothing else are answered at once, the others
+        are returned, to be flushed at the end of the turn.
+        """
         for connection, data in self.inbox:
             message = connection.take_only(data)
             if message is not NO_MESSAGE:
                 connection.hand_over(iter((message,)))
         answered, self._answered = self._answered, []
-        return answered
+        return self._poller.answer(answered)
 
     def receive(self, connection: Connection, messages: Iterator[Any]) -> int:
         """Hands each answer to its caller; see :class:`ckv.wire.connection.Receiver`."""

@@ -4,7 +4,8 @@ Each step is taken for all sockets before the next one begins. That is what make
 code for reading, the interpreter, and the kernel's code for sending each stay in the processor's caches while they are
 needed, and the peer that the first answer wakes up is still awake at the second. For the same reason the sockets are
 in an epoll of their own, which gevent's loop watches as one file: it calls once for all of them, and the loop's own
-work is not repeated for each turn. See ``docs/performance.md`` for the figures.
+work is not repeated for each turn. The one exception are answers that other nodes sent: a client that waits for nothing
+else gets its own at once, and can go on. See ``docs/performance.md`` for the figures.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final, Protocol
 from gevent import monkey
 
 from ckv.wire.connection import Connection, Receiver
-from ckv.wire.limits import BYTES_OF_ONE, RECV_BYTES, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL
+from ckv.wire.limits import BYTES_OF_ONE, KIB, RECV_BYTES, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +27,13 @@ READ: Final = 1
 """What a watcher of gevent's loop waits for."""
 
 SOCKETS_PER_TURN: Final = 64
-"""Sockets that are served before the first answer leaves."""
+"""Sockets that are served in a turn, before gevent's loop goes on."""
+
+BYTES_OF_A_SOCKET: Final = 16 * KIB
+"""So many bytes from a socket make it count once more."""
 
 FEW_SOCKETS: Final = 4
-"""Fewer than that are served so quickly that nobody looks whether something has arrived meanwhile."""
-
-TURNS_IN_A_ROW: Final = 8
-"""Turns, as long as there is something to be served, of a node that does little else: a millisecond or two."""
+"""Fewer than that are served so quickly that little has arrived meanwhile, and answers need not wait for it."""
 
 # Edge-triggered (https://man7.org/linux/man-pages/man7/epoll.7.html): a socket is reported once when something has
 # arrived, so that neither reading it nor leaving it alone for a while costs another call of the kernel. The price is
@@ -48,10 +49,6 @@ _new_epoll: Final[Callable[[], select.epoll]] = monkey.get_original("select", "e
 class Sender(Protocol):
     """Something that collects bytes to be sent."""
 
-    @property
-    def may_wait(self) -> bool:
-        """Whether it has so little that it had better wait for more."""
-
     def flush(self) -> None:
         """Sends them."""
 
@@ -66,12 +63,8 @@ class InboxReceiver(Receiver, Protocol):
 class Poller:
     """Reads, serves and sends for the connections of a node, on gevent's loop."""
 
-    def __init__(self, loop: Any, turns_in_a_row: int = 1) -> None:
-        """``turns_in_a_row``: so many, as long as there is something to be served, before the rest of the node has its
-        turn. With more than one, workers of the database would have to wait: evictions fall by a quarter.
-        """
+    def __init__(self, loop: Any) -> None:
         self.loop = loop
-        self._turns_in_a_row = turns_in_a_row
         self._connections: list[Connection | None] = []
         """At the number of their file, which the kernel keeps as small as it can: quicker than a dict."""
         self._receivers: dict[InboxReceiver, None] = {}
@@ -79,12 +72,14 @@ class Poller:
         self._first_to_send: list[Sender] = []
         self._to_send: list[Connection] = []
         self._in_turn = False
+        self._room = 0
+        """For how many more sockets there is in this turn."""
         self._turn_is_due = False
         """Whether the loop was asked for a turn. It may have others before, which must not make it more than one."""
         self._epoll = _new_epoll()
         self._poll = self._epoll.poll
         self._watcher = loop.io(self._epoll.fileno(), READ)
-        self._watcher.start(self._turns)
+        self._watcher.start(self._turn)
 
     def add(self, fd: int, connection: Connection) -> None:
         """Reads the socket from now on, whenever something has arrived."""
@@ -118,9 +113,7 @@ class Poller:
             self._ask_for_turn()
 
     def send_first(self, sender: Sender) -> None:
-        """Flushes it once, before all connections, as another node has to work for some: at the end of this turn, or of
-        one of the next when others come first.
-        """
+        """Flushes it once, at the end of this turn, before all connections: another node has to work for some."""
         self._first_to_send.append(sender)
         if not self._in_turn:
             self._ask_for_turn()
@@ -139,24 +132,26 @@ class Poller:
     def _due_turn(self) -> None:
         self._turn_is_due = False
         if not self._epoll.closed:
-            self._turns()
+            self._turn()
 
-    def _turns(self) -> None:
-        try:
-            for _ in range(self._turns_in_a_row):
-                if not self._turn():
-                    break
-        finally:
-            if self._again or self._first_to_send:
-                self._ask_for_turn()
+    def answer(self, connections: Iterable[Connection]) -> list[Connection]:
+        """Flushes those at once that wait for nothing else, and returns the others.
 
-    def _turn(self) -> bool:
-        """Whether anything was ready."""
-        room = SOCKETS_PER_TURN
+        A client that waits for each answer can send the next request while the rest of the turn goes on. One with more
+        in flight gets all answers of this turn together.
+        """
+        waiting: list[Connection] = []
+        others: list[Connection] = []
+        for connection in connections:
+            (others if connection.in_flight else waiting).append(connection)
+        self._flush(waiting)
+        return others
+
+    def _turn(self) -> None:
+        self._room = SOCKETS_PER_TURN
         self._in_turn = True
         try:
-            while room > 0 and (ready := self._read(room)):
-                room -= ready
+            while self._room > 0 and (ready := self._read()):
                 for receiver in tuple(self._receivers):  # one may end in its turn
                     if receiver.inbox:
                         try:
@@ -164,23 +159,25 @@ class Poller:
                         finally:
                             receiver.inbox.clear()
                 # What arrived meanwhile comes along: the larger the batches, the less a call costs.
-                if ready < FEW_SOCKETS:
+                if ready < FEW_SOCKETS and self._to_send:
                     break
         finally:
             self._in_turn = False
+            if self._again:
+                self._ask_for_turn()
             self._send()
-        return room < SOCKETS_PER_TURN
 
-    def _read(self, room: int) -> int:
-        """Puts what has arrived into the inboxes, for so many of the sockets that are ready; returns their number."""
+    def _read(self) -> int:
+        """Puts what has arrived into the inboxes, of as many sockets as there is room for; returns their number."""
         connections = self._connections
         read = os.read
-        events: list[tuple[int, int]] = self._poll(0, room)
+        events: list[tuple[int, int]] = self._poll(0, self._room)
         if self._again:
             # What was reported of it meanwhile may be forgotten, so each is read until there is nothing more, as if the
             # end of input had been reported.
             events += [(fd, select.EPOLLRDHUP) for fd in self._again]
             self._again = []
+        room = self._room - len(events)
         for fd, event in events:
             connection = connections[fd]
             if connection is None or connection.held:
@@ -194,26 +191,26 @@ class Poller:
             except OSError as error:
                 connection.close(f"{error.strerror or error}")
                 continue
-            if len(data) == size or event > _ARRIVED:
+            length = len(data)
+            room -= length // BYTES_OF_A_SOCKET
+            if length == size or event > _ARRIVED:
                 self.again(fd)
                 if size <= RECV_BYTES_OF_SMALL:
                     connection.read_bytes = RECV_BYTES
-            elif size != RECV_BYTES_OF_ONE and len(data) < RECV_BYTES_OF_SMALL:
-                connection.read_bytes = RECV_BYTES_OF_ONE if len(data) < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
+            elif size != RECV_BYTES_OF_ONE and length < RECV_BYTES_OF_SMALL:
+                connection.read_bytes = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
             connection.inbox.append((connection, data))
+        self._room = room
         return len(events)
 
     def _send(self) -> None:
-        # Half of the nodes that have few calls; the others get theirs together with those of the next turn, which comes
-        # at once. Each larger BATCH saves waking a node up, which costs more than several calls.
         senders, self._first_to_send = self._first_to_send, []
-        now = (len(senders) + 1) // 2
-        for number, sender in enumerate(senders):
-            if number >= now and sender.may_wait:
-                self._first_to_send.append(sender)
-            else:
-                sender.flush()
+        for sender in senders:
+            sender.flush()
         connections, self._to_send = self._to_send, []
+        self._flush(connections)
+
+    def _flush(self, connections: list[Connection]) -> None:
         write = os.write
         for connection in connections:
             if connection.packed or connection.held:

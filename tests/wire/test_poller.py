@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import select
 import socket
+import threading
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
 
 from ckv import errors
 from ckv.wire import msgpackrpc, poller
-from ckv.wire.client import FEW_CALLS
 from ckv.wire.handler import Caller
 from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode
 from tests.support.wire import pack
-from tests.wire.calling import Asking, call, connected, hello, node_at
+from tests.wire.calling import connected, hello, node_at
 from tests.wire.conftest import Lines, World, until
 
 
-def filled(size: int, msgid: int = 1) -> bytes:
+def filled(size: int, msgid: int = 1, method: str = "ECHO") -> bytes:
     """A request of exactly so many bytes."""
-    for length in range(size - 16, size):
-        message = pack([0, msgid, "ECHO", ["x" * length]])
+    for length in range(size - 20, size):
+        message = pack([0, msgid, method, ["x" * length]])
         if len(message) == size:
             return message
     raise AssertionError(f"no request of {size} bytes")
@@ -65,12 +65,7 @@ def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypat
     assert sizes == [small, one, one, usual, usual, small, one, one, usual, usual, small, small]
 
 
-@pytest.mark.parametrize("turns", [1, poller.TURNS_IN_A_ROW])
-def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(
-    world: World, monkeypatch: pytest.MonkeyPatch, turns: int
-) -> None:
-    """In the turns that follow at once, and in those that the loop is asked for."""
-    monkeypatch.setattr(world.poller, "_turns_in_a_row", turns)
+def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(world: World) -> None:
     _, address = world.serve()
     asker = world.ask(address)
     count = 3 * RECV_BYTES // len(pack([0, 1000, "PING", []]))
@@ -183,42 +178,66 @@ def test_other_nodes_are_told_before_clients_are_answered(world: World, monkeypa
     assert written[:2] == ["node", "client"]
 
 
-def test_calls_to_many_nodes_leave_though_nothing_else_happens(world: World) -> None:
-    """Not all nodes are written to in the turn in which they were called."""
-    heard: list[str] = []
+@pytest.mark.parametrize("waits_for_more", [False, True])
+def test_a_client_is_answered_before_the_next_requests_leave_if_it_waits_for_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, waits_for_more: bool
+) -> None:
+    """All in one turn, in which a node's answer comes together with another client's request."""
+    batches: list[tuple[int, list[object]]] = []
+    answer = threading.Event()
 
-    def listen(connection: fakenode.Connection) -> None:
+    def node(connection: fakenode.Connection) -> None:
         hello(connection)
-        heard.append(connection.request()[2])
+        for _ in range(2 if waits_for_more else 1):
+            _, msgid, _, params = connection.request()
+            batches.append((msgid, params))
+        answer.wait()
+        connection.respond(batches[0][0], ["first"] * 2)
         connection.wait_closed()
 
-    with ExitStack() as stack:
-        nodes = [stack.enter_context(FakeNode(listen)) for _ in range(5)]
-        peers = [connected(world, node_at(node), call_timeout=1000.0) for node in nodes]
-        for peer in peers:
-            call(peer, Asking(), 1, "GET", "k")
-        until(lambda: heard == ["GET"] * 5)
+    def forward(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        peer.call("GET", params, caller, msgid)
+        return msgpackrpc.LATER
+
+    written: list[str] = []
+    write = poller.os.write
+
+    def note(fd: int, data: bytes) -> int:
+        written.append("client" if b"first" in data else "node")
+        return write(fd, data)
+
+    with FakeNode(node) as fake:
+        peer = connected(world, node_at(fake))
+        _, address = world.serve(FORWARD=forward)
+        asker, other = world.ask(address), world.ask(address)
+        asker.send([0, 1, "FORWARD", ["k"]], [0, 2, "FORWARD", ["k"]])
+        until(lambda: len(batches) == 1)
+        if waits_for_more:
+            asker.send([0, 3, "FORWARD", ["k"]])
+            until(lambda: len(batches) == 2)
+        monkeypatch.setattr(poller.os, "write", note)
+        other.socket.sendall(pack([0, 1, "FORWARD", ["k"]]))
+        answer.set()
+        assert peer._connection is not None
+        select.select([peer._connection.fd], [], [])  # and no turn of the loop
+        world.poller._turn()
+    assert written == (["node", "client"] if waits_for_more else ["client", "node"])
+    assert sorted(answer[0] for answer in asker.answers(2)) == [1, 2]
 
 
-@pytest.mark.parametrize(("calls", "left"), [(1, 1), (FEW_CALLS - 1, 1), (FEW_CALLS, 0)])
-def test_few_calls_to_half_of_the_nodes_wait_for_one_turn(world: World, calls: int, left: int) -> None:
-    peers = [connected(world, world.serve()[1]) for _ in range(2)]
-    caller = Asking()
-    for msgid in range(calls):
-        for number, peer in enumerate(peers):
-            call(peer, caller, 2 * msgid + number, "ECHO", msgid)
-    world.poller._turn()
-    assert sum(bool(peer._new.calls) for peer in peers) == left
-    world.poller._turn()
-    assert not any(peer._new.calls for peer in peers)
-    until(lambda: len(caller.answers) == 2 * calls)
-
-
-@pytest.mark.parametrize("turns", [1, poller.TURNS_IN_A_ROW])
+@pytest.mark.parametrize(
+    ("answered", "bytes_each", "reads"),
+    [
+        (True, 50, 1),
+        (False, 50, poller.SOCKETS_PER_TURN),
+        (False, poller.BYTES_OF_A_SOCKET - 1, poller.SOCKETS_PER_TURN),
+        (False, poller.BYTES_OF_A_SOCKET, poller.SOCKETS_PER_TURN // 2),
+    ],
+)
 def test_the_rest_of_the_node_has_its_turn_though_a_socket_is_always_ready(
-    world: World, monkeypatch: pytest.MonkeyPatch, turns: int
+    world: World, answered: bool, bytes_each: int, reads: int
 ) -> None:
-    monkeypatch.setattr(world.poller, "_turns_in_a_row", turns)
+    """Few that are ready are read on and on as long as nobody waits for an answer, but not for ever."""
     served: list[int] = []
     turned: list[int] = []
 
@@ -227,14 +246,18 @@ def test_the_rest_of_the_node_has_its_turn_though_a_socket_is_always_ready(
             world.poller.loop.run_callback(lambda: turned.append(len(served)))
         served.append(msgid)
         if not turned and len(served) < 1000:
-            poller.os.write(asker.socket.fileno(), pack([0, msgid + 1, "SERVE", []]))
-        return None
+            poller.os.write(asker.socket.fileno(), filled(bytes_each, msgid + 1, "SERVE"))
+        return None if answered else msgpackrpc.LATER
 
-    _, address = world.serve(SERVE=serve)
+    _, address = world.serve(Limits(max_in_flight=2000), SERVE=serve)
     asker = world.ask(address)
-    asker.send([0, 0, "SERVE", []])
+    asker.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for _ in range(2):  # so that one read takes such a request
+        asker.socket.sendall(filled(bytes_each))
+        asker.answer()
+    asker.socket.sendall(filled(bytes_each, 0, "SERVE"))
     until(lambda: bool(turned))
-    assert turned == [turns]
+    assert turned == [reads]
 
 
 def test_a_lone_request_that_is_refused_is_answered(world: World) -> None:
