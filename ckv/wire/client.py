@@ -75,7 +75,7 @@ class Peer:
         self._batch_requests = BATCH_REQUESTS
         """How many of them fit into one message, as far as is known."""
         self._answered: list[Connection] = []
-        """To be flushed at the end of this turn."""
+        """To be flushed, at once or at the end of this turn."""
         self._packed: list[bytes] = []
         self._packed_bytes = 0
         self._flushing = False

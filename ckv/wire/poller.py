@@ -118,6 +118,19 @@ class Poller:
         if not self._in_turn:
             self._ask_for_turn()
 
+    def answer(self, connections: Iterable[Connection]) -> list[Connection]:
+        """Flushes those at once that wait for nothing else, and returns the others.
+
+        A client that waits for each answer can send the next request while the rest of the turn goes on. One with more
+        in flight gets all answers of this turn together.
+        """
+        waiting: list[Connection] = []
+        others: list[Connection] = []
+        for connection in connections:
+            (others if connection.in_flight else waiting).append(connection)
+        self._flush(waiting)
+        return others
+
     def close(self) -> None:
         """Ends it, when all its sockets are closed."""
         self._watcher.stop()
@@ -133,19 +146,6 @@ class Poller:
         self._turn_is_due = False
         if not self._epoll.closed:
             self._turn()
-
-    def answer(self, connections: Iterable[Connection]) -> list[Connection]:
-        """Flushes those at once that wait for nothing else, and returns the others.
-
-        A client that waits for each answer can send the next request while the rest of the turn goes on. One with more
-        in flight gets all answers of this turn together.
-        """
-        waiting: list[Connection] = []
-        others: list[Connection] = []
-        for connection in connections:
-            (others if connection.in_flight else waiting).append(connection)
-        self._flush(waiting)
-        return others
 
     def _turn(self) -> None:
         self._room = SOCKETS_PER_TURN

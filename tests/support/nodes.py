@@ -344,8 +344,9 @@ class Nodes:
         for node in self._nodes:
             if node.running:
                 node.kill()
-        if died and error is None:
+        if not died:
+            return
+        if error is None:
             raise AssertionError("\n".join(died))
-        if died and error is not None:
-            # What is on its way says more: a signal to the whole group, as `timeout` and Ctrl-C send it, ends nodes.
-            error.add_note("\n".join(died))
+        # What is on its way says more: a signal to the whole group, as `timeout` and Ctrl-C send it, ends nodes too.
+        error.add_note("\n".join(died))
