@@ -58,6 +58,7 @@ class MySQLTier:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self.generation = 0
 
     @property
     def name(self) -> str:

@@ -51,6 +51,7 @@ class SQLiteTier:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.generation = 0
         self.turn = _new_lock()
         """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
 

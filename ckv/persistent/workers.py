@@ -116,6 +116,7 @@ class _Worker:
         self._store = store
         self._flushed = flushed
         self._session: Session | None = None
+        self._generation = tier.generation
         self._loads_next = True
 
     @property
@@ -123,7 +124,10 @@ class _Worker:
         return bool(self._store.loads_queued) or self._store.flush_in() == 0
 
     def connect(self) -> Session:
+        if self._generation != self._tier.generation:
+            self.close()
         if self._session is None:
+            self._generation = self._tier.generation
             self._session = self._tier.connect()
         return self._session
 
