@@ -19,9 +19,7 @@ class Tier(Protocol):
         """What logs show, without the password: ``mysql://root@localhost:3306/celonis``, ``sqlite:/var/lib/ckv.db``."""
 
     generation: int
-    """Counts the times that all sessions so far became unfit to be used: whoever holds an older one connects anew before
-    the next batch.
-    """
+    """Grows when all sessions so far became unfit to be used: whoever holds one connects anew before the next batch."""
 
     def connect(self, *, prepare: bool = True) -> Session:
         """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.

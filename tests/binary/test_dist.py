@@ -19,7 +19,7 @@ BUILD_PYTHON = ROOT / "build" / ".venv" / "bin" / "python"
 def dist(program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make dist` makes of the program that is there."""
     target = tmp_path_factory.mktemp("dist")
-    pack = [BUILD_PYTHON, ROOT / "build" / "dist.py", "--no-build", f"--to={target}"]
+    pack = [str(BUILD_PYTHON), str(ROOT / "build" / "dist.py"), "--no-build", f"--to={target}"]
     done = subprocess.run(pack, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return target

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.support.ports import free_port
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the file unpacks to: somewhere that is empty at first."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -168,7 +167,7 @@ def test_the_demo_starts_nodes(single: Path, cache: Path) -> None:
 
 def test_ctrl_c(single: Path, cache: Path) -> None:
     port = free_port()
-    command = [single, "primary", str(port), "127.0.0.1:1"]
+    command = [str(single), "primary", str(port), "127.0.0.1:1"]
     with subprocess.Popen(command, env=ckv_environment(), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         assert any("primary ready" in line for line in process.stderr)

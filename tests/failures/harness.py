@@ -256,7 +256,7 @@ class Run:
             self.outcome.seconds = time.monotonic() - self._began
             if error is not None:
                 self._keep()
-            self._resources.__exit__(error and type(error), error, error and error.__traceback__)
+            self._resources.__exit__(*((type(error), error, error.__traceback__) if error else (None, None, None)))
 
     def _heal(self) -> None:
         """Ends whatever failure there still is."""

@@ -82,10 +82,10 @@ def test_peeking_does_not_count_as_a_use(memory: Memory) -> None:
 class Model:
     """What each policy says, in the plainest way: the victim is the smallest by its rule."""
 
-    RULES: ClassVar[dict[str, Callable[[list[int]], object]]] = {
-        "lru": lambda record: record[1],
+    RULES: ClassVar[dict[str, Callable[[list[int]], tuple[int, ...]]]] = {
+        "lru": lambda record: (record[1],),
         "lfu": lambda record: (record[2], record[0]),
-        "fifo": lambda record: record[0],
+        "fifo": lambda record: (record[0],),
     }
 
     def __init__(self, policy: str, capacity: int) -> None:
@@ -103,7 +103,7 @@ class Model:
         victim = None
         if key not in self.records:
             if len(self.records) == self.capacity:
-                victim = min(self.records, key=lambda other: self.rule(self.records[other]))  # type: ignore[type-var]
+                victim = min(self.records, key=lambda other: self.rule(self.records[other]))
                 del self.records[victim]
             self.records[key] = [self.now + 1, 0, 0]
         self.use(key)

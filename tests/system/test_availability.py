@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_killed_secondary_costs_its_own_keys_an_error_and_comes_back(cluster: 
 
     killed = time.monotonic()
     for key in lost:
-        for call in (lambda key=key: client.get(key), lambda key=key: client.put(key, "x")):
+        for call in (partial(client.get, key), partial(client.put, key, "x")):
             with pytest.raises((errors.NodeDown, errors.NodeLost), match=victim.address):
                 call()
     assert time.monotonic() - killed < 1.0, "the errors did not come within a second"
@@ -90,7 +91,7 @@ def test_a_primary_that_was_started_first_works_as_soon_as_its_secondaries_are_t
     with Client("127.0.0.1", primary.port) as client:
         with pytest.raises(errors.NodeDown):
             client.put("key 1", "x")
-        assert client.ping() is None
+        client.ping()
         started = [nodes.start_secondary(port=port, primary=primary.address) for port in ports]
         for node in started:
             primary.wait_peer(node.address)

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,10 @@ def terminal(folder: Path) -> Iterator[Terminal]:
         opened.close()
 
 
+def has_rows(mariadb: MariaDB, count: int) -> bool:
+    return len(mariadb.rows()) == count
+
+
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -120,14 +125,14 @@ def test_the_transcript_works_as_typed(number: int, mariadb: MariaDB, tmp_path: 
             if "mariadb " in command:
                 # An eviction is on its way for a moment; who types sees it done.
                 shown = len(answer) - len(TABLE_FRAME)
-                eventually(lambda shown=shown: len(mariadb.rows()) == shown, what=f"what {command} shows")
+                eventually(partial(has_rows, mariadb, shown), what=f"what {command} shows")
             screen.type(command)
             if command.startswith("ckv shell"):
                 screen.expect(f"ckv localhost:{command.split()[-1]}> ")
                 continue
             if command.endswith("&"):
                 port = int(command.split()[3 if "secondary" in command else 2])
-                eventually(lambda port=port: listening(port), timeout=TIMEOUT, what=f"{command} listening")
+                eventually(partial(listening, port), timeout=TIMEOUT, what=f"{command} listening")
                 if "primary" in command:
                     screen.wait_for("peer localhost:" + ports["8081"] + " connected")
                     screen.wait_for("peer localhost:" + ports["8082"] + " connected")

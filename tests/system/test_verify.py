@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 
@@ -24,6 +24,8 @@ from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
 from tests.support.ports import free_port
+
+VALUES: Final[tuple[str | bytes, ...]] = ("x", "y", b"x")
 
 
 def run_verify(node: Node, mariadb: MariaDB, *options: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +65,7 @@ def load_on(node: Node) -> Iterator[None]:
                                 case 1:
                                     pipeline.get(key)
                                 case _:
-                                    pipeline.put(key, choice.choice(["x", "y", b"x"]))
+                                    pipeline.put(key, choice.choice(VALUES))
         except Exception as error:  # noqa: BLE001 - it is shown by the test
             failures.append(error)
 

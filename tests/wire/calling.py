@@ -26,6 +26,10 @@ class Asking:
         assert msgid not in self.answers, "answered twice"
         self.answers[msgid] = (error, result)
 
+    def has(self, count: int) -> bool:
+        """Whether it was told so many answers."""
+        return len(self.answers) == count
+
     def settle(self) -> None:
         self.settled += 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import socket as plain_socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -51,6 +51,11 @@ class Asker:
     def send(self, *messages: object) -> None:
         self.socket.sendall(b"".join(map(pack, messages)))
 
+    def send_each(self, messages: Iterable[object]) -> None:
+        """Sends each by itself."""
+        for message in messages:
+            self.send(message)
+
     def answer(self) -> list[Any]:
         """The next response, without its first element; ``[]`` when the node has closed the connection."""
         with gevent.Timeout(LONGEST, AssertionError("no answer")):
@@ -87,6 +92,10 @@ class Later:
     def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         self.asked.append((caller, msgid, params))
         return LATER
+
+    def has(self, count: int) -> bool:
+        """Whether so many requests wait."""
+        return len(self.asked) == count
 
     def answer(self, index: int = 0) -> None:
         """Answers one of the requests that wait, with its own params."""

@@ -218,7 +218,8 @@ def test_a_message_of_the_wrong_kind(node: Node, watch: Watch) -> None:
 
 def test_a_map(node: Node, watch: Watch) -> None:
     """It is an argument of a wrong type, and no dict is made of it: see ``test_maps_with_keys_that_collide``."""
-    for value in ({}, {"a": 1}, {"a": {"b": []}}):
+    values: list[object] = [{}, {"a": 1}, {"a": {"b": []}}]
+    for value in values:
         with RawClient(node.address) as client:
             with pytest.raises(RemoteError, match=r"^BadArguments: "):
                 client.call("PUT", "k", value)

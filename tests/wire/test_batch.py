@@ -30,7 +30,7 @@ def batch(requests: Iterable[Request], msgid: int = MSGID) -> list[Any]:
 
 def served(world: World, **table: Handler) -> Asker:
     """A client of a new server."""
-    _, address = world.serve(**table)
+    _, address = world.serve(None, 0, **table)
     return world.ask(address)
 
 
@@ -214,7 +214,7 @@ def test_results_of_other_shapes(world: World) -> None:
         None, [], ["text"], ["a", "b", "c"], ["a", b"b"], "text", 5, {"a": 1}, [1, [2, 3]], [True, b"x"], [[], "text"],
     ]  # fmt: skip
     as_tuples = [tuple(shape) if isinstance(shape, list) else shape for shape in shapes]
-    asker = served(world, SHAPE=lambda _caller, _msgid, params: as_tuples[params[0]])  # type: ignore[index,call-overload]
+    asker = served(world, SHAPE=lambda _caller, _msgid, params: as_tuples[params[0]])
     for number, shape in enumerate(shapes):
         asker.send(batch([("SHAPE", [number])]))
         first = asker.answer()

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_the_calls_of_one_turn_are_one_message(peer: Peer, recording: Recording)
     peer.flush()
     assert peer.in_flight == 20
     for caller in callers:
-        until(lambda caller=caller: len(caller.answers) == 10)
+        until(partial(caller.has, 10))
         assert set(caller.answers.values()) == {(None, True)}
     assert recording.counts == [20]
     assert recording.requests == [("PUT", [f"key {msgid}", "value"]) for msgid in range(20)]
@@ -347,7 +348,7 @@ def test_a_result_that_cannot_be_packed_leaves_the_clients_before_it_alone(world
 
 @pytest.mark.parametrize("texts", [["a", "\udcff", "b"], ["\udcff", "\udcfe", "a"]])
 def test_text_that_is_not_utf8_travels_among_other(world: World, texts: list[str]) -> None:
-    asked: list[object] = []
+    asked: list[Any] = []
 
     def script(connection: fakenode.Connection) -> None:
         hello(connection)

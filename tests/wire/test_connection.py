@@ -6,6 +6,8 @@ import os
 import select
 import socket
 import struct
+from functools import partial
+from typing import Any
 
 import gevent
 import gevent.socket
@@ -51,7 +53,7 @@ def test_answers_go_to_the_connection_that_asked(world: World) -> None:
     askers = [world.ask(address) for _ in range(10)]
     for number, asker in enumerate(askers):
         asker.send([0, 7, "LATER", [number]])
-        until(lambda number=number: len(world.later.asked) == number + 1)
+        until(partial(world.later.has, number + 1))
     for _ in askers:
         world.later.answer(-1)
     assert [asker.answer() for asker in askers] == [[7, None, [number]] for number in range(10)]
@@ -201,7 +203,7 @@ def test_a_peer_that_does_not_read_is_read_no_further_until_it_does(world: World
     server, address = world.serve(Limits(soft_unsent_bytes=64 * KIB), LARGE=large)
     asker = world.ask(address, receive_buffer=16 * KIB)
     # Many batches, each below what is looked at in one go.
-    sender = gevent.spawn(lambda: [asker.send([0, number, "LARGE", []]) for number in range(4000)])
+    sender = gevent.spawn(asker.send_each, ([0, number, "LARGE", []] for number in range(4000)))
     stalled = 0
     while stalled < 5:
         before = len(made)
@@ -261,7 +263,8 @@ def test_a_half_closed_connection_gets_its_answers_and_is_closed(world: World, l
     assert asker.answer()[0] == 2
     world.turn(address)
     until(lambda: server.connections == 1, "only the other client is gone")
-    for answer in ([1, None, []], None, [3, None, []]):
+    answers: list[Any] = [[1, None, []], None, [3, None, []]]
+    for answer in answers:
         assert server.connections == 1
         world.later.answer()
         if answer is not None:
@@ -363,12 +366,14 @@ def test_a_taken_port(world: World) -> None:
 
 def test_a_handler_that_fails(world: World, log: Lines) -> None:
     def defect(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
-        return {}[params[0]]  # type: ignore[index]
+        nothing: dict[object, object] = {}
+        return nothing[params[0]]
 
     _, address = world.serve(DEFECT=defect)
     asker = world.ask(address)
-    for error in (["a key"], [], [[]]):  # KeyError, IndexError, TypeError or KeyError
-        asker.send([0, 1, "DEFECT", error], [0, 2, "ECHO", []])
+    wrong: list[list[object]] = [["a key"], [], [[]]]
+    for params in wrong:  # KeyError, IndexError, TypeError or KeyError
+        asker.send([0, 1, "DEFECT", params], [0, 2, "ECHO", []])
         assert asker.answer() == [1, "ServerError: unexpected error in DEFECT", None]
         assert asker.answer() == [2, None, []]
     lines = log.having("unexpected error in DEFECT")

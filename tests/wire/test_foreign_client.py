@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ class ForeignClient:
     def call(self, method: bytes, *params: bytes) -> object:
         self._msgid += 1
         self._socket.sendall(encode([0, self._msgid, Text(method), list(params)]))
-        kind, msgid, error, result = self._decode()  # type: ignore[misc]
+        kind, msgid, error, result = self._message()
         assert (kind, msgid) == (1, self._msgid)
         if error is not None:
             raise RuntimeError(error.decode())
@@ -44,6 +45,11 @@ class ForeignClient:
 
     def close(self) -> None:
         self._socket.close()
+
+    def _message(self) -> list[Any]:
+        message = self._decode()
+        assert isinstance(message, list)
+        return message
 
     def _read(self, count: int) -> bytes:
         data = b""
@@ -118,7 +124,9 @@ VALUES = [
 def test_put_get_delete(client: ForeignClient, key: bytes) -> None:
     for value in VALUES:
         assert client.call(b"PUT", key, value) is True
-        found, read = client.call(b"GET", key)  # type: ignore[misc]
+        answer = client.call(b"GET", key)
+        assert isinstance(answer, list)
+        found, read = answer
         assert found is True
         assert (type(read), read) == (type(value), value)
     assert client.call(b"DEL", key) is True

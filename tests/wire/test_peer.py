@@ -95,7 +95,9 @@ def test_numbers_start_again(world: World) -> None:
     numbers = []
     for msgid in range(10):
         call(peer, caller, msgid, "NUMBER")
-        numbers.append(caller.result(msgid))
+        number = caller.result(msgid)
+        assert isinstance(number, int)
+        numbers.append(number)
     assert numbers[0] == MSGIDS - 3
     assert max(numbers) < MSGIDS
     assert numbers[-1] < 10

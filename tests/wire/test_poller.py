@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
@@ -48,7 +49,7 @@ def test_what_fills_a_read_is_followed_by_another_one(world: World, size: int, m
 
 def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    read = poller.os.read
+    read = os.read
 
     def note(fd: int, size: int) -> bytes:
         data = read(fd, size)
@@ -57,7 +58,7 @@ def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypat
 
     _, address = world.serve()
     asker = world.ask(address)
-    monkeypatch.setattr(poller.os, "read", note)
+    monkeypatch.setattr(os, "read", note)
     for size in (20, 20, RECV_BYTES_OF_ONE + 1, 1000, 20, 20, RECV_BYTES_OF_SMALL + 1, 1000, 1000, 20):
         asker.socket.sendall(filled(size))
         assert asker.answer()[0] == 1
@@ -154,7 +155,7 @@ def test_an_error_in_one_connection_costs_the_others_nothing(
 def test_other_nodes_are_told_before_clients_are_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """They can work while the answers are being written."""
     written: list[str] = []
-    write = poller.os.write
+    write = os.write
 
     def note(fd: int, data: bytes) -> int:
         written.append("client" if b"PONG" in data else "node")
@@ -172,7 +173,7 @@ def test_other_nodes_are_told_before_clients_are_answered(world: World, monkeypa
     until(lambda: peer.connected)
     _, address = world.serve(PONG=pong, FORWARD=forward)
     asker = world.ask(address)
-    monkeypatch.setattr(poller.os, "write", note)
+    monkeypatch.setattr(os, "write", note)
     asker.send([0, 1, "PONG", []], [0, 2, "FORWARD", []])
     assert sorted(answer[0] for answer in asker.answers(2)) == [1, 2]
     assert written[:2] == ["node", "client"]
@@ -200,7 +201,7 @@ def test_a_client_is_answered_before_the_next_requests_leave_if_it_waits_for_not
         return msgpackrpc.LATER
 
     written: list[str] = []
-    write = poller.os.write
+    write = os.write
 
     def note(fd: int, data: bytes) -> int:
         written.append("client" if b"first" in data else "node")
@@ -215,7 +216,7 @@ def test_a_client_is_answered_before_the_next_requests_leave_if_it_waits_for_not
         if waits_for_more:
             asker.send([0, 3, "FORWARD", ["k"]])
             until(lambda: len(batches) == 2)
-        monkeypatch.setattr(poller.os, "write", note)
+        monkeypatch.setattr(os, "write", note)
         other.socket.sendall(pack([0, 1, "FORWARD", ["k"]]))
         answer.set()
         assert peer._connection is not None
@@ -246,7 +247,7 @@ def test_the_rest_of_the_node_has_its_turn_though_a_socket_is_always_ready(
             world.poller.loop.run_callback(lambda: turned.append(len(served)))
         served.append(msgid)
         if not turned and len(served) < 1000:
-            poller.os.write(asker.socket.fileno(), filled(bytes_each, msgid + 1, "SERVE"))
+            os.write(asker.socket.fileno(), filled(bytes_each, msgid + 1, "SERVE"))
         return None if answered else msgpackrpc.LATER
 
     _, address = world.serve(Limits(max_in_flight=2000), SERVE=serve)

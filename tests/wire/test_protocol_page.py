@@ -79,7 +79,7 @@ def test_the_codes_are_those_that_a_node_answers() -> None:
         below = cls.__subclasses__()
         return [leaf for each in below for leaf in leaves(each)] if below else [cls]
 
-    answered = [
+    answered: list[type[errors.CkvError]] = [
         *leaves(errors.Refused), *leaves(errors.OutcomeUnknown), errors.TierUnavailable, errors.RowsRefused,
         errors.ServerError,
     ]  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,6 +44,9 @@ class Sink:
 
     def defer(self) -> None:
         self.deferred += 1
+
+    def put_off(self, requests: Iterable[object]) -> None:
+        raise AssertionError("nothing is put off here")
 
     def respond(self, msgid: int, error: object, result: object) -> None: ...
     def settle(self) -> None: ...
