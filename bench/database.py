@@ -17,7 +17,8 @@ from bench.results import Sample
 from bench.servers import Contender
 from ckv import Client
 from tests.support.eventually import eventually
-from tests.support.mariadb import DATABASE, MariaDB, make_template
+from tests.support.mariadb import DATABASE, MariaDB
+from tests.support.products import MariaDBProduct, make_template
 
 OPTIONS: Final = (
     "--innodb-buffer-pool-size=1G",
@@ -25,7 +26,7 @@ OPTIONS: Final = (
     "--innodb-log-buffer-size=16M",
     "--max-connections=1000",
 )
-"""Besides what tests/support/mariadb.py sets, which has innodb_flush_log_at_trx_commit=1: a commit is on the disk."""
+"""Besides what tests/support/products.py sets, which has innodb_flush_log_at_trx_commit=1: a commit is on the disk."""
 
 PLAIN: Final = "plain"
 """The database of those who do without ckv. Its table is like ckv's own."""
@@ -50,7 +51,7 @@ def database() -> Iterator[MariaDB]:
     with tempfile.TemporaryDirectory(prefix="ckv-bench-") as folder:
         empty = Path(folder) / "server"
         empty.mkdir()
-        server = MariaDB(empty, make_template(Path(folder)), OPTIONS)
+        server = MariaDB(empty, make_template(Path(folder), MariaDBProduct()), OPTIONS)
         server.start()
         try:
             yield server

@@ -12,9 +12,10 @@ from types import FrameType
 
 import pytest
 
-from tests.support import mariadb as mariadb_support
+from tests.support import products
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
+from tests.support.products import Template
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,20 +32,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def mariadb_template() -> Iterator[Path]:
-    """A data folder to copy. Skips where MariaDB is not installed, and fails in CI, where it has to be."""
-    missing = mariadb_support.missing()
+def mariadb_template() -> Iterator[Template]:
+    """A data folder to copy. Skips where the server is not installed, and fails in CI, where it has to be."""
+    product = products.chosen()
+    missing = product.missing()
     if missing is not None:
-        reason = f"MariaDB is not installed: no {missing}"
+        reason = f"{product.name} is not installed: no {missing}"
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
             pytest.fail(reason)
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
-        yield mariadb_support.make_template(Path(folder))
+        yield products.make_template(Path(folder), product)
 
 
 @pytest.fixture(scope="session")
-def shared_mariadb(mariadb_template: Path) -> Iterator[MariaDB]:
+def shared_mariadb(mariadb_template: Template) -> Iterator[MariaDB]:
     """The server behind ``mariadb``, which is what a test asks for."""
     with _server(mariadb_template) as server:
         yield server
@@ -58,14 +60,14 @@ def mariadb(shared_mariadb: MariaDB) -> MariaDB:
 
 
 @pytest.fixture
-def private_mariadb(mariadb_template: Path) -> Iterator[MariaDB]:
+def private_mariadb(mariadb_template: Template) -> Iterator[MariaDB]:
     """A running server for this test alone: kill it, pause it, restart it."""
     with _server(mariadb_template) as server:
         yield server
 
 
 @contextmanager
-def _server(template: Path) -> Iterator[MariaDB]:
+def _server(template: Template) -> Iterator[MariaDB]:
     # Not a folder of pytest's, which keeps the last three: each holds 50 MB, and its path may be too long for a socket.
     with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
         server = MariaDB(Path(folder), template)

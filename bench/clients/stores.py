@@ -9,7 +9,7 @@ import redis
 
 from bench.database import ONE_SELECT, ONE_UPSERT, PLAIN
 from ckv import Client
-from tests.support.mariadb import PASSWORD, USER
+from tests.support.products import PASSWORD, USER
 
 
 class Store(Protocol):

@@ -8,11 +8,12 @@ from ckv import Client
 from tests.binary.mysql8 import Mysql8
 from tests.support.certificate import self_signed
 from tests.support.eventually import eventually
-from tests.support.mariadb import PASSWORD, USER, MariaDB
+from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
+from tests.support.products import PASSWORD, USER, Template
 
 
-def check_tls(nodes: Nodes, template: Path, folder: Path) -> None:
+def check_tls(nodes: Nodes, template: Template, folder: Path) -> None:
     """A secondary saves a record in a MariaDB, made from the template in the folder, that insists on encryption."""
     key, certificate = self_signed(folder)
     options = [f"--ssl-key={key}", f"--ssl-cert={certificate}", "--require-secure-transport=ON"]

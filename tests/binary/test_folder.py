@@ -19,6 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Node, Nodes, ckv_environment, run_ckv
 from tests.support.ports import free_port
+from tests.support.products import Template
 
 
 def loaded(node: Node) -> str:
@@ -85,7 +86,7 @@ def test_it_brings_its_libraries(program: Path) -> None:
     assert foreign <= OF_THE_SYSTEM
 
 
-def test_tls_to_the_database(program: Path, mariadb_template: Path, tmp_path: Path, nodes: Nodes) -> None:
+def test_tls_to_the_database(program: Path, mariadb_template: Template, tmp_path: Path, nodes: Nodes) -> None:
     check_tls(nodes, mariadb_template, tmp_path)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.failures.harness import MODES, Outcome, Run, Setup
 from tests.support.mariadb import MariaDB
+from tests.support.products import Template
 
 ScenarioMaker = Callable[..., Run]
 """Makes a :class:`Run` out of a database and what :class:`Setup` takes."""
@@ -29,7 +30,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def hardened(mariadb_template: Path) -> Iterator[MariaDB]:
+def hardened(mariadb_template: Template) -> Iterator[MariaDB]:
     """The server behind ``database``, which is what a test asks for."""
     # Not a folder of pytest's, whose path may be too long for a socket.
     with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:

@@ -21,6 +21,7 @@ from tests.failures.harness import BEHIND_WINDOW, CALL_TIMEOUT, KEYS, LOAD_TIMEO
 from tests.failures.proxy import Cut
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
+from tests.support.products import Template
 
 LONG_PAUSE: Final = 10.0
 SHORT_PAUSE: Final = 2 * CALL_TIMEOUT
@@ -264,7 +265,7 @@ def small_disk() -> Iterator[Path]:
 
 
 @pytest.fixture
-def mariadb_on_a_small_disk(small_disk: Path, mariadb_template: Path) -> Iterator[MariaDB]:
+def mariadb_on_a_small_disk(small_disk: Path, mariadb_template: Template) -> Iterator[MariaDB]:
     server = MariaDB(small_disk, mariadb_template)
     server.start()
     try:

@@ -17,6 +17,7 @@ from tests.image.container import read_dockerfile
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
+from tests.support.products import Template
 
 IMAGE = read_dockerfile()
 
@@ -140,7 +141,7 @@ def inside(pid: int, *words: str) -> list[str]:
     return ["nsenter", f"--target={pid}", "--mount", "--net", "--pid", "--root", "--wd", *user, *words]
 
 
-def test_tls_to_the_database(contained: Path, mariadb_template: Path, tmp_path: Path, nodes: Nodes) -> None:
+def test_tls_to_the_database(contained: Path, mariadb_template: Template, tmp_path: Path, nodes: Nodes) -> None:
     check_tls(nodes, mariadb_template, tmp_path)
 
 

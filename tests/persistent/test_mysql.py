@@ -23,6 +23,7 @@ from tests.persistent.proxy import Proxy
 from tests.support.certificate import self_signed
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
+from tests.support.products import Template
 
 SECRET = "quite-secret"
 
@@ -145,7 +146,7 @@ def test_the_password_is_shown_nowhere(
     assert "created the table" in caplog.text
 
 
-def test_tls_where_the_server_has_it(mariadb_template: Path, tmp_path: Path) -> None:
+def test_tls_where_the_server_has_it(mariadb_template: Template, tmp_path: Path) -> None:
     key, certificate = self_signed(tmp_path)
     options = [f"--ssl-key={key}", f"--ssl-cert={certificate}", "--require-secure-transport=ON"]
     server = MariaDB(_empty(tmp_path / "db"), mariadb_template, options)

@@ -1,8 +1,10 @@
-"""A private MariaDB server: its own folder, socket and loopback port, to be killed, paused and restarted at will."""
+"""A private MariaDB server, or a MySQL in its place (:mod:`tests.support.products`), to be killed and paused at will.
+
+It has a folder, a socket and a loopback port of its own.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -14,98 +16,31 @@ import pymysql
 
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
+from tests.support.products import PASSWORD, USER, Template
 
-USER = "root"
-PASSWORD = "password"
 DATABASE = "celonis"
 """What ckv uses when nothing else is said; the server knows the user, and ckv creates the database."""
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 30.0
 
-# Debian puts the server into sbin, which is not on every user's PATH.
-_PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/local/bin"))
-
-# Small and quick to start, but with the durability that ckv promises to its users: a commit is on the disk.
-_OPTIONS = (
-    "--innodb-flush-log-at-trx-commit=1",
-    "--innodb-buffer-pool-size=32M",
-    "--innodb-log-file-size=16M",
-    "--innodb-log-buffer-size=2M",
-    "--key-buffer-size=1M",
-    "--aria-pagecache-buffer-size=1M",
-    "--performance-schema=OFF",
-    "--max-allowed-packet=64M",
-)
-
-# The installation runs without the grant tables until they are loaded.
-_ACCOUNTS = f"""\
-FLUSH PRIVILEGES;
-CREATE OR REPLACE USER '{USER}'@'localhost' IDENTIFIED BY '{PASSWORD}';
-GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'localhost' WITH GRANT OPTION;
-CREATE OR REPLACE USER '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';
-GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;
-"""
-
-
-def _program(name: str) -> str | None:
-    return shutil.which(name, path=_PATH)
-
-
-def missing() -> str | None:
-    """The name of the first program that is needed and not installed; ``None`` when MariaDB can be started."""
-    return next((name for name in ("mariadbd", "mariadb-install-db") if _program(name) is None), None)
-
-
-def _required(name: str) -> str:
-    program = _program(name)
-    if program is None:
-        raise FileNotFoundError(f"{name} is not installed")
-    return program
-
-
-def _as_user() -> tuple[str, ...]:
-    # The server refuses to run as root unless it is told to in so many words.
-    return ("--user=root",) if os.geteuid() == 0 else ()
-
-
-def make_template(folder: Path) -> Path:
-    """A freshly installed data folder, to be copied by each server: installing one takes far longer than copying it."""
-    accounts = folder / "accounts.sql"
-    accounts.write_text(_ACCOUNTS)
-    data = folder / "data"
-    install = [
-        _required("mariadb-install-db"),
-        "--no-defaults",
-        f"--datadir={data}",
-        "--auth-root-authentication-method=normal",
-        "--skip-test-db",
-        "--skip-name-resolve",
-        f"--extra-file={accounts}",
-        *_as_user(),
-        *_OPTIONS,
-    ]
-    done = subprocess.run(install, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_TIMEOUT)
-    if done.returncode != 0:
-        raise RuntimeError(f"mariadb-install-db exited with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return data
-
 
 class MariaDB:
     """One server. :meth:`start` it again after :meth:`stop` or :meth:`kill`: the folder and the port stay the same."""
 
-    def __init__(self, folder: Path, template: Path, options: Sequence[str] = ()) -> None:
-        """``folder`` is empty and belongs to this server; ``template`` is what :func:`make_template` returned.
+    def __init__(self, folder: Path, template: Template, options: Sequence[str] = ()) -> None:
+        """``folder`` is empty and belongs to this server.
 
-        ``options`` are further options of ``mariadbd``; they come last, so they win.
+        ``options`` are further options of the server; they come last, so they win.
         """
+        self.product = template.product
         self.port = free_port()
         self.options = list(options)
         self._data = folder / "data"
         self._socket = folder / "s"
         self._errors = folder / "error.log"
         self._process: subprocess.Popen[bytes] | None = None
-        shutil.copytree(template, self._data)
+        shutil.copytree(template.data, self._data)
 
     @property
     def address(self) -> str:
@@ -121,22 +56,19 @@ class MariaDB:
         if self.running:
             raise RuntimeError("the server is already running")
         command = [
-            _required("mariadbd"),
-            "--no-defaults",
-            *_as_user(),
+            *self.product.serve(),
             f"--datadir={self._data}",
             f"--socket={self._socket}",
-            f"--pid-file={self._data / 'mariadbd.pid'}",
+            f"--pid-file={self._data / 'server.pid'}",
             "--bind-address=127.0.0.1",
             f"--port={self.port}",
             "--skip-name-resolve",
-            *_OPTIONS,
             *self.options,
         ]
         with self._errors.open("ab") as errors:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         try:
-            eventually(self._answers, START_TIMEOUT, f"mariadbd on port {self.port} answers")
+            eventually(self._answers, START_TIMEOUT, f"{self.product.name} on port {self.port} answers")
         except BaseException as error:
             self.kill()
             if isinstance(error, AssertionError):
@@ -148,7 +80,7 @@ class MariaDB:
         code = process.poll()
         if code is not None:
             # Not an AssertionError: there is nothing to wait for any more.
-            raise RuntimeError(f"mariadbd exited with {code}:\n{self.error_log()}")
+            raise RuntimeError(f"{self.product.name} exited with {code}:\n{self.error_log()}")
         try:
             return self.query("SELECT 1") == [(1,)]
         except pymysql.OperationalError as error:
@@ -247,4 +179,6 @@ class MariaDB:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"mariadbd did not stop within {STOP_TIMEOUT:g} s:\n{self.error_log()}") from None
+            raise AssertionError(
+                f"{self.product.name} did not stop within {STOP_TIMEOUT:g} s:\n{self.error_log()}"
+            ) from None
