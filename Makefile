@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test fuzz lint format format-check types check mariadb bench bench-page bench-steps compiler build test-binary test-compiled image image-test dist lock clean
+.PHONY: help demo test test-mysql fuzz lint format format-check types check mariadb bench bench-page bench-steps compiler build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -35,6 +35,18 @@ demo: $(RUN) ## start a whole cluster and watch it work (embedded persistent tie
 
 test: $(DEV) mariadb compiler ## run all tests, with real processes and a private MariaDB
 	$(PY) -m pytest $(ARGS)
+
+# What has to do with the persistent tier, on a MySQL of today in the place of MariaDB. The folder with it is made once.
+NEWEST ?= .newest
+SCENARIOS := tests/failures/test_scenarios.py
+MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcript.py tests/system/test_modes.py tests/system/test_values.py \
+	$(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
+	$(SCENARIOS)::test_the_secondary_and_the_database_are_killed \
+	$(SCENARIOS)::test_connections_are_cut_in_the_middle_of_a_commit \
+	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late
+test-mysql: $(DEV) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
+	@.ci/newest-servers $(NEWEST)
+	@TEST_MYSQL=$(NEWEST) $(PY) -m pytest $(MYSQL_TESTS) $(ARGS)
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
@@ -94,7 +106,6 @@ else
 endif
 
 # What starts ckv as a process, with the native program in the place of the source, and what only that can fail.
-SCENARIOS := tests/failures/test_scenarios.py
 BINARY_TESTS ?= tests/binary tests/system tests/wire tests/test_cli.py tests/test_demo.py tests/test_ping.py \
 	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
@@ -135,7 +146,7 @@ lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lo
 	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 
 clean: ## remove everything that make made
-	rm -rf $(VENV) $(BUILD_VENV) build/out build/cache $(BENCH_VENV) .bench .fuzz dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BUILD_VENV) build/out build/cache $(BENCH_VENV) .bench .fuzz .newest dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

@@ -95,6 +95,7 @@ class MySQLProduct:
         "--mysqlx=OFF",
         "--disable-log-bin",  # as MariaDB has it by default
         "--secure-file-priv=",
+        "--auto-generate-certs=OFF",  # and no TLS without, so that a proxy of the tests can read along
     )
 
     def __init__(self, folder: Path) -> None:
