@@ -18,6 +18,9 @@ class CkvError(Exception):
     written: ClassVar[Written] = "unknown"
     """Whether the call that failed took effect: ``no``, ``yes`` or ``unknown``."""
 
+    transient: ClassVar[bool] = False
+    """Whether the same call may succeed a moment later."""
+
 
 # --- a command line, an environment variable, a file ---------------------------------------------------------------
 
@@ -56,17 +59,25 @@ class ValueTooLarge(Refused):
 class Draining(Refused):
     """The node was told to stop and takes no further requests."""
 
+    transient = True
+
 
 class NoRoom(Refused):
     """The records that wait for the persistent tier fill their bound, and no room came free in time."""
+
+    transient = True
 
 
 class Overloaded(Refused):
     """Too much is on its way already: to a node that does not keep up, or to a client that does not read."""
 
+    transient = True
+
 
 class NodeDown(Refused):
     """The owner of the key is not connected. The request was not sent to it."""
+
+    transient = True
 
 
 # --- a request whose outcome nobody can tell -----------------------------------------------------------------------
@@ -74,6 +85,8 @@ class NodeDown(Refused):
 
 class OutcomeUnknown(CkvError):
     """The request was sent and no answer came. A GET can be repeated; a PUT or DEL may or may not have happened."""
+
+    transient = True
 
 
 class NodeLost(OutcomeUnknown):
@@ -106,6 +119,8 @@ class TierUnavailable(TierError):
     towards the store by a write, it says that the batch may or may not have been committed; writing it again is safe.
     """
 
+    transient = True
+
 
 class RowsRefused(TierError):
     """The persistent tier refuses the data itself (a row too long for its column); trying again cannot help.
@@ -125,9 +140,14 @@ class ProtocolError(CkvError):
 
 
 class Unreachable(CkvError):
-    """No connection could be made. The request was not sent."""
+    """No connection could be made, or it broke before the request was sent whole."""
 
     written = "no"
+    transient = True
+
+
+class PoolExhausted(Unreachable):
+    """All connections of the client were in use until the time of the call was over."""
 
 
 class ServerError(CkvError):

@@ -1,0 +1,251 @@
+"""The Python client: blocking calls to a primary or a secondary, one at a time or many in one write.
+
+It needs msgpack and nothing else, whatever the rest of the program needs.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Sequence
+from types import TracebackType
+from typing import Final, Self, TypeVar, overload
+
+from ckv.client.calls import Call, as_it_is, deleted, found, pong, stored
+from ckv.client.connection import MAX_ANSWER_BYTES
+from ckv.client.pipeline import Pipeline
+from ckv.client.pool import Pool
+from ckv.client.retries import Retries
+from ckv.errors import CkvError, Unreachable
+from ckv.values import Value
+
+__all__ = ["DEFAULT_CONNECTIONS", "MAX_ANSWER_BYTES", "Client", "Pipeline"]
+
+T = TypeVar("T")
+
+DEFAULT_CONNECTIONS: Final = 32
+"""Connections that a client makes at most: as many as a ThreadPoolExecutor has threads by default, at most."""
+
+
+class Client:
+    """A client of one node. This docstring is its manual.
+
+        from ckv import Client
+
+        with Client("localhost", 8080) as client:
+            client.put("bob", "bob@gmail.com")
+            client.get("bob")           # 'bob@gmail.com'
+            client.get("alice")         # None
+            client.delete("bob")        # True
+
+    *Keys and values.* Both are ``str`` or ``bytes``. The keys ``"a"`` and ``b"a"`` are the same key. A value comes back
+    with the type and the bytes that it was put with. A ``str`` travels as UTF-8; bytes in one that are not UTF-8 (put
+    there by another client) arrive as lone surrogates and turn back into the same bytes on the way out (PEP 383,
+    ``surrogateescape``). A key has at most 1,024 bytes and a value as many as the node allows, 1 MiB by default; the
+    node refuses longer ones and other types. What msgpack cannot pack at all raises its ``TypeError`` or
+    ``OverflowError`` before anything is sent.
+
+    *Connecting.* Nothing happens before the first call, which connects. ``connect_timeout`` (seconds) bounds that, for
+    each address that the host has. :meth:`close`, or the end of a ``with`` block, closes the connections; a later call
+    makes a new one.
+
+    *Time-outs.* ``timeout`` (seconds) bounds a call from its beginning to the end of its answer, without the time that
+    connecting takes. The wait for a free connection and all repeats are within it. In a pipeline it bounds the wait for
+    the next answer: it starts anew with each one. After a time-out the connection is dropped, so that a late answer is
+    never taken for that of another call.
+
+    *Errors.* All of them are :class:`ckv.CkvError`, and can be imported from ``ckv``; ``error.written`` says what is
+    known afterwards:
+
+    - ``Unreachable``: there was no connection, and none could be made; or it broke, or time ran out, before the call
+      was sent whole. Not written.
+    - ``PoolExhausted``, a kind of ``Unreachable``: all connections were in use until the time was over. Not written.
+    - ``Refused`` and its kinds (``KeyTooLong``, ``ValueTooLarge``, ``NodeDown``, ``NoRoom``, ...): the node said no.
+      Not written; the connection lives on, but for ``Draining``.
+    - ``CallTimeout``, ``NodeLost``: the call was sent and no answer came. A PUT or DEL may or may not have happened,
+      and may still happen, after calls that were made later.
+    - ``ProtocolError``: the other end does not speak msgpack-RPC. Unknown.
+    - ``TierUnavailable``: the database could not be asked. What that means for a GET and a DEL its docstring says.
+    - ``ServerError``: an error that this client does not know. Unknown.
+
+    *Reconnecting.* After a time-out, a loss, a protocol error or an exception from outside (Ctrl-C) the connection is
+    dropped and the next call makes a new one. A connection that broke while nothing was being called (a node that was
+    restarted) is noticed and replaced without an error, unless it broke within 20 ms of the call before and took the
+    next one. As long as ``retries`` is 0, no call is ever sent twice.
+
+    *Repeating.* With ``retries=N`` a call that failed is sent again up to N times, after a pause that grows from at
+    most 50 ms to at most 1 s and whose length is left to chance; no repeat begins after ``timeout``. It is sent again
+    only if ``error.written`` is ``no`` and another try may help: ``Unreachable``, ``Draining``, ``NodeDown``,
+    ``NoRoom``, ``Overloaded``. With ``retries=10`` a node may be restarted, and most calls meanwhile only take longer.
+
+    What is left are calls that were on their way when the connection broke. ``retry_unknown`` names the methods that
+    are sent again although their outcome is unknown. ``("GET",)`` is always safe. ``("GET", "PUT")`` is for keys with
+    one writer at a time, or where the order of writers does not matter: the first PUT may have happened, or may still
+    happen, and another client's PUT in between would be overwritten with the older value. DEL cannot be named, for its
+    second answer would not be true. A call that got no answer in all of ``timeout`` is not sent again. In a pipeline no
+    call is sent again that would overtake a later one on the same key.
+
+    *Pipelining.* :meth:`pipeline` collects calls and sends them in one go. It is the way to be fast: many calls cost
+    one round trip.
+
+    *Threads and gevent.* A client may be shared by threads. Each call, and each pipeline, takes a connection for
+    itself, and none waits for that of another thread, until there are ``max_connections``, 32 by default; then callers
+    wait in a queue. A connection is made only when no other one is free, so a program with one thread has one. The
+    calls of a thread happen in its order. Connections are kept until :meth:`close`, or until the node closes them.
+    Where gevent has patched the sockets (``gevent.monkey.patch_all()``, before this module is imported) the same holds
+    for greenlets.
+
+    *Forks.* A process that is forked (``os.fork``, ``multiprocessing``, a web server that loads the program before it
+    forks) may go on with the client: it has its settings, and makes connections of its own. Those of the parent are
+    closed in the child and not shut down, so the parent does not notice. Calls of other threads exist in the parent
+    alone.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout: float = 10.0,
+        connect_timeout: float = 5.0,
+        max_connections: int = DEFAULT_CONNECTIONS,
+        retries: int = 0,
+        retry_unknown: Collection[str] = (),
+    ) -> None:
+        """Raises ValueError for a number out of its range, or a method that cannot be repeated."""
+        # "not" also for what is no number.
+        if not 0 < timeout <= threading.TIMEOUT_MAX or not 0 < connect_timeout <= threading.TIMEOUT_MAX:
+            raise ValueError("a time-out is a number of seconds above 0")
+        if not 0 < port < 2**16:
+            raise ValueError(f"port={port!r}: allowed is 1 to 65535")
+        if max_connections < 1:
+            raise ValueError(f"max_connections={max_connections!r}: allowed is 1 or more")
+        self.host: Final = host
+        self.port: Final = port
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self._retries: Final = Retries(retries, retry_unknown)
+        self._pool = Pool(host, port, max_connections)
+        _clients.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        connections, lent = self._pool.counts
+        state = f"{connections} of {self._pool.size} connections, {lent} in use" if connections else "not connected"
+        return f"<{type(self).__name__} {self.host}:{self.port}: {state}>"
+
+    @overload
+    def get(self, key: Value, default: None = None) -> Value | None: ...
+
+    @overload
+    def get(self, key: Value, default: T) -> Value | T: ...
+
+    def get(self, key: Value, default: object = None) -> object:
+        """The value of the key; ``default`` if there is none."""
+        return self._one("GET", (key,), lambda result: found(result, default))
+
+    def put(self, key: Value, value: Value) -> None:
+        """Store the value under the key, replacing what was there.
+
+        On ``CallTimeout`` or ``NodeLost`` it may or may not be stored.
+        """
+        self._one("PUT", (key, value), stored)
+
+    def delete(self, key: Value) -> bool:
+        """Delete the key; whether there was one.
+
+        On ``CallTimeout`` or ``NodeLost`` it may or may not be deleted.
+        """
+        return bool(self._one("DEL", (key,), deleted))
+
+    def ping(self) -> None:
+        """Return if the node itself answers; it asks no other node."""
+        self._one("PING", (), pong)
+
+    def call(self, method: str, *params: object) -> object:
+        """Call any method; its result as msgpack gives it. For what this class has no method for."""
+        return self._one(method, params, as_it_is)
+
+    def pipeline(self) -> Pipeline:
+        """A new, empty :class:`Pipeline` on this client."""
+        return Pipeline(self._exchange)
+
+    def close(self) -> None:
+        """Close the connections; one that another thread has a call on is closed when that is over.
+
+        It does not wait. A later call makes a new connection.
+        """
+        self._pool.close()
+
+    def _one(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> object:
+        (result,) = self._exchange([Call(method, params, read)])
+        if isinstance(result, CkvError):
+            raise result
+        return result
+
+    def _exchange(self, calls: Sequence[Call]) -> list[object]:
+        """The result of each call, or its :class:`CkvError`; raises only ``Unreachable``, when nothing was sent."""
+        pool = self._pool
+        deadline = time.monotonic() + self.timeout
+        if self._retries.count:
+            return self._repeat(pool, calls, deadline)
+        return self._once(pool, calls, deadline)
+
+    def _once(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
+        connection = pool.take(deadline)
+        try:
+            return connection.exchange(calls, self.timeout, deadline, self.connect_timeout)
+        finally:
+            pool.give_back(connection)
+
+    def _repeat(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
+        results: list[object] = [None] * len(calls)
+        pending = list(range(len(calls)))
+        reached = False
+        for attempt in range(self._retries.count + 1):
+            unreachable = None
+            try:
+                answers = self._once(pool, [calls[index] for index in pending], deadline)
+                reached = True
+            except Unreachable as error:
+                unreachable = error
+                answers = [type(error)(*error.args) for _ in pending]
+            for index, answer in zip(pending, answers, strict=True):
+                results[index] = answer
+            pending = self._retries.again(calls, results, pending)
+            pause = self._retries.pause(attempt)
+            # A fork meanwhile: the original repeats this call, and a copy must not.
+            last = attempt == self._retries.count or time.monotonic() + pause >= deadline or pool is not self._pool
+            if not pending or last:
+                break
+            time.sleep(pause)
+        if unreachable is not None and not reached:
+            raise unreachable
+        return results
+
+
+_clients: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
+"""All of this process, to be told of a fork."""
+
+
+def _forked() -> None:
+    """In a process that was forked just now, before anything else runs in it.
+
+    It would share its connections with its parent, and read the answers to the other's calls. To compare the process
+    id at each call would find that out as well, but not free a lock that a thread held that is not here any more.
+    """
+    for client in list(_clients):
+        pool = client._pool
+        client._pool = Pool(client.host, client.port, pool.size)
+        pool.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,61 @@
+"""One call of the client: what is asked, and how its result is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from ckv.errors import ProtocolError
+from ckv.values import to_bytes
+
+
+class Call:
+    """One call. ``read`` makes what the caller gets of the result, and raises ProtocolError if it is none."""
+
+    __slots__ = ("method", "params", "read")
+
+    def __init__(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> None:
+        self.method: Final = method
+        self.params: Final = params
+        self.read: Final = read
+
+    @property
+    def key(self) -> bytes | None:
+        """The key that it is about; ``None`` if it has none."""
+        if self.params and isinstance(self.params[0], str | bytes):
+            return to_bytes(self.params[0])
+        return None
+
+
+def found(result: object, default: object) -> object:
+    """Of a GET: the value, or the default."""
+    match result:
+        case [True, (str() | bytes()) as value]:
+            return value
+        case [False, _]:
+            return default
+    raise ProtocolError(f"a GET was answered with {type(result).__name__}, not [true, value] or [false, ...]")
+
+
+def stored(result: object) -> None:
+    """Of a PUT."""
+    if result is not True:
+        raise ProtocolError(f"a PUT was answered with {type(result).__name__}, not true")
+
+
+def deleted(result: object) -> bool:
+    """Of a DEL: whether there was one."""
+    if not isinstance(result, bool):
+        raise ProtocolError(f"a DEL was answered with {type(result).__name__}, not true or false")
+    return result
+
+
+def pong(result: object) -> None:
+    """Of a PING."""
+    if result != "PONG":
+        raise ProtocolError(f"a PING was answered with {type(result).__name__}, not PONG")
+
+
+def as_it_is(result: object) -> object:
+    """Of any method: what msgpack made of it."""
+    return result

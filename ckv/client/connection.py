@@ -1,0 +1,303 @@
+"""One connection of the client: requests out, answers in, and what is known when it breaks in between."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import msgpack
+
+from ckv.client.calls import Call
+from ckv.errors import CallTimeout, CkvError, Draining, NodeLost, ProtocolError, Unreachable, from_wire
+from ckv.values import ENCODING_ERRORS
+
+MAX_ANSWER_BYTES: Final = 65 * 2**20
+"""The longest answer: the largest value that ``--max-value-bytes`` can allow, and room for what is around it."""
+
+_MAX_CONTAINER: Final = 1024
+"""Elements of an array, pairs of a map; no answer of a node has more than four."""
+
+_CHUNK_BYTES: Final = 256 * 1024
+"""The most that one read takes and one write offers."""
+
+_SURELY_FITS: Final = 16 * 1024
+"""Bytes that an empty buffer of the system takes whatever it is set to: Linux's smallest default is 16 KiB."""
+
+STALE_AFTER: Final = 0.02
+"""Seconds without a call after which a connection is looked at before it is used: a call more to the system."""
+
+_REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
+
+
+class Connection:
+    """A connection to one node. It is made by the first exchange, and again by one that finds it broken.
+
+    One thread at a time may use it; :class:`ckv.client.pool.Pool` sees to that.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host: Final = host
+        self._port: Final = port
+        self._name: Final = f"{host}:{port}"
+        self._packer: Final = msgpack.Packer(unicode_errors=ENCODING_ERRORS)
+        self._unpacker = _new_unpacker()
+        self._socket: socket.socket | None = None
+        self._last_id = 0
+        self._sent = 0
+        """Bytes of the exchange under way that the system took; what it did not take, nobody can have carried out."""
+        self._used = 0.0
+        """When the last answer came, by the monotonic clock."""
+        self._forked = False
+        self.retired = False
+        """Whether it is to be closed when its exchange is over."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known without looking."""
+        return self._socket is not None
+
+    def exchange(self, calls: Sequence[Call], timeout: float, deadline: float, connect_timeout: float) -> list[object]:
+        """The result of each call, or its :class:`CkvError`; raises only ``Unreachable``, when nothing was sent.
+
+        The first answer has to come before the deadline (monotonic clock), where packing the calls and connecting do
+        not count; each answer puts it off until ``timeout`` seconds later.
+        """
+        left = deadline - time.monotonic()
+        first = self._last_id + 1
+        # Packed before the connection is touched: what cannot be packed must leave no trace of itself.
+        packed = [
+            self._packer.pack((_REQUEST, msgid % 2**32, call.method, call.params))
+            for msgid, call in enumerate(calls, first)
+        ]
+        self._last_id = (first + len(calls) - 1) % 2**32
+        waiting = {msgid % 2**32: index for index, msgid in enumerate(range(first, first + len(calls)))}
+        results: list[object] = [None] * len(calls)
+        requests = packed[0] if len(packed) == 1 else b"".join(packed)
+        # Small ones leave in one piece: any byte of them stands for all.
+        ends = [1] * len(calls) if len(requests) <= _SURELY_FITS else list(accumulate(map(len, packed)))
+        del packed  # The requests may be large, and they are here once more.
+        while True:
+            self._sent = 0
+            kept = self._look()
+            if not kept:
+                self._connect(connect_timeout)
+            try:
+                self._converse(requests, calls, waiting, results, timeout, left)
+            except (CkvError, OSError) as error:
+                self.drop()
+                if kept and not self._sent and not isinstance(error, TimeoutError):
+                    # It broke while nobody used it, and nothing of these calls has left.
+                    continue
+                for index in waiting.values():
+                    results[index] = self._failure(error, ends[index] <= self._sent, timeout)
+            except BaseException:
+                # Ctrl-C, or a gevent time-out around the call: answers are still on their way, and whoever calls next
+                # must not get them.
+                self.drop()
+                raise
+            return results
+
+    def drop(self) -> None:
+        """Close the connection if there is one. The next exchange makes a new one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def forked(self) -> None:
+        """Let go of a connection that belongs to the process that this one was forked from, and never make another.
+
+        It is closed and not shut down, so the other process has it as before. A copy of the caller may still be here,
+        in a greenlet or below a signal handler: its call fails, for the original makes the same one.
+        """
+        self._forked = True
+        self.drop()
+
+    def _converse(
+        self,
+        requests: bytes,
+        calls: Sequence[Call],
+        waiting: dict[int, int],
+        results: list[object],
+        timeout: float,
+        left: float,
+    ) -> None:
+        """Send the requests and settle the calls until none waits. Whatever it raises, the connection is lost.
+
+        A node stops reading from a client that does not read. So this never waits for room to send alone: it sends
+        what fits, and when nothing does it waits for room *or* for answers.
+        """
+        sock = self._socket
+        assert sock is not None
+        if left <= 0:
+            raise TimeoutError
+        deadline = time.monotonic() + left
+        sock.settimeout(left)
+        unsent: bytes | memoryview
+        if len(requests) <= _SURELY_FITS:
+            # All that was sent before is answered, so the system's buffer is empty, and there is no need to look.
+            self._sent = sock.send(requests)
+            unsent = requests[self._sent :]
+        else:
+            unsent = memoryview(requests)
+        stopping = False
+        while waiting:
+            if unsent:
+                sock.settimeout(0)
+                try:
+                    count = sock.send(unsent[:_CHUNK_BYTES])
+                    self._sent += count
+                    unsent = unsent[count:]
+                    if not unsent:
+                        sock.settimeout(_left(deadline))
+                    continue
+                except BlockingIOError:
+                    if not _readable(sock, _left(deadline)):
+                        continue
+                sock.settimeout(_left(deadline))
+            data = sock.recv(_CHUNK_BYTES)
+            if not data:
+                raise NodeLost(f"{self._name} closed the connection")
+            settled, refused = self._settle(data, calls, waiting, results)
+            stopping = stopping or refused
+            if settled:
+                self._used = time.monotonic()
+                deadline = self._used + timeout
+            if waiting:
+                sock.settimeout(_left(deadline))
+        if stopping:
+            # A node that stops closes its connections. A call that is on its way then has an unknown outcome, while
+            # one that finds nobody has a known one.
+            self.drop()
+
+    def _settle(
+        self, data: bytes, calls: Sequence[Call], waiting: dict[int, int], results: list[object]
+    ) -> tuple[bool, bool]:
+        """Take the answers that are complete now, in whatever order they came.
+
+        Whether there was one, and whether one said that the node is stopping.
+        """
+        settled = stopping = False
+        for msgid, error, result in self._responses(data):
+            index = waiting.get(msgid)
+            if index is None:
+                raise ProtocolError(f"{self._name} answered a call that nobody made (msgid {msgid})")
+            if error is None:
+                results[index] = calls[index].read(result)
+            else:
+                results[index] = failure = from_wire(error)
+                stopping = stopping or isinstance(failure, Draining)
+            del waiting[msgid]
+            settled = True
+        return settled, stopping
+
+    def _responses(self, data: bytes) -> list[tuple[int, object, object]]:
+        try:
+            self._unpacker.feed(data)
+            messages: list[Any] = list(self._unpacker)
+        except Exception as error:  # whatever a decoder can make of bytes from anywhere
+            raise ProtocolError(f"{self._name} sent bytes that are not msgpack: {error!r}") from error
+        responses = []
+        for message in messages:
+            # Not a pattern, which takes three times as long.
+            if message.__class__ is list and len(message) == 4 and message[0] == _RESPONSE and type(message[1]) is int:
+                responses.append((message[1], message[2], message[3]))
+                continue
+            match message:
+                case [int(kind), str(), [*_]] if kind == _NOTIFICATION:
+                    pass
+                case _:
+                    raise ProtocolError(f"{self._name} sent a message that is no msgpack-RPC response")
+        return responses
+
+    def _look(self) -> bool:
+        """Whether there is a connection that can be used; one that broke while it was idle is dropped."""
+        if self._socket is None:
+            return False
+        if time.monotonic() - self._used > STALE_AFTER and _is_stale(self._socket):
+            self.drop()
+            return False
+        return True
+
+    def _connect(self, timeout: float) -> None:
+        """Connect to the first address of the host that takes it. Raises Unreachable."""
+        # Never the old one: it may hold half a message of the connection before, or be broken by a bad one.
+        self._unpacker = _new_unpacker()
+        failure: Exception = OSError("the host has no address")
+        try:
+            # Not socket.create_connection(): what is being connected must be known here, to be let go of after a fork.
+            for family, kind, proto, _, address in socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM):
+                if self._forked:
+                    raise Unreachable(f"the process was forked before the call to {self._name} was sent")
+                try:
+                    sock = self._socket = socket.socket(family, kind, proto)
+                    sock.settimeout(timeout)
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    sock.connect(address)
+                    return
+                except OSError as error:
+                    failure = error
+                    self.drop()
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS can have
+            failure = error
+        except BaseException:
+            self.drop()
+            raise
+        raise Unreachable(f"{self._name} cannot be reached: {failure}") from failure
+
+    def _failure(self, error: CkvError | OSError, sent: bool, timeout: float) -> CkvError:
+        """A new error for a call that got no answer: each call of a pipeline has its own."""
+        if isinstance(error, ProtocolError):
+            return ProtocolError(*error.args)
+        if not sent:
+            why = f"within {timeout:g} s" if isinstance(error, TimeoutError) else f"before it broke: {error}"
+            return Unreachable(f"the connection to {self._name} did not take the whole call {why}")
+        if isinstance(error, CkvError):
+            return type(error)(*error.args)
+        if isinstance(error, TimeoutError):
+            return CallTimeout(f"{self._name} did not answer within {timeout:g} s")
+        return NodeLost(f"the connection to {self._name} broke: {error}")
+
+
+def _new_unpacker() -> msgpack.Unpacker:
+    return msgpack.Unpacker(
+        raw=False,
+        unicode_errors=ENCODING_ERRORS,
+        max_buffer_size=MAX_ANSWER_BYTES + _CHUNK_BYTES,
+        max_str_len=MAX_ANSWER_BYTES,
+        max_bin_len=MAX_ANSWER_BYTES,
+        max_ext_len=MAX_ANSWER_BYTES,
+        max_array_len=_MAX_CONTAINER,
+        max_map_len=_MAX_CONTAINER,
+    )
+
+
+def _left(deadline: float) -> float:
+    """Seconds until the deadline; raises TimeoutError at it. Never 0, which would mean: do not wait at all."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _readable(sock: socket.socket, timeout: float) -> bool:
+    """Wait until the socket can be read from or written to; whether it can be read from."""
+    # selectors and not select.select(): it takes file numbers above 1023, and gevent patches it as well.
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        return any(events & selectors.EVENT_READ for _, events in selector.select(timeout))
+
+
+def _is_stale(sock: socket.socket) -> bool:
+    """Whether the other end closed the connection, or sent something that nobody asked for, while it was idle."""
+    sock.settimeout(0)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,123 @@
+"""The connections of one client: lent to one caller at a time, and left behind by a fork."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Final
+
+from ckv.client.connection import Connection
+from ckv.errors import PoolExhausted, Unreachable
+
+
+class _Waiter:
+    """A caller that waits for a connection; ``turn`` can be acquired when there is one."""
+
+    __slots__ = ("given", "turn")
+
+    def __init__(self) -> None:
+        self.turn: Final = threading.Lock()
+        self.turn.acquire()
+        self.given: Connection | None = None
+
+
+class Pool:
+    """At most ``size`` connections. The one that was used last is lent first: few callers use few connections.
+
+    Who finds all of them lent waits in a queue, and a connection that comes back is given to whoever came first. Nobody
+    who comes later can overtake.
+    """
+
+    def __init__(self, host: str, port: int, size: int) -> None:
+        self._host: Final = host
+        self._port: Final = port
+        self.size: Final = size
+        self._lock: Final = threading.Lock()
+        self._idle: Final[list[Connection]] = []
+        self._lent: Final[set[Connection]] = set()
+        self._waiters: Final[deque[_Waiter]] = deque()
+        self._forked = False
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many connections there are, and how many of them are lent."""
+        lent = len(self._lent)
+        return len(self._idle) + lent, lent
+
+    def take(self, deadline: float) -> Connection:
+        """A connection for the caller alone, until :meth:`give_back`. It may have to connect yet.
+
+        Waits until the deadline (monotonic clock) for one that comes free. Raises PoolExhausted.
+        """
+        with self._lock:
+            if self._idle:
+                # In this order, so that a fork at any moment finds it in one of the two.
+                self._lent.add(self._idle[-1])
+                return self._idle.pop()
+            if self._forked:
+                raise Unreachable(f"the process was forked before the call to {self._host}:{self._port} was sent")
+            if len(self._lent) < self.size:
+                return self._lend_new()
+            waiter = _Waiter()
+            self._waiters.append(waiter)
+        try:
+            waiter.turn.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        except BaseException:  # Ctrl-C, or a gevent time-out around the call
+            given = self._leave(waiter)
+            if given is not None:
+                self.give_back(given)
+            raise
+        given = self._leave(waiter)
+        if given is None:
+            address = f"{self._host}:{self._port}"
+            raise PoolExhausted(f"all {self.size} connections to {address} were in use until the call's time was over")
+        return given
+
+    def give_back(self, connection: Connection) -> None:
+        """What :meth:`take` gave. A connection that was dropped makes room for a new one."""
+        with self._lock:
+            if connection.retired:
+                connection.drop()
+            if self._waiters and connection.connected:
+                self._give(connection)
+                return
+            if connection.connected:
+                self._idle.append(connection)
+            self._lent.discard(connection)
+            if self._waiters:
+                self._give(self._lend_new())
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now, and each other one when it comes back."""
+        with self._lock:
+            for connection in self._lent:
+                connection.retired = True
+            while self._idle:
+                self._idle.pop().drop()
+
+    def forked(self) -> None:
+        """Let go of everything, in the process that a fork has made; this pool is of no use there.
+
+        The lock may be held, by a thread that does not exist here.
+        """
+        self._forked = True
+        for connection in [*self._lent, *self._idle]:
+            connection.forked()
+
+    def _lend_new(self) -> Connection:
+        connection = Connection(self._host, self._port)
+        self._lent.add(connection)
+        return connection
+
+    def _give(self, connection: Connection) -> None:
+        waiter = self._waiters.popleft()
+        waiter.given = connection
+        waiter.turn.release()
+
+    def _leave(self, waiter: _Waiter) -> Connection | None:
+        """Stop waiting; what the waiter was given."""
+        with self._lock:
+            if waiter.given is None:
+                self._waiters.remove(waiter)
+            return waiter.given

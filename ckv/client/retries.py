@@ -1,0 +1,66 @@
+"""Which calls a client sends again, and when: only where that can do no harm that nobody asked for."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from ckv.client.calls import Call
+from ckv.errors import CkvError
+
+REPEATABLE: Final = ("GET", "PUT", "PING", "INFO", "PEEK")
+"""Methods that have the same result when they are carried out twice in a row. DEL tells whether there was one."""
+
+FIRST_PAUSE: Final = 0.05
+"""Seconds before the first repeat, at most; twice as many before each further one."""
+
+LONGEST_PAUSE: Final = 1.0
+"""Seconds before any repeat, at most."""
+
+
+class Retries:
+    """How often, and which."""
+
+    def __init__(self, count: int, unknown: Collection[str]) -> None:
+        """``count`` repeats at most; of calls with an unknown outcome only those whose method is in ``unknown``.
+
+        Raises ValueError.
+        """
+        if count < 0:
+            raise ValueError(f"retries={count!r}: allowed is 0 or more")
+        for method in [unknown] if isinstance(unknown, str) else unknown:
+            if isinstance(unknown, str) or method not in REPEATABLE:
+                raise ValueError(f"retry_unknown={unknown!r}: allowed is a tuple of {', '.join(REPEATABLE)}")
+        self.count: Final = count
+        self._unknown: Final = frozenset(unknown)
+
+    @staticmethod
+    def pause(attempt: int) -> float:
+        """Seconds to wait after this attempt (0 is the first), by chance, so that clients do not come all at once.
+
+        https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ calls it full jitter.
+        """
+        return random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16)))
+
+    def again(self, calls: Sequence[Call], results: Sequence[object], tried: Iterable[int]) -> list[int]:
+        """Which of the calls just tried, by their positions, are to be sent again.
+
+        Not a call that stands before another one on the same key that is over: it would take effect after it.
+        """
+        tried = set(tried)
+        over: set[bytes] = set()
+        found: list[int] = []
+        for index in range(len(calls) - 1, -1, -1):
+            key = calls[index].key
+            if index in tried and key not in over and self._may_repeat(calls[index], results[index]):
+                found.append(index)
+            elif key is not None:
+                over.add(key)
+        found.reverse()
+        return found
+
+    def _may_repeat(self, call: Call, result: object) -> bool:
+        if not isinstance(result, CkvError) or not result.transient:
+            return False
+        return result.written == "no" or call.method in self._unknown
