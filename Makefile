@@ -139,10 +139,10 @@ COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --ge
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lock UPGRADE=--upgrade
 	$(PIP) install uv
-	$(COMPILE) pyproject.toml --output-file requirements.lock
-	$(COMPILE) pyproject.toml --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra server --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra server --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group bench --constraints requirements.lock --output-file requirements-bench.lock
-	$(COMPILE) pyproject.toml --group build --constraints requirements.lock --output-file requirements-build.lock
+	$(COMPILE) pyproject.toml --extra server --group build --constraints requirements.lock --output-file requirements-build.lock
 	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 
 clean: ## remove everything that make made

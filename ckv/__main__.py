@@ -7,20 +7,46 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-# All but one role live on gevent. A ping asks one question, and loading gevent would be most of what it costs.
-if sys.argv[1:2] != ["ping"]:
-    import gevent
-    from gevent import monkey
+from ckv.roles import Exit
 
-    monkey.patch_all()
 
-    from ckv.resolver import Resolver
+@contextmanager
+def _packages() -> Iterator[None]:
+    """Ends with one line where a package is missing: who installs the Python client alone has this program too."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "ckv":
+            raise  # a mistake in here, and nothing that could be installed
+        why = f'the package {error.name} is missing: the command needs the extra "server"'
+        print(f"ckv: {why}: in a checkout, pip install '.[server]'", file=sys.stderr)
+        sys.exit(Exit.CANNOT_START)
 
-    if "GEVENT_RESOLVER" not in os.environ:  # gevent's own setting
-        gevent.config.resolver = Resolver
 
-from ckv.cli import main
+with _packages():
+    # All but one role live on gevent. A ping asks one question, and loading gevent would be most of what it costs.
+    if sys.argv[1:2] != ["ping"]:
+        import gevent
+        from gevent import monkey
+
+        monkey.patch_all()
+
+        from ckv.resolver import Resolver
+
+        if "GEVENT_RESOLVER" not in os.environ:  # gevent's own setting
+            gevent.config.resolver = Resolver
+
+    from ckv import cli
+
+
+def main() -> int:
+    """Run the program; the exit code."""
+    with _packages():  # A role's modules are imported when it is run.
+        return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -149,20 +149,25 @@ def test_a_call_without_an_answer_in_all_its_time_is_not_sent_again() -> None:
         assert len(asked) == 1
 
 
-def test_a_node_that_is_not_there_yet() -> None:
+def test_a_node_that_is_not_there_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
     waiting = threading.Event()
     real = time.sleep
 
-    with pytest.MonkeyPatch.context() as patch, Client("127.0.0.1", port, retries=1000, timeout=60) as client:
-        patch.setattr("ckv.client.time.sleep", lambda seconds: (waiting.set(), real(seconds)))
-        found: list[object] = []
-        thread = threading.Thread(target=lambda: found.append(client.put("key", "value")))
+    def sleep(seconds: float) -> None:
+        waiting.set()
+        real(seconds)
+
+    monkeypatch.setattr("ckv.client.time.sleep", sleep)
+    records: dict[bytes, object] = {}
+    with Client("127.0.0.1", port, retries=1000, timeout=60) as client:
+        thread = threading.Thread(target=client.put, args=("key", "value"))
         thread.start()
         assert waiting.wait(30)
-        with FakeNode(store(), port=port):
+        with FakeNode(store(records), port=port):
             thread.join()
-            assert found == [None]
+            client.close()
+        assert records == {b"key": "value"}
 
 
 def test_a_node_that_never_comes() -> None:
