@@ -268,7 +268,7 @@ def test_greenlets_may_share_a_client() -> None:
 IMPATIENT = """
 from gevent import monkey
 monkey.patch_all()
-import sys
+import sys, time
 import gevent
 from ckv import Client
 with Client("127.0.0.1", int(sys.argv[1]), max_connections=1, timeout=30) as client:
@@ -286,6 +286,16 @@ with Client("127.0.0.1", int(sys.argv[1]), max_connections=1, timeout=30) as cli
         other.call("GO ON")
     gevent.joinall([first, waiting[0], waiting[2]], raise_error=True)
     print(client.call("ECHO"), client._pool.counts)
+
+    # Killed between the moment when it was given a connection and that when it runs.
+    pool, later = client._pool, time.monotonic() + 30
+    connection = pool.take(later)
+    waiting = gevent.spawn(pool.take, later)
+    gevent.sleep(0)
+    waiting.kill(block=False)
+    pool.give_back(connection)
+    gevent.joinall([waiting])
+    print(pool.counts)
 """
 
 
@@ -302,4 +312,4 @@ def test_who_gives_up_waiting_takes_no_connection_away() -> None:
             connection.respond(msgid, method)
 
     with FakeNode(script) as node:
-        assert run_python(IMPATIENT, str(node.port)) == "ECHO (1, 0)\n"
+        assert run_python(IMPATIENT, str(node.port)) == "ECHO (1, 0)\n(1, 0)\n"
