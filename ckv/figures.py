@@ -48,6 +48,8 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("Server", "process_id", _BOTH, "Number of the process."),
     Figure("Server", "tcp_port", _BOTH, "Port that it listens on."),
     Figure("Server", "uptime_in_seconds", _BOTH, "Whole seconds since the start."),
+    Figure("Server", "draining", _BOTH, "1 once the node was told to stop: it refuses all commands but PING and INFO; "
+           "else 0."),
     Figure("Server", "used_memory_rss", _BOTH, "Bytes of memory that the process occupies; 0 where the system does "
            "not say."),
     Figure("Clients", "connected_clients", _BOTH, "Connections that are open, those of primaries and of whoever asks "

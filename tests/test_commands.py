@@ -6,6 +6,8 @@ import pytest
 
 from ckv.commands import COMMANDS, Command
 from ckv.roles import shell
+from tests.support.nodes import Nodes
+from tests.support.wire import RawClient, RemoteError
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -16,6 +18,20 @@ def test_a_command_is_well_formed(command: Command) -> None:
     assert command.usage.split() == [command.name, *command.arguments]
     assert command.help.endswith(".")
     assert "\n" not in command.help
+
+
+@pytest.mark.parametrize("role", ["primary", "secondary"])
+def test_every_role_serves_every_command(nodes: Nodes, role: str) -> None:
+    """And nothing else: what a node names as its methods is the command table."""
+    cluster = nodes.start_cluster(1)
+    node = cluster.primary if role == "primary" else cluster.secondaries[0]
+    with RawClient(node.address) as client:
+        for command in COMMANDS.values():
+            response = client.wait_for(client.request(command.name, *command.arguments))
+            assert response.error is None or not response.error.startswith("UnknownMethod: "), command.name
+        with pytest.raises(RemoteError, match=r"^UnknownMethod: no method 'FLY'; there are ") as caught:
+            client.call("FLY")
+    assert set(str(caught.value).partition("; there are ")[2].split(", ")) == set(COMMANDS)
 
 
 def test_the_commands_of_the_protocol() -> None:

@@ -28,6 +28,9 @@ POLL: Final = 0.01
 """Seconds between two looks at whether a drain is done."""
 
 
+ANSWERED_WHILE_DRAINING: Final = ("PING", "INFO")
+"""Commands that cost nothing, and tell an operator that the node is alive and how far it is."""
+
 GOODBYE: Final = 1.0
 """Seconds at the end for clients to read the answers that are still unsent."""
 
@@ -88,6 +91,7 @@ class Node:
             "process_id": os.getpid(),
             "tcp_port": self._port,
             "uptime_in_seconds": int(time.monotonic() - self._started),
+            "draining": int(self._stop.is_set()),
             "used_memory_rss": resident_bytes(),
             "connected_clients": self._server.connections if self._server is not None else 0,
             "maxclients": self.limits.max_connections,
@@ -104,7 +108,7 @@ class Node:
             return True
 
         log.info("drain begun: %d connections", server.connections)
-        server.drain(errors.Draining("the node is stopping; the request was not carried out"))
+        server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED_WHILE_DRAINING)
         # Saving comes first: a client that does not read its answers must not use up the time for it.
         left = drain(lambda saved: wait(lambda: saved() and not server.in_flight))
         goodbye = time.monotonic() + GOODBYE

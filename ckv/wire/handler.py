@@ -12,6 +12,10 @@ from typing import Protocol
 class Caller(Protocol):
     """Whoever waits for the answer to one or more requests: a client's connection, a greenlet."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer can still reach anybody."""
+
     def respond(self, msgid: int, error: object, result: object) -> None:
         """Takes the answer to the request that it numbered ``msgid``."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgpack
 
-from ckv import errors
+from ckv import __version__, errors
 from ckv.values import ENCODING_ERRORS
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import BULKY_BYTES, RECV_BYTES_OF_LARGE, REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
@@ -34,6 +34,12 @@ NOTIFICATION: Final = 2
 BATCH: Final = "BATCH"
 """The method that carries many requests in one message; see :meth:`Service._batch`."""
 
+HELLO: Final = "HELLO"
+"""The method that tells another node what this one knows; see :meth:`Service._hello`."""
+
+FEATURES: Final = (BATCH,)
+"""What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
+
 BATCH_REQUESTS: Final = 256
 """The most requests in one BATCH; each is two elements of an array, which may have :attr:`Limits.max_container`."""
 
@@ -42,6 +48,9 @@ BATCH_RESULT_CHARACTERS: Final = 48 * 1024
 
 LAST_MSGID_OF_BATCH: Final = 2**64 - 1 - BATCH_REQUESTS
 """msgpack has no number for the msgids of the requests in a BATCH with a larger one."""
+
+MAX_ODD_MSGID: Final = 64
+"""Characters of a str, or bytes of a bin, that is sent back although a msgid has to be an integer."""
 
 _PUT_OFF: Final = object()
 """The method of a request that was in a BATCH, and is served after it by itself. No message can name it."""
@@ -147,8 +156,12 @@ class Service:
     """
 
     def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
-        self._handlers = dict(handlers)
-        self._methods: dict[Any, Handler] = {**handlers, BATCH: self._batch, _PUT_OFF: self._put_off}
+        self._names = tuple(handlers)
+        # Under the bin of its name as well: some languages have one kind of string, and send that.
+        self._handlers: dict[Any, Handler] = {**handlers, **_by_bin(handlers)}
+        wire = {BATCH: self._batch, HELLO: self._hello}
+        self._methods: dict[Any, Handler] = {**self._handlers, **wire, **_by_bin(wire), _PUT_OFF: self._put_off}
+        self._methods[BATCH.encode()] = self._batch_by_bin
         self._few_in_flight = limits.max_in_flight // 2
         self._soft_unsent_bytes = limits.soft_unsent_bytes
         # Shared by all connections, so that they stay in the processor's cache: a batch is served without a pause.
@@ -156,14 +169,16 @@ class Service:
         self._pack_lone = new_packer().pack
         self.inbox: list[tuple[Connection, bytes]] = []
 
-    def refuse_everything(self, error: errors.Refused) -> None:
-        """From now on every request is answered with this error."""
+    def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
+        """From now on every request is answered with this error, ``but`` those of these methods."""
 
         def refuse(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
             raise error
 
+        kept: dict[Any, Handler] = {name: self._handlers[name] for name in but}
+        kept.update(_by_bin(kept))
         self._handlers = dict.fromkeys(self._handlers, refuse)
-        self._methods = dict.fromkeys(self._methods, refuse)
+        self._methods = dict.fromkeys(self._methods, refuse) | kept
 
     def receive_all(self) -> list[Connection]:
         """Serves what is in the inbox, and returns connections that are to be flushed, besides those that asked for it.
@@ -244,7 +259,7 @@ class Service:
                         else:
                             pack((RESPONSE, msgid, None, result))
                 except (TypeError, ValueError):
-                    self._notified(connection, found[-1 - length_hint(to_come)])
+                    self._odd(connection, found[-1 - length_hint(to_come)])
                 if len(self._packer.getbuffer()) > self._soft_unsent_bytes:
                     self._post(connection)
                 if connection.held:
@@ -293,8 +308,8 @@ class Service:
             own = msgid + 1 + at // 2
             try:
                 if type(inner) is not tuple:
-                    raise _no_array()
-                result: Any = handlers[method](connection, own, inner)  # type: ignore[index]
+                    inner = _arguments(inner)
+                result: Any = handlers[method](connection, own, inner)
             except Exception as error:  # noqa: BLE001 - as in receive()
                 add((self._to_wire(error, method),))
             else:
@@ -335,10 +350,8 @@ class Service:
     def _put_off(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """Carries out one request that :meth:`_batch` has left: its method and its params."""
         method, inner = params
-        if not isinstance(inner, tuple):
-            raise _no_array()
         try:
-            return self._handlers[method](caller, msgid, inner)  # type: ignore[index]
+            return self._handlers[method](caller, msgid, _arguments(inner))
         except errors.CkvError:
             raise
         except Exception as error:
@@ -348,34 +361,93 @@ class Service:
         return errors.to_wire(error if isinstance(error, errors.CkvError) else self._unexpected(error, method))
 
     def _unexpected(self, error: Exception, method: object) -> errors.CkvError:
-        if isinstance(error, (KeyError, TypeError)) and (not isinstance(method, str) or method not in self._handlers):
+        if isinstance(error, (KeyError, TypeError)) and not (
+            isinstance(method, (str, bytes)) and method in self._handlers
+        ):
             shown = repr(method if len(repr(method)) < 64 else type(method).__name__)
-            return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._handlers)}")
+            return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._names)}")
         log.error("unexpected error in %s", method, exc_info=error)
         return errors.ServerError(f"unexpected error in {method}")
 
-    def _notified(self, connection: ServedConnection, message: object) -> None:
-        """Carries out a notification: the same as a request, except that nobody is told."""
-        if not (
-            isinstance(message, tuple)
-            and len(message) == 3
-            and message[0] == NOTIFICATION
-            and isinstance(message[1], str)
-            and isinstance(message[2], tuple)
-        ):
-            raise errors.ProtocolError("a message that is neither a request nor a notification")
-        _, method, params = message
+    def _hello(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        """What this node is and knows, ``[version, [feature, ...]]``. Arguments are for callers to come."""
+        return (__version__, FEATURES)
+
+    def _batch_by_bin(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """Has a BATCH that was asked for with a bin carried out as if it had been a str, in the next turn."""
+        connection = cast(ServedConnection, caller)
+        connection.put_off([(REQUEST, msgid, BATCH, params)])
+        connection.settle()  # It is not on its way, and LATER makes the caller look whether to go on.
+        return LATER
+
+    def _odd(self, connection: ServedConnection, message: object) -> None:
+        """Deals with a message that is no ordinary request.
+
+        Whoever can be told what is wrong with it is told, as long as it is clear who that is; otherwise raises
+        ProtocolError, for nobody can tell what comes next.
+        """
+        if type(message) is tuple and message:  # an ext is a tuple too, of a subclass
+            if message[0] == NOTIFICATION:
+                self._notified(connection, message)
+                return
+            if message[0] == REQUEST and self._answered_all_the_same(connection, message):
+                return
+        raise errors.ProtocolError("a message that is neither a request nor a notification")
+
+    def _answered_all_the_same(self, connection: ServedConnection, request: tuple[object, ...]) -> bool:
+        """Answers a request that is not as it should be; false when it has no number that an answer could have."""
+        if len(request) < 2 or not _is_number(request[1]):
+            return False
+        msgid: Any = request[1]
+        if len(request) == 4 and type(msgid) is int and type(request[3]) is tuple:
+            return False  # It is as it should be, and was carried out; its answer was what could not be packed.
+        method = request[2] if len(request) > 2 else None
         try:
-            if self._handlers[method](Unanswered(connection), 0, params) is LATER:
+            if type(msgid) is not int:
+                raise errors.BadArguments("the msgid is no integer")
+            if len(request) != 4:
+                raise errors.BadArguments(f"a request of {len(request)} elements; it is [0, msgid, method, params]")
+            result = self._methods[method](connection, msgid, _arguments(request[3]))
+        except Exception as error:  # noqa: BLE001 - as in receive()
+            self._packer.pack((RESPONSE, msgid, self._to_wire(error, method), None))
+        else:
+            if result is LATER:
                 connection.defer()
-        except (errors.CkvError, KeyError) as error:
-            log.debug("notification %s from %s failed: %s", method, connection.peer, error)
-        except Exception as error:
-            log.error("unexpected error in notification %s", method, exc_info=error)
+            else:
+                self._packer.pack((RESPONSE, msgid, None, result))
+        return True
+
+    def _notified(self, connection: ServedConnection, message: tuple[object, ...]) -> None:
+        """Carries out a notification: the same as a request, except that nobody is told."""
+        method = message[1] if len(message) > 1 else None
+        try:
+            if len(message) != 3:
+                raise errors.BadArguments(f"{len(message)} elements; it is [2, method, params]")
+            if self._handlers[method](Unanswered(connection), 0, _arguments(message[2])) is LATER:
+                connection.defer()
+        except Exception as error:  # noqa: BLE001 - as in receive()
+            text = self._to_wire(error, method)
+            log.debug("notification %.64r from %s not carried out: %s", method, connection.peer, text)
 
 
-def _no_array() -> errors.BadArguments:
-    return errors.BadArguments(f"the arguments of a request in a {BATCH} are no array")
+def _by_bin(table: Mapping[str, Handler]) -> dict[bytes, Handler]:
+    return {name.encode(): handler for name, handler in table.items()}
+
+
+def _arguments(params: object) -> tuple[object, ...]:
+    """The arguments that ``params`` are: nil is none at all. Raises BadArguments for everything but an array."""
+    if params is None:
+        return ()
+    if not isinstance(params, tuple):
+        raise errors.BadArguments("the arguments are no array")
+    return params
+
+
+def _is_number(msgid: object) -> bool:
+    """Whether it can be sent back to whoever numbered a request with it, be it a number or not."""
+    if isinstance(msgid, (str, bytes)):
+        return len(msgid) <= MAX_ODD_MSGID
+    return msgid is None or isinstance(msgid, (int, float))
 
 
 class ServedConnection(Caller, Protocol):
@@ -397,6 +469,10 @@ class Unanswered:
 
     def __init__(self, connection: Caller) -> None:
         self._connection = connection
+
+    @property
+    def is_open(self) -> bool:
+        return self._connection.is_open
 
     def respond(self, msgid: int, error: object, result: object) -> None:
         self._connection.settle()

@@ -6,7 +6,7 @@ import errno
 import logging
 import resource
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ckv import errors
@@ -49,20 +49,7 @@ class Server:
     def listen(self, address: Address) -> Address:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
         raise_file_limit(self._limits.max_connections + SPARE_FILES)
-        # The plain one, for nobody has to be served meanwhile, and gevent's may start a thread.
-        family, kind, proto, _, target = plain_getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = plain_socket(family, kind, proto)
-        try:
-            listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(target)
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-        self._listener = listener
+        self._listener = listener = _bound(address)
         self._poller.add_receiver(self._service)
         self._watcher = self._poller.loop.io(listener.fileno(), READ)
         self._watcher.start(self._acceptable)
@@ -83,10 +70,12 @@ class Server:
         """Whether all requests that were read are answered and all answers sent."""
         return all(connection.idle for connection in self._connections)
 
-    def drain(self, error: errors.Refused) -> None:
-        """Stops accepting, and answers every further request of the open connections with the error."""
-        self._stop_accepting()
-        self._service.refuse_everything(error)
+    def drain(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
+        """From now on answers every request with the error, ``but`` those of these methods.
+
+        It goes on accepting, or nobody could ask how far the drain is. An idle connection holds nothing up.
+        """
+        self._service.refuse_everything(error, but)
 
     def close(self) -> None:
         """Closes everything at once."""
@@ -141,6 +130,28 @@ class Server:
         self._full = False
         if reason:
             log.warning("connection from %s closed: %s", connection.peer, reason)
+
+
+def _bound(address: Address) -> socket.socket:
+    """Listens on the first address of the name that this machine has. Raises OSError, for the first that failed."""
+    # The plain one, for nobody has to be served meanwhile, and gevent's may start a thread.
+    try:
+        places = plain_getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # a host name that no DNS can have
+        raise OSError(str(error)) from error
+    failed: OSError | None = None
+    for family, kind, proto, _, target in places:
+        listener = plain_socket(family, kind, proto)
+        try:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(target)
+            listener.listen(BACKLOG)
+            return listener
+        except OSError as error:
+            listener.close()
+            failed = failed or error
+    raise failed or OSError("the name has no address")
 
 
 def raise_file_limit(wanted: int) -> None:

@@ -38,9 +38,36 @@ requests = st.one_of(
     st.tuples(st.just(0), st.integers(0, 2**32 - 1), st.just("PUT"), st.tuples(keys, values)),
     st.tuples(st.just(0), st.integers(0, 2**32 - 1), st.sampled_from(["GET", "DEL"]), st.tuples(keys)),
     st.tuples(st.just(2), st.sampled_from(["PUT", "GET", "DEL"]), st.lists(keys | values, max_size=3)),
+    st.tuples(
+        st.just(0), st.integers(-(2**63), 2**64 - 1), methods.map(str.encode) | st.just(b"BATCH"), inner | anything
+    ),
+    st.tuples(st.just(2), methods | methods.map(str.encode) | anything, anything),
     st.tuples(st.sampled_from([0, 1, 2, 3]), anything, methods | anything, anything),
     anything,
 )
+
+
+numbered = st.builds(
+    lambda count, *parts: (0, *parts)[:count],
+    st.integers(2, 5),
+    st.integers(-(2**63), 2**64 - 1) | st.none() | st.booleans() | st.floats() | st.text(max_size=50),
+    methods | methods.map(str.encode) | st.sampled_from(["BATCH", b"BATCH", "HELLO"]) | anything,
+    inner | anything,
+    scalars,
+)
+notifications = st.builds(
+    lambda count, *parts: (2, *parts)[:count],
+    st.integers(1, 4),
+    methods | methods.map(str.encode) | anything,
+    inner | anything,
+    scalars,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(numbered | notifications, max_size=5))
+def test_nobody_is_cut_off_who_can_be_answered_or_wants_no_answer(messages: list[object]) -> None:
+    assert one_input(b"".join(msgpack.packb(message, unicode_errors=ENCODING_ERRORS) for message in messages))
 
 
 @settings(max_examples=1000, deadline=None)

@@ -49,7 +49,7 @@ class Sink:
         self.in_flight -= 1
 
     def put_off(self, requests: Iterable[object]) -> None:
-        self.waiting = list(requests)
+        self.waiting += requests
         self.held = True
 
     def hold(self, reason: object) -> None:
@@ -59,8 +59,12 @@ class Sink:
         """See :meth:`hold`."""
 
 
-def one_input(data: bytes) -> None:
-    """Feeds the bytes in pieces; raises when anything but an answer or a ProtocolError comes of it."""
+def one_input(data: bytes) -> bool:
+    """Feeds the bytes in pieces; raises when anything but an answer or a ProtocolError comes of it.
+
+    Returns whether there was no ProtocolError: nothing for which the connection would be closed.
+    """
+    fine = True
     now = 0.0
     pending = Pending(100, KIB * KIB)
     store = Store(LRU(2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
@@ -77,7 +81,7 @@ def one_input(data: bytes) -> None:
                 assert service.receive(sink, iter(waiting)) == len(waiting)
                 service.receive(sink, unpacker)
     except (errors.ProtocolError, msgpack.BufferFull):
-        pass  # what the connection is closed for
+        fine = False
     store.check()
     now = 10.0
     store.expire()  # whoever waits for the persistent tier, which is not there, is told
@@ -87,6 +91,7 @@ def one_input(data: bytes) -> None:
         assert kind == 1
         assert (error is None) != (result is None)
         assert error is None or type(errors.from_wire(error)) is not errors.ServerError, error
+    return fine
 
 
 class BytesReader:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 
 import pytest
 
 from ckv import Client
 from ckv.resolver import Resolver
+from ckv.settings import Address
+from ckv.wire import server
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import Nodes
+from tests.support.nodes import Nodes, run_ckv
 
 
 def test_nodes_that_are_given_numbers_have_one_thread(mariadb: MariaDB, nodes: Nodes) -> None:
@@ -29,6 +32,25 @@ def test_a_primary_finds_a_secondary_by_its_name(nodes: Nodes) -> None:
     with Client("127.0.0.1", primary.port) as client:
         client.put("key", "value")
         assert client.get("key") == "value"
+
+
+def test_the_first_address_of_its_own_name_is_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ``localhost``, where that is ``::1`` first and the machine has no IPv6."""
+    own = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, 0)) for host in ("192.0.2.1", "127.0.0.1")]
+    monkeypatch.setattr(server, "plain_getaddrinfo", lambda *_, **__: own)
+    with closing(server._bound(Address("several.test", 0))) as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+    monkeypatch.setattr(server, "plain_getaddrinfo", lambda *_, **__: own[:1])
+    with pytest.raises(OSError, match="Cannot assign"):
+        server._bound(Address("several.test", 0))
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b"])
+def test_a_name_of_its_own_that_is_none_is_one_line_and_exit_code_4(name: str) -> None:
+    run = run_ckv("secondary", "--bind", name, "localhost:8080", "0")
+    assert run.returncode == 4
+    assert f"cannot listen on {name}:0: " in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize("number", ["127.0.0.1", "::1"])

@@ -15,6 +15,7 @@ from ckv import Client, errors
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv
+from tests.support.wire import RawClient, RemoteError
 
 RECORDS = 100_000
 
@@ -118,12 +119,40 @@ def test_a_draining_node_refuses_and_its_primary_passes_that_on(private_mariadb:
         node.wait_for_log("records to save")
         with pytest.raises(errors.Draining):
             client.put("b", "2")
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", node.port), timeout=5)
         private_mariadb.resume()
         assert node.wait() == 0, node.tail()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", node.port), timeout=5)
     assert private_mariadb.rows() == {b"a": b"1"}
     assert cluster.primary.terminate() == 0
+
+
+def test_how_far_a_drain_is_can_be_asked(private_mariadb: MariaDB, nodes: Nodes) -> None:
+    """By whoever connects now, and by clients that keep asking: they hold nothing up."""
+    node = nodes.start_secondary(persistent=private_mariadb.address, options=["--drain-timeout=60s"])
+    node.wait_for_log("database connected")
+    with Client("127.0.0.1", node.port) as client, RawClient(node.address) as late:
+        client.put("a", "1")
+        assert client.call("INFO")["draining"] == 0  # type: ignore[index]
+        private_mariadb.pause()
+        node.signal(signal.SIGTERM)
+        node.wait_for_log("records to save")
+        shown = run_ckv("status", "127.0.0.1", str(node.port), "--format=json")
+        assert shown.returncode == 0, shown.stderr
+        figures = json.loads(shown.stdout)
+        assert (figures["draining"], figures["pending_records"]) == (1, 1)
+        assert run_ckv("ping", "127.0.0.1", str(node.port)).returncode == 0, "the liveness probe of a pod"
+        for method, *params in (("GET", "a"), ("PUT", "a", "2"), ("RETRY",), ("SCAN", 0, 1), ("HELLO",), ("BATCH",)):
+            with pytest.raises(RemoteError, match=r"^Draining: "):
+                late.call(method, *params)
+        private_mariadb.resume()
+        # Asking on and on, and idle connections, do not keep it from its end.
+        with pytest.raises((errors.NodeLost, errors.Unreachable)):
+            while True:
+                client.ping()
+        assert node.wait() == 0, node.tail()
+    assert private_mariadb.rows() == {b"a": b"1"}
+    node.start()  # Its port is free.
 
 
 def test_a_second_signal_ends_the_wait(private_mariadb: MariaDB, nodes: Nodes) -> None:

@@ -14,6 +14,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from itertools import chain, islice, product
+from typing import Any
 
 import msgpack
 import pytest
@@ -194,13 +195,12 @@ def test_nesting(node: Node, watch: Watch, opener: bytes) -> None:
 
 
 NO_REQUESTS = [
-    None, True, 7, 1.5, "GET", b"GET", [], {}, msgpack.Timestamp(1), msgpack.ExtType(5, b"x"),
-    [0], [0, 1], [0, 1, "PING"], [0, 1, "PING", [], 5],
-    [1, 1, None, True], [3, 1, "PING", []], [-1, 1, "PING", []], ["0", 1, "PING", []], [None, 1, "PING", []],
-    [0, "1", "PING", []], [0, None, "PING", []], [0, 1.5, "PING", []], [0, True, "PING", []],
-    [0, 1, "PING", None], [0, 1, "PING", "x"], [0, 1, "PING", {}], [0, 1, "PUT", b"kv"],
-    [2], [2, "PING"], [2, 5, []], [2, b"PING", []], [2, "PING", {}], [2, "PING", None], [2, [], []],
+    None, True, 7, 1.5, "GET", b"GET", [], {}, msgpack.Timestamp(1),
+    msgpack.ExtType(5, b"x"), msgpack.ExtType(0, b"x"), msgpack.ExtType(2, b"x"),
+    [0], [1, 1, None, True], [3, 1, "PING", []], [-1, 1, "PING", []], ["0", 1, "PING", []], [None, 1, "PING", []],
+    [0, [], "PING", []], [0, {}, "PING", []], [0, msgpack.ExtType(5, b"x"), "PING", []], [0, "x" * 65, "PING", []],
 ]  # fmt: skip
+"""To none of these could be answered."""
 
 
 def test_a_message_of_the_wrong_kind(node: Node, watch: Watch) -> None:
@@ -211,6 +211,116 @@ def test_a_message_of_the_wrong_kind(node: Node, watch: Watch) -> None:
             with pytest.raises(ConnectionError):
                 print(message, client.recv_response())
             node.wait_for_log(f"{port_of(client)} closed: ", since=since)
+
+
+# --- requests and notifications that are odd --------------------------------------------------------------------
+
+CARRIED_OUT: list[tuple[Any, Any]] = [
+    ([0, 1, b"PING", []], "PONG"),
+    ([0, 2, "PING", None], "PONG"),
+    ([0, 3, b"PING", None], "PONG"),
+    ([0, -(2**63), "PING", []], "PONG"),
+    ([0, 2**64 - 1, "PING", None], "PONG"),
+    ([0, 4, b"PUT", [b"odd", b"1"]], True),
+    ([0, 5, b"GET", ["odd"]], [True, b"1"]),
+    ([0, 6, b"DEL", ["odd"]], True),
+    ([0, 7, "BATCH", None], []),
+    ([0, 20, b"BATCH", []], []),
+]
+"""What says in another way what is right, and the result."""
+
+BAD = "BadArguments"
+REFUSED: list[tuple[Any, str]] = [
+    ([0, 1], BAD), ([0, 1, "PING"], BAD), ([0, 1, b"PING"], BAD), ([0, 1, "PING", [], 5], BAD),
+    ([0, 1, "PING", None, None], BAD), ([0, 1, [], {}, 1.5, None, "x"], BAD),
+    ([0, 1, "PING", {}], BAD), ([0, 1, "PING", {"a": 1}], BAD), ([0, 1, "PING", "x"], BAD), ([0, 1, "PING", 7], BAD),
+    ([0, 1, "PING", False], BAD), ([0, 1, "PUT", b"kv"], BAD), ([0, 1, "PING", msgpack.ExtType(5, b"x")], BAD),
+    ([0, 1, "GET", None], BAD), ([0, 1, b"GET", None], BAD), ([0, 1, b"GET", []], BAD), ([0, 1, "BATCH", {}], BAD),
+    ([0, -1, "PING", {}], BAD), ([0, 2**64 - 1, "PING", {}], BAD),
+    ([0, "1", "PING", []], BAD), ([0, b"1", "PING", []], BAD), ([0, None, "PING", []], BAD), ([0, 1.5, "GET", {}], BAD),
+    ([0, True, "PING", []], BAD), ([0, "x" * 64, "PING"], BAD),
+    ([0, 1, b"FLY", []], "UnknownMethod"), ([0, 1, b"\xff", None], "UnknownMethod"), ([0, 1, 5, None], "UnknownMethod"),
+    ([0, 1, {}, None], "UnknownMethod"), ([0, 1, None, None], "UnknownMethod"), ([0, 1, [], []], "UnknownMethod"),
+]  # fmt: skip
+"""What is wrong, and the code of the answer."""
+
+IGNORED = [
+    [2], [2, "PING"], [2, "PING", [], 5], [2, 5, []], [2, [], []], [2, {}, []], [2, None, None], [2, "FLY", []],
+    [2, b"PING", []], [2, "PING", {}], [2, "PING", None], [2, "PUT", None], [2, "PUT", ["k"]], [2, b"\xff", "x"],
+    [2, msgpack.ExtType(5, b"x"), 7], [2, "BATCH", ["PING", []]], [2, b"BATCH", None],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "all at once"])
+def test_odd_messages_are_answered_and_nobody_is_cut_off(node: Node, watch: Watch, together: bool) -> None:
+    messages = [message for message, _ in CARRIED_OUT] + [message for message, _ in REFUSED]
+    with RawClient(node.address) as client:
+        answers = []
+        if together:
+            client.send(b"".join(map(pack, [*IGNORED, *messages, *IGNORED])))
+            answers = [client.recv_response() for _ in messages]
+        else:
+            for message in messages:
+                client.send(pack(IGNORED[len(answers) % len(IGNORED)]) + pack(message))
+                answers.append(client.recv_response())
+        # Through a primary some of the answers come later than others.
+        assert sorted(repr(answer.msgid) for answer in answers) == sorted(repr(message[1]) for message in messages)
+        by_number = {message[1]: result for message, result in CARRIED_OUT}
+        good = {answer.msgid: answer.result for answer in answers if answer.error is None}
+        assert list(good.values()) == [by_number[msgid] for msgid in good]
+        bad = [(repr(answer.msgid), answer.error.split(":")[0]) for answer in answers if answer.error is not None]
+        assert sorted(bad) == sorted((repr(message[1]), code) for message, code in REFUSED)
+        assert client.call("PING") == "PONG"
+
+
+@pytest.mark.parametrize(
+    ("data", "answer"),
+    [
+        ("94 00 01 c4 04 50 49 4e 47 90", [1, 1, None, "PONG"]),
+        ("93 02 c4 01 61 90", None),
+        ("94 00 00 a4 50 49 4e 47 c0", [1, 0, None, "PONG"]),
+    ],
+)
+def test_what_other_languages_send(node: Node, data: str, answer: object) -> None:
+    with RawClient(node.address) as client:
+        client.send(bytes.fromhex(data))
+        if answer is not None:
+            assert [1, *client.recv_response()] == answer
+        assert client.call("PING") == "PONG"
+
+
+def test_a_notification_by_bin_is_carried_out(node: Node, watch: Watch) -> None:
+    with RawClient(node.address) as client:
+        client.send(pack([2, b"PUT", ["notified", "1"]]))
+        eventually(lambda: client.call("GET", "notified") == [True, "1"], what="the record")
+
+
+@pytest.mark.parametrize("batch", ["BATCH", b"BATCH"])
+def test_odd_requests_in_a_batch(node: Node, watch: Watch, batch: str | bytes) -> None:
+    inner = [
+        b"PUT", ["in a batch", "1"], "PING", None, b"PING", {}, "PING", "x", b"FLY", None, b"BATCH", [], {}, [],
+        b"GET", ["in a batch"], b"PING", [],
+    ]  # fmt: skip
+    with RawClient(node.address) as client:
+        for _ in range(2):
+            # What follows in the same read is served too, and BATCH by bin is in its place.
+            client.send(pack([0, 100, batch, inner]) + pack([0, 200, "PING", []]))
+            answers = {}
+            results: Any = None
+            while len(answers) < 2 + (0 if results is None else sum(result is None for result in results)):
+                answer = client.recv_response()
+                answers[answer.msgid] = answer
+                results = answers[100].result if 100 in answers else None
+            assert answers[200].result == "PONG"
+            for number, right in enumerate([True, "PONG", BAD, BAD, *["UnknownMethod"] * 3, [True, "1"], "PONG"]):
+                result = results[number]
+                if result is None:
+                    later = answers[101 + number]
+                    result = later.result if later.error is None else [later.error]
+                if right in (BAD, "UnknownMethod"):
+                    assert result[0].startswith(right)
+                else:
+                    assert result == right
 
 
 # --- requests that are wrong ---------------------------------------------------------------------------------------
@@ -242,7 +352,7 @@ def test_wrong_arguments(node: Node, watch: Watch) -> None:
             (("DEL", ["k"] * count, "BadArguments") for count in (0, 2, 100)),
             (("PING", ["k"] * count, "BadArguments") for count in (1, 100)),
             ((name, [], "UnknownMethod") for name in ("", "FLY", "put", "PUT ", "PUT\0", "__init__", "x" * 100_000)),
-            ((name, [], "UnknownMethod") for name in (b"PUT", b"\xff", "\udcff", *WRONG)),
+            ((name, [], "UnknownMethod") for name in (b"put", b"\xff", "\udcff", *WRONG)),
         ):
             response = client.wait_for(client.request(method, *params))
             assert response.error.startswith(f"{code}: "), (method, params)

@@ -140,7 +140,7 @@ def test_it_is_no_notification(world: World, log: Lines) -> None:
     asker.send([2, "BATCH", ["FLAG", []]])
     assert alone(asker)
     assert not done
-    assert log.having("notification BATCH")
+    assert log.having("notification 'BATCH'")
 
 
 # --- answers by themselves -------------------------------------------------------------------------------------------

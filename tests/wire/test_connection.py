@@ -338,9 +338,12 @@ def test_draining(world: World) -> None:
     asker, idle = world.ask(address), world.ask(address)
     asker.send([0, 1, "LATER", []])
     until(lambda: world.later.asked)
-    server.drain(errors.Draining("bye"))
-    with pytest.raises(ConnectionRefusedError):
-        world.ask(address)
+    server.drain(errors.Draining("bye"), ["PING"])
+    late = world.ask(address)
+    late.send([0, 1, "ECHO", []], [0, 2, "PING", []], [0, 3, b"PING", []], [0, 4, "HELLO", []], [0, 5, "BATCH", []])
+    assert late.answers(5) == [
+        [1, "Draining: bye", None], [2, None, []], [3, None, []], [4, "Draining: bye", None], [5, "Draining: bye", None]
+    ]  # fmt: skip
     asker.send([0, 2, "ECHO", []], [0, 3, "NONE", []])
     assert asker.answer() == [2, "Draining: bye", None]
     assert asker.answer()[1].startswith("UnknownMethod: ")
@@ -351,8 +354,10 @@ def test_draining(world: World) -> None:
     assert asker.answer() == [1, None, []]
     until(lambda: server.idle)
     server.close()
-    assert asker.answer() == idle.answer() == []
+    assert asker.answer() == idle.answer() == late.answer() == []
     assert server.connections == 0
+    with pytest.raises(ConnectionRefusedError):
+        world.ask(address)
 
 
 def test_a_taken_port(world: World) -> None:
@@ -408,7 +413,7 @@ def test_notifications(world: World, log: Lines) -> None:
     asker.send([2, "NOTE", ["a"]], [2, "NOTE", ["refuse"]], [2, "NONE", []], [2, "NOTE", ["fail"]], [0, 1, "ECHO", []])
     assert asker.answer() == [1, None, []], "the only one that is answered"
     assert got == [("a",), ("refuse",), ("fail",)]
-    assert [line.split(" ")[0] for line in log.having("NOTE")] == ["DEBUG", "ERROR"]
+    assert [line.split(" ")[0] for line in log.having("NOTE")] == ["DEBUG", "DEBUG", "ERROR", "DEBUG"]
 
     asker.send([2, "LATER", []])
     until(lambda: world.later.asked)

@@ -30,13 +30,15 @@ def encode(value: object) -> bytes:
 class ForeignClient:
     """One connection; a call at a time."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, name: type[bytes] = Text) -> None:
+        """``name``: what the method is sent as, a str or a bin."""
+        self._name = name
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self._msgid = 0
 
     def call(self, method: bytes, *params: bytes) -> object:
         self._msgid += 1
-        self._socket.sendall(encode([0, self._msgid, Text(method), list(params)]))
+        self._socket.sendall(encode([0, self._msgid, self._name(method), list(params)]))
         kind, msgid, error, result = self._message()
         assert (kind, msgid) == (1, self._msgid)
         if error is not None:
@@ -90,10 +92,14 @@ def cluster() -> Iterator[Cluster]:
         yield nodes.start_cluster(2)
 
 
-@pytest.fixture(params=["primary", "secondary"])
+@pytest.fixture(
+    params=[("primary", Text), ("secondary", Text), ("primary", bytes), ("secondary", bytes)],
+    ids=["primary", "secondary", "primary, names in bins", "secondary, names in bins"],
+)
 def client(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[ForeignClient]:
-    node = cluster.primary if request.param == "primary" else cluster.secondaries[0]
-    client = ForeignClient(node.port)
+    role, name = request.param
+    node = cluster.primary if role == "primary" else cluster.secondaries[0]
+    client = ForeignClient(node.port, name)
     yield client
     client.close()
 
