@@ -57,7 +57,7 @@ class ValueTooLarge(Refused):
 
 
 class Draining(Refused):
-    """The node was told to stop and takes no further requests."""
+    """The node, or the owner of the key, was told to stop and takes no further requests."""
 
     transient = True
 
@@ -75,7 +75,7 @@ class Overloaded(Refused):
 
 
 class NodeDown(Refused):
-    """The owner of the key is not connected. The request was not sent to it."""
+    """The owner of the key is not connected, and was not within ``--node-wait``. The request was not sent to it."""
 
     transient = True
 

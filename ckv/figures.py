@@ -60,6 +60,8 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("Peers", f"peer_{PEER}_connected", _PRIMARY, "1 if this secondary is connected, 0 if not: its keys answer "
            "with an error then."),
     Figure("Peers", f"peer_{PEER}_in_flight", _PRIMARY, "Requests that this secondary has not answered yet."),
+    Figure("Peers", f"peer_{PEER}_waiting", _PRIMARY, "Requests that wait for this secondary to be connected "
+           "(--node-wait)."),
     Figure("Records", "write_mode", _SECONDARY, "evict, behind or through (text)."),
     Figure("Records", "policy", _SECONDARY, "lru, lfu or fifo (text)."),
     Figure("Records", "capacity", _SECONDARY, "Records that memory holds at most."),
@@ -123,6 +125,7 @@ def of_peers(peers: Iterable[Peer]) -> Info:
         connected += peer.connected
         found[f"peer_{peer.address}_connected"] = int(peer.connected)
         found[f"peer_{peer.address}_in_flight"] = peer.in_flight
+        found[f"peer_{peer.address}_waiting"] = peer.waiting
     return found | {"peers_connected": connected}
 
 

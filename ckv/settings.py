@@ -55,6 +55,7 @@ class PrimarySettings:
     secondaries: tuple[Address, ...]
     bind: str
     call_timeout: float
+    node_wait: float
     max_connections: int
     max_value_bytes: int
     drain_timeout: float
@@ -411,6 +412,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long a secondary may take to answer a request, 10ms to 10m. A call fails after half of it at the "
         "earliest: twice the --load-timeout of the secondaries leaves time for what they say of a slow database.",
         "8s", "SECONDS",
+    ),
+    Setting(
+        "node_wait", "--node-wait", ("primary",), _duration(0, 600),
+        "How long requests wait for a secondary that is not connected, counted from the start of the primary, from the "
+        "loss of the connection, or from when the secondary said that it stops; afterwards they are refused at once. "
+        "0 to 10m.",
+        "2s", "SECONDS",
     ),
     Setting(
         "write_mode", "--write-mode", ("secondary",), parse_write_mode,

@@ -16,7 +16,7 @@ from ckv.settings import Address, PingSettings
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment, run_ckv
-from tests.support.ports import free_port
+from tests.support.ports import free_port, silent_address
 from tests.support.wire import pack
 
 
@@ -151,6 +151,19 @@ def test_a_second_address_of_the_host_is_tried(
     monkeypatch.setattr(socket, "getaddrinfo", two)
     with FakeNode(store()) as node:
         assert asked(node.port, capsys, host="several") == ""
+
+
+def test_a_silent_address_leaves_time_for_the_next_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with silent_address() as hole, FakeNode(store()) as node:
+
+        def two(_host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+            time.sleep(0.5)  # A slow name server takes none of the time either.
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in (hole, ("127.0.0.1", port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", two)
+        assert asked(node.port, capsys, host="several", timeout=0.5) == ""
 
 
 def test_hosts_that_do_not_exist(capsys: pytest.CaptureFixture[str]) -> None:

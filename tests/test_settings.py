@@ -39,6 +39,7 @@ def test_a_primary() -> None:
         secondaries=(Address("localhost", 8081), Address("localhost", 8082)),
         bind="127.0.0.1",
         call_timeout=8.0,
+        node_wait=2.0,
         max_connections=10_000,
         max_value_bytes=1_048_576,
         drain_timeout=30.0,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from ckv.roles import Exit
 from ckv.settings import Address, PingSettings
@@ -41,11 +42,12 @@ def run(settings: PingSettings) -> int:
 def _ask(address: Address, timeout: float) -> None:
     """Returns if the node answers PING within ``timeout`` seconds; raises _NoAnswer.
 
-    The look-up of a host name has no time-out of its own, but what it takes counts.
+    They begin when the host name is known; the system's own bound is that of looking it up.
     """
-    deadline = time.monotonic() + timeout
     try:
-        with _connected(address, deadline) as sock:
+        places = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        deadline = time.monotonic() + timeout
+        with _connected(places, deadline) as sock:
             sock.sendall(REQUEST)
             answer = b""
             while answer != ANSWER:
@@ -62,13 +64,13 @@ def _ask(address: Address, timeout: float) -> None:
         raise _NoAnswer(getattr(error, "strerror", None) or str(error)) from None
 
 
-def _connected(address: Address, deadline: float) -> socket.socket:
-    """A connection to the first address of the host that accepts one; all of them share the time."""
+def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.socket:
+    """A connection to the first address that accepts one. Each has its share of the time, so that none takes all."""
     refused: OSError | None = None
-    for family, kind, protocol, _, place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+    for number, (family, kind, protocol, _, place) in enumerate(places):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(_left(deadline))
+            sock.settimeout(_left(deadline) / (len(places) - number))
             sock.connect(place)
             return sock
         except OSError as error:

@@ -15,13 +15,18 @@ from ckv.wire.client import Peer
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import BULKY_BYTES, Limits
 from ckv.wire.msgpackrpc import LATER
+from ckv.wire.waiting import WaitingRoom
 
 
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
     node = Node("primary", limits, settings.drain_timeout)
-    peers = [Peer(node.poller, address, limits, settings.call_timeout) for address in settings.secondaries]
+    room = WaitingRoom()
+    peers = [
+        Peer(node.poller, address, limits, settings.call_timeout, settings.node_wait, room)
+        for address in settings.secondaries
+    ]
     for peer in peers:
         peer.start()
     try:

@@ -5,14 +5,15 @@ to be packed, unpacked and found again among those in flight instead of many. Th
 the call. No greenlet waits for it. The only greenlet is the one that keeps the connection: it connects, says hello,
 waits until the connection is lost, and starts again, with jittered back-off
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, "full jitter").
+
+A node that is started again is away for a moment, and so is every node when this one starts. For that moment calls wait
+(:mod:`ckv.wire.waiting`), and leave in their order once there is a connection.
 """
 
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any, Final
 
 import gevent
@@ -22,8 +23,9 @@ from gevent.event import Event
 
 from ckv import errors
 from ckv.settings import Address
-from ckv.wire.batch import Batch, Calls
-from ckv.wire.connection import Connection, plain_socket
+from ckv.wire.batch import Batch, Call, Calls
+from ckv.wire.connecting import Greeted, connect
+from ckv.wire.connection import Connection
 from ckv.wire.handler import Caller
 from ckv.wire.limits import MAX_PARTS_BYTES, Limits
 from ckv.wire.msgpackrpc import (
@@ -35,14 +37,11 @@ from ckv.wire.msgpackrpc import (
     Message,
     new_answers_unpacker,
     new_packer,
-    new_unpacker,
 )
 from ckv.wire.poller import Poller
+from ckv.wire.waiting import WaitingCalls, WaitingRoom
 
 log = logging.getLogger(__name__)
-
-CONNECT_TIMEOUT: Final = 2.0
-"""Seconds for the TCP connection, and again for the answer to the first PING."""
 
 FIRST_BACKOFF: Final = 0.05
 LONGEST_BACKOFF: Final = 0.5
@@ -51,6 +50,11 @@ LONGEST_BACKOFF: Final = 0.5
 Short, because a node that is back should be found within a second, and an attempt costs one packet.
 """
 
+REASONS_LOGGED: Final = 8
+"""Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
+
+_DRAINING: Final = f"{errors.Draining.__name__}: "
+
 MSGIDS: Final = 2**32
 """A msgid is an unsigned 32-bit number; it starts again at 0, long after the call that had it is over."""
 
@@ -58,10 +62,21 @@ MSGIDS: Final = 2**32
 class Peer:
     """Another node, connected or being connected."""
 
-    def __init__(self, poller: Poller, address: Address, limits: Limits, call_timeout: float) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        address: Address,
+        limits: Limits,
+        call_timeout: float,
+        node_wait: float = 0.0,
+        room: WaitingRoom | None = None,
+    ) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
         the latest: every half of it, a tick fails the calls that were there at the tick before. A tick also sends a
         PING, so that a node that hangs is noticed, and its calls fail, even while nobody calls it.
+
+        ``node_wait``, in seconds from :meth:`start`, from a loss, or from when the node said that it stops: until then
+        calls wait for a connection, in as much of the ``room`` as is free. Later ones fail at once.
         """
         self.address = address
         self._poller = poller
@@ -74,12 +89,21 @@ class Peer:
         """The calls of this turn that are not packed yet."""
         self._batch_requests = BATCH_REQUESTS
         """How many of them fit into one message, as far as is known."""
+        self._most_batch_requests = BATCH_REQUESTS
+        """The most of them that the node takes in one: 1 if it does not know BATCH."""
         self._answered: list[Connection] = []
         """To be flushed, at once or at the end of this turn."""
         self._packed: list[bytes] = []
         self._packed_bytes = 0
         self._flushing = False
         self._connection: Connection | None = None
+        self._ready: Connection | None = None
+        """The same, as long as the node takes calls."""
+        self._closing = False
+        self._waiting = WaitingCalls(room or WaitingRoom())
+        self._wait = node_wait
+        self._may_wait = False
+        self._waiter: Any = poller.loop.timer(node_wait)
         self._ended = Event()
         self._msgid = 0
         # Two generations instead of a time per call: nothing is computed per call, and ageing costs one swap a tick.
@@ -96,12 +120,15 @@ class Peer:
         """Starts to connect, and keeps at it until :meth:`close`."""
         self._poller.add_receiver(self)
         self._ticker.start(self._tick)
+        self._let_wait()
         self._greenlet = gevent.spawn(self._keep_connected)
 
     def close(self) -> None:
-        """Ends the connection; calls in flight fail."""
+        """Ends the connection; calls in flight fail, and so do those that wait for it."""
+        self._closing = True
         self._poller.remove_receiver(self)
         self._ticker.stop()
+        self._end_wait()
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
         if self._connection is not None:
@@ -110,57 +137,47 @@ class Peer:
     @property
     def connected(self) -> bool:
         """Whether calls can be made now."""
-        return self._connection is not None
+        return self._ready is not None
 
     @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
         return sum(_count(calls) for calls in (self._calls, self._old_calls)) + len(self._new.calls)
 
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for the node to be connected."""
+        return len(self._waiting)
+
     def _keep_connected(self) -> None:
-        complained = False
+        reasons: set[str] = set()
 
         def complain(state: tenacity.RetryCallState) -> None:
-            nonlocal complained
-            if not complained and state.outcome is not None:
-                complained = True
-                log.warning("peer %s cannot be reached (%s); trying on", self.address, state.outcome.exception())
+            reason = str(state.outcome.exception()) if state.outcome is not None else ""
+            if reason not in reasons and len(reasons) < REASONS_LOGGED:
+                reasons.add(reason)
+                log.warning("peer %s cannot be reached (%s); trying on", self.address, reason)
 
-        connect = tenacity.Retrying(
+        trying = tenacity.Retrying(
             wait=tenacity.wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF),
-            retry=tenacity.retry_if_exception_type((Exception, gevent.Timeout)),
             sleep=gevent.sleep,
             before_sleep=complain,
         )
         news = "connected"
         while True:
-            connect(self._connect)
+            self._greeted(trying(connect, self.address, self._limits))
             log.info("peer %s %s", self.address, news)
             self._ended.wait()
-            news, complained = "back", True
+            news = "back"
+            reasons.clear()
 
-    def _connect(self) -> None:
-        """Connects and asks one PING: a node that is stopped accepts connections too (the kernel does), silently."""
-        target = (self.address.host, self.address.port)
-        with gevent.Timeout(CONNECT_TIMEOUT), closing(socket.create_connection(target)) as sock:
-            sock.sendall(msgpack.packb((REQUEST, 0, "PING", ())))
-            unpacker = new_unpacker(self._limits)
-            while True:
-                data = sock.recv(4096)
-                if not data:
-                    raise errors.NodeLost("closed by the peer")
-                unpacker.feed(data)
-                for _, _, error, _ in unpacker:
-                    if error is not None:
-                        raise errors.from_wire(error)
-                    self._greeted(plain_socket(fileno=sock.detach()))
-                    return
-
-    def _greeted(self, sock: socket.socket) -> None:
+    def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
-        self._connection = Connection(
+        self._most_batch_requests = BATCH_REQUESTS if BATCH in greeted.features else 1
+        self._batch_requests = self._most_batch_requests
+        self._connection = self._ready = Connection(
             self._poller,
-            sock,
+            greeted.sock,
             str(self.address),
             self._limits,
             self,
@@ -169,6 +186,55 @@ class Peer:
             new_answers_unpacker,
         )
         self._connection.heard = True  # the greeting
+        self._may_wait = False
+        self._waiter.stop()
+        # All at once, so that nobody who calls from now on overtakes them.
+        for method, params, caller, msgid, large in self._waiting.take():
+            if not caller.is_open:
+                caller.settle()  # Nobody would hear of it, and whoever asked may have asked again elsewhere.
+                continue
+            try:
+                self.call(method, params, caller, msgid, large=large)
+            except errors.CkvError as error:
+                caller.respond(msgid, errors.to_wire(error), None)
+
+    # --- while there is no connection ----------------------------------------------------------------------------
+
+    def _let_wait(self) -> None:
+        """From now on, for a while, calls wait."""
+        self._may_wait = self._wait > 0 and not self._closing
+        if self._may_wait:
+            # A new one: a timer of gevent's that was used goes on where it was (https://github.com/gevent/gevent/issues/1890).
+            self._waiter.close()
+            self._waiter = self._poller.loop.timer(self._wait)
+            self._waiter.start(self._end_wait)
+
+    def _end_wait(self) -> None:
+        """From now on calls fail at once; those that have waited fail now."""
+        self._may_wait = False
+        self._waiter.stop()
+        text = errors.to_wire(self._no_connection())
+        for _, _, caller, msgid, _ in self._waiting.take():
+            caller.respond(msgid, text, None)
+
+    def _no_connection(self) -> errors.CkvError:
+        if self._connection is not None:
+            return errors.Draining(f"{self.address} is stopping; the request was not carried out")
+        return errors.NodeDown(f"{self.address} is not connected; the request was not sent")
+
+    def _bounced(self, call: Call | Batch | None, error: object) -> bool:
+        """Takes note that the node is stopping, if that is what it answered, and whether the call waits for the next.
+
+        Such a call was not carried out, and no later one of its key was either: the node refuses all that follow. So
+        they are made again in their order, before those that came after the first such answer.
+        """
+        if not isinstance(error, str) or not error.startswith(_DRAINING):
+            return False
+        if self._ready is not None:
+            log.info("peer %s is stopping", self.address)
+            self._ready = None
+            self._let_wait()
+        return self._may_wait and isinstance(call, Batch) and self._waiting.add_bounced(call)
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -177,15 +243,17 @@ class Peer:
 
         ``large``: the request has more than :data:`~ckv.wire.limits.BULKY_BYTES`.
 
-        Raises NodeDown at once, and nothing was sent, while there is no connection; Overloaded when the node is so far
-        behind that a large request would only pile up here.
+        Raises NodeDown (Draining while the node stops), and nothing was sent, when there is no connection and nothing
+        to wait for; Overloaded when the node is so far behind that a large request would only pile up here.
         """
-        if self._connection is None:
-            raise errors.NodeDown(f"{self.address} is not connected; the request was not sent")
+        if self._ready is None:
+            if self._may_wait and self._waiting.add(method, params, caller, msgid, large):
+                return
+            raise self._no_connection()
         if large:
-            self._refuse_if_behind(self._connection)
+            self._refuse_if_behind(self._ready)
             self._pack_new()  # Requests of one key arrive in their order.
-            self._pack_batch(Batch([method, params], [(caller, msgid)]))
+            self._pack_batch(Batch([method, params], [(caller, msgid)]), keep=False)
         else:
             new = self._new
             new.requests.extend((method, params))
@@ -226,14 +294,17 @@ class Peer:
         while packed < count:
             packed += self._pack_batch(new.part(packed, packed + self._batch_requests))
 
-    def _pack_batch(self, batch: Batch) -> int:
-        """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer."""
+    def _pack_batch(self, batch: Batch, *, keep: bool = True) -> int:
+        """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer.
+
+        ``keep``: a request that is alone is kept until it is answered, as those of a BATCH are.
+        """
         count = len(batch.calls)
         msgids = 1 if count == 1 else 1 + count  # with those of the requests that are answered by themselves
         own = self._msgid if self._msgid + msgids <= MSGIDS else 0
         if count == 1:
             data = self._pack((REQUEST, own, *batch.requests))
-            self._calls[own] = batch.calls[0]
+            self._calls[own] = batch if keep else batch.calls[0]
         else:
             data = self._pack((REQUEST, own, BATCH, batch.requests))
             if len(data) > MAX_PARTS_BYTES:
@@ -241,7 +312,7 @@ class Peer:
                 return 0
             self._calls[own] = batch
         if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
-            self._batch_requests = min(2 * count, BATCH_REQUESTS)
+            self._batch_requests = min(2 * count, self._most_batch_requests)
         self._msgid = own + msgids
         self._packed.append(data)
         self._packed_bytes += len(data)
@@ -277,8 +348,15 @@ class Peer:
                     raise ValueError("not a response")
                 generation = self._calls if own in self._calls else self._old_calls
                 call = generation.get(own)
-                if isinstance(call, Batch):
-                    call.answered(own, error, result, generation, self._pack_utf8, self._answered)
+                if error is not None and self._bounced(call, error):
+                    del generation[own]
+                elif isinstance(call, Batch):
+                    calls = call.calls
+                    if len(calls) == 1:  # it was an ordinary request
+                        caller, asked = calls[0]
+                        caller.respond(asked, error, result)
+                    else:
+                        call.answered(own, error, result, generation, self._pack_utf8, self._answered)
                     del generation[own]
                 elif call is not None:  # else it came after its time-out
                     del generation[own]
@@ -299,11 +377,18 @@ class Peer:
             connection.close(f"silent for {self._call_timeout / 2:g} s")
             return
         connection.heard = False
-        self.call("PING", (), _Heartbeat(), 0)
+        # Not a call: it is sent to a node that is stopping too.
+        self._pack_new()
+        self._pack_batch(Batch(["PING", ()], [(_Heartbeat(), 0)]), keep=False)
+        if not self._flushing:
+            self._flushing = True
+            self._poller.send_first(self)
 
     def _lost(self, connection: Connection, reason: str) -> None:
-        log.warning("peer %s lost: %s", self.address, reason or "closed by the peer")
-        self._connection = None
+        if not self._closing:
+            log.warning("peer %s lost: %s", self.address, reason or "closed by the peer")
+        self._connection = self._ready = None
+        self._let_wait()
         self._pack_new()
         self._packed.clear()
         calls = self._old_calls | self._calls
@@ -334,6 +419,8 @@ def _fail(calls: Calls, error: errors.CkvError) -> None:
 
 class _Heartbeat:
     """The caller of a PING that is sent only to get any answer at all."""
+
+    is_open = True
 
     def respond(self, msgid: int, error: object, result: object) -> None:
         """Nobody waits."""

@@ -44,6 +44,10 @@ REQUESTS_AT_A_TIME: Final = 16
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
 """Calls between two nodes that wait for their answer."""
 
+WAITING_REQUESTS: Final = 16_384
+WAITING_BYTES: Final = 32 * MIB
+"""Calls of a primary that wait until their node is connected, and the memory that they take; all nodes together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

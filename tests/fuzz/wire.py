@@ -29,6 +29,7 @@ class Sink:
     """A connection that keeps what it is sent."""
 
     def __init__(self) -> None:
+        self.is_open = True
         self.held = False
         self.peer = "fuzzer"
         self.sent = bytearray()

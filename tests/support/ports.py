@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 # Below the range from which the kernel takes the ports of outgoing connections (32768 and up). A port out of that range
 # can be taken by any client while the server that owns it is being restarted, and a client that keeps trying to reach
@@ -26,3 +28,17 @@ def free_port() -> int:
         _handed_out.add(port)
         return port
     raise RuntimeError(f"no free port among 1000 tried of {_PORTS.start}..{_PORTS.stop - 1}")
+
+
+@contextmanager
+def silent_address() -> Iterator[tuple[str, int]]:
+    """Host and port that drop what they are sent, as a firewall does: a listener whose queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()

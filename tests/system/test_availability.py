@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,13 @@ def test_a_killed_secondary_costs_its_own_keys_an_error_and_comes_back(cluster: 
     victim.kill()
 
     killed = time.monotonic()
+    with pytest.raises((errors.NodeDown, errors.NodeLost), match=victim.address):
+        client.get(lost[0])
+    waited = time.monotonic() - killed
+    assert waited < 3.0, "the default of --node-wait is 2 s"
+    with pytest.raises((errors.NodeDown, errors.NodeLost), match=victim.address):
+        client.get(lost[0])  # may wait for --node-wait
+    killed = time.monotonic()
     for key in lost:
         for call in (partial(client.get, key), partial(client.put, key, "x")):
             with pytest.raises((errors.NodeDown, errors.NodeLost), match=victim.address):
@@ -75,6 +84,63 @@ def test_a_killed_secondary_costs_its_own_keys_an_error_and_comes_back(cluster: 
     assert client.get(lost[0]) == "again"
     assert [client.get(key) for key in kept] == kept
     cluster.primary.wait_for_log(f"peer {victim.address} back", since=since)
+
+
+def test_calls_wait_for_nodes_that_are_being_connected(nodes: Nodes) -> None:
+    """From the moment at which the port of the primary is open."""
+    secondaries = [nodes.start_secondary() for _ in range(3)]
+    for _ in range(3):
+        primary = nodes.start_primary(*secondaries)
+        with Client("127.0.0.1", primary.port) as client, client.pipeline() as pipeline:
+            for key in KEYS:
+                pipeline.put(key, key)
+                pipeline.get(key)
+            assert pipeline.execute()[1::2] == KEYS
+        assert primary.terminate() == 0
+        assert not [line for line in primary.log if "WARNING" in line], "neither at the start nor at the end"
+
+
+def test_a_secondary_that_is_restarted_costs_no_call(tmp_path: Path, nodes: Nodes) -> None:
+    """What it refuses while it stops, and what comes while it is away, is for the next one."""
+    cluster = nodes.start_cluster(
+        1, persistent=f"sqlite:{tmp_path / 'records.db'}", primary_options=["--node-wait=30s", "--call-timeout=30s"]
+    )
+    (node,) = cluster.secondaries
+    stop = threading.Event()
+    failures: list[Exception] = []
+    written: list[list[int]] = []
+
+    def work(name: str, depth: int) -> None:
+        counts: list[int] = []
+        written.append(counts)
+        with Client("127.0.0.1", cluster.primary.port, timeout=60) as client:
+            while not stop.is_set():
+                try:
+                    with client.pipeline() as pipeline:
+                        for number in range(depth):
+                            pipeline.put(name, f"{len(counts)} {number}")
+                        pipeline.get(name)
+                        assert pipeline.execute()[-1] == f"{len(counts)} {depth - 1}"
+                except Exception as error:  # noqa: BLE001 - shown by the test
+                    failures.append(error)
+                counts.append(1)
+
+    workers = [
+        threading.Thread(target=work, args=(f"worker {number}", depth)) for number, depth in enumerate((1, 5, 20))
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        for _ in range(3):
+            before = [len(counts) for counts in written]
+            eventually(lambda: [*map(len, written)] > [count + 3 for count in before], what="work")  # noqa: B023
+            assert node.terminate() == 0
+            node.start()
+    finally:
+        stop.set()
+        for worker in workers:
+            worker.join()
+    assert not failures, (failures[:3], cluster.primary.tail())
 
 
 def succeeds(call: object) -> bool:

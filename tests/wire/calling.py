@@ -21,6 +21,7 @@ class Asking:
         self.settled = 0
         self.holds: set[object] = set()
         self.held = 0
+        self.is_open = True
 
     def respond(self, msgid: int, error: object, result: object) -> None:
         assert msgid not in self.answers, "answered twice"
@@ -69,7 +70,13 @@ def node_at(node: FakeNode) -> Address:
 
 
 def hello(connection: fakenode.Connection) -> None:
-    """Answers the first PING, as every node does."""
+    """Answers the greeting, as a node does that knows everything."""
     _, msgid, method, _ = connection.request()
     assert method == "PING"
     connection.respond(msgid, "PONG")
+    _, msgid, method, _ = connection.request()
+    assert method == "HELLO"
+    connection.respond(msgid, ["9.9.9", ["BATCH", "a feature that comes later"]])
+    _, msgid, method, _ = connection.request()
+    assert method == "BATCH"
+    connection.respond(msgid, [])

@@ -134,6 +134,10 @@ class World:
         peer.start()
         return peer
 
+    def also(self, peer: Peer) -> None:
+        """Ends this one too."""
+        self._started.append(peer)
+
     def turn(self, address: Address) -> None:
         """Lets the loop turn until whatever is readable has been read: a few round trips of another client."""
         other = Asker(address)
@@ -160,8 +164,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     raised: list[BaseException | None] = []
     hub = gevent.get_hub()
     monkeypatch.setattr(hub, "handle_error", lambda context, kind, value, trace: raised.append(value))
-    # In a node the whole socket module is patched; here it is what a Peer connects with.
-    monkeypatch.setattr(plain_socket, "create_connection", gevent.socket.create_connection)
     with World() as world, gevent.Timeout(LONGEST, AssertionError("the test hangs")):
         yield world
     assert not raised

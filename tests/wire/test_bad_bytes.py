@@ -297,7 +297,7 @@ def test_a_notification_by_bin_is_carried_out(node: Node, watch: Watch) -> None:
 
 @pytest.mark.parametrize("batch", ["BATCH", b"BATCH"])
 def test_odd_requests_in_a_batch(node: Node, watch: Watch, batch: str | bytes) -> None:
-    inner = [
+    inner: list[object] = [
         b"PUT", ["in a batch", "1"], "PING", None, b"PING", {}, "PING", "x", b"FLY", None, b"BATCH", [], {}, [],
         b"GET", ["in a batch"], b"PING", [],
     ]  # fmt: skip
@@ -305,7 +305,7 @@ def test_odd_requests_in_a_batch(node: Node, watch: Watch, batch: str | bytes) -
         for _ in range(2):
             # What follows in the same read is served too, and BATCH by bin is in its place.
             client.send(pack([0, 100, batch, inner]) + pack([0, 200, "PING", []]))
-            answers = {}
+            answers: dict[int, Any] = {}
             results: Any = None
             while len(answers) < 2 + (0 if results is None else sum(result is None for result in results)):
                 answer = client.recv_response()

@@ -31,6 +31,9 @@ from tests.wire.conftest import Lines, World, until
 TIMEOUT = 0.4
 """Seconds after which a call fails, in the tests that wait for it."""
 
+GREETING = {"PING": "PONG", "HELLO": ["9.9.9", ["BATCH"]], "BATCH": []}
+"""What a node answers to the three requests that a connection begins with."""
+
 WIDE = "\U0001f600"
 """A character of four bytes."""
 
@@ -45,8 +48,8 @@ class Recording:
         while True:
             message = connection.request()
             _, msgid, method, params = message
-            if method == "PING":
-                connection.respond(msgid, "PONG")
+            if method in ("PING", "HELLO") or (method == "BATCH" and not params):
+                connection.respond(msgid, GREETING[method])
                 continue
             self.messages.append(message)
             connection.respond(msgid, [True] * (len(params) // 2) if method == "BATCH" else True)
@@ -230,10 +233,10 @@ def test_answers_that_come_later_are_in_flight_until_then(world: World) -> None:
 
 
 def test_an_error_for_the_whole_of_it(world: World) -> None:
-    with FakeNode(lambda connection: scripted(connection, (0, "Draining: bye", None))) as node:
+    with FakeNode(lambda connection: scripted(connection, (0, "Overloaded: bye", None))) as node:
         peer = connected(world, node_at(node))
         callers = ask(peer, 3)
-        assert [caller.error(msgid) for msgid, caller in enumerate(callers)] == ["Draining"] * 3
+        assert [caller.error(msgid) for msgid, caller in enumerate(callers)] == ["Overloaded"] * 3
         assert peer.in_flight == 0
         call(peer, callers[0], 7, "GET", "k")
         assert callers[0].result(7) is True

@@ -139,7 +139,7 @@ def test_a_client_that_does_not_read_keeps_no_record_from_being_saved(nodes: Nod
 
 
 def test_calls_in_flight_when_a_secondary_is_killed(nodes: Nodes) -> None:
-    cluster = nodes.start_cluster(1)
+    cluster = nodes.start_cluster(1, primary_options=["--node-wait=0"])
     with RawClient(cluster.address) as client:
         cluster.secondaries[0].pause()
         sent = [client.request("PUT", f"key {number}", "value") for number in range(10)]

@@ -11,7 +11,7 @@ import pytest
 
 from ckv import errors
 from ckv.settings import Address
-from ckv.wire import client
+from ckv.wire import client, connecting
 from ckv.wire.client import MSGIDS, Peer
 from ckv.wire.limits import KIB, Limits
 from tests.support import fakenode
@@ -188,7 +188,7 @@ def test_a_node_that_accepts_and_never_answers(
     world: World, log: Lines, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As one that is stopped, or that hangs: the kernel accepts for it."""
-    monkeypatch.setattr(client, "CONNECT_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(connecting, "GREETING_TIMEOUT", TIMEOUT)
 
     def hang(_: fakenode.Connection) -> None:
         gate.wait()

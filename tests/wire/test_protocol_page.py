@@ -10,8 +10,23 @@ import pytest
 
 from ckv import errors
 from ckv.commands import COMMANDS, MAX_KEY_BYTES
-from ckv.wire.limits import BULKY_BYTES, KIB, MAX_PARTS_BYTES, MIB, RECV_BYTES_OF_LARGE, Limits
-from ckv.wire.msgpackrpc import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
+from ckv.wire.limits import (
+    BULKY_BYTES,
+    KIB,
+    MAX_PARTS_BYTES,
+    MIB,
+    RECV_BYTES_OF_LARGE,
+    WAITING_BYTES,
+    WAITING_REQUESTS,
+    Limits,
+)
+from ckv.wire.msgpackrpc import (
+    BATCH_REQUESTS,
+    BATCH_RESULT_CHARACTERS,
+    FEATURES,
+    LAST_MSGID_OF_BATCH,
+    MAX_ODD_MSGID,
+)
 from tests.support.nodes import ROOT, Nodes
 from tests.support.wire import RawClient
 
@@ -67,22 +82,29 @@ def show(value: object, packed: bytes) -> str:
 
 
 def test_the_commands_are_those_of_the_command_table() -> None:
-    table = dict(rows("command"))
-    assert len(table) >= 4
-    assert table.items() <= {f"`{command.usage}`": command.result for command in COMMANDS.values()}.items()
+    assert dict(rows("command")) == {f"`{command.usage}`": command.result for command in COMMANDS.values()}
+
+
+def test_the_features_are_those_of_the_program() -> None:
+    assert [name.strip("`") for name, _ in rows("feature")] == list(FEATURES)
+
+
+NEVER_ANSWERED = {
+    errors.CkvError, errors.OutcomeUnknown, errors.TierError,  # roots, of which only kinds are raised
+    errors.BadSetting,  # of a command line
+    errors.ProtocolError, errors.Unreachable,  # what a client finds out by itself
+}  # fmt: skip
 
 
 def test_the_codes_are_those_that_a_node_answers() -> None:
-    """Every class that stands for a refusal or an unknown outcome, and the others that reach a client."""
+    """All errors that there are, but those that never travel."""
 
-    def leaves(cls: type[errors.CkvError]) -> list[type[errors.CkvError]]:
-        below = cls.__subclasses__()
-        return [leaf for each in below for leaf in leaves(each)] if below else [cls]
+    def kinds(cls: type[errors.CkvError]) -> Iterator[type[errors.CkvError]]:
+        yield cls
+        for below in cls.__subclasses__():
+            yield from kinds(below)
 
-    answered: list[type[errors.CkvError]] = [
-        *leaves(errors.Refused), *leaves(errors.OutcomeUnknown), errors.TierUnavailable, errors.RowsRefused,
-        errors.ServerError,
-    ]  # fmt: skip
+    answered = set(kinds(errors.CkvError)) - NEVER_ANSWERED
     table = {code.strip("`"): written for code, _, written in rows("code")}
     assert table.pop("TierUnavailable") == "see below"
     assert table == {cls.__name__: cls.written for cls in answered if cls is not errors.TierUnavailable}
@@ -95,6 +117,10 @@ def test_the_limits_are_those_of_the_program() -> None:
     assert table["a value"] == f"`--max-value-bytes`, {limits.max_value_bytes // MIB} MiB"
     assert table["connections"] == f"`--max-connections`, {limits.max_connections:,}"
     assert table["responses of one connection that the client has not read"] == f"{limits.soft_unsent_bytes // MIB} MiB"
+    assert f"bin of up to {MAX_ODD_MSGID}, is sent back" in PAGE
+    assert table["requests that wait for a secondary to be connected"] == (
+        f"{WAITING_REQUESTS:,} and {WAITING_BYTES // MIB} MiB at a primary"
+    )
     assert table["requests in a BATCH"] == f"{BATCH_REQUESTS}"
     assert f"at most 2^64 - {2**64 - LAST_MSGID_OF_BATCH}," in PAGE
     assert f"more than {BULKY_BYTES // KIB} KiB, the value" in PAGE
