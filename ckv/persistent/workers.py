@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import gevent
@@ -18,7 +18,7 @@ from gevent.event import Event
 
 from ckv import errors
 from ckv.persistent import Session, Tier
-from ckv.store.pending import TOMBSTONE, Write
+from ckv.persistent.flushing import write_batch
 from ckv.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -185,24 +185,3 @@ class _Worker:
         store.flush_end(batch, refused)
         # Not before the next batch is on its way: meanwhile the database would have nothing to do.
         gevent.get_hub().loop.run_callback(store.admit)
-
-
-def write_batch(session: Session, batch: Sequence[Write]) -> dict[str, errors.CkvError]:
-    """Writes the rows of a batch and deletes its tombstones; returns the rows that the tier refuses, by key."""
-    tombstones = [write.key for write in batch if write.value is TOMBSTONE]
-    if tombstones:
-        session.delete_many(tombstones)
-    rows = [(write.key, write.value) for write in batch if write.value is not TOMBSTONE]
-    return _save(session, rows) if rows else {}
-
-
-def _save(session: Session, rows: Sequence[tuple[str, str | bytes]]) -> dict[str, errors.CkvError]:
-    """Saves the rows, by halves when the tier refuses some of them, so that one bad row blocks no other (I5)."""
-    try:
-        session.save_many(rows)
-    except errors.RowsRefused as error:
-        if len(rows) == 1:
-            return {rows[0][0]: error}
-        middle = len(rows) // 2
-        return _save(session, rows[:middle]) | _save(session, rows[middle:])
-    return {}
