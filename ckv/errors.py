@@ -120,6 +120,12 @@ class TierUnavailable(TierError):
     """
 
     transient = True
+    number = 0
+    """The server's or its driver's number of the reason; 0 where there is none."""
+    silent = False
+    """No answer came in time: nothing says whether it is there."""
+    login_refused = False
+    """The server does not let the account in. Trying often may get it blocked."""
 
 
 class RowsRefused(TierError):

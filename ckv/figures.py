@@ -70,6 +70,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
            "have, a kill -9 would lose."),
     Figure("Records", "absent_keys", _SECONDARY, "Keys that are known not to exist, so that asking again costs no "
            "query."),
+    Figure("Records", "absent_bytes", _SECONDARY, "Bytes of memory that they take, 16 MiB at most."),
     Figure("Records", "evicted_keys", _SECONDARY, "Records that left memory for others."),
     Figure("Records", "dropped_records", _SECONDARY, "Records that were lost that way, because there is no persistent "
            "node."),
@@ -96,18 +97,32 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("Pending", "refused_for_room", _SECONDARY, "PUTs and DELs that were refused because no room came free "
            "(NoRoom)."),
     Figure("Database", "persistent_node", _SECONDARY, "Its address without the password, - for none (text)."),
-    Figure("Database", "database_connected", _SECONDARY, "1 if the last word from the database was good, 0 if it was "
-           "an error or nothing was heard yet; nobody asks it while there is nothing to do."),
-    Figure("Database", "database_lost_count", _SECONDARY, "Times that it was lost after it had been reached."),
+    Figure("Database", "database_state", _SECONDARY, "up; slow: a statement took more than half a second not long ago; "
+           "hung: it does not answer; down: it cannot be reached or answers with errors; connecting: nothing was heard "
+           "yet; - for none (text)."),
+    Figure("Database", "database_state_seconds", _SECONDARY, "Seconds for which that is so."),
+    Figure("Database", "database_reason", _SECONDARY, "Why it is not up, - when it is (text)."),
+    Figure("Database", "database_connected", _SECONDARY, "1 if it is up or slow, 0 if not; nobody asks it while "
+           "there is nothing to do."),
+    Figure("Database", "database_lost_count", _SECONDARY, "Times that it was hung or down after it had been up or "
+           "slow."),
     Figure("Database", "retries", _SECONDARY, "Attempts (to connect, load or flush) that failed and were made again."),
-    Figure("Database", "pool_size", _SECONDARY, "Workers, each with its own connection."),
+    Figure("Database", "pool_size", _SECONDARY, "Workers that write, and as many that read, each with its own "
+           "connection."),
     Figure("Database", "loads", _SECONDARY, "Keys that were looked for, once for all that wait for the same key."),
     Figure("Database", "loads_shared", _SECONDARY, "Requests that joined a load which was on its way already."),
     Figure("Database", "loads_queued", _SECONDARY, "Keys that wait now for a query."),
-    Figure("Database", "load_queries", _SECONDARY, "Queries that were begun, each for up to 500 of these keys."),
+    Figure("Database", "load_queries", _SECONDARY, "Queries that were begun, each for up to 500 of these keys "
+           "and, but for a single larger value, 4 MiB."),
     Figure("Database", "load_failures", _SECONDARY, "Queries that failed; their keys go into the next ones."),
+    Figure("Database", "load_locks", _SECONDARY, "Queries that met a row which somebody else has locked; their keys go "
+           "into smaller ones, and those of such rows wait."),
+    Figure("Database", "load_refusals", _SECONDARY, "GETs and DELs that failed at once, as the database was known to "
+           "be hung or down."),
     Figure("Database", "load_timeouts", _SECONDARY, "Loads that were not answered within --load-timeout while "
            "somebody waited."),
+    Figure("Database", "commit_timeouts", _SECONDARY, "PUTs and DELs that were answered with CommitTimeout; the write "
+           "stays queued."),
     Figure("Database", "flushes", _SECONDARY, "Batches that were committed."),
     Figure("Database", "flushed_rows", _SECONDARY, "Rows in them, values and deletions."),
     Figure("Database", "flush_failures", _SECONDARY, "Batches that failed and were queued again."),
@@ -139,6 +154,7 @@ def of_store(store: Store, settings: SecondarySettings) -> Info:
         "records": store.records,
         "records_clean": store.clean,
         "absent_keys": store.loading.absent,
+        "absent_bytes": store.loading.absent_bytes,
         "evicted_keys": store.evicted,
         "dropped_records": store.dropped,
         "keyspace_hits": hits,
@@ -161,7 +177,10 @@ def of_store(store: Store, settings: SecondarySettings) -> Info:
         "loads_queued": store.loads_queued,
         "load_queries": store.load_queries,
         "load_failures": store.load_failures,
+        "load_locks": store.load_locks,
+        "load_refusals": store.load_refusals,
         "load_timeouts": store.loading.timeouts,
+        "commit_timeouts": store.commit_timeouts,
         "flushes": store.flushes,
         "flushed_rows": store.flushed_rows,
         "flush_failures": store.flush_failures,
@@ -170,11 +189,15 @@ def of_store(store: Store, settings: SecondarySettings) -> Info:
 
 def of_workers(workers: Workers | None, persistent: str, pool_size: int) -> Info:
     """What INFO says about the way to the database; ``persistent`` is its name without the password."""
+    health = workers.health if workers is not None else None
     return {
         "persistent_node": persistent,
         "pool_size": pool_size,
+        "database_state": health.state if health is not None else "-",
+        "database_state_seconds": round(health.state_seconds, 3) if health is not None else 0.0,
+        "database_reason": (health.reason if health is not None else "") or "-",
         "database_connected": int(workers is not None and workers.connected),
-        "database_lost_count": workers.losses if workers is not None else 0,
+        "database_lost_count": health.losses if health is not None else 0,
         "retries": workers.retries if workers is not None else 0,
         "flush_seconds_total": round(workers.flush_seconds_total, 6) if workers is not None else 0.0,
         "flush_seconds_max": round(workers.flush_seconds_max, 6) if workers is not None else 0.0,

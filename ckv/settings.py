@@ -401,8 +401,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "pool_size", "<thread-pool-size>", ("secondary",), _whole(1, 1024),
-        "Greenlets, each with its own connection to the persistent node, that move records to and from it, 1 to 1024; "
-        "4 where the database is what everybody waits for.",
+        "Greenlets that write to the persistent node, 1 to 1024, and as many that read from it, each with its own "
+        "connection; there may be one more while all reads are at a standstill. 4 where the database is what everybody "
+        "waits for.",
         "1",
     ),
     Setting("bind", "--bind", _NODES, parse_host, "Address to listen on; 0.0.0.0 or :: for all.", "127.0.0.1",
@@ -439,7 +440,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "load_timeout", "--load-timeout", ("secondary",), _duration(0.01, 600),
-        "How long a request may wait for the persistent node, 10ms to 10m.",
+        "How long a request may wait for the persistent node, 10ms to 10m; the time in which large values for others "
+        "arrive does not count.",
         "3s", "SECONDS",
     ),
     Setting(

@@ -137,6 +137,9 @@ comes from the environment:
 | `CKV_MYSQL_PASSWORD_FILE` | | a file that holds the password, for instance a mounted secret |
 | `CKV_MYSQL_DATABASE` | `celonis` | |
 
+An account that the server does not let in is tried again after 5 s, 10 s, and so on up to 60 s, lest it be blocked; at
+once when the password file has changed, or somebody calls RETRY.
+
 All secondaries may share one database, for each key has one owner. Nobody else may write to the table while ckv runs:
 what is in memory, and what is known not to exist, would not hear of it.
 
@@ -154,7 +157,11 @@ On stderr, one line per event (`--log-format`, `--log-level`). These are the one
 | `secondary ready on ...`, `primary ready on ...` | it listens; the rest of the line says what it is |
 | `retry: N parked rows are queued again` | somebody called RETRY |
 | `peer ... connected`, `lost`, `back`, `cannot be reached` | a primary and one of its secondaries |
-| `database connected`, `lost`, `back`, `cannot be reached` | a secondary and its persistent node |
+| `database connected`, `cannot be reached` | the first word of a secondary about its persistent node |
+| `database slow` | a statement took more than half a second; it is `back` when none did for five seconds |
+| `database hung` | it takes connections or statements and does not answer; reads that need it fail at once |
+| `database lost`, `database still ...` | it cannot be reached, or answers with errors; why, and later why else |
+| `database back` | all is well; how long it was not, and how many calls were refused or waited in vain |
 | `row refused by the database and parked` | the record stays readable and is not saved; the reason follows |
 | `drain begun`, `drain: N records to save`, `drain done`, `drain not finished ... N records left unsaved` | the end |
 """

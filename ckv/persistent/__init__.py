@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ckv.values import Value
 
 _SQLITE = "sqlite:"
+
+
+class RowsLocked(Exception):
+    """Somebody else's transaction holds a lock on a row that was asked for. Nothing was read, and the session can be
+    used further.
+    """
+
+
+class Loaded(NamedTuple):
+    """What :meth:`Session.load_some` found."""
+
+    found: dict[str, Value]
+    larger: dict[str, int]
+    """The bytes of the values that were left where they are."""
 
 
 class Tier(Protocol):
@@ -29,6 +43,9 @@ class Tier(Protocol):
         Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and trying again is safe.
         """
 
+    def login(self) -> object:
+        """What :meth:`connect` would log in with now; equal to the last answer as long as that has not changed."""
+
 
 class Session(Protocol):
     """One connection to the persistent tier, used by one greenlet at a time.
@@ -39,6 +56,13 @@ class Session(Protocol):
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         """The records of those keys that exist."""
+
+    def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
+        """The same for values up to a length, 0 for any, and without waiting for rows that somebody else has locked.
+
+        Raises :class:`RowsLocked` when one of them is: then it is to be found out which. MySQL before 8.0 waits one
+        second before it says so.
+        """
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
         """Write the records over whatever is there, in one transaction that is committed when this returns.

@@ -44,9 +44,11 @@ class StatementFailed(Exception):
     It stays inside of the MySQL modules: :mod:`ckv.persistent.mysql` makes one of :mod:`ckv.errors` out of it.
     """
 
-    def __init__(self, text: str, code: int = 0) -> None:
+    def __init__(self, text: str, code: int = 0, *, silent: bool = False) -> None:
+        """``silent``: no answer came in time."""
         super().__init__(text)
         self.code = code
+        self.silent = silent
 
 
 class Connection:
@@ -85,6 +87,11 @@ class Connection:
         # packets is anything from struct.error and IndexError to AssertionError.
         except Exception as error:
             raise _failure(error) from error
+
+    @property
+    def server_version(self) -> str:
+        """As the server told it in its greeting: ``8.0.36``, ``5.5.5-10.11.4-MariaDB``."""
+        return str(self._connection.server_version)  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Close the connection; the server rolls back what is not committed. Never raises; twice is fine."""
@@ -141,7 +148,10 @@ def _failure(error: Exception) -> StatementFailed:
         text = f"MySQL error {code}: {error.args[1] if len(error.args) > 1 else ''}"
     else:
         text = f"MySQL: {type(error).__name__}: {error}"
-    return StatementFailed(" ".join(text.split())[:_MAX_TEXT], code)
+    # PyMySQL keeps what the socket said in one place or the other.
+    cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+    silent = isinstance(error, TimeoutError) or isinstance(cause, TimeoutError)
+    return StatementFailed(" ".join(text.split())[:_MAX_TEXT], code, silent=silent)
 
 
 def _code(error: Exception) -> int:

@@ -22,6 +22,7 @@ from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
+from ckv.wire.connection import Connection
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.wire.msgpackrpc import LATER
@@ -43,8 +44,8 @@ def run(settings: SecondarySettings) -> int:
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
     node = Node("secondary", limits, settings.drain_timeout)
-    workers = Workers(tier, settings.pool_size) if tier is not None else None
-    store = _store(settings, workers.wake if workers is not None else None)
+    workers = Workers(tier, settings.pool_size, settings.load_timeout) if tier is not None else None
+    store = _store(settings, workers)
     if workers is not None:
         workers.start(store)
     else:
@@ -54,6 +55,8 @@ def run(settings: SecondarySettings) -> int:
     def expire() -> None:
         store.expire()
         scans.expire()
+        if workers is not None:
+            workers.look()
 
     def figures() -> Info:
         persistent = tier.name if tier is not None else NO_TIER
@@ -64,7 +67,9 @@ def run(settings: SecondarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            handlers(store, settings.max_value_bytes) | operator_handlers(store, scans) | {"INFO": info(figures)},
+            handlers(store, settings.max_value_bytes)
+            | operator_handlers(store, scans, workers)
+            | {"INFO": info(figures)},
             f"primary={settings.primary} capacity={settings.capacity} policy={settings.policy} "
             f"persistent={tier.name if tier is not None else 'none'} workers={settings.pool_size} "
             f"write_mode={settings.write_mode}",
@@ -76,17 +81,17 @@ def run(settings: SecondarySettings) -> int:
             workers.close()
 
 
-def _store(settings: SecondarySettings, wake: Callable[[], None] | None) -> Store:
-    """The store of the write mode; without ``wake`` there is no persistent tier."""
+def _store(settings: SecondarySettings, workers: Workers | None) -> Store:
+    """The store of the write mode; without ``workers`` there is no persistent tier."""
     memory = POLICIES[settings.policy](settings.capacity)
     common: dict[str, Any] = {
         "clock": time.monotonic,
         "load_timeout": settings.load_timeout,
         "pending_wait": settings.pending_wait,
-        "wake": wake or (lambda: None),
     }
-    if wake is None:
-        return Store(memory, None, **common)
+    if workers is None:
+        return Store(memory, None, wake=lambda: None, **common)
+    common |= {"wake": workers.wake, "wake_loads": workers.wake_loads}
     pending = Pending(settings.pending_max, settings.pending_max_bytes)
     if settings.write_mode == "behind":
         common |= {"write_delay": settings.write_delay, "write_batch": settings.write_batch}
@@ -128,6 +133,8 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
             return NOT_FOUND
         if isinstance(elsewhere, Load):
             elsewhere.wait(lambda found, error: _answer_get(caller, msgid, found, error))
+            if isinstance(caller, Connection):
+                store.asked_by(elsewhere, caller)
             return LATER
         return (True, elsewhere)
 
@@ -160,12 +167,14 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
 
 
-def operator_handlers(store: Store, scans: Scans) -> dict[str, Handler]:
+def operator_handlers(store: Store, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:
     """The methods of the command table that look after a store."""
 
     def retry(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> int:
         if params:
             raise _wrong_count("RETRY", params)
+        if workers is not None:
+            workers.hurry()
         count = store.retry_parked()
         log.info("retry: %d parked rows are queued again", count)
         return count

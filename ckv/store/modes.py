@@ -115,10 +115,14 @@ class ThroughStore(Store):
             if error is None:
                 chain.exists = value is not None
 
+        if self._loading.refusal is not None:
+            # It is deleted all the same, and whoever waits for the commit is told that the rest is not known.
+            return self._commit(chain, self._queue.add(key, TOMBSTONE, self._clock()), deletes=True)
         load = self._loading.join(key, self._clock())
         self._loading.written(key)
         load.deletes = True
         load.wait(known)
+        self._wake_loads()
         return self._commit(chain, self._queue.hold(key, self._clock()), deletes=True)
 
     def _chain(self, key: str) -> Chain:
@@ -198,7 +202,9 @@ class ThroughStore(Store):
         super().expire()
         now = self._clock()
         while self._deadlines and self._deadlines[0].deadline <= now:
-            self._deadlines.popleft().tell(
+            commit = self._deadlines.popleft()
+            self.commit_timeouts += commit.wanted
+            commit.tell(
                 None,
                 CommitTimeout(
                     f"the persistent tier did not commit within {self._commit_timeout:g} s; the write stays queued"

@@ -21,8 +21,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
-from ckv.errors import CkvError, NoRoom
-from ckv.store.loading import Load, Loading
+from ckv.errors import CkvError, NoRoom, TierUnavailable
+from ckv.store.loading import LOAD_BYTES, Asker, Load, Loading, Query
 from ckv.store.memory import Memory
 from ckv.store.pending import TOMBSTONE, Pending, Write
 from ckv.store.waiting import Waiting
@@ -79,11 +79,13 @@ class Store:
         load_timeout: float,
         pending_wait: float,
         wake: Callable[[], None],
+        wake_loads: Callable[[], None] | None = None,
     ) -> None:
         """Without ``pending`` there is no persistent tier: victims are dropped and counted.
 
         ``clock`` gives seconds that never go back; ``load_timeout`` and ``pending_wait`` are seconds; ``wake()`` is
-        called when there is something to load or to flush.
+        called when there is something to flush, and ``wake_loads()``, or ``wake()`` without it, when there is something
+        to load.
         """
         self._memory = memory
         self.memory_get = memory.get
@@ -94,6 +96,7 @@ class Store:
         self._clock = clock
         self._pending_wait = pending_wait
         self._wake = wake
+        self._wake_loads = wake_loads or wake
         self._clean: set[str] = set()
         """Keys in memory whose value the persistent tier has: their eviction writes nothing."""
         self._waiting: deque[RoomWait] = deque()
@@ -111,6 +114,9 @@ class Store:
         self.refused_for_room = 0
         self.load_queries = 0
         self.load_failures = 0
+        self.load_locks = 0
+        self.load_refusals = 0
+        self.commit_timeouts = 0
         self.flushes = 0
         self.flushed_rows = 0
         self.flush_failures = 0
@@ -118,7 +124,10 @@ class Store:
     # --- requests ------------------------------------------------------------------------------------------------
 
     def get(self, key: str) -> Value | Load | None:
-        """The value; None when there is no record; a load when only the persistent tier can tell."""
+        """The value; None when there is no record; a load when only the persistent tier can tell.
+
+        Raises TierUnavailable when it is known that it cannot.
+        """
         value = self.memory_get(key)
         if value is not None:
             self.hits_memory += 1
@@ -144,10 +153,17 @@ class Store:
         if self._loading.is_absent(key):
             self.absent_hits += 1
             return None
+        if self._loading.refusal is not None:
+            self.load_refusals += 1
+            raise TierUnavailable(str(self._loading.refusal))  # another one each time: an error collects tracebacks
         load = self._loading.join(key, self._clock())
         load.gets += 1
-        self._wake()
+        self._wake_loads()
         return load
+
+    def asked_by(self, load: Load, asker: Asker) -> None:
+        """Tells who gets the answer of a load, so that none is made whose answer would only add to unread ones."""
+        self._loading.asked_by(load, asker, self._clock())
 
     def put(self, key: str, value: Value) -> Literal[True] | Waiting[bool] | RoomWait:
         """Stores the record: True when it is accepted, a wait when its victim finds no room in pending."""
@@ -165,7 +181,8 @@ class Store:
     def delete(self, key: str) -> bool | Waiting[bool] | Load | RoomWait:
         """Deletes the record and tells whether there was one; a load when only the persistent tier can tell that.
 
-        The deletion itself has happened when this returns, except with a wait.
+        The deletion itself has happened when this returns, except with a wait, and also when it raises TierUnavailable:
+        then nobody can tell whether there was a record.
         """
         pending = self._pending
         if pending is None:
@@ -184,11 +201,17 @@ class Store:
             return existed
         if self._loading.is_absent(key):
             return False
+        if self._loading.refusal is not None:
+            pending.add(key, TOMBSTONE, self._clock())
+            self._loading.written(key)
+            self._wake()
+            self.load_refusals += 1
+            raise deleted_unknown(self._loading.refusal)
         load = self._loading.join(key, self._clock())
         self._loading.written(key)
         load.deletes = True
         pending.hold(key, self._clock())
-        self._wake()
+        self._wake_loads()
         return load
 
     # --- between the tiers ---------------------------------------------------------------------------------------
@@ -236,11 +259,15 @@ class Store:
         while self._waiting and self._pending is not None and not self._pending.full:
             wait = self._next_waiting()
             others = self._waiting_keys.pop(wait.key, 0)  # those behind it must not make it wait again
-            result = self.put(wait.key, wait.value) if wait.value is not TOMBSTONE else self.delete(wait.key)
+            result, error = None, None
+            try:
+                result = self.put(wait.key, wait.value) if wait.value is not TOMBSTONE else self.delete(wait.key)
+            except TierUnavailable as unknown:
+                error = unknown
             if others:
                 self._waiting_keys[wait.key] = others
             assert not isinstance(result, RoomWait)
-            wait.tell(result, None)
+            wait.tell(result, error)
 
     # --- the work of whoever is connected to the persistent tier -------------------------------------------------
 
@@ -249,6 +276,10 @@ class Store:
         """Keys that wait for a query."""
         return self._loading.queued
 
+    def load_in(self) -> float | None:
+        """Seconds until a query is due, 0 when it is due now; None when there is nothing to load."""
+        return self._loading.due_in(self._clock())
+
     def flush_in(self) -> float | None:
         """Seconds until a flush is due, 0 when it is due now; None when there is nothing to write.
 
@@ -256,18 +287,16 @@ class Store:
         """
         return 0.0 if self._pending is not None and self._pending.queued else None
 
-    def load_begin(self) -> list[Load]:
-        """The loads for one query; empty when there is nothing to load."""
-        batch, dropped = self._loading.take(BATCH_RECORDS)
-        for load in dropped:
-            if load.deletes:
-                self._release(load, absent=False)
-        self.load_queries += bool(batch)
-        return batch
+    def load_begin(self, max_bytes: int = LOAD_BYTES) -> Query | None:
+        """The loads for one query, whose values come to so many bytes at most; None when there is nothing to load."""
+        query, dropped = self._loading.take(self._clock(), max_bytes)
+        self._release_all(dropped)
+        self.load_queries += query is not None
+        return query
 
-    def load_end(self, batch: Sequence[Load], found: Mapping[str, Value]) -> None:
-        """The query answered: ``found`` has the records that exist."""
-        for load in batch:
+    def load_end(self, query: Query, found: Mapping[str, Value], larger: Mapping[str, int] | None = None) -> None:
+        """The query answered: ``found`` has the records that exist, ``larger`` the sizes of values that it left."""
+        for load in self._loading.answered(query, found, larger or {}, self._clock()):
             value = found.get(load.key)
             self._loading.ended(load)
             if load.deletes:
@@ -282,16 +311,38 @@ class Store:
             else:
                 self.hits_persistent += load.gets
             load.tell(value, None)
+        if larger:
+            self._wake_loads()
 
     def _loaded(self, key: str, value: Value) -> None:
         if self._recall(key, value):
             self._clean.add(key)
 
-    def load_failed(self, batch: Sequence[Load], error: CkvError) -> None:
+    def load_failed(self, query: Query, error: CkvError) -> None:
         """The query failed. Its loads are tried again until their time is over."""
         self.load_failures += 1
-        self._loading.again(batch, error)
-        self._wake()
+        self._loading.failed(query, error)
+        self._wake_loads()
+
+    def load_locked(self, query: Query, error: CkvError) -> None:
+        """The query met a row that somebody else has locked. Its loads are tried again, apart from each other."""
+        self.load_locks += 1
+        self._loading.locked(query, error, self._clock())
+        self._wake_loads()
+
+    def loads_refused(self, error: CkvError) -> None:
+        """The persistent tier is known to be away: every load fails at once, until :meth:`loads_accepted`."""
+        self.load_refusals += sum(load.wanted for load in self._loading)
+        self._release_all(self._loading.refuse(error))
+
+    def loads_accepted(self) -> None:
+        """The persistent tier can be asked again."""
+        self._loading.refusal = None
+
+    def _release_all(self, over: Sequence[Load]) -> None:
+        for load in over:
+            if load.deletes:
+                self._release(load, absent=False)
 
     def _release(self, load: Load, *, absent: bool) -> None:
         """The DEL that waited for this load goes on."""
@@ -469,6 +520,7 @@ class Store:
         if self._pending is not None:
             self._pending.check()
             self._check_rows(self._pending)
+        self._loading.check()
         for load in self._loading:
             assert not (load.current and load.key in keys), f"the load of {load.key!r} would overwrite a record"
 
@@ -476,3 +528,8 @@ class Store:
         for key, row in pending:
             assert not self._loading.is_absent(key) or row.value is TOMBSTONE, f"{key!r} is pending and called absent"
             assert not (key in self._clean and row.value is not self._memory.peek(key)), f"{key!r} is not clean"
+
+
+def deleted_unknown(why: CkvError) -> TierUnavailable:
+    """For a DEL that took effect while the persistent tier could not be asked."""
+    return TierUnavailable(f"the record is deleted; whether there was one is not known: {why}")

@@ -51,7 +51,7 @@ MUTATIONS = (
         "known-as-absent",
         "I1: a key that was absent and is written again is looked for again",
         "ckv/store/loading.py",
-        "        self._absent.pop(key, None)",
+        "        self.absent_bytes -= self._absent.pop(key, 0)",
         "        pass",
     ),
     Mutation(

@@ -57,9 +57,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.world.load_begin()
 
     @precondition(lambda self: self.world.queries)
-    @rule(index=which, how=st.sampled_from(["load_read", "load_end", "load_fail"]))
+    @rule(index=which, how=st.sampled_from(["load_read", "load_end", "load_fail", "load_lock"]))
     def load_goes_on(self, index: int, how: str) -> None:
         getattr(self.world, how)(index % len(self.world.queries))
+
+    @rule(away=st.booleans())
+    def loads_are_refused_or_accepted(self, away: bool) -> None:
+        if away:
+            self.world.refuse_loads()
+        else:
+            self.world.accept_loads()
 
     @rule()
     def flush_begin(self) -> None:

@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, TierUnavailable
-from ckv.store.loading import Load
+from ckv.store.loading import Load, Query
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import TOMBSTONE, Pending, Write
 from ckv.store.store import RoomWait
-from ckv.store.waiting import Waiting
+from ckv.store.waiting import Waiter, Waiting
 from ckv.values import Value
 
 LOAD_TIMEOUT = 5.0
@@ -46,10 +46,10 @@ class Seen:
 
 
 @dataclass
-class Query:
-    """A load on its way: what the tier answered is fixed at some moment between its begin and its end."""
+class Asked:
+    """A query on its way: what the tier answered is fixed at some moment between its begin and its end."""
 
-    loads: list[Load]
+    query: Query
     found: dict[str, Value] | None = None
 
 
@@ -60,6 +60,17 @@ class Flush:
     batch: list[Write]
     turns: dict[str, int]
     committed: bool = False
+
+
+class Told(Waiting[bool]):
+    """The outcome of a DEL whose answer is that nobody knows whether there was a record."""
+
+    def __init__(self, error: TierUnavailable) -> None:
+        super().__init__()
+        self._error = error
+
+    def wait(self, waiter: Waiter[bool]) -> None:
+        waiter(None, self._error)
 
 
 class World:
@@ -85,7 +96,7 @@ class World:
         self._landed: defaultdict[str, int] = defaultdict(int)
         """``through``: the place in the history that the store knows to be committed."""
         self._refusals: defaultdict[str, int] = defaultdict(int)
-        self.queries: list[Query] = []
+        self.queries: list[Asked] = []
         self.flushes: list[Flush] = []
         self.lost = 0
         """Writes that crashes took back."""
@@ -118,12 +129,18 @@ class World:
 
     def delete(self, key: str) -> None:
         self._turn += 1
-        self._written(key, None, self._turn, self.store.delete(key), None)
+        try:
+            outcome: object = self.store.delete(key)
+        except TierUnavailable as error:
+            outcome = Told(error)
+        self._written(key, None, self._turn, outcome, None)
 
     def _written(self, key: str, value: Value | None, turn: int, outcome: object, error: CkvError | None) -> None:
         """A write was answered, or turned into something to wait for."""
         if isinstance(outcome, RoomWait):
             outcome.wait(partial(self._written, key, value, turn))
+        elif isinstance(error, TierUnavailable):
+            self._written(key, value, turn, Told(error), None)
         elif error is not None:
             assert isinstance(error, NoRoom), error
         elif outcome is False and not self._exists(key):
@@ -175,7 +192,10 @@ class World:
 
     def get(self, key: str) -> None:
         since = self._landed[key] if self._through else len(self.history[key]) - 1
-        answer = self.store.get(key)
+        try:
+            answer = self.store.get(key)
+        except TierUnavailable:
+            return
         if isinstance(answer, Load):
             answer.wait(partial(self._read, key, since))
         else:
@@ -191,24 +211,41 @@ class World:
     # --- the persistent tier -------------------------------------------------------------------------------------
 
     def load_begin(self) -> None:
-        loads = self.store.load_begin()
-        if loads:
-            self.queries.append(Query(loads))
+        query = self.store.load_begin()
+        if query is not None:
+            self.queries.append(Asked(query))
 
     def load_read(self, index: int) -> None:
         """The tier answers the query; the answer is on its way."""
-        query = self.queries[index]
-        if query.found is None:
-            query.found = {load.key: self.tier[load.key] for load in query.loads if load.key in self.tier}
+        asked = self.queries[index]
+        if asked.found is None:
+            asked.found = {load.key: self.tier[load.key] for load in asked.query.loads if load.key in self.tier}
 
     def load_end(self, index: int) -> None:
         self.load_read(index)
-        query = self.queries.pop(index)
-        assert query.found is not None
-        self.store.load_end(query.loads, query.found)
+        asked = self.queries.pop(index)
+        assert asked.found is not None
+        # Some are left for another query, as if they were too large for this one; one alone never is, nor one whose
+        # size was known.
+        loads = asked.query.loads
+        left = [load.key for load in loads if len(loads) > 1 and len(load.key) % 2 and not load.size]
+        left = [key for key in dict.fromkeys(left) if key in asked.found]
+        larger = {key: len(asked.found.pop(key)) for key in left}
+        self.store.load_end(asked.query, asked.found, larger)
 
     def load_fail(self, index: int) -> None:
-        self.store.load_failed(self.queries.pop(index).loads, TierUnavailable("simulated"))
+        self.store.load_failed(self.queries.pop(index).query, TierUnavailable("simulated"))
+
+    def load_lock(self, index: int) -> None:
+        """Somebody has locked a row that the query asks for."""
+        self.store.load_locked(self.queries.pop(index).query, TierUnavailable("simulated"))
+
+    def refuse_loads(self) -> None:
+        """The tier is known to be away."""
+        self.store.loads_refused(TierUnavailable("simulated"))
+
+    def accept_loads(self) -> None:
+        self.store.loads_accepted()
 
     def flush_begin(self) -> None:
         if self.store.flush_in() != 0:
@@ -297,6 +334,7 @@ class World:
 
     def settle(self) -> None:
         """Everything under way ends, and everything that waits is carried; parked rows are tried again."""
+        self.accept_loads()
         for _ in range(1000):
             while self.queries:
                 self.load_end(0)
@@ -305,10 +343,12 @@ class World:
             self.admit()
             self.load_begin()
             self.flush_begin()
-            if not (self.queries or self.flushes) and self.store.flush_in() in (0, None) and not self.pending.queued:
+            if self.queries or self.flushes:
+                continue
+            loads_in = self.store.load_in()
+            if loads_in is None and self.store.flush_in() in (0, None) and not self.pending.queued:
                 return
-            if not (self.queries or self.flushes):
-                self.advance(WRITE_DELAY)
+            self.advance(WRITE_DELAY if loads_in is None else loads_in)
         raise AssertionError("it does not come to rest: something waits that nothing carries")
 
     def drain_and_restart(self) -> None:

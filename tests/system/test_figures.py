@@ -150,7 +150,10 @@ EXPECTED = {
     "loads_queued": 0,
     "load_queries": 2,
     "load_failures": 0,
+    "load_locks": 0,
+    "load_refusals": 0,
     "load_timeouts": 0,
+    "commit_timeouts": 0,
     "flush_failures": 0,
     "pending_records": 0,
     "pending_bytes": 0,
@@ -159,6 +162,8 @@ EXPECTED = {
     "writes_waiting_for_room": 0,
     "refused_for_room": 0,
     "database_connected": 1,
+    "database_state": "up",
+    "database_reason": "-",
     "database_lost_count": 0,
     "retries": 0,
 }
@@ -182,7 +187,8 @@ def test_an_outage(private_mariadb: MariaDB, nodes: Nodes) -> None:
         client.put("c", "x")
         with pytest.raises(errors.NoRoom):
             client.put("d", "x")
-        info = wait_for(client, database_connected=0, database_lost_count=1, load_timeouts=1)
+        info = wait_for(client, database_connected=0, database_lost_count=1, database_state="down")
+        assert info["load_timeouts"] + info["load_refusals"] == 1
         assert (info["hits_pending"], info["absent_hits"], info["misses"]) == (1, 1, 0)
         assert (info["pending_records"], info["pending_max_records"]) == (3, 3)
         assert 600 < info["pending_bytes"] < 3000
@@ -209,8 +215,8 @@ def test_what_is_in_flight_and_what_waits_are_seen(private_mariadb: MariaDB, nod
         options=[*options, "--pending-max=1", "--pending-wait=1m"],
     )
     with client_of(node) as client, client_of(node) as writer:
-        # Until both workers are connected.
-        eventually(lambda: len(private_mariadb.query(OURS)) == 2, what="two connections")
+        # Until all workers are connected: two that read, two that write.
+        eventually(lambda: len(private_mariadb.query(OURS)) == 4, what="four connections")
         wait_for(client, database_connected=1)
         private_mariadb.pause()
         with pytest.raises(errors.TierUnavailable):
