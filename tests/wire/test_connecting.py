@@ -162,14 +162,13 @@ def test_a_name_that_is_found_later(
 
 def test_the_name_is_looked_up_again_for_each_connection(world: World, resolve: Callable[[Places], None]) -> None:
     first, old = world.serve()
-    _, new = world.serve()
+    second, new = world.serve()
     now = [old]
     resolve(lambda: now)
     peer = connected(world, NAMED)
     now[:] = [new]
     first.close()
-    until(lambda: not peer.connected)
-    until(lambda: peer.connected, "it is connected to the new address")
+    until(lambda: second.connections == 1 and peer.connected, "it is connected to the new address")
 
 
 # --- what the other node knows ---------------------------------------------------------------------------------------
