@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ckv import stderr
 from ckv.roles import Exit
 
 
@@ -29,6 +30,10 @@ def _packages() -> Iterator[None]:
 with _packages():
     # All but one role live on gevent. A ping asks one question, and loading gevent would be most of what it costs.
     if sys.argv[1:2] != ["ping"]:
+        stderr.keep_standard_files()
+        if sys.argv[1:2] in (["primary"], ["secondary"]):
+            stderr.never_wait()
+
         import gevent
         from gevent import monkey
 

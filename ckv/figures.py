@@ -52,6 +52,10 @@ FIGURES: Final[tuple[Figure, ...]] = (
            "else 0."),
     Figure("Server", "used_memory_rss", _BOTH, "Bytes of memory that the process occupies; 0 where the system does "
            "not say."),
+    Figure("Server", "log_lines_suppressed", _BOTH, "Lines of the log that were left out, because others "
+           "of their kind had been logged within the minute."),
+    Figure("Server", "log_lines_dropped", _BOTH, "Lines of the log that were lost, because nobody read stderr "
+           "or it could not be written to."),
     Figure("Clients", "connected_clients", _BOTH, "Connections that are open, those of primaries and of whoever asks "
            "included."),
     Figure("Clients", "maxclients", _BOTH, "Connections that are served at a time (--max-connections)."),

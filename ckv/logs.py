@@ -6,21 +6,107 @@ only there: the text format appends it as ``key=value``, the JSON format makes f
 
     2026-11-22T18:00:00.123Z INFO ckv.roles.secondary: secondary ready on 127.0.0.1:8081 capacity=5
     {"time": "2026-11-22T18:00:00.123Z", "level": "INFO", "logger": "ckv.roles.secondary", ...}
+
+What somebody else can cause as often as he likes names its kind, ``extra={"once_a_minute": "not msgpack"}``, and is
+logged once a minute; the next line of the kind says how many were left out, as ``suppressed``. See :class:`Sparing`. At
+the level ``debug`` nothing is left out.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from ckv.stderr import Output
+
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
+ONCE_A_MINUTE: Final = "once_a_minute"
+"""The name in ``extra`` under which a line says that it is to be logged once a minute, and of which kind it is."""
+
+MINUTE: Final = 60.0
+
+MOST_A_MINUTE: Final = 100
+"""Lines a minute from one place of the program. No node says as much in good order: a net under what nobody foresaw."""
+
+MAX_KINDS: Final = 1000
+"""Kinds of lines that are told apart. There are fewer; one with a number in it would be without end."""
+
 _NOT_EXTRA = frozenset(RESERVED_ATTRS)
+
+log = logging.getLogger(__name__)
+
+Kind = tuple[str, str, str | None]
+"""The logger, the text before its arguments are filled in, and what the line calls its kind, if it does."""
+
+
+@dataclass(slots=True)
+class _Minute:
+    """What was logged of one kind since a moment."""
+
+    since: float
+    level: int
+    lines: int = 0
+    suppressed: int = 0
+    last: str = ""
+
+
+class Sparing(logging.Filter):
+    """Lets few lines of each kind through in a minute, and counts the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, all: bool = False) -> None:
+        """``all`` lets every line through."""
+        super().__init__()
+        self._all = all
+        self._clock = clock
+        self._minutes: dict[Kind, _Minute] = {}
+        self.suppressed = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it. Its kind is for us and is taken out; the number of those left out goes in."""
+        named: str | None = record.__dict__.pop(ONCE_A_MINUTE, None)
+        if self._all:
+            return True
+        kind = (record.name, str(record.msg), named)
+        now = self._clock()
+        minute = self._minutes.get(kind)
+        if minute is None and len(self._minutes) >= MAX_KINDS:
+            kind = ("", "", None)
+            minute = self._minutes.get(kind)
+        if minute is None or now - minute.since >= MINUTE:
+            if minute is not None and minute.suppressed:
+                record.suppressed = minute.suppressed
+            minute = self._minutes[kind] = _Minute(now, record.levelno)
+        minute.lines += 1
+        if minute.lines <= (MOST_A_MINUTE if named is None else 1):
+            return True
+        minute.suppressed += 1
+        minute.last = record.getMessage()
+        self.suppressed += 1
+        return False
+
+    def tell(self) -> None:
+        """Logs, for each kind whose minute is over, how many lines of it were left out, if no line came to say so."""
+        now = self._clock()
+        over = [(kind, minute) for kind, minute in self._minutes.items() if now - minute.since >= MINUTE]
+        for kind, minute in over:
+            del self._minutes[kind]
+            if minute.suppressed:
+                extra = {"suppressed": minute.suppressed, "last": minute.last}
+                log.log(minute.level, "more lines of one kind came within a minute", extra=extra)
+
+
+_sparing = Sparing()
 
 
 def configure(level: str, format: str) -> None:
@@ -28,12 +114,42 @@ def configure(level: str, format: str) -> None:
 
     Only the logger ``ckv`` is touched, so a program that uses the client keeps its own logging.
     """
+    global _sparing
     handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines() if format == "json" else _TextLines())
+    formatter = _JsonLines() if format == "json" else _TextLines()
+    handler.setFormatter(formatter)
+    _sparing = Sparing(all=level == "debug")
+    handler.addFilter(_sparing)
     logger = logging.getLogger("ckv")
     logger.handlers = [handler]
     logger.propagate = False
     logger.setLevel(level.upper())
+    if isinstance(sys.stderr, Output):
+        sys.stderr.notice = lambda lines: formatter.format(_of_dropped(lines)) + handler.terminator
+
+
+def tick() -> None:
+    """To be called about once a second: what waits is written, and what was left out is told."""
+    _sparing.tell()
+    sys.stderr.flush()
+
+
+def suppressed() -> int:
+    """Lines that were left out because others of their kind had been logged within the minute."""
+    return _sparing.suppressed
+
+
+def dropped() -> int:
+    """Lines that were lost because nobody read stderr, or it could not be written to."""
+    return sys.stderr.dropped if isinstance(sys.stderr, Output) else 0
+
+
+def _of_dropped(lines: int) -> logging.LogRecord:
+    record = log.makeRecord(
+        log.name, logging.WARNING, __file__, 0, "lines of the log were lost: nobody read them", (), None
+    )
+    record.dropped = lines
+    return record
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -100,3 +100,75 @@ def test_other_loggers_are_left_alone() -> None:
     logs.configure("debug", "text")
     assert logging.getLogger().handlers == before
     assert logging.getLogger("ckv").propagate is False
+
+
+# --- few lines of a kind ---------------------------------------------------------------------------------------------
+
+
+class Minutes:
+    """A logger with a :class:`~ckv.logs.Sparing` before it, and its clock."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.sparing = logs.Sparing(lambda: self.now)
+
+    def log(self, message: str, kind: str | None = None) -> logging.LogRecord | None:
+        """The record as it is shown, or ``None`` if it is left out."""
+        made = record(message, **({"once_a_minute": kind} if kind is not None else {}))
+        return made if self.sparing.filter(made) else None
+
+
+def test_what_names_its_kind_is_logged_once_a_minute_and_the_others_are_counted() -> None:
+    minutes = Minutes()
+    first = minutes.log("closed: a", "bad bytes")
+    assert first is not None
+    assert "once_a_minute" not in first.__dict__
+    assert minutes.log("closed: a", "another kind") is not None
+    for _ in range(558):
+        minutes.now += 0.1
+        assert minutes.log("closed: a", "bad bytes") is None
+    minutes.now += 60
+    again = minutes.log("closed: a", "bad bytes")
+    assert again is not None
+    assert again.suppressed == minutes.sparing.suppressed == 558  # type: ignore[attr-defined]
+    assert minutes.log("closed: a", "bad bytes") is None
+
+
+def test_what_was_left_out_is_told_when_no_other_line_comes(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "text")
+    minutes = Minutes()
+    for number in range(5):
+        minutes.log(f"closed: {number}", "bad bytes")
+        minutes.log("closed", "bad bytes")
+    minutes.sparing.tell()
+    assert line(capsys) == ""
+    minutes.now += 60
+    minutes.sparing.tell()
+    minutes.sparing.tell()
+    assert line(capsys).endswith(
+        " INFO ckv.logs: more lines of one kind came within a minute suppressed=4 last=closed\n"
+    )
+
+
+def test_no_place_of_the_program_floods_the_log() -> None:
+    minutes = Minutes()
+    shown = [minutes.log("database lost") for _ in range(1000)]
+    assert len([each for each in shown if each]) == logs.MOST_A_MINUTE
+    assert minutes.log("database back") is not None
+
+
+def test_kinds_without_end_do_not_take_memory_without_end() -> None:
+    minutes = Minutes()
+    shown = [minutes.log("closed", f"{number}") for number in range(3 * logs.MAX_KINDS)]
+    assert len([each for each in shown if each]) <= logs.MAX_KINDS + 1
+
+
+def test_debug_leaves_nothing_out(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("debug", "text")
+    for _ in range(3):
+        LOG.info("closed", extra={"once_a_minute": "x"})
+    assert len(line(capsys).splitlines()) == 3
+    logs.configure("info", "text")
+    for _ in range(3):
+        LOG.info("closed", extra={"once_a_minute": "x"})
+    assert len(line(capsys).splitlines()) == 1

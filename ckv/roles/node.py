@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -13,9 +12,10 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
-from ckv import __version__, errors
+from ckv import __version__, errors, logs
 from ckv.figures import Info, resident_bytes
 from ckv.roles import Exit
+from ckv.roles.signals import Signals
 from ckv.settings import Address
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import Limits
@@ -34,6 +34,9 @@ ANSWERED_WHILE_DRAINING: Final = ("PING", "INFO")
 GOODBYE: Final = 1.0
 """Seconds at the end for clients to read the answers that are still unsent."""
 
+TICK: Final = 1.0
+"""Seconds between two looks at what is to be done now and then."""
+
 
 class Node:
     """One listening process, from its start to its end."""
@@ -49,13 +52,19 @@ class Node:
         self._started = time.monotonic()
         self._server: Server | None = None
         self._port = 0
-        self._signals = [gevent.signal_handler(number, self.stop) for number in (signal.SIGTERM, signal.SIGINT)]
+        self._signals = Signals(self.stop)
+        self._ticker: Any = self.loop.timer(TICK, TICK)
+        self._ticker.start(self._tick)
 
-    def stop(self) -> None:
-        """Asks the node to drain; asked again, it gives up what is left."""
-        if self._stop.is_set():
+    def stop(self, hurry: bool) -> None:
+        """Asks the node to drain, and with ``hurry`` to give up what is left."""
+        if hurry:
             self._hurry.set()
         self._stop.set()
+
+    def _tick(self) -> None:
+        self._signals.tick()
+        logs.tick()
 
     def serve(
         self,
@@ -93,6 +102,8 @@ class Node:
             "uptime_in_seconds": int(time.monotonic() - self._started),
             "draining": int(self._stop.is_set()),
             "used_memory_rss": resident_bytes(),
+            "log_lines_suppressed": logs.suppressed(),
+            "log_lines_dropped": logs.dropped(),
             "connected_clients": self._server.connections if self._server is not None else 0,
             "maxclients": self.limits.max_connections,
         }
