@@ -58,7 +58,10 @@ FIGURES: Final[tuple[Figure, ...]] = (
            "or it could not be written to."),
     Figure("Clients", "connected_clients", _BOTH, "Connections that are open, those of primaries and of whoever asks "
            "included."),
-    Figure("Clients", "maxclients", _BOTH, "Connections that are served at a time (--max-connections)."),
+    Figure("Clients", "maxclients", _BOTH, "Clients that are served at a time: --max-connections, or fewer where there "
+           "are not so many open files."),
+    Figure("Clients", "rejected_connections", _BOTH, "Connections that found all places taken, those of operators, who "
+           "are answered all the same, included."),
     Figure("Peers", "peers", _PRIMARY, "Secondaries that this primary passes requests to."),
     Figure("Peers", "peers_connected", _PRIMARY, "How many of them are connected now."),
     Figure("Peers", f"peer_{PEER}_connected", _PRIMARY, "1 if this secondary is connected, 0 if not: its keys answer "

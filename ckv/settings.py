@@ -459,8 +459,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long a write waits for room among those before it is refused, 0 to 10m.",
         "1s", "SECONDS",
     ),
-    Setting("max_connections", "--max-connections", _NODES, _whole(1, 10**6), "Connections that are served at a time, "
-            "1 to 1000000.", "10000", "N"),
+    Setting(
+        "max_connections", "--max-connections", _NODES, _whole(1, 10**6),
+        "Clients that are served at a time, 1 to 1000000, or fewer where there are not so many open files. When all "
+        "places are taken, operators and probes (INFO, PING, ...) are still answered.",
+        "10000", "N",
+    ),
     Setting(
         "max_value_bytes", "--max-value-bytes", _NODES, _size(1, 2**26),
         "The longest value, 1 to 64MiB. A database that takes such values needs a max_allowed_packet of more than "
@@ -469,11 +473,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "drain_timeout", "--drain-timeout", _NODES, _duration(0, 3600),
-        "How long a node that was told to stop (SIGTERM or SIGINT) may take to finish its requests and to write what "
-        "the persistent node lacks, 0 to 60m.",
+        "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
+        "write what the persistent node lacks, 0 to 60m.",
         "30s", "SECONDS",
     ),
-    Setting("log_level", "--log-level", _NODES, _one_of(*logs.LEVELS), f"What the log shows: {', '.join(logs.LEVELS)}.",
+    Setting("log_level", "--log-level", _NODES, _one_of(*logs.LEVELS), f"What the log shows: {', '.join(logs.LEVELS)}. "
+            "All but debug show one line a minute of each kind that a client can cause as often as it likes.",
             "info", "LEVEL"),
     Setting(
         "log_format", "--log-format", _NODES, _one_of(*logs.FORMATS),

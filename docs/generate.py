@@ -143,6 +143,30 @@ once when the password file has changed, or somebody calls RETRY.
 All secondaries may share one database, for each key has one owner. Nobody else may write to the table while ckv runs:
 what is in memory, and what is known not to exist, would not hear of it.
 
+## Signals
+
+No signal that can be caught costs a record.
+
+| signal | what a node does |
+|---|---|
+| SIGTERM, SIGINT | saves what the database lacks, and ends ("drains"); at a second one it gives up what is left |
+| SIGHUP, SIGQUIT, SIGABRT, SIGPWR, SIGXCPU | drains, however often they come |
+| SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP | drains when somebody sends one; a real fault ends it |
+| SIGPIPE, SIGXFSZ, SIGTTOU | nothing |
+| SIGUSR1, SIGUSR2, SIGALRM, SIGIO, and all others that would end a process | logs it, and goes on |
+| SIGTSTP, SIGSTOP, SIGTTIN, SIGCONT | what the system does always: the process stops, and goes on |
+
+One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not so SIGTERM and SIGINT.
+
+## Open files
+
+A node raises its limit of open files as far as it may, and serves no more clients than that allows: of the limit it
+keeps what it has open at start, 4 for each connection to the database (and one connection more than
+`<thread-pool-size>`), 2 for each secondary of a primary, 16 for whatever comes, and a quarter of the rest, but 4 to
+128, for operators. If that is fewer than `--max-connections`, a line at start says how many; if it is none, the node
+does not start (exit code 4). A limit that is lowered while the node runs (`prlimit`) closes as many connections as it
+takes.
+
 ## Exit codes
 
 ```
@@ -150,7 +174,13 @@ what is in memory, and what is known not to exist, would not hear of it.
 
 ## Logs
 
-On stderr, one line per event (`--log-format`, `--log-level`). These are the ones that an operator waits for:
+On stderr, one line per event (`--log-format`, `--log-level`). What clients can cause as often as they like is logged
+once a minute for each kind, and the next line of the kind says how many were left out (`suppressed=N`); with
+`--log-level=debug` nothing is. A log that nobody reads, or that cannot be written, holds up nobody: up to 1 MiB of it
+waits, the oldest lines go first, and `log_lines_dropped` of [INFO](info.md) counts them. At the end a node gives
+whoever reads one second for the last lines. A file is written to directly, so a disk that hangs is waited for.
+
+These are the ones that an operator waits for:
 
 | line | means |
 |---|---|
@@ -163,6 +193,11 @@ On stderr, one line per event (`--log-format`, `--log-level`). These are the one
 | `database lost`, `database still ...` | it cannot be reached, or answers with errors; why, and later why else |
 | `database back` | all is well; how long it was not, and how many calls were refused or waited in vain |
 | `row refused by the database and parked` | the record stays readable and is not saved; the reason follows |
+| `only N clients are served at a time` | fewer open files are allowed than `--max-connections` needs |
+| `connection from ... refused: all N places are taken` | clients get `Overloaded`; operators are answered |
+| `connection from ... closed: ...` | with the reason; an ordinary end has no line |
+| `cannot accept connections for now` | the process or the system has no open file or no memory left |
+| `lines of the log were lost: nobody read them` | `dropped` says how many |
 | `drain begun`, `drain: N records to save`, `drain done`, `drain not finished ... N records left unsaved` | the end |
 """
 

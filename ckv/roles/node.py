@@ -41,12 +41,14 @@ TICK: Final = 1.0
 class Node:
     """One listening process, from its start to its end."""
 
-    def __init__(self, role: str, limits: Limits, drain_timeout: float) -> None:
+    def __init__(self, role: str, limits: Limits, drain_timeout: float, files: int) -> None:
+        """``files``: the open files that the role needs beside the connections that it serves."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
         self._role = role
         self._drain_timeout = drain_timeout
+        self._files = files
         self._stop = Event()
         self._hurry = Event()
         self._started = time.monotonic()
@@ -78,7 +80,7 @@ class Node:
         ``drain(wait)`` saves what the role has to save and returns how many records were left. ``wait(condition)``
         waits for a condition within what is left of the drain time-out, and returns whether it came true.
         """
-        server = Server(self.poller, handlers, self.limits)
+        server = Server(self.poller, handlers, self.limits, self._files)
         try:
             bound = server.listen(address)
         except OSError as error:
@@ -105,7 +107,8 @@ class Node:
             "log_lines_suppressed": logs.suppressed(),
             "log_lines_dropped": logs.dropped(),
             "connected_clients": self._server.connections if self._server is not None else 0,
-            "maxclients": self.limits.max_connections,
+            "maxclients": self._server.places if self._server is not None else 0,
+            "rejected_connections": self._server.rejected if self._server is not None else 0,
         }
 
     def _drain(self, server: Server, drain: Callable[[Callable[[Callable[[], bool]], bool]], int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ckv import errors
 from ckv.cluster.slots import SlotMap
@@ -17,11 +18,14 @@ from ckv.wire.limits import BULKY_BYTES, Limits
 from ckv.wire.msgpackrpc import LATER
 from ckv.wire.waiting import WaitingRoom
 
+FILES_OF_A_PEER: Final = 2
+"""Open files for each secondary: the old connection may still be there while the next one is tried."""
+
 
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
-    node = Node("primary", limits, settings.drain_timeout)
+    node = Node("primary", limits, settings.drain_timeout, FILES_OF_A_PEER * len(settings.secondaries))
     room = WaitingRoom()
     peers = [
         Peer(node.poller, address, limits, settings.call_timeout, settings.node_wait, room)

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 NOT_FOUND: Final = (False, "")
 
+FILES_OF_A_SESSION: Final = 4
+"""Open files for each connection to the persistent tier: SQLite has the file, its log, its index and a journal."""
+
 EXPIRE_EVERY: Final = 0.1
 """Seconds between two looks for requests that have waited too long."""
 
@@ -43,7 +46,9 @@ def run(settings: SecondarySettings) -> int:
         max_connections=settings.max_connections,
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
-    node = Node("secondary", limits, settings.drain_timeout)
+    # One session more than there are workers: an old one may still be closing while its worker connects anew.
+    files = FILES_OF_A_SESSION * (settings.pool_size + 1) if tier is not None else 0
+    node = Node("secondary", limits, settings.drain_timeout, files)
     workers = Workers(tier, settings.pool_size, settings.load_timeout) if tier is not None else None
     store = _store(settings, workers)
     if workers is not None:

@@ -178,6 +178,27 @@ class Connection:
         self._write_watcher: Any = None
         poller.add(self.fd, self)
 
+    def hand_over_to(self, receiver: Receiver) -> None:
+        """Has somebody else receive what is read from now on."""
+        self._receive = receiver.receive
+        self.inbox = receiver.inbox
+
+    def look_after(self) -> None:
+        """To be called after each half of the time that a message may be unfinished.
+
+        A peer that has sent nothing since the last call is closed if it is in the middle of a message; else the memory
+        of its buffers is given back. Nobody can tell which it is without spending the Unpacker.
+        """
+        if self.heard or self.held:
+            self.heard = self.held  # while it is held, it cannot go on
+        elif self.unpacker is not None:
+            if at_message_end(self.unpacker):
+                self.unpacker = None
+                if not self.queued:
+                    self._packer = None
+            else:
+                self.close(f"nothing came of the rest of a message for {self._limits.unfinished_seconds:g} s")
+
     # --- in ------------------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
@@ -311,6 +332,7 @@ class Connection:
         if self._holds or not self.is_open:
             return
         self.held = False
+        self.heard = True  # what has arrived meanwhile is still to be read
         if self._put_off:
             requests, self._put_off = self._put_off, []
             self.hand_over(iter(requests))

@@ -41,6 +41,12 @@ SPARE_BUFFER_BYTES: Final = 64 * KIB
 REQUESTS_AT_A_TIME: Final = 16
 """Requests of a connection that are served before anybody looks how much their answers come to."""
 
+IDLE_CONNECTION_BYTES: Final = 320 * KIB
+"""The most memory that a connection keeps between two messages, after values of any size in both directions. After one
+small call it is a seventh of this, and after a minute of silence hardly any. Measured by
+``tests/system/test_memory.py``; ``deploy/`` has memory for as many of them as it allows.
+"""
+
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
 """Calls between two nodes that wait for their answer."""
 
@@ -57,7 +63,7 @@ class Limits:
     """The largest value that a PUT may carry. Up to :attr:`max_message_bytes` a larger one is read and refused."""
 
     max_connections: int = 10_000
-    """Connections that are served at a time; one more is closed as soon as it is accepted."""
+    """Clients that are served at a time; those beyond them may ask what operators ask."""
 
     max_in_flight: int = 256
     """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops.
@@ -68,6 +74,12 @@ class Limits:
 
     max_container: int = 1024
     """Elements of an array, pairs of a map. No request has more than four; msgpack itself bounds nesting to 1,024."""
+
+    unfinished_seconds: float = 60.0
+    """Seconds without a byte in the middle of a message after which its sender is cut off; half of it at the earliest.
+
+    Whoever sends slowly may take as long as he likes, and between two messages anybody may be silent.
+    """
 
     soft_unsent_bytes: int = MIB
     """Unsent answers at which a node stops reading from the peer that does not read them."""

@@ -16,7 +16,7 @@ from ckv.settings import Address
 from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
 from tests.deploy.hardening import USER_OF_CKV, tells_password
 from tests.deploy.rendered import DEPLOY, Object
-from tests.deploy.running import PROBE_START
+from tests.deploy.running import PROBE_START, most_bytes
 
 FILE: Final = DEPLOY / "compose.yaml"
 SECRETS: Final = "/run/secrets"
@@ -27,6 +27,12 @@ def read() -> Object:
     """A new copy of the file with its anchors and merges resolved."""
     found: Object = yaml.safe_load(FILE.read_text())
     return found
+
+
+def memory_limit(service: Object) -> int:
+    """The bytes that a service may take."""
+    number, unit = re.fullmatch(r"(\d+)([kmg])", service["mem_limit"]).groups()  # type: ignore[union-attr]
+    return int(number) << {"k": 10, "m": 20, "g": 30}[unit]
 
 
 def problems(file: Object) -> Iterator[str]:
@@ -92,6 +98,8 @@ def _node(service: Object) -> Iterator[str]:
         yield str(error)
         return
     yield from (f"ckv knows no {variable}" for variable in unknown_variables(service["environment"]))
+    if memory_limit(service) <= most_bytes(settings):
+        yield f"may take {service['mem_limit']}, and its clients and records take {most_bytes(settings)} bytes"
     if settings.bind == "127.0.0.1":
         yield "listens on loopback alone"
     if ping[0] != "ping" or not program.startswith("/"):

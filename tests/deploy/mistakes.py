@@ -317,6 +317,16 @@ def _(o: Objects) -> None:
     options(o, "secondary")["CAPACITY"] = "100M"
 
 
+@mistake("more clients than the memory holds", running.memory)
+def _(o: Objects) -> None:
+    options(o, "primary")["CKV_MAX_CONNECTIONS"] = "10000"
+
+
+@mistake("more clients than the memory of a secondary holds", running.memory)
+def _(o: Objects) -> None:
+    options(o, "secondary")["CKV_MAX_CONNECTIONS"] = "50000"
+
+
 @mistake("memory that is not reserved", running.memory)
 def _(o: Objects) -> None:
     container(o.secondary)["resources"]["requests"]["memory"] = "64Mi"

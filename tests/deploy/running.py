@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import ckv
 from ckv.errors import BadSetting
-from ckv.settings import Address
+from ckv.settings import Address, PrimarySettings, SecondarySettings
+from ckv.wire.limits import IDLE_CONNECTION_BYTES
+from ckv.wire.server import MOST_GUESTS
 from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
 from tests.deploy.quantities import number_of
 from tests.deploy.rendered import Cluster, Container, name
@@ -16,6 +18,9 @@ from tests.deploy.wiring import is_headless, selected
 RECORD_OVERHEAD: Final = 200
 PAYLOAD: Final = 80
 """Bytes that a record takes in memory beside its key and value, and the key and value that the sizes are made for."""
+
+OF_A_NODE: Final = 50 * 2**20
+"""Bytes that a node takes which nobody uses; docs/releasing.md has them measured."""
 
 PROBE_START: Final = 1.0
 """Seconds that a probe needs to start, on a busy machine, before its own time-out runs."""
@@ -127,17 +132,24 @@ def time_to_stop(cluster: Cluster) -> Iterator[str]:
 
 
 def memory(cluster: Cluster) -> Iterator[str]:
-    """The limit has room for what a secondary may hold, and is reserved."""
+    """The limit has room for the clients and the records that a node may hold, and is reserved."""
     for container in cluster.containers():
         resources = container.spec.get("resources", {})
         limit = number_of(resources.get("limits", {}).get("memory", "0"))
         if limit != number_of(resources.get("requests", {}).get("memory", "0")) or not limit:
             yield f"{container.name}: the memory that it may take is not reserved"
-        if container.is_ckv and container.role == "secondary":
-            settings = parse(container.args, container.environ)
-            least = settings.capacity * (PAYLOAD + RECORD_OVERHEAD) + settings.pending_max_bytes
+        if container.is_ckv:
+            least = most_bytes(parse(container.args, container.environ))
             if limit <= least:
-                yield f"{container.name}: may take {limit} bytes, and its records take {least}"
+                yield f"{container.name}: may take {limit} bytes, and its clients and records take {least}"
+
+
+def most_bytes(settings: PrimarySettings | SecondarySettings) -> int:
+    """The memory that a node takes whose places are all taken, and a secondary that is full."""
+    most = OF_A_NODE + (settings.max_connections + MOST_GUESTS) * IDLE_CONNECTION_BYTES
+    if isinstance(settings, SecondarySettings):
+        most += settings.capacity * (PAYLOAD + RECORD_OVERHEAD) + settings.pending_max_bytes
+    return most
 
 
 def images(cluster: Cluster) -> Iterator[str]:

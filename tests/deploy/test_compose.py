@@ -54,6 +54,11 @@ MISTAKES: dict[str, Callable[[Any], object]] = {
     "a secret that is not there": lambda s: s["mysql"]["secrets"].append("token"),
     "a file that no secret is": lambda s: s["secondary-1"].update(secrets=[]),
     "another account": lambda s: s["mysql"]["environment"].update(MYSQL_USER="app"),
+    "more clients than the memory is enough for": lambda s: s["primary"]["environment"].pop("CKV_MAX_CONNECTIONS"),
+    "less memory than the clients take": lambda s: s["primary"].update(mem_limit="192m"),
+    "more clients than a secondary has memory for": lambda s: s["secondary-0"]["environment"].update(
+        CKV_MAX_CONNECTIONS="10000"
+    ),
     "a port for everybody": lambda s: s["primary"].update(ports=["8080:8080"]),
     "the wrong port": lambda s: s["primary"].update(ports=["127.0.0.1:8080:8081"]),
     "a root file system that can be written to": lambda s: s["mysql"].update(read_only=False),

@@ -175,8 +175,10 @@ class Lines(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
+        self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
         self.lines.append(f"{record.levelname} {self.format(record)}")
 
     def having(self, text: str) -> list[str]:

@@ -60,7 +60,8 @@ PONG = [1, None, "PONG"]
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Cluster]:
     with Nodes() as nodes:
-        yield nodes.start_cluster(1)
+        # Each connection that is closed gets its line.
+        yield nodes.start_cluster(1, secondary_options=["--log-level=debug"], primary_options=["--log-level=debug"])
 
 
 @pytest.fixture(params=ROLES)
@@ -600,9 +601,9 @@ def test_more_connections_than_allowed(nodes: Nodes, role: str) -> None:
             assert client.call("PING") == "PONG"
         since = len(node.log)
         for _ in range(50):
-            with RawClient(node.address) as client:
-                client.wait_closed()
-        assert "--max-connections" in node.wait_for_log("connection refused", since=since)
+            with RawClient(node.address) as client, pytest.raises(RemoteError, match=r"^Overloaded: "):
+                client.call("PUT", "key", "value")
+        assert "--max-connections" in node.wait_for_log("refused: all 11 places are taken", since=since)
         assert len(node.log) == since + 1, "one line is enough"
         for client in served:
             assert client.call("PING") == "PONG"
@@ -610,7 +611,7 @@ def test_more_connections_than_allowed(nodes: Nodes, role: str) -> None:
 
         def again() -> bool:
             with RawClient(node.address) as client:
-                return bool(client.call("PING") == "PONG")
+                return client.wait_for(client.request("PUT", "key", "value")).error is None
 
         eventually(again, what="a connection after another one has gone")
         watch.served()

@@ -236,22 +236,6 @@ def test_answers_that_pile_up_beyond_the_hard_limit_close_the_connection(world: 
     world.turn(address)
 
 
-def test_connections_beyond_the_limit_are_closed_at_once(world: World, log: Lines) -> None:
-    server, address = world.serve(Limits(max_connections=3))
-    askers = [world.ask(address) for _ in range(3)]
-    for asker in askers:
-        asker.send([0, 1, "ECHO", []])
-        assert asker.answer() == [1, None, []]
-    for _ in range(5):
-        assert world.ask(address).answer() == []
-    assert len(log.having("--max-connections")) == 1
-    askers[0].close()
-    until(lambda: server.connections == 2)
-    again = world.ask(address)
-    again.send([0, 1, "ECHO", []])
-    assert again.answer() == [1, None, []]
-
-
 # --- ends ----------------------------------------------------------------------------------------------------------
 
 

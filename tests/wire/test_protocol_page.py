@@ -12,6 +12,7 @@ from ckv import errors
 from ckv.commands import COMMANDS, MAX_KEY_BYTES
 from ckv.wire.limits import (
     BULKY_BYTES,
+    IDLE_CONNECTION_BYTES,
     KIB,
     MAX_PARTS_BYTES,
     MIB,
@@ -115,7 +116,9 @@ def test_the_limits_are_those_of_the_program() -> None:
     table = {what: limit for what, limit, _ in rows("what")}
     assert table["a key"] == f"{MAX_KEY_BYTES:,} bytes"
     assert table["a value"] == f"`--max-value-bytes`, {limits.max_value_bytes // MIB} MiB"
-    assert table["connections"] == f"`--max-connections`, {limits.max_connections:,}"
+    assert table["clients"] == f"`--max-connections`, {limits.max_connections:,}"
+    assert table["silence in the middle of a message"] == f"{limits.unfinished_seconds:g} s, or half of it"
+    assert f"up to {IDLE_CONNECTION_BYTES // KIB} KiB" in PAGE
     assert table["responses of one connection that the client has not read"] == f"{limits.soft_unsent_bytes // MIB} MiB"
     assert f"bin of up to {MAX_ODD_MSGID}, is sent back" in PAGE
     assert table["requests that wait for a secondary to be connected"] == (

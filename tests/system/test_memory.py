@@ -1,0 +1,79 @@
+"""The memory of clients: what each keeps between two messages, and all of them together beside what deploy/ allows."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from ckv.wire.limits import IDLE_CONNECTION_BYTES, KIB
+from tests.deploy.commandline import parse
+from tests.deploy.compose import memory_limit, read
+from tests.support.nodes import Node, Nodes
+from tests.support.wire import RawClient, pack
+
+SIZES = (20_000, 40_000, 63_000, 100_000)
+"""Characters of values that have a client's buffers grow: below what is given back at once, and above it."""
+
+
+def use(client: RawClient) -> None:
+    """Puts, gets and a pipeline: every buffer of the connection grows as far as it stays."""
+    for size in SIZES:
+        assert client.call("PUT", "key", "x" * size) is True
+        assert client.call("GET", "key") == [True, "x" * size]
+    client.call("PUT", "key", "x" * SIZES[-2])
+    assert client.call("GET", "key") == [True, "x" * SIZES[-2]]
+    client.send(b"".join(pack([0, number, "GET", ["nobody"]]) for number in range(100)))
+    for _ in range(100):
+        client.recv_response()
+    assert client.call("PUT", "key", "x" * SIZES[-2]) is True
+    assert client.call("GET", "key") == [True, "x" * SIZES[-2]]
+
+
+@pytest.fixture(params=["primary", "secondary"])
+def role(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def start(nodes: Nodes, role: str, places: int) -> Node:
+    options = [f"--max-connections={places}"]
+    if role == "primary":
+        return nodes.start_cluster(1, primary_options=options).primary
+    return nodes.start_secondary(options=options)
+
+
+@pytest.fixture
+def clients() -> Iterator[list[RawClient]]:
+    """To be filled by the test."""
+    connected: list[RawClient] = []
+    yield connected
+    for client in connected:
+        client.close()
+    gc.collect()
+
+
+def test_what_an_idle_connection_keeps(nodes: Nodes, role: str, clients: list[RawClient]) -> None:
+    node = start(nodes, role, 1000)
+    with RawClient(node.address) as first:
+        use(first)
+        before = node.rss_bytes()
+        count = 200
+        for _ in range(count):
+            clients.append(RawClient(node.address))
+            use(clients[-1])
+        each = (node.rss_bytes() - before) / count
+    assert each < IDLE_CONNECTION_BYTES, f"{each / KIB:.0f} KiB each"
+
+
+def test_a_node_of_deploy_has_memory_for_all_the_clients_that_it_allows(
+    nodes: Nodes, role: str, clients: list[RawClient]
+) -> None:
+    service = read()["services"]["primary" if role == "primary" else "secondary-0"]
+    places = parse(service["command"], service["environment"]).max_connections
+    node = start(nodes, role, places)
+    taken = places - (role == "secondary")
+    for _ in range(taken):
+        clients.append(RawClient(node.address))
+        use(clients[-1])
+    assert node.rss_bytes() < memory_limit(service)
