@@ -178,3 +178,19 @@ def test_a_connect_that_prepares_nothing_creates_nothing(mariadb: MariaDB, tmp_p
         session = tier.connect(prepare=False)
         assert session.count() == 0
         session.close()
+
+
+def test_values_that_are_too_long_come_as_their_length(session: Session) -> None:
+    records: dict[str, Value] = {
+        "empty": "",
+        "fits": b"x" * 10,
+        "text": "ä" * 5,
+        "longer": "x" * 11,
+        "bin": b"\x00" * 5000,
+    }
+    session.save_many(list(records.items()))
+    found, larger = session.load_some([*records, "missing"], 10)
+    assert found == {key: records[key] for key in ("empty", "fits", "text")}
+    assert larger == {"longer": 11, "bin": 5000}
+    assert session.load_some(["bin", "missing"], 0) == ({"bin": records["bin"]}, {})
+    assert session.load_some([], 10) == ({}, {})

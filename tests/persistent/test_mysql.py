@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv.errors import RowsRefused, TierUnavailable
-from ckv.persistent import Session, mysql_connection, open_tier
+from ckv.persistent import RowsLocked, Session, mysql_connection, open_tier
 from ckv.persistent.mysql import _statements
 from ckv.persistent.rows import ROWS_PER_STATEMENT
 from tests.persistent.conftest import mysql_tier
@@ -426,3 +426,16 @@ def test_no_setting_of_the_server_gets_in_the_way(mariadb: MariaDB) -> None:
                 assert session.count() == 0
     finally:
         mariadb.query("SET GLOBAL sql_mode = DEFAULT, GLOBAL autocommit = ON")
+
+
+def test_a_load_does_not_wait_for_a_locked_row_nor_for_rows_that_it_does_not_ask_for(mariadb: MariaDB) -> None:
+    keys = [f"k{number:03}" for number in range(300)]
+    with connected(mariadb) as session, mariadb.connect(DATABASE, autocommit=False) as holder:
+        session.save_many([(key, "v") for key in keys])
+        holder.cursor().execute("SELECT * FROM CelonisData WHERE kv_key = 'k000' FOR UPDATE")
+        for _ in range(2):
+            with pytest.raises(RowsLocked):
+                session.load_some(keys, 100)
+            assert len(session.load_some(keys[1:], 100).found) == 299  # it can be used further
+        holder.rollback()
+        assert len(session.load_some(keys, 100).found) == 300
