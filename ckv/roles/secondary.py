@@ -46,8 +46,9 @@ def run(settings: SecondarySettings) -> int:
         max_connections=settings.max_connections,
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
-    # One session more than there are workers: an old one may still be closing while its worker connects anew.
-    files = FILES_OF_A_SESSION * (settings.pool_size + 1) if tier is not None else 0
+    # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
+    # old one may still be closing while its worker connects anew.
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 2) if tier is not None else 0
     node = Node("secondary", limits, settings.drain_timeout, files)
     workers = Workers(tier, settings.pool_size, settings.load_timeout) if tier is not None else None
     store = _store(settings, workers)

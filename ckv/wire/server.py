@@ -104,14 +104,11 @@ class Server:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
         listener = _bound(address)
         self._files += open_files() + SPARE_FILES
-        most = self._limits.max_connections + MOST_GUESTS
-        few = (file_limit(most + self._files) - self._files) // 4
-        self._most_guests = min(MOST_GUESTS, max(FEWEST_GUESTS, few))
-        self._files += self._most_guests
         self._count_places()
         if self.places < 1:
             listener.close()
-            raise OSError(errno.EMFILE, f"{file_limit(0)} open files are allowed, and it needs {self._files + 1}")
+            least = self._files + FEWEST_GUESTS + 1
+            raise OSError(errno.EMFILE, f"{file_limit(0)} open files are allowed, and it needs {least}")
         if self.places < self._limits.max_connections:
             log.warning(
                 "only %d clients are served at a time, and not --max-connections=%d: %d open files are allowed, of "
@@ -119,7 +116,7 @@ class Server:
                 self.places,
                 self._limits.max_connections,
                 file_limit(0),
-                self._files,
+                self._files + self._most_guests,
             )
         self._listener = listener
         self._poller.add_receiver(self._service)
@@ -243,7 +240,9 @@ class Server:
 
     def _count_places(self) -> None:
         most = self._limits.max_connections
-        self.places = min(most, file_limit(most + self._files) - self._files)
+        left = file_limit(most + MOST_GUESTS + self._files) - self._files
+        self._most_guests = min(MOST_GUESTS, max(FEWEST_GUESTS, left // 4))
+        self.places = max(0, min(most, left - self._most_guests))
 
     @property
     def _oldest_guest(self) -> Connection | None:
@@ -320,7 +319,8 @@ class Server:
     def _look_after_files(self) -> None:
         """Sees to it that those open files can be had which are kept, though somebody has lowered the limit."""
         self._count_places()
-        surplus = len(self._connections) - len(self._guests) - max(self.places, 0)
+        guests = len(self._guests)
+        surplus = max(len(self._connections) - guests - self.places, 0) + max(guests - self._most_guests, 0)
         if surplus > 0:
             # The limit is on the number of a file, not on how many there are.
             for connection in sorted(self._connections, key=lambda connection: connection.fd)[:surplus]:
