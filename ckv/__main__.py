@@ -1,4 +1,5 @@
-"""The program ``ckv``: patches the sockets before anything else is imported, then runs the command line.
+"""The program ``ckv``: makes the standard streams and the sockets fit before anything else is imported, then runs the
+command line.
 
 ``python -m ckv``, the console script and ``ckv.py`` beside the package all come here.
 """
@@ -10,8 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ckv import stderr
-from ckv.roles import Exit
+from ckv import stderr, streams
+
+# Before anything opens a file: it would get the number of a stream that is closed.
+streams.prepare()
+
+from ckv.roles import Exit  # noqa: E402 - see above
 
 
 @contextmanager
@@ -28,9 +33,9 @@ def _packages() -> Iterator[None]:
 
 
 with _packages():
-    # All but one role live on gevent. A ping asks one question, and loading gevent would be most of what it costs.
-    if sys.argv[1:2] != ["ping"]:
-        stderr.keep_standard_files()
+    # These ask a node one thing at a time, and live on plain sockets: loading gevent would be most of what they cost,
+    # and Ctrl-C would have to go through its loop.
+    if sys.argv[1:2] not in (["ping"], ["shell"], ["status"]):
         if sys.argv[1:2] in (["primary"], ["secondary"]):
             stderr.never_wait()
 
@@ -41,6 +46,8 @@ with _packages():
 
         from ckv.resolver import Resolver
 
+        # Ctrl-C ends the program, and is no failure of the loop: without this it prints a traceback.
+        gevent.hub.Hub.NOT_ERROR = (*gevent.hub.Hub.NOT_ERROR, KeyboardInterrupt)
         if "GEVENT_RESOLVER" not in os.environ:  # gevent's own setting
             gevent.config.resolver = Resolver
 

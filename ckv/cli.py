@@ -6,6 +6,9 @@ settings, so that a page cannot differ from what is parsed.
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -13,20 +16,24 @@ from typing import Any, Final
 
 import docopt
 
-from ckv import about, logs, settings
+from ckv import about, logs, settings, streams, variables
 from ckv.errors import BadSetting
 from ckv.roles import Exit
-from ckv.settings import Role, Setting
+from ckv.settings import PrimarySettings, Role, SecondarySettings, Setting
+from ckv.spelling import nearest
+
+log = logging.getLogger(__name__)
 
 EXIT_CODES: Final = """\
 Exit codes:
   0    Done. A node was told to stop, and every record is where it belongs.
   1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed; or status or
-       ping got no answer, or verify found a difference.
+       ping got no answer, or verify found a difference; or what was printed could not be written: a full disk, or
+       a reader that went away (nothing is said of that).
   2    A bad argument, option or environment variable: one line on stderr names it. Nothing was started.
   3    The node did not finish within --drain-timeout; the log says how many records were left.
   4    The node could not start, for instance because its port is in use; or verify could not ask node or database.
-  130  Ctrl-C in the demo or in the shell's input.
+  130  Ctrl-C. At the prompt of the shell it drops the line, or the call, and no more.
 """
 
 MAIN_PAGE: Final = f"""\
@@ -35,7 +42,7 @@ ckv, a distributed key-value store: hot records in memory, everything else in My
 Usage:
   ckv primary   [options] <port> [<secondary>...]
   ckv secondary [options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]
-  ckv shell     [options] <host> <port>
+  ckv shell     [options] [<host> [<port>]] [<command>...]
   ckv status    [options] <host> <port>
   ckv ping      [options] <host> <port>
   ckv verify    [options] <host> <port> <persistent-node>
@@ -46,14 +53,15 @@ Usage:
 Roles:
   primary    Takes the requests of all clients and passes each one to the secondary that owns its key.
   secondary  Keeps a share of the records: the hot ones in memory, the others in the persistent node.
-  shell      A prompt for people; with piped input, a command for scripts.
+  shell      A prompt for people; with piped input, or with a command, for scripts.
   status     Shows the figures of a node: records, hits, what waits for the database, connections.
   ping       Tells by its exit code whether a node answers: for probes.
   verify     Audits a secondary against its database, while both go on working.
   demo       Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.
 
-  "ckv secondary --help" explains every argument and option of a role; so does a role without arguments.
-  An option has an environment twin: CKV_WRITE_MODE for --write-mode. The option beats it, and it beats the default.
+  "ckv secondary --help" explains every argument and option of a role; so does a role without the arguments it needs.
+  An option with a value has an environment twin: CKV_WRITE_MODE for --write-mode. The option beats it, and it beats
+  the default. A variable whose name begins with CKV_ and that nobody reads is named at start.
 
 Options:
   -h, --help  Show this page.
@@ -64,6 +72,7 @@ Examples:
   ckv secondary localhost:8080 8082 localhost:3306 5
   ckv primary 8080 localhost:8081 localhost:8082
   ckv shell localhost 8080
+  ckv shell localhost 8080 GET bob
 
 {EXIT_CODES}"""
 
@@ -77,14 +86,17 @@ _ABOUT: Final[dict[Role, tuple[str, str]]] = {
         "ckv secondary, a node that keeps a share of the records: the hot ones in memory, the others in MySQL.",
     ),
     "shell": (
-        "[options] <host> <port>",
-        """\
-ckv shell, a prompt for a node: PUT key value, GET key, DEL key, PING, HELP, EXIT; quoting as in a POSIX shell.
+        "[options] [<host> [<port>]] [<command>...]",
+        r"""ckv shell, a prompt for a node: PUT key value, GET key, DEL key, PING, HELP [command], EXIT.
 
-With piped input there is no prompt, and each line is a command. GET prints the bytes of the value, PUT prints OK, DEL
-prints 1 if there was one, else 0, and PING prints PONG, each with a line end. An error goes to stderr with the number
-of its line, and the next line is run. A GET that finds nothing prints no line, and counts as an error. The exit status
-is 1 if there was an error.""",
+With <command> it runs that one, with its arguments as they are: "ckv shell localhost 8080 PUT bob -5". Options stand
+before the command. With piped input there is no prompt, and each line is a command. GET prints the bytes of the value,
+PUT prints OK, DEL prints 1 if there was one, else 0, and PING prints PONG, each with a line end. An error goes to
+stderr, with the number of its line, and the next line is run. A GET that finds nothing prints no line (with --json it
+prints null), and counts as an error. The exit status is 1 if there was an error.
+
+Words are split as redis-cli does it: 'it\'s' and "two\nlines"; in double quotes there are \n \r \t \b \a \\ \" and
+\xHH, one byte. b"\x00" is a binary value (msgpack bin), any other word a str. docs/shell.md has it all.""",
     ),
     "status": (
         "[options] <host> <port>",
@@ -119,6 +131,14 @@ temporary folder, and removes it all in the end. With one it works on that clust
     ),
 }
 
+_NEED_NOTHING: Final = ("shell", "demo")
+"""Roles that do something without any argument; the others show their page."""
+
+_LOG: Final = ("primary", "secondary")
+"""Roles that have a log, for what the others print on stderr."""
+
+_NUMBER: Final = re.compile("[+-]?[0-9]+")
+
 _WIDTH = 118
 
 
@@ -149,7 +169,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; the exit code. ``argv`` is without the program's name."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(words)
+        try:
+            return _dispatch(words)
+        finally:
+            sys.stdout.flush()  # here, where a failure can still be told
+    except streams.OutputLost as error:
+        streams.give_up_stdout()
+        if not error.quiet:
+            print(f"ckv: {error}", file=sys.stderr)
+        return Exit.FAILED
     except BadSetting as error:
         print(f"ckv: {error}", file=sys.stderr)
         return Exit.BAD_SETTING
@@ -164,17 +192,70 @@ def _dispatch(words: list[str]) -> int:
     role = words[0]
     if role not in _RUN:
         return _main_page(words)
-    if words == [role] and role != "demo":
+    command: list[str] = []
+    if role == "shell":
+        words, command = _without_command(words)
+    if words == [role] and role not in _NEED_NOTHING:
         print(page(role), end="")
         return Exit.FAILED
     try:
-        arguments = docopt.docopt(page(role), words)
+        arguments: dict[str, Any] = docopt.docopt(page(role), words)
     except docopt.DocoptExit as error:
         missing = _missing(role, words, error)
         print(page(role), end="")
         print(f"ckv: {missing}: missing", file=sys.stderr)
         return Exit.FAILED
+    if command:
+        arguments["<command>"] = command
+    if role not in _LOG:
+        _warn_of_variables(lambda line: print(f"ckv: {line}", file=sys.stderr))
     return _RUN[role](arguments)
+
+
+def _warn_of_variables(warn: Callable[[str], None]) -> None:
+    line = variables.warning(os.environ)
+    if line is not None:
+        warn(line)
+
+
+def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
+    """The words of ``ckv shell`` up to its command, and the command with its arguments, which may look like options.
+
+    The first word that is no option is the host, unless it is the name of a command; a number alone is a port at the
+    default host. A number behind the host is the port, and whatever is left begins the command.
+    """
+    from ckv.shell.commands import NAMES, is_command
+
+    valued = [setting.name for setting in settings.settings_of("shell") if setting.is_option and not setting.is_flag]
+    head, places, at, options = words[:1], list[str](), 1, True
+    for_option = False
+    while at < len(words):
+        word = words[at]
+        if for_option:
+            head.append(word)
+            for_option = False
+        elif options and word == "--":
+            options = False
+        elif options and _is_option(word):
+            head.append(word)
+            for_option = "=" not in word and word.startswith("--") and any(name.startswith(word) for name in valued)
+        elif _NUMBER.fullmatch(word) and len(places) < 2:
+            places = [*(places or [settings.DEFAULT_HOST]), word]
+        elif not places and not is_command(word):
+            places = [word]
+        else:
+            break
+        at += 1
+    command = words[at:]
+    if len(places) == 1 and command and not is_command(command[0]):
+        near = nearest(places[0], NAMES)
+        if near is not None:
+            raise BadSetting(f"{places[0]!r} is no command: did you mean {near}?")
+    return head + places, command
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and word != "-" and not _NUMBER.fullmatch(word)
 
 
 def _main_page(words: list[str]) -> int:
@@ -184,7 +265,9 @@ def _main_page(words: list[str]) -> int:
     except docopt.DocoptExit:
         pass
     what = "unknown option" if words[0].startswith("-") else "no such role"
-    raise BadSetting(f"{words[0]}: {what}: allowed is {', '.join(_RUN)}, --help or --version, and options after a role")
+    near = nearest(words[0], _RUN)
+    allowed = f"allowed is {', '.join(_RUN)}, --help or --version, and options after a role"
+    raise BadSetting(f"{words[0]}: {what}: {_meant(near)}{allowed}")
 
 
 def _missing(role: Role, words: list[str], error: docopt.DocoptExit) -> str:
@@ -202,8 +285,11 @@ def _missing(role: Role, words: list[str], error: docopt.DocoptExit) -> str:
     seen: set[str | None] = set()
     for option in (word for word in given if isinstance(word, docopt.Option)):
         if option.name not in names:
-            allowed = ", ".join(sorted(name for name in names if name.startswith("--")))
-            raise BadSetting(f"{option.name}: unknown option: allowed is {allowed}")
+            long = sorted(name for name in names if name.startswith("--"))
+            allowed = ", ".join(long)
+            raise BadSetting(
+                f"{option.name}: unknown option: {_meant(nearest(str(option.name), long))}allowed is {allowed}"
+            )
         if option.name in seen:
             raise BadSetting(f"{option.name}: given twice: allowed is once")
         seen.add(option.name)
@@ -214,25 +300,33 @@ def _missing(role: Role, words: list[str], error: docopt.DocoptExit) -> str:
     return arguments[len(values)].name
 
 
+def _meant(near: str | None) -> str:
+    return f"did you mean {near}? " if near else ""
+
+
 def _entry(setting: Setting) -> str:
     """One argument or option as the page explains it."""
-    title = setting.name + (f"={setting.unit}" if setting.is_option else "")
     notes = [] if setting.default is None else [f"default {setting.default}"]
     if setting.environment:
         notes.append(f"environment {setting.environment}")
     text = setting.help + (f" ({', '.join(notes)})" if notes else "")
     lines = textwrap.wrap(text, _WIDTH - 6, break_on_hyphens=False, break_long_words=False)
-    return "\n".join([f"  {title}", *(f"      {line}" for line in lines)])
+    return "\n".join([f"  {setting.title}", *(f"      {line}" for line in lines)])
 
 
 # A role's module is imported only when the role is run: the demo needs no database driver, a node no prompt.
+
+
+def _start_log(chosen: PrimarySettings | SecondarySettings) -> None:
+    logs.configure(chosen.log_level, chosen.log_format)
+    _warn_of_variables(log.warning)
 
 
 def _primary(arguments: dict[str, Any]) -> int:
     if not arguments["<secondary>"]:
         raise BadSetting("<secondary>: none is given: allowed is one address or more, such as localhost:8081")
     chosen = settings.primary_settings(arguments)
-    logs.configure(chosen.log_level, chosen.log_format)
+    _start_log(chosen)
     from ckv.roles import primary
 
     return primary.run(chosen)
@@ -240,7 +334,7 @@ def _primary(arguments: dict[str, Any]) -> int:
 
 def _secondary(arguments: dict[str, Any]) -> int:
     chosen = settings.secondary_settings(arguments)
-    logs.configure(chosen.log_level, chosen.log_format)
+    _start_log(chosen)
     from ckv.roles import secondary
 
     return secondary.run(chosen)

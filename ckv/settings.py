@@ -25,6 +25,13 @@ Role = Literal["primary", "secondary", "shell", "status", "ping", "verify", "dem
 
 WRITE_MODES: Final[tuple[WriteMode, ...]] = ("evict", "behind", "through")
 
+DEFAULT_HOST: Final = "localhost"
+DEFAULT_PORT: Final = "8080"
+"""Where the shell connects to when nobody says."""
+
+LARGEST_VALUE: Final = 2**26
+"""Bytes of the longest value that ``--max-value-bytes`` can allow."""
+
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
 
@@ -98,6 +105,10 @@ class ShellSettings:
     address: Address
     timeout: float
     history: Path
+    json: bool = False
+    stdin: bool = False
+    command: tuple[str, ...] = ()
+    """One command with its arguments, to be run instead of what is typed; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,10 +359,13 @@ class Setting:
     """The text that stands for it when it is not given; ``None`` if it must be given."""
 
     unit: str = ""
-    """An option's value on the page: ``SECONDS`` in ``--drain-timeout=SECONDS``."""
+    """An option's value on the page: ``SECONDS`` in ``--drain-timeout=SECONDS``; empty for one that takes none."""
 
     many: bool = False
     """Whether it takes any number of words, at least one."""
+
+    short: str = ""
+    """Its letter, as in ``-x``."""
 
     @property
     def is_option(self) -> bool:
@@ -359,8 +373,19 @@ class Setting:
 
     @property
     def environment(self) -> str | None:
-        """The environment twin: ``CKV_BIND`` for ``--bind``. Arguments have none."""
-        return "CKV_" + self.name[2:].upper().replace("-", "_") if self.is_option else None
+        """The environment twin: ``CKV_BIND`` for ``--bind``. Arguments and flags have none."""
+        return "CKV_" + self.name[2:].upper().replace("-", "_") if self.is_option and not self.is_flag else None
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is an option without a value."""
+        return self.is_option and not self.unit
+
+    @property
+    def title(self) -> str:
+        """As a page shows it: ``<port>``, ``--bind=ADDRESS``, ``-x, --stdin``."""
+        name = f"-{self.short}, {self.name}" if self.short else self.name
+        return f"{name}={self.unit}" if self.unit else name
 
 
 _NODES: Final[tuple[Role, ...]] = ("primary", "secondary")
@@ -378,9 +403,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "give every primary the same list.",
         many=True,
     ),
-    Setting("host", "<host>", ("shell", "status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
+    Setting("host", "<host>", ("status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
+    Setting("host", "<host>", ("shell",), parse_host, "Host of a primary or a secondary. A word that is the name of a "
+            "command is none; a number alone is a port.", DEFAULT_HOST),
     Setting("host", "<host>", ("verify",), parse_host, "Host of a secondary."),
-    Setting("port", "<port>", ("shell", "status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
+    Setting("port", "<port>", ("status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
+    Setting("port", "<port>", ("shell",), parse_port, "Its port, 1 to 65535.", DEFAULT_PORT),
     Setting(
         "persistent", "<persistent-node>", ("secondary",), parse_persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
@@ -466,7 +494,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "10000", "N",
     ),
     Setting(
-        "max_value_bytes", "--max-value-bytes", _NODES, _size(1, 2**26),
+        "max_value_bytes", "--max-value-bytes", _NODES, _size(1, LARGEST_VALUE),
         "The longest value, 1 to 64MiB. A database that takes such values needs a max_allowed_packet of more than "
         "twice that.",
         "1MiB", "BYTES",
@@ -493,8 +521,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             "figure, or json, one object.", "text", "FORMAT"),
     Setting("sample", "--sample", ("verify",), parse_sample, "How many records to compare, chosen by chance: 1 to "
             "1000000, or all.", ALL, "RECORDS"),
-    Setting("history", "--history", ("shell",), parse_history, "Where the prompt keeps what was typed.",
-            "~/.ckv_history", "FILE"),
+    Setting("history", "--history", ("shell",), parse_history, "Where the prompt keeps what was typed; /dev/null for "
+            "nowhere. A line that begins with a space is not kept.", "~/.ckv_history", "FILE"),
+    Setting("json", "--json", ("shell",), bool, "Print each result as one line of JSON."),
+    Setting("stdin", "--stdin", ("shell",), bool, "The last argument of <command> is what stdin holds, to the byte: a "
+            "str where that is UTF-8, else a bin.", short="x"),
 )  # fmt: skip
 
 
@@ -535,7 +566,13 @@ def secondary_settings(arguments: Arguments, environ: Mapping[str, str] = os.env
 def shell_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> ShellSettings:
     """The settings of the shell; raises :class:`BadSetting`."""
     values = _read("shell", arguments, environ)
-    return ShellSettings(Address(values["host"], values["port"]), values["timeout"], values["history"])
+    command = tuple(arguments.get("<command>") or ())
+    if values["stdin"] and not command:
+        raise BadSetting("--stdin: there is no command: allowed is --stdin with a <command>")
+    return ShellSettings(
+        Address(values["host"], values["port"]),
+        values["timeout"], values["history"], values["json"], values["stdin"], command,
+    )  # fmt: skip
 
 
 def status_settings(arguments: Arguments, environ: Mapping[str, str] = os.environ) -> StatusSettings:
@@ -572,6 +609,9 @@ def _read(role: Role, arguments: Arguments, environ: Mapping[str, str]) -> dict[
     for setting in settings_of(role):
         source = setting.name
         given: Any = arguments.get(setting.name)
+        if setting.is_flag:
+            values[setting.field] = bool(given)
+            continue
         twin = setting.environment
         if given is None and twin is not None and twin in environ:
             source, given = twin, environ[twin]

@@ -1,4 +1,4 @@
-"""The standard files of a process, and a stderr that never waits for whoever reads it.
+"""A stderr that never waits for whoever reads it.
 
 A pipe whose reader hangs, a terminal that was stopped with Ctrl-S, a journal that is restarting: a ``write`` to any of
 them waits, and with it a node that lives in one thread. No thread writes for it: from the second one on the kernel
@@ -33,20 +33,6 @@ LAST_WAIT: Final = 1.0
 
 _LAST_POLL: Final = 0.01
 """Seconds between two attempts meanwhile."""
-
-
-def keep_standard_files() -> None:
-    """Has /dev/null stand for each of the files 0, 1 and 2 that was closed when the process was started.
-
-    The next file that is opened would get its number otherwise, and whatever is printed would go to a client.
-    """
-    for fd in (0, 1, STDERR):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
 
 
 def never_wait() -> None:

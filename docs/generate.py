@@ -96,8 +96,9 @@ def configuration() -> str:
 
     def row(setting: object) -> str:
         assert isinstance(setting, type(SETTINGS[0]))
-        name = f"`{setting.name}={setting.unit}`" if setting.is_option else f"`{setting.name}`"
-        default = "required" if setting.default is None else f"`{setting.default}`"
+        name = f"`{setting.title}`"
+        required = "" if setting.is_flag else "required"
+        default = required if setting.default is None else f"`{setting.default}`"
         twin = f"`{setting.environment}`" if setting.environment else ""
         return f"| {name} | {', '.join(setting.roles)} | {default} | {twin} | {setting.help} |"
 
@@ -107,8 +108,10 @@ def configuration() -> str:
 {NOTE}
 # Configuration
 
-A role without arguments prints its usage page. An option beats its environment variable, which beats the default. A
-bad value is refused at start with one line that names it and says what is allowed.
+A role without the arguments it needs prints its usage page. An option beats its environment variable, which beats the
+default. A bad value is refused at start with one line that names it and says what is allowed; an empty variable is a
+value too. A variable whose name begins with `CKV_` and that no role reads is named at start, with the one that may have
+been meant; one that another role reads is fine, and so are those that Kubernetes makes for a Service.
 
 Durations take `ms`, `s` and `m`; sizes take `k`, `M`, `G` (powers of 1000) and `KiB`, `MiB`, `GiB`.
 
@@ -171,6 +174,10 @@ connections as it takes.
 
 ```
 {EXIT_CODES}```
+
+No role ends with a traceback because of its streams. What cannot be written to stdout (a full disk, a closed one) is
+one line on stderr and exit code 1; if its reader went away, as in `ckv status localhost 8081 | head -1`, it is the code
+alone. What cannot be written to stderr is dropped. A character that the terminal lacks is shown as an escape.
 
 ## Logs
 

@@ -78,7 +78,7 @@ def test_without_arguments_the_page_and_exit_code_1(capsys: pytest.CaptureFixtur
     assert shown.err == ""
 
 
-@pytest.mark.parametrize("role", ["primary", "secondary", "shell", "status", "ping", "verify"])
+@pytest.mark.parametrize("role", ["primary", "secondary", "status", "ping", "verify"])
 def test_a_role_without_arguments_its_page_and_exit_code_1(role: Role, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([role]) == 1
     shown = capsys.readouterr()
@@ -92,7 +92,7 @@ def test_a_role_without_arguments_its_page_and_exit_code_1(role: Role, capsys: p
         (["secondary", "localhost:8080"], "<port>"),
         (["secondary", "--bind=::1"], "<primary>"),
         (["primary", "--bind=::1"], "<port>"),
-        (["shell", "localhost"], "<port>"),
+        (["status", "localhost"], "<port>"),
         (["demo", "localhost"], "<port>"),
         (["verify", "localhost", "8081"], "<persistent-node>"),
     ],
@@ -127,7 +127,7 @@ def entries(page: str) -> dict[str, str]:
     found: dict[str, str] = {}
     name = None
     for line in page.splitlines():
-        title = re.fullmatch(r"  (?:-h, )?(--[a-z-]+|<[a-z-]+>)(?:=[A-Z]+)?", line)
+        title = re.fullmatch(r"  (?:-\w, )?(--[a-z-]+|<[a-z-]+>)(?:=[A-Z]+)?", line)
         if title:
             name = title[1]
             found[name] = ""
@@ -199,11 +199,18 @@ def test_usage_is_as_the_design_says() -> None:
         (["primary", "8080", "a:1", "--verbose"], "--verbose: unknown option: allowed is --bind, --call-timeout, "),
         (["primary", "8080", "a:1", "--verbose=3"], "--verbose: unknown option: "),
         (["primary", "--log=3"], "--log: unknown option: "),
-        (["shell", "-x", "a", "1"], "-x: unknown option: allowed is --help, --history, --timeout"),
+        (["shell", "-y", "a", "1"], "-y: unknown option: allowed is --help, --history, --json, --stdin, --timeout"),
+        (["shell", "-x", "a", "1"], "--stdin: there is no command: "),
+        (["shell", "GTE", "bob"], "'GTE' is no command: did you mean GET?"),
+        (["shell", "a", "99999", "PING"], "<port>: '99999' is not a whole number in range: allowed is 1 to 65535"),
+        (["shell", "-5"], "<port>: '-5' is not a whole number in range: allowed is 1 to 65535"),
+        (["shell", "--timeout"], "--timeout: requires argument"),
+        (["stauts", "a", "1"], "stauts: no such role: did you mean status? allowed is primary, "),
+        (["primary", "8080", "a:1", "--log-levle=info"], "--log-levle: unknown option: did you mean --log-level? "),
         (["primary", "8080", "a:1", "--bind"], "--bind: requires argument"),
         (["primary", "8080", "a:1", "--help=yes"], "--help: must not have an argument"),
         (["primary", "8080", "a:1", "--bind=::1", "--bind=::"], "--bind: given twice"),
-        (["shell", "a", "1", "b"], "b: unexpected argument: allowed is ckv shell [options] <host> <port>"),
+        (["status", "a", "1", "b"], "b: unexpected argument: allowed is ckv status [options] <host> <port>"),
         (["demo", "a", "1", "b"], "b: unexpected argument: "),
         (["secondary", "a:1", "1", "-", "1", "1", "1", "7"], "7: unexpected argument: "),
         (["primary", "8080"], "<secondary>: none is given: "),
@@ -260,6 +267,47 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert (hasty.address, hasty.timeout, ping.timeout) == (Address("localhost", 8081), 0.2, 1)
     assert (verify.address, verify.persistent) == (Address("localhost", 8081), "sqlite:x")
     assert (verify.sample, verify.timeout) == (1000, 7)
+
+
+@pytest.mark.parametrize(
+    ("words", "address", "command"),
+    [
+        ([], "localhost:8080", ()),
+        (["node"], "node:8080", ()),
+        (["node", "81"], "node:81", ()),
+        (["81"], "localhost:81", ()),
+        (["::1", "81"], "[::1]:81", ()),
+        (["GET", "bob"], "localhost:8080", ("GET", "bob")),
+        (["get", "8081"], "localhost:8080", ("get", "8081")),
+        (["81", "ping"], "localhost:81", ("ping",)),
+        (["node", "PING"], "node:8080", ("PING",)),
+        (["node", "81", "PUT", "-5", "--json"], "node:81", ("PUT", "-5", "--json")),
+        (["node", "81", "PUT", "k", "--", "-x"], "node:81", ("PUT", "k", "--", "-x")),
+        (["--", "node", "81", "GET", "--help"], "node:81", ("GET", "--help")),
+        (["node", "81", "--", "GET", "k"], "node:81", ("GET", "k")),
+        (["node", "81", "?", "PUT"], "node:81", ("?", "PUT")),
+        (["node", "81", "FETCH"], "node:81", ("FETCH",)),
+        (["node", "81", ""], "node:81", ("",)),
+        (["--timeout", "7", "node", "81", "GET", "k"], "node:81", ("GET", "k")),
+        (["node", "--timeout=7", "81", "GET", "--timeout", "9"], "node:81", ("GET", "--timeout", "9")),
+        (["node", "81", "--time", "7", "GET", "k"], "node:81", ("GET", "k")),
+    ],
+)
+def test_where_the_command_of_the_shell_begins(
+    fake_roles: FakeRoles, words: list[str], address: str, command: tuple[str, ...]
+) -> None:
+    seen = fake_roles()
+    assert cli.main(["shell", *words]) == 0
+    assert (str(seen[0].address), seen[0].command) == (address, command)
+    assert seen[0].timeout == (7 if any("time" in word for word in words[:3]) else 10)
+    assert (seen[0].json, seen[0].stdin) == (False, False)
+
+
+@pytest.mark.parametrize("flags", [["--json", "-x"], ["-x", "--json"], ["--stdin", "--js"]])
+def test_the_flags_of_the_shell(fake_roles: FakeRoles, flags: list[str]) -> None:
+    seen = fake_roles()
+    assert cli.main(["shell", *flags, "PUT", "k"]) == 0
+    assert (seen[0].json, seen[0].stdin, seen[0].command) == (True, True, ("PUT", "k"))
 
 
 def test_the_environment_reaches_a_role(fake_roles: FakeRoles, monkeypatch: pytest.MonkeyPatch) -> None:

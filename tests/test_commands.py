@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckv.commands import COMMANDS, Command
-from ckv.roles import shell
+from ckv.shell.commands import NAMES, OWN, help_text
 from tests.support.nodes import Nodes
 from tests.support.wire import RawClient, RemoteError
 
@@ -48,10 +48,11 @@ def test_the_commands_of_the_protocol() -> None:
 
 
 def test_the_help_of_the_shell_has_them_all() -> None:
-    help_text = shell.help_text()
+    lines = help_text().splitlines()
     for command in COMMANDS.values():
-        assert any(line.startswith(command.usage + " ") and command.help in line for line in help_text.splitlines())
+        assert any(line.startswith(command.usage + " ") and command.help in line for line in lines)
 
 
 def test_the_shells_own_words_are_no_commands() -> None:
-    assert not {shell.HELP, *shell.ENDS} & set(COMMANDS)
+    assert not set(OWN) & set(COMMANDS)
+    assert set(NAMES) == set(OWN) | set(COMMANDS)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,56 @@ def test_it_leaves_nothing_on_a_cluster_that_is_there() -> None:
     assert watched == records
     assert len(seen) == 14
     assert len(set(seen)) == 12, "two runs must not share a key"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("moment", [1, 4, 7, 12, 18])
+@pytest.mark.parametrize("reader", ["stays", "goes"])
+def test_it_leaves_nothing_when_it_is_ended(
+    number: signal.Signals, code: int, moment: int, reader: str, tmp_path: Path
+) -> None:
+    records: dict[bytes, object] = {}
+    reached, told = threading.Event(), threading.Event()
+
+    def script(connection: Connection) -> None:
+        asked = 0
+        read = connection.request
+
+        def request() -> object:
+            nonlocal asked
+            found = read()
+            asked += 1
+            if asked == moment:
+                reached.set()
+                assert told.wait(20)
+            return found
+
+        connection.request = request  # type: ignore[method-assign]
+        store(records)(connection)
+
+    with FakeNode(script, store(records)) as node, start(tmp_path, "127.0.0.1", str(node.port)) as process:
+        assert reached.wait(30)
+        if reader == "goes":  # as that of `demo | tee` does, which gets the same signal
+            assert process.stdout
+            process.stdout.close()
+            process.stdout = None
+        process.send_signal(number)
+        process.send_signal(number)  # somebody is impatient
+        told.set()
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, "")
+    assert records == {}
+
+
+def test_it_leaves_nothing_when_nobody_listens(tmp_path: Path) -> None:
+    records: dict[bytes, object] = {}
+    with FakeNode(store(records)) as node, start(tmp_path, "127.0.0.1", str(node.port)) as process:
+        assert process.stdout
+        process.stdout.close()
+        process.stdout = None
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (1, "")
+    assert records == {}
 
 
 @pytest.mark.parametrize(

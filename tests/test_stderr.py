@@ -8,7 +8,6 @@ import pty
 import re
 import socket
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 
 from ckv.stderr import Output
 from tests.support.eventually import eventually
-from tests.support.nodes import ROOT
 
 LINE = "a line that somebody may want to read\n"
 
@@ -147,20 +145,3 @@ def test_characters_that_the_terminal_does_not_have(pipe: tuple[int, int]) -> No
     reader, writer = pipe
     Output(writer, "latin-1").write("\N{EURO SIGN} \udcff\n")
     assert os.read(reader, 100) == b"\\u20ac \\udcff\n"
-
-
-CLOSED = """
-import os, sys
-from ckv import stderr
-stderr.keep_standard_files()
-print("lost", file=sys.stderr)
-own = os.open("/dev/null", os.O_RDONLY)
-os._exit(own)
-"""
-
-
-@pytest.mark.parametrize("closed", [(0,), (2,), (1, 2), (0, 1, 2)])
-def test_no_file_gets_the_number_of_one_that_was_closed_at_start(closed: tuple[int, ...]) -> None:
-    close = " ".join(f"{fd}>&-" for fd in closed)
-    run = subprocess.run(["bash", "-c", f'exec "$0" -c "$1" {close}', sys.executable, CLOSED], cwd=ROOT, timeout=30)
-    assert run.returncode > 2

@@ -80,7 +80,7 @@ def _script(client: Client, persistent: str | None) -> None:
         steps.delete(prefix + "bob", False)
         _more_than_fit(steps, {prefix + name: f"{name}@gmail.com" for name in NAMES}, persistent)
     finally:
-        if persistent is None:
+        if persistent is None and steps.wrote:
             _clean(client, prefix)
 
 
@@ -107,9 +107,16 @@ class _Steps:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.wrote = False
+        """Whether there may be a record."""
 
     def put(self, key: str, value: str) -> None:
-        self._client.put(key, value)
+        try:
+            self._client.put(key, value)
+        except CkvError as error:
+            self.wrote |= error.written != "no"
+            raise
+        self.wrote = True
         _say(f"  PUT {key} {value} -> OK")
 
     def get(self, key: str, expected: str | None) -> None:
@@ -125,16 +132,19 @@ class _Steps:
 
 
 def _clean(client: Client, prefix: str) -> None:
-    _say("Deleting the records of the demo.")
     failing = sys.exc_info()[0] is not None
     try:
+        # Before anything is said: a signal makes that raise, and so does a reader who has gone.
         with client.pipeline() as batch:
             for name in NAMES:
                 batch.delete(prefix + name)
-    except CkvError:
+    except CkvError as error:
         # Not on top of an error of the script, which says more.
         if not failing:
             raise
+        print(f"ckv: records may be left under {prefix}: {to_wire(error)}", file=sys.stderr)
+    if not failing:
+        _say("Deleted the records of the demo.")
 
 
 def _table(persistent: str, records: Mapping[str, Value], expected: set[str], why: str) -> None:

@@ -1,229 +1,188 @@
-"""The shell: a prompt for people; with piped input, a command for scripts.
-
-What is typed is split as a POSIX shell splits words. What can be typed comes from the command table; a person also has
-HELP, EXIT and QUIT.
-"""
+"""The shell: a prompt for people; with piped input, a command for scripts; with a command, that one and no more."""
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, BinaryIO, Final, TextIO
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import WordCompleter
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
-
-from ckv import __version__, figures
+from ckv import __version__
 from ckv.client import Client
 from ckv.commands import COMMANDS
-from ckv.errors import CkvError, to_wire
+from ckv.errors import CkvError, OutcomeUnknown, Unreachable, to_wire
 from ckv.roles import Exit
-from ckv.settings import ShellSettings
-from ckv.values import to_bytes, to_text
+from ckv.settings import LARGEST_VALUE, ShellSettings, show_size
+from ckv.shell.commands import BadLine, End, Interrupted, name_of, run_line, run_words
+from ckv.shell.results import as_json, error_as_json, for_people, raw
+from ckv.values import Value
 
-HELP: Final = "HELP"
-ENDS: Final = ("EXIT", "QUIT")
+if TYPE_CHECKING:
+    from ckv.shell.prompt import Prompt
 
-NOTHING: Final = "(none)"
-"""What a person sees in the place of a value when there is none."""
+MAX_LINE_BYTES: Final = 5 * LARGEST_VALUE
+"""The longest line: the longest value with four characters for each byte, and room for the rest."""
 
-_OWN_HELP: Final = {HELP: "Show this list.", **dict.fromkeys(ENDS, "Leave the shell, as Ctrl-D does.")}
-
-_CALLS: Final[dict[str, Callable[[Client, list[str]], object]]] = {
-    "PUT": lambda client, arguments: client.put(*arguments),
-    "GET": lambda client, arguments: client.get(*arguments),
-    "DEL": lambda client, arguments: client.delete(*arguments),
-    "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),
-}
-"""The commands whose result the client reads; that of any other one is shown as it came."""
-
-COMPLETER: Final = WordCompleter(
-    [*COMMANDS, *_OWN_HELP],
-    ignore_case=True,
-    sentence=True,  # the first word only: a key or a value is nothing to complete
-    meta_dict={**{name: command.help for name, command in COMMANDS.items()}, **_OWN_HELP},
-)
-
-
-class BadLine(Exception):
-    """A line that is no command; nothing was sent."""
-
-
-def _number(word: str) -> int:
-    if not (word.isascii() and word.isdigit()):
-        raise BadLine(f"{word!r} is not a whole number")
-    return int(word)
-
-
-class _End(Exception):
-    """EXIT or QUIT."""
+_NO_SUCH_KEY: Final = "no such key"
 
 
 def run(settings: ShellSettings) -> int:
-    """Run the shell until its input ends; the exit code."""
+    """Run the command, or what is typed or piped until it ends; the exit code."""
     with Client(settings.address.host, settings.address.port, timeout=settings.timeout) as client:
-        if sys.stdin.isatty():
-            session: PromptSession[str] = PromptSession(
-                f"ckv {settings.address}> ",
-                history=history(settings.history),
-                completer=COMPLETER,
-            )
-            return interact(client, session, sys.stdout)
-        try:
-            return run_lines(client, sys.stdin.buffer, sys.stdout.buffer, sys.stderr)
-        except BrokenPipeError:
-            # Whoever read the output has gone. Python would complain once more when it flushes at the exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return Exit.FAILED
+        if settings.command:
+            return run_command(client, settings)
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            from ckv.shell.prompt import Prompt  # loading prompt_toolkit takes longer than a command
+
+            prompt = Prompt(f"ckv {settings.address}> ", settings.history, sys.stdout)
+            return interact(client, prompt, sys.stdout, json=settings.json)
+        lines = _lines(sys.stdin.buffer)
+        return run_lines(client, lines, sys.stdout.buffer, sys.stderr, json=settings.json)
 
 
-def interact(client: Client, session: PromptSession[str], out: TextIO) -> int:
+def run_command(client: Client, settings: ShellSettings) -> int:
+    """Run the one command of the command line; the exit code. People get it as at the prompt, scripts as raw bytes."""
+    words: list[Value] = list(settings.command)
+    people = sys.stdout.isatty()
+    try:
+        name_of(words[0])  # before anything is read or sent
+        if settings.stdin:
+            words.append(_value(sys.stdin.buffer))
+        name, result = run_words(client, words)
+        if name == "GET" and result is None and not (people or settings.json):
+            raise BadLine(_NO_SUCH_KEY)
+    except End:
+        return Exit.FINE
+    except Interrupted as error:
+        print(f"ckv: {error}", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except (BadLine, CkvError, OSError, _TooLong) as error:
+        if settings.json:
+            print(error_as_json(error))
+        else:
+            print(f"ckv: {_told(error)}", file=sys.stderr)
+        return Exit.FAILED
+    if settings.json:
+        print(as_json(name, result))
+    elif people:
+        print(for_people(name, result, sys.stdout.encoding))
+    else:
+        sys.stdout.buffer.write(raw(name, result) + b"\n")
+    return Exit.FAILED if name == "GET" and result is None else Exit.FINE
+
+
+def interact(client: Client, prompt: Prompt, out: TextIO, *, json: bool = False) -> int:
     """Prompt, run and show, until Ctrl-D or EXIT; no failure of a command ends it."""
     print(f"ckv {__version__} on {client.host}:{client.port}. HELP lists the commands, Ctrl-D ends.", file=out)
-    try:
-        client.ping()
-    except CkvError as error:
-        print(f"{to_wire(error)}. Each command tries again.", file=out)
+    session = _Session(client, prompt, out, json)
+    session.greet()
     while True:
         try:
-            line = session.prompt()
-            name, result = run_line(client, line)
-        except (EOFError, _End):
+            session.turn()
+        except (EOFError, End):
             return Exit.FINE
-        except KeyboardInterrupt:  # as in any shell: it drops the line, or the call, and not the shell
-            continue
-        except BadLine as error:
-            print(f"error: {error}", file=out)
+        except (KeyboardInterrupt, Interrupted) as error:  # as in any shell: it drops the line, or the call
+            if isinstance(error, Interrupted):
+                print(error, file=out)
+            if prompt.pasted:
+                print(f"{prompt.pasted} lines that were pasted behind it are not run", file=out)
+            prompt.forget_pasted()
+
+
+class _Session:
+    """Somebody at a prompt."""
+
+    def __init__(self, client: Client, prompt: Prompt, out: TextIO, json: bool) -> None:
+        self._client = client
+        self._prompt = prompt
+        self._out = out
+        self._json = json
+        self._away = False
+        """Whether the node could not be reached the last time."""
+
+    def greet(self) -> None:
+        try:
+            self._client.ping()
         except CkvError as error:
-            print(f"error: {to_wire(error)}", file=out)
+            self._away = True
+            print(f"{to_wire(error)}. Each command tries again.", file=self._out)
+
+    def turn(self) -> None:
+        """One line."""
+        line = self._prompt.line()
+        try:
+            name, result = run_line(self._client, line, self._prompt.columns())
+        except (BadLine, CkvError) as error:
+            self._away |= isinstance(error, (Unreachable, OutcomeUnknown))
+            shown = error_as_json(error) if self._json else self._prompt.error(_told(error))
         else:
-            if name:
-                print(for_people(name, result), file=out)
+            if self._away and name in COMMANDS:
+                self._away = False
+                print(f"Connected to {self._client.host}:{self._client.port} again.", file=self._out)
+            encoding = self._out.encoding or "utf-8"
+            shown = as_json(name, result) if self._json else for_people(name, result, encoding) if name else ""
+        if shown:
+            print(shown, file=self._out)
 
 
-def run_lines(client: Client, lines: Iterable[bytes], out: BinaryIO, errors: TextIO) -> int:
+def run_lines(client: Client, lines: Iterable[bytes], out: BinaryIO, errors: TextIO, *, json: bool = False) -> int:
     """Run the lines as a script: raw results, errors with the number of their line, 1 if any command failed."""
     code = Exit.FINE
-    for number, line in enumerate(lines, 1):
-        try:
-            name, result = run_line(client, to_text(line))
-            if name == "GET" and result is None:
-                raise BadLine("no such key")
-        except _End:
-            break
-        except (BadLine, CkvError) as error:
-            what = to_wire(error) if isinstance(error, CkvError) else str(error)
-            print(f"ckv: line {number}: {what}", file=errors, flush=True)
-            code = Exit.FAILED
-            continue
-        if name:
-            out.write(raw(name, result) + b"\n")
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):
+            try:
+                name, result = run_line(client, line)
+                if name == "GET" and result is None:
+                    code = Exit.FAILED
+                    if not json:
+                        raise BadLine(_NO_SUCH_KEY)
+            except End:
+                break
+            except (BadLine, CkvError) as error:
+                code = Exit.FAILED
+                if not json:
+                    print(f"ckv: line {number}: {_told(error)}", file=errors, flush=True)
+                    continue
+                shown = error_as_json(error).encode()
+            else:
+                if not name:
+                    continue
+                shown = as_json(name, result).encode() if json else raw(name, result)
+            out.write(shown + b"\n")
             out.flush()
+    except Interrupted as error:
+        print(f"ckv: line {number}: {error}", file=errors, flush=True)
+        return Exit.INTERRUPTED
+    except (OSError, _TooLong) as error:
+        print(f"ckv: {_told(error)}", file=errors, flush=True)
+        return Exit.FAILED
     return code
 
 
-def run_line(client: Client, line: str) -> tuple[str, object]:
-    """The name of the command on the line and its result; an empty name for an empty line.
+class _TooLong(Exception):
+    """More on stdin than any node takes."""
 
-    Raises :class:`BadLine`, or what the client raises.
-    """
+
+def _lines(stdin: BinaryIO) -> Iterator[bytes]:
+    """The lines; raises :class:`_TooLong` for one that no node could take, so that it does not fill the memory."""
+    while line := stdin.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise _TooLong(f"a line of more than {show_size(MAX_LINE_BYTES)}")
+        yield line
+
+
+def _value(stdin: BinaryIO) -> Value:
+    """All that stdin holds: a str where it is UTF-8, else a bin."""
+    data = stdin.read(LARGEST_VALUE + 1)
+    if len(data) > LARGEST_VALUE:
+        raise _TooLong(f"more than {show_size(LARGEST_VALUE)} on stdin, the longest value that a node can allow")
     try:
-        words = shlex.split(line)
-    except ValueError as error:
-        raise BadLine(f"{error}: quote as in a shell, with '...' or \"...\"") from None
-    if not words:
-        return "", None
-    name, arguments = words[0].upper(), words[1:]
-    if name in ENDS:
-        raise _End
-    if name == HELP:
-        return HELP, help_text()
-    command = COMMANDS.get(name)
-    if command is None:
-        raise BadLine(f"{words[0]!r} is no command: allowed is {', '.join([*COMMANDS, *_OWN_HELP])}")
-    count = len(command.arguments)
-    # The shell of the original program took three words always: GET bob "".
-    spare = arguments[count:]
-    if len(arguments) < count or any(spare):
-        raise BadLine(f"expected {command.usage}")
-    call = _CALLS.get(name)
-    arguments = arguments[:count]
-    return name, call(client, arguments) if call else client.call(name, *arguments)
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
 
 
-def help_text() -> str:
-    """All commands, with what they take and do."""
-    entries = [(command.usage, command.help) for command in COMMANDS.values()] + list(_OWN_HELP.items())
-    width = max(len(usage) for usage, _ in entries)
-    lines = [f"{usage:<{width}}  {text}" for usage, text in entries]
-    return "\n".join([*lines, "Names in upper or lower case; words are quoted as in a shell: PUT motto 'carpe diem'."])
-
-
-def for_people(name: str, result: object) -> str:
-    """A result as the prompt shows it: a value in quotes, and nothing that could upset a terminal.
-
-    >>> for_people("GET", "two words"), for_people("GET", b"\\x00"), for_people("GET", None), for_people("PUT", None)
-    ('"two words"', 'b"\\\\x00"', '(none)', 'OK')
-    """
-    if name == "GET":
-        return NOTHING if result is None else quoted(result) if isinstance(result, str | bytes) else repr(result)
-    if name == "DEL":
-        return "OK" if result else NOTHING
-    match name, result:
-        case "INFO", dict():
-            return figures.for_people(result)
-        case "PEEK", [where, bytes() as digest]:
-            return f"{where} {digest.hex()}".rstrip()
-        case "SCAN", [cursor, [*entries]]:
-            return "\n".join([*map(_scanned, entries), f"next cursor {cursor}"])
-    return "OK" if result is None else str(result)
-
-
-def _scanned(entry: Any) -> str:
-    key, where, digest = entry
-    return f"{quoted(key)} {where} {digest.hex()}".rstrip()
-
-
-def raw(name: str, result: object) -> bytes:
-    """A result as a script gets it: the bytes of a value exactly, ``OK`` for a PUT, ``1`` or ``0`` for a DEL."""
-    if isinstance(result, bool):
-        return b"1" if result else b"0"
-    if isinstance(result, str | bytes):
-        return to_bytes(result)
-    return to_bytes(for_people(name, result))
-
-
-def quoted(value: str | bytes) -> str:
-    """A value in double quotes, with escapes for what is not printable; bytes have a ``b`` before them.
-
-    Bytes that are not UTF-8 are ``\\\\xNN``, in a text as well.
-    """
-    if isinstance(value, bytes):
-        return 'b"' + "".join(_escaped(chr(byte)) if byte < 0x80 else f"\\x{byte:02x}" for byte in value) + '"'
-    return '"' + "".join(map(_escaped, value)) + '"'
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
-
-
-def history(path: Path) -> History:
-    """What was typed, kept in this file; only in memory, with a word on stderr, where that cannot be."""
-    try:
-        # Values may be secrets, so the file is for its owner alone.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-    except OSError as error:
-        print(f"ckv: no history is kept: {error}", file=sys.stderr)
-        return InMemoryHistory()
-    return FileHistory(path)
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read stdin: {error.strerror or error}"
+    return to_wire(error) if isinstance(error, CkvError) else str(error)

@@ -93,7 +93,7 @@ def test_the_features_are_those_of_the_program() -> None:
 NEVER_ANSWERED = {
     errors.CkvError, errors.OutcomeUnknown, errors.TierError,  # roots, of which only kinds are raised
     errors.BadSetting,  # of a command line
-    errors.ProtocolError, errors.Unreachable,  # what a client finds out by itself
+    errors.PoolExhausted, errors.ProtocolError, errors.Unreachable,  # what a client finds out by itself
 }  # fmt: skip
 
 

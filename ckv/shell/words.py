@@ -1,0 +1,153 @@
+"""A line is split into words, and a value is shown as a word that can be typed in again.
+
+The rules are those of redis-cli. A plain word ends at white space, and nothing in it is special but quotes. In double
+quotes a backslash begins an escape: ``\\n``, ``\\r``, ``\\t``, ``\\b``, ``\\a``, ``\\xHH`` (one byte); any other
+character after one stands for itself. In single quotes ``\\'`` is a quote, and nothing else is special. Two things are
+added. Pieces side by side are one word, as in a POSIX shell. And a word that begins with ``b"`` or ``b'`` is a bin, any
+other one a str: that is how both are shown, so whatever was shown can be typed.
+
+Both directions take time in proportion to the length: a value may have 64 MiB.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ckv.values import Value, to_bytes, to_text
+
+_PIECE: Final = re.compile(
+    rb"""
+      (?P<space> [ \t\n\r\v\f]++ )
+    | " (?P<double> (?: [^"\\]++ | \\. )*+ ) "
+    | ' (?P<single> (?: [^'\\]++ | \\'? )*+ ) '
+    | (?P<plain> [^ \t\n\r\v\f"']++ )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""One piece of a line. All repetitions are possessive: whatever does not match is given up at once."""
+
+_NAMED: Final = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\a": "a"}
+"""Characters that have an escape of their own, and its letter."""
+
+_STRAY: Final = re.compile(rb"\\(?!x[0-9a-fA-F]{2})")
+"""A backslash that begins no byte by its number."""
+
+_DOUBTFUL: Final = re.compile(r"[^ !#-\[\]-~]++(?:[ !#-\[\]-~]{1,16}[^ !#-\[\]-~]++)*+")
+"""Runs of what may need an escape: everything but the harmless part of ASCII, and little of that in between."""
+
+
+class Unbalanced(ValueError):
+    """A quote without its end."""
+
+
+def split(line: Value) -> list[Value]:
+    """The words of a line: ``str``, or ``bytes`` for ``b"..."``. Raises :class:`Unbalanced`.
+
+    >>> split(r'''PUT "it's" b"\\x00\\xff" C:\\new''')
+    ['PUT', "it's", b'\\x00\\xff', 'C:\\\\new']
+    """
+    data = to_bytes(line)
+    words: list[Value] = []
+    pieces: list[bytes] = []
+    open_, binary, at = False, False, 0
+    while at < len(data):
+        piece = _PIECE.match(data, at)
+        if piece is None:
+            column = len(to_text(data[:at])) + 1
+            raise Unbalanced(f"the {chr(data[at])} at character {column} has no end")
+        kind, text = piece.lastgroup, piece[piece.lastindex or 0]
+        at = piece.end()
+        if kind == "space":
+            if open_:
+                words.append(_word(pieces, binary))
+            open_, pieces, binary = False, [], False
+            continue
+        if not open_ and text == b"b" and kind == "plain" and data[at : at + 1] in (b'"', b"'"):
+            binary = True
+        elif kind == "double":
+            pieces.append(_meant(text) if b"\\" in text else text)
+        elif kind == "single":
+            pieces.append(text.replace(b"\\'", b"'"))
+        else:
+            pieces.append(text)
+        open_ = True
+    if open_:
+        words.append(_word(pieces, binary))
+    return words
+
+
+def quoted(value: Value, encoding: str = "utf-8") -> str:
+    """A value in double quotes, as :func:`split` reads it; bytes have a ``b`` before them.
+
+    What is not printable, or not in the ``encoding`` of the terminal, is ``\\\\xHH`` for each of its bytes in UTF-8.
+
+    >>> quoted("two words"), quoted(b"\\x00")
+    ('"two words"', 'b"\\\\x00"')
+    """
+    if isinstance(value, bytes):
+        # Bytes from 0x80 on are no characters, whatever they would be in Latin-1.
+        return f'b"{_shown(value.decode("latin-1"), _Bytes())}"'
+    return f'"{_shown(value, _Characters(encoding))}"'
+
+
+def _word(pieces: list[bytes], binary: bool) -> Value:
+    word = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return word if binary else to_text(word)
+
+
+def _meant(text: bytes) -> bytes:
+    # Each step is one pass in C, for a value may be made of nothing but escapes. After the first one no two backslashes
+    # are side by side, so each one begins an escape.
+    text = text.replace(b"\\\\", b"\\x5c")
+    for character, letter in _NAMED.items():
+        text = text.replace(b"\\" + letter.encode(), character.encode())
+    return _STRAY.sub(b"", text).decode("unicode_escape").encode("latin-1")
+
+
+def _shown(text: str, table: _Table) -> str:
+    return _DOUBTFUL.sub(lambda run: run[0].translate(table), text)
+
+
+class _Table(dict[int, str]):
+    """How characters are shown, by their numbers; for :meth:`str.translate`, which asks for each character."""
+
+    def __missing__(self, code: int) -> str:
+        shown = self[code] = self.show(chr(code))
+        return shown
+
+    def show(self, character: str) -> str:
+        """How this one is shown."""
+        if character in '"\\':
+            return "\\" + character
+        if character in _NAMED:
+            return "\\" + _NAMED[character]
+        return "".join(f"\\x{byte:02x}" for byte in self.bytes_of(character))
+
+    def bytes_of(self, character: str) -> bytes:
+        return character.encode("latin-1")
+
+
+class _Bytes(_Table):
+    pass
+
+
+class _Characters(_Table):
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    def show(self, character: str) -> str:
+        if character.isprintable() and character not in '"\\' and self._fits(character):
+            return character
+        return super().show(character)
+
+    def bytes_of(self, character: str) -> bytes:
+        return to_bytes(character)
+
+    def _fits(self, character: str) -> bool:
+        try:
+            character.encode(self._encoding)
+        except UnicodeError:
+            return False
+        return True

@@ -1,0 +1,32 @@
+"""What somebody may have meant by a word that there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+_LONGEST: Final = 40
+"""Characters of a word that is looked at and shown: a longer one is no mistyped name."""
+
+_ALIKE: Final = 0.6
+"""How much of two names must be the same, 0 to 1 (:mod:`difflib`)."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that the word is nearest to, whatever its case; ``None`` if it is near to none.
+
+    >>> nearest("gte", ["PUT", "GET"]), nearest("fetch", ["PUT", "GET"])
+    ('GET', None)
+    """
+    if len(word) > _LONGEST:
+        return None
+    import difflib  # loaded for a mistake only: a probe runs every few seconds
+
+    names = {name.upper(): name for name in known}
+    near = difflib.get_close_matches(word.upper(), names, n=1, cutoff=_ALIKE)
+    return names[near[0]] if near else None
+
+
+def shown(word: str) -> str:
+    """A word in quotes for an error message, cut where it is long."""
+    return repr(word if len(word) <= _LONGEST else word[:_LONGEST] + "...")
