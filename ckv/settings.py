@@ -438,8 +438,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
             "ADDRESS"),
     Setting(
         "call_timeout", "--call-timeout", ("primary",), _duration(0.01, 600),
-        "How long a secondary may take to answer a request, 10ms to 10m. A call fails after half of it at the "
-        "earliest: twice the --load-timeout of the secondaries leaves time for what they say of a slow database.",
+        "How long a secondary may take to answer a request once it has got to it, 10ms to 10m. A call fails after half "
+        "of it at the earliest: twice the --load-timeout of the secondaries leaves time for what they say of a slow "
+        "database.",
         "8s", "SECONDS",
     ),
     Setting(

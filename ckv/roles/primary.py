@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from ckv import errors
@@ -25,6 +26,7 @@ FILES_OF_A_PEER: Final = 2
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
+    limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
     node = Node("primary", limits, settings.drain_timeout, FILES_OF_A_PEER * len(settings.secondaries))
     room = WaitingRoom()
     peers = [

@@ -13,6 +13,7 @@ A node that is started again is away for a moment, and so is every node when thi
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -77,6 +78,9 @@ class Peer:
 
         ``node_wait``, in seconds from :meth:`start`, from a loss, or from when the node said that it stops: until then
         calls wait for a connection, in as much of the ``room`` as is free. Later ones fail at once.
+
+        A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
+        what came before the PING, it has not got to the calls behind it, and their time has not begun.
         """
         self.address = address
         self._poller = poller
@@ -94,7 +98,6 @@ class Peer:
         self._answered: list[Connection] = []
         """To be flushed, at once or at the end of this turn."""
         self._packed: list[bytes] = []
-        self._packed_bytes = 0
         self._flushing = False
         self._connection: Connection | None = None
         self._ready: Connection | None = None
@@ -111,6 +114,16 @@ class Peer:
         self._old_calls: Calls = {}
         self._congested = False
         self._slowed: set[Caller] = set()
+        self._queued: deque[Batch] = deque()
+        """Large requests that are not to be sent yet; each holds its caller. There is one of a connection at most."""
+        self._unread = 0
+        """Bytes of large requests that the node may not have read yet, and of these, those behind the last mark."""
+        self._unmarked = 0
+        self._heartbeat = _Heartbeat()
+        self._late = False
+        """Whether it has been busy for longer than from one tick to the next."""
+        self._untaken = 0
+        """:attr:`Connection.untaken_bytes` at the last tick."""
         self._ticker = poller.loop.timer(call_timeout / 2, call_timeout / 2)
         self._greenlet: gevent.Greenlet[[], None] | None = None
 
@@ -142,7 +155,8 @@ class Peer:
     @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
-        return sum(_count(calls) for calls in (self._calls, self._old_calls)) + len(self._new.calls)
+        sent = sum(_count(calls) for calls in (self._calls, self._old_calls))
+        return sent + len(self._new.calls) + len(self._queued)
 
     @property
     def waiting(self) -> int:
@@ -186,17 +200,19 @@ class Peer:
             new_answers_unpacker,
         )
         self._connection.heard = True  # the greeting
+        self._heartbeat.answered = True
+        self._late = False
+        self._untaken = 0
         self._may_wait = False
         self._waiter.stop()
-        # All at once, so that nobody who calls from now on overtakes them.
+        # All at once, so that nobody who calls from now on overtakes them. There are no more of them than may wait.
         for method, params, caller, msgid, large in self._waiting.take():
             if not caller.is_open:
                 caller.settle()  # Nobody would hear of it, and whoever asked may have asked again elsewhere.
-                continue
-            try:
-                self.call(method, params, caller, msgid, large=large)
-            except errors.CkvError as error:
-                caller.respond(msgid, errors.to_wire(error), None)
+            elif large:
+                self._send_large(Batch([method, params], [(caller, msgid)]))
+            else:
+                self.call(method, params, caller, msgid)
 
     # --- while there is no connection ----------------------------------------------------------------------------
 
@@ -208,6 +224,12 @@ class Peer:
             self._waiter.close()
             self._waiter = self._poller.loop.timer(self._wait)
             self._waiter.start(self._end_wait)
+        queued, self._queued = self._queued, deque()
+        for batch in queued:
+            ((caller, msgid),) = batch.calls
+            if not (self._may_wait and self._waiting.add_queued(batch)):
+                caller.respond(msgid, errors.to_wire(self._no_connection()), None)
+            caller.release(batch)
 
     def _end_wait(self) -> None:
         """From now on calls fail at once; those that have waited fail now."""
@@ -241,19 +263,23 @@ class Peer:
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
         """Sends a request for a caller, who is told the answer, or the error, under its own ``msgid``.
 
-        ``large``: the request has more than :data:`~ckv.wire.limits.BULKY_BYTES`.
+        ``large``: the request has more than :data:`~ckv.wire.limits.BULKY_BYTES`. While the node has others to read, it
+        waits here, and so does its caller; small ones of others pass it by, and do not wait behind megabytes.
 
         Raises NodeDown (Draining while the node stops), and nothing was sent, when there is no connection and nothing
-        to wait for; Overloaded when the node is so far behind that a large request would only pile up here.
+        to wait for.
         """
         if self._ready is None:
             if self._may_wait and self._waiting.add(method, params, caller, msgid, large):
                 return
             raise self._no_connection()
         if large:
-            self._refuse_if_behind(self._ready)
-            self._pack_new()  # Requests of one key arrive in their order.
-            self._pack_batch(Batch([method, params], [(caller, msgid)]), keep=False)
+            batch = Batch([method, params], [(caller, msgid)])
+            if self._is_full:
+                self._queued.append(batch)
+                caller.hold(batch)
+                return
+            self._send_large(batch)
         else:
             new = self._new
             new.requests.extend((method, params))
@@ -266,17 +292,49 @@ class Peer:
             caller.hold(self)
             self._slowed.add(caller)
 
-    def _refuse_if_behind(self, connection: Connection) -> None:
-        waiting = connection.unsent_bytes + self._packed_bytes
-        if waiting > self._limits.max_queued_bytes:
-            raise errors.Overloaded(f"{waiting} bytes wait to be sent to {self.address}; the request was not sent")
+    @property
+    def _is_full(self) -> bool:
+        return self._unread > 2 * self._limits.soft_unsent_bytes
+
+    def _send_large(self, batch: Batch) -> None:
+        self._pack_new()  # Requests of one key arrive in their order.
+        self._pack_large(batch)
+        self._flush_later()
+
+    def _pack_large(self, batch: Batch) -> None:
+        """Packs it, and behind every so many bytes a PING: its answer tells that the node has read what is before it.
+
+        The answers to the requests would not do, as they may wait for the database, and others would wait with them.
+        Neither would what the socket takes, which is up to 40 MB on its way with Linux's usual settings.
+        """
+        self._pack_batch(batch, keep=False)
+        size = len(self._packed[-1])
+        self._unread += size
+        self._unmarked += size
+        if self._unmarked > self._limits.soft_unsent_bytes:
+            self._pack_batch(Batch(["PING", ()], [(_Mark(self, self._unmarked), 0)]), keep=False)
+            self._unmarked = 0
+
+    def was_read(self, count: int) -> None:
+        """So many bytes of large requests were read."""
+        self._unread -= count
+        if self._queued:
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        if not self._flushing:
+            self._flushing = True
+            self._poller.send_first(self)
 
     def flush(self) -> None:
         """Hands the calls of this turn to the connection; see :class:`ckv.wire.poller.Sender`."""
         self._flushing = False
         self._pack_new()
+        while self._queued and not self._is_full:
+            batch = self._queued.popleft()
+            self._pack_large(batch)
+            batch.calls[0][0].release(batch)
         packed, self._packed = self._packed, []
-        self._packed_bytes = 0
         connection = self._connection
         if connection is not None:
             connection.posted += b"".join(packed)
@@ -315,7 +373,6 @@ class Peer:
             self._batch_requests = min(2 * count, self._most_batch_requests)
         self._msgid = own + msgids
         self._packed.append(data)
-        self._packed_bytes += len(data)
         return count
 
     def _pack(self, message: tuple[object, ...]) -> bytes:
@@ -368,21 +425,28 @@ class Peer:
     # --- what goes wrong -----------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        overdue, self._old_calls, self._calls = self._old_calls, self._calls, {}
-        _fail(overdue, errors.CallTimeout(f"{self.address} did not answer within {self._call_timeout:g} s"))
         connection = self._connection
         if connection is None:
+            return  # and no call waits
+        # A large request may take its time on the way; as long as more and more of it was taken, all is well.
+        before, self._untaken = self._untaken, connection.untaken_bytes
+        alive = connection.heard or self._untaken < before
+        connection.heard = False
+        if alive and not self._heartbeat.answered:
+            self._late = True
             return
-        if not connection.heard:
+        if not self._late:
+            overdue, self._old_calls, self._calls = self._old_calls, self._calls, {}
+            _fail(overdue, errors.CallTimeout(f"{self.address} did not answer within {self._call_timeout:g} s"))
+        self._late = False  # What it has got to only now has its time, too.
+        if not alive:
             connection.close(f"silent for {self._call_timeout / 2:g} s")
             return
-        connection.heard = False
+        self._heartbeat.answered = False
         # Not a call: it is sent to a node that is stopping too.
         self._pack_new()
-        self._pack_batch(Batch(["PING", ()], [(_Heartbeat(), 0)]), keep=False)
-        if not self._flushing:
-            self._flushing = True
-            self._poller.send_first(self)
+        self._pack_batch(Batch(["PING", ()], [(self._heartbeat, 0)]), keep=False)
+        self._flush_later()
 
     def _lost(self, connection: Connection, reason: str) -> None:
         if not self._closing:
@@ -394,6 +458,7 @@ class Peer:
         calls = self._old_calls | self._calls
         self._old_calls, self._calls = {}, {}
         _fail(calls, errors.NodeLost(f"the connection to {self.address} broke before the answer came"))
+        self._unread = self._unmarked = 0
         self._drained()
         self._ended.set()
 
@@ -417,13 +482,13 @@ def _fail(calls: Calls, error: errors.CkvError) -> None:
             call[0].respond(call[1], text, None)
 
 
-class _Heartbeat:
-    """The caller of a PING that is sent only to get any answer at all."""
+class _Ping:
+    """The caller of a PING of our own."""
 
     is_open = True
 
     def respond(self, msgid: int, error: object, result: object) -> None:
-        """Nobody waits."""
+        """Whatever it says: the node has got to it."""
 
     def settle(self) -> None:
         """Nothing is counted."""
@@ -433,3 +498,26 @@ class _Heartbeat:
 
     def release(self, reason: object) -> None:
         """See :meth:`hold`."""
+
+
+class _Heartbeat(_Ping):
+    """One that is sent only to get any answer at all."""
+
+    def __init__(self) -> None:
+        self.answered = True
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        """See :meth:`_Ping.respond`."""
+        self.answered = True
+
+
+class _Mark(_Ping):
+    """One that stands behind so many bytes of large requests."""
+
+    def __init__(self, peer: Peer, count: int) -> None:
+        self._peer = peer
+        self._count = count
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        """See :meth:`_Ping.respond`."""
+        self._peer.was_read(self._count)

@@ -5,14 +5,19 @@ The same class serves the listening side and the calling side. There is no green
 everything that these answer leaves in one ``write``.
 
 Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
-a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself.
+a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself. The
+calling side never stops reading for what it has not sent: two ends that each wait for the other one to read wait for
+ever.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import socket
+import struct
+import termios
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain
@@ -102,6 +107,7 @@ class Connection:
         "_sock",
         "_unsent",
         "_write_watcher",
+        "calls",
         "consumed",
         "fd",
         "fed",
@@ -133,7 +139,8 @@ class Connection:
         """Takes over a connected socket and starts to read.
 
         ``closed(connection, reason)`` is called once, whoever closes it; an empty reason is an ordinary end.
-        ``on_drained()`` is called when nothing is unsent any more after :attr:`congested` was true.
+        ``on_drained()`` is what makes it the calling side: it is called whenever nothing is unsent any more. Unsent
+        requests are bounded by whoever makes them, and are no reason to stop reading the answers.
         """
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
@@ -150,6 +157,8 @@ class Connection:
         self.inbox = receiver.inbox
         self._closed = closed
         self._on_drained = on_drained
+        self.calls = on_drained is not None
+        """Whether it is the calling side: what comes in are answers."""
         self._new_unpacker = new_unpacker
         self.unpacker: msgpack.Unpacker | None = None
         self.fed = 0
@@ -438,6 +447,8 @@ class Connection:
         self.packed = True
         self._unsent.append(memoryview(data)[sent:])
         self.unsent_bytes += len(data) - sent
+        if self.calls:
+            return
         if self.unsent_bytes > self._limits.hard_unsent_bytes:
             self.close(f"more than {self._limits.hard_unsent_bytes} bytes unsent: the peer does not read")
         elif self.congested:
@@ -447,6 +458,12 @@ class Connection:
     def congested(self) -> bool:
         """Whether so much is unsent that nothing should be added."""
         return self.unsent_bytes > self._limits.soft_unsent_bytes
+
+    @property
+    def untaken_bytes(self) -> int:
+        """How much the peer's system has not taken yet: what is unsent, and what the system keeps for it."""
+        kept: tuple[int] = struct.unpack("i", fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))
+        return self.unsent_bytes + kept[0]
 
     def _writable(self) -> None:
         unsent = self._unsent

@@ -68,8 +68,8 @@ class Limits:
     max_in_flight: int = 256
     """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops.
 
-    Few enough that the largest values, asked for by one client, do not fill the link between two nodes for a second.
-    A secondary allows :data:`MAX_IN_FLIGHT_OF_A_NODE`, for one of its connections is a whole primary.
+    A primary allows :attr:`max_answers_in_flight`, and a secondary :data:`MAX_IN_FLIGHT_OF_A_NODE`, for one of its
+    connections is a whole primary.
     """
 
     max_container: int = 1024
@@ -96,6 +96,14 @@ class Limits:
         More than a batch comes to, as that is looked at every :data:`REQUESTS_AT_A_TIME` requests.
         """
         return 64 * MIB + REQUESTS_AT_A_TIME * self.max_value_bytes
+
+    @property
+    def max_answers_in_flight(self) -> int:
+        """Requests of one client that other nodes may answer at a time: not more than fit into
+        :attr:`max_queued_bytes` if each asks for the largest value, so that none has to be refused however slowly the
+        client reads.
+        """
+        return min(self.max_in_flight, (self.max_queued_bytes - self.soft_unsent_bytes) // self.max_value_bytes - 1)
 
     @property
     def max_message_bytes(self) -> int:

@@ -14,12 +14,13 @@ import logging
 import os
 import select
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from gevent import monkey
 
 from ckv.wire.connection import Connection, Receiver
-from ckv.wire.limits import BYTES_OF_ONE, KIB, RECV_BYTES, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL
+from ckv.wire.limits import BYTES_OF_ONE, KIB, RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,12 @@ SOCKETS_PER_TURN: Final = 64
 
 BYTES_OF_A_SOCKET: Final = 16 * KIB
 """So many bytes from a socket make it count once more."""
+
+BYTES_LEFT_BEHIND: Final = RECV_BYTES_OF_LARGE
+"""About so many bytes are read in one go from those clients' sockets in which something was left."""
+
+ANSWERS_IN_A_ROW: Final = 4
+"""So often are other nodes' sockets in which something was left read before clients have their turn again."""
 
 FEW_SOCKETS: Final = 4
 """Fewer than that are served so quickly that little has arrived meanwhile, and answers need not wait for it."""
@@ -68,7 +75,11 @@ class Poller:
         self._connections: list[Connection | None] = []
         """At the number of their file, which the kernel keeps as small as it can: quicker than a dict."""
         self._receivers: dict[InboxReceiver, None] = {}
-        self._again: list[int] = []
+        self._again: dict[int, None] = {}
+        """The sockets in which something was left, each once, in the order in which they have their turn."""
+        self._answers_again: dict[int, None] = {}
+        """The same of those to other nodes."""
+        self._answers_in_a_row = 0
         self._first_to_send: list[Sender] = []
         self._to_send: list[Connection] = []
         self._in_turn = False
@@ -102,7 +113,8 @@ class Poller:
 
     def again(self, fd: int) -> None:
         """Reads the socket in the next turn, whether or not something arrives until then."""
-        self._again.append(fd)
+        connection = self._connections[fd]
+        (self._answers_again if connection is not None and connection.calls else self._again)[fd] = None
         if not self._in_turn:
             self._ask_for_turn()
 
@@ -163,7 +175,7 @@ class Poller:
                     break
         finally:
             self._in_turn = False
-            if self._again:
+            if self._again or self._answers_again:
                 self._ask_for_turn()
             self._send()
 
@@ -171,12 +183,7 @@ class Poller:
         """Puts what has arrived into the inboxes, of as many sockets as there is room for; returns their number."""
         connections = self._connections
         read = os.read
-        events: list[tuple[int, int]] = self._poll(0, self._room)
-        if self._again:
-            # What was reported of it meanwhile may be forgotten, so each is read until there is nothing more, as if the
-            # end of input had been reported.
-            events += [(fd, select.EPOLLRDHUP) for fd in self._again]
-            self._again = []
+        events = self._with_some_left_behind() if self._again or self._answers_again else self._poll(0, self._room)
         room = self._room - len(events)
         for fd, event in events:
             connection = connections[fd]
@@ -202,6 +209,39 @@ class Poller:
             connection.inbox.append((connection, data))
         self._room = room
         return len(events)
+
+    def _with_some_left_behind(self) -> list[tuple[int, int]]:
+        """Adds sockets in which something was left: of clients, no more than can be read and served quickly.
+
+        What other nodes answer is always read, and first. It ends what was begun, and small answers are behind large
+        ones; clients that send a lot can wait.
+
+        Each socket is read once at most before what it brought is served: whoever sends more than one read takes would
+        otherwise fill the buffer of its connection beyond any bound. So what was reported of one that was left is
+        dropped; it is read until there is nothing more, as if the end of input had been reported.
+        """
+        left, answers = self._again, self._answers_again
+        if answers:
+            self._answers_in_a_row += 1
+            if self._answers_in_a_row < ANSWERS_IN_A_ROW:
+                events = [(fd, select.EPOLLRDHUP) for fd in answers]
+                answers.clear()
+                return events
+        self._answers_in_a_row = 0
+        new = [e for e in self._poll(0, self._room) if e[0] not in left and e[0] not in answers]
+        events = [(fd, select.EPOLLRDHUP) for fd in answers] + new
+        answers.clear()
+        room = BYTES_LEFT_BEHIND
+        for fd in list(islice(left, SOCKETS_PER_TURN)):
+            del left[fd]
+            connection = self._connections[fd]
+            if connection is None or connection.held:
+                continue
+            events.append((fd, select.EPOLLRDHUP))
+            room -= connection.read_bytes
+            if room <= 0:
+                break
+        return events
 
     def _send(self) -> None:
         senders, self._first_to_send = self._first_to_send, []

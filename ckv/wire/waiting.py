@@ -55,14 +55,13 @@ class WaitingCalls:
         """Has a new call wait behind all others; false if there is no room."""
         return self._add([WaitingCall(method, params, caller, msgid, large)], self._calls)
 
+    def add_queued(self, batch: Batch) -> bool:
+        """The same for a large call that was about to be sent."""
+        return self._add(_calls_of(batch, large=True), self._calls)
+
     def add_bounced(self, batch: Batch) -> bool:
         """Has calls wait that were refused, behind those that were before, in front of new ones; false as above."""
-        requests = iter(batch.requests)
-        calls = [
-            WaitingCall(method, params, caller, msgid)  # type: ignore[arg-type]
-            for (method, params), (caller, msgid) in zip(zip(requests, requests, strict=True), batch.calls, strict=True)
-        ]
-        return self._add(calls, self._bounced)
+        return self._add(_calls_of(batch, large=False), self._bounced)
 
     def take(self) -> list[WaitingCall]:
         """All of them, in the order in which they have to be made; afterwards none waits."""
@@ -81,3 +80,11 @@ class WaitingCalls:
         room.free_memory -= memory
         queue += calls
         return True
+
+
+def _calls_of(batch: Batch, large: bool) -> list[WaitingCall]:
+    requests = iter(batch.requests)
+    return [
+        WaitingCall(method, params, caller, msgid, large)  # type: ignore[arg-type]
+        for (method, params), (caller, msgid) in zip(zip(requests, requests, strict=True), batch.calls, strict=True)
+    ]

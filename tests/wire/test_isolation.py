@@ -54,17 +54,15 @@ def all_made(watch: Watch, node: Node) -> None:
 
 
 def test_many_large_answers_through_a_primary(nodes: Nodes) -> None:
-    """They come faster than the client reads, and are more than a node keeps for one client: that is no reason to end
-    its connection. It may be told to ask again."""
+    """They come faster than the client reads, and are more than a node keeps for one client: the rest of the requests
+    waits until it has read them, and none is refused."""
     cluster = nodes.start_cluster(1)
     count = 300
     with Watch(cluster.primary) as watch, RawClient(cluster.address) as client:
         client.call("PUT", "large", b"x" * MIB)
         client.send(b"".join(pack([0, msgid, "GET", ["large"]]) for msgid in range(count)))
         all_made(watch, cluster.primary)
-        outcomes = Counter(outcome(client.recv_response()) for _ in range(count))
-        assert outcomes["value"] >= 30
-        assert outcomes["value"] + outcomes["refused"] == count, outcomes
+        assert Counter(outcome(client.recv_response()) for _ in range(count)) == {"value": count}
         assert client.call("GET", "large") == [True, b"x" * MIB]
     assert watch.growth() < LIMITS.hard_unsent_bytes + 32 * MIB
 
@@ -94,7 +92,7 @@ def test_many_large_records_from_the_database(nodes: Nodes, role: str, tmp_path:
 
 
 def test_many_large_writes_to_a_secondary_that_pauses(nodes: Nodes) -> None:
-    """They are more than a primary keeps for one node. Its connection, and all the calls on it, live on."""
+    """They are more than a primary keeps for one node. They wait, and all are carried out."""
     cluster = nodes.start_cluster(1)
     secondary = cluster.secondaries[0]
     clients = [RawClient(cluster.address) for _ in range(150)]
@@ -104,9 +102,7 @@ def test_many_large_writes_to_a_secondary_that_pauses(nodes: Nodes) -> None:
         client.send(pack([0, 1, "PUT", [f"key {number}", b"x" * MIB]]))
     eventually(lambda: cluster.primary.rss_bytes() - before > 60 * MIB, what="writes that wait to be sent")
     secondary.resume()
-    outcomes = Counter(outcome(client.recv_response()) for client in clients)
-    assert outcomes["value"] >= 30
-    assert outcomes["value"] + outcomes["refused"] == len(clients), outcomes
+    assert Counter(outcome(client.recv_response()) for client in clients) == {"value": len(clients)}
     assert not [line for line in cluster.primary.log if "lost" in line]
     for client in clients:
         client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ class Gate:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.open = self._event.set
-        self.wait = self._event.wait
+        self.wait = self._event.wait  # with so many seconds, no longer
 
     @contextmanager
     def node(self, *scripts: fakenode.Script) -> Iterator[FakeNode]:
@@ -386,22 +387,208 @@ def test_a_congested_node_that_is_lost_releases_its_callers(world: World, gate: 
         assert not caller.holds
 
 
-def test_more_than_a_congested_node_can_be_sent_is_refused(world: World, gate: Gate, log: Lines) -> None:
-    """Each caller is held after one call; of so many callers, that is too much. The others keep their connection."""
-    limits = Limits(soft_unsent_bytes=64 * KIB, max_value_bytes=KIB)
-    with gate.node(slow(gate)) as node:
-        peer = connected(world, node_at(node), limits=limits)
-        callers = [Asking() for _ in range(200)]
-        refused = 0
-        for caller in callers:
-            try:
-                call(peer, caller, 1, "PUT", "k", b"x" * (limits.hard_unsent_bytes // 100))
-            except errors.Refused:
-                refused += 1
-                caller.answers[1] = ("refused", None)
-            gevent.sleep(0)
-        assert 50 < refused < 150
+def large(peer: Peer, count: int) -> list[Asking]:
+    """So many callers with a large request each, all of which come to many times what may be unread."""
+    callers = [Asking() for _ in range(count)]
+    for caller in callers:
+        call(peer, caller, 1, "PUT", "k", b"x" * 64 * KIB)
+        gevent.sleep(0)
+    return callers
+
+
+def test_large_requests_wait_until_the_node_reads_and_small_ones_pass_them_by(world: World, gate: Gate) -> None:
+    """None is refused, and they do not pile up on the way to the node: each waits with its caller, in its order."""
+    served: list[int] = []
+
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+        while True:
+            _, msgid, _, params = connection.request()
+            served.append(len(params[-1]) if params else 0)
+            connection.respond(msgid, True)
+
+    with gate.node(script) as node:
+        peer = connected(world, node_at(node), limits=SMALL)
+        callers = large(peer, 100)
+        held = [caller for caller in callers if caller.holds]
+        assert len(held) > 90
+        assert held == callers[-len(held) :]
+        assert peer.in_flight >= 100
+        connection = peer._connection
+        assert connection is not None
+        assert connection.unsent_bytes < 4 * SMALL.soft_unsent_bytes
+        small = Asking()
+        call(peer, small, 1, "GET", "k")
         gate.open()
+        assert small.result(1) is True
+        assert served.index(1) < 10
         until(lambda: all(caller.answers for caller in callers))
-        assert [caller.answers[1] for caller in callers].count((None, True)) == 200 - refused
+        assert {caller.answers[1] for caller in callers} == {(None, True)}
+        assert not any(caller.holds for caller in callers)
+        assert peer.in_flight == 0
+
+
+def test_large_requests_that_wait_for_a_node_that_is_lost_were_not_sent(world: World, gate: Gate) -> None:
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+
+    with gate.node(script, hello_and_echo) as node:
+        peer = connected(world, node_at(node), limits=SMALL)
+        callers = large(peer, 100)
+        waiting = [caller for caller in callers if caller.holds]
+        gate.open()
+        assert {caller.error(1) for caller in waiting} == {"NodeDown"}
+        assert {caller.error(1) for caller in callers if caller not in waiting} == {"NodeLost"}
+        assert not any(caller.holds for caller in callers)
+        until(lambda: peer.connected, "it is back")
+        again = large(peer, 100)
+        until(lambda: all(caller.answers for caller in again))
+        assert {error for error, _ in (caller.answers[1] for caller in again)} == {None}
+
+
+def test_large_requests_that_wait_are_for_the_next_connection_when_one_is_about_to_be_there(
+    world: World, gate: Gate
+) -> None:
+    """In their order, and before what their callers ask afterwards."""
+    served: list[tuple[str, str]] = []
+
+    def first(connection: fakenode.Connection) -> None:
+        hello(connection)
+        gate.wait()
+
+    def second(connection: fakenode.Connection) -> None:
+        hello(connection)
+        while True:
+            _, msgid, method, params = connection.request()
+            requests = params if method == "BATCH" else [method, params]
+            served.extend((each, inner[0]) for each, inner in zip(requests[::2], requests[1::2], strict=True) if inner)
+            connection.respond(msgid, [True] * (len(requests) // 2) if method == "BATCH" else True)
+
+    with gate.node(first, second) as node:
+        peer = Peer(world.poller, node_at(node), SMALL, 10.0, node_wait=10.0)
+        world.also(peer)
+        peer.start()
+        until(lambda: peer.connected)
+        callers = [Asking() for _ in range(100)]
+        for number, caller in enumerate(callers):
+            call(peer, caller, 1, "PUT", f"{number}", b"x" * 64 * KIB)
+            gevent.sleep(0)
+        waiting = [number for number, caller in enumerate(callers) if caller.holds]
+        gate.open()
+        until(lambda: not any(caller.holds for caller in callers))
+        for number in waiting:
+            call(peer, callers[number], 2, "DEL", f"{number}")
+        for number in waiting:
+            assert callers[number].result(1) is True
+            assert callers[number].result(2) is True
+        for number in waiting:
+            assert served.index(("PUT", f"{number}")) < served.index(("DEL", f"{number}"))
+        assert [key for method, key in served if method == "PUT"] == [f"{number}" for number in waiting]
+
+
+def test_answers_are_read_however_much_is_unsent(world: World, gate: Gate) -> None:
+    """A node reads no further before its answers are read; two that wait for each other do so for ever."""
+    sent = threading.Event()
+
+    def script(connection: fakenode.Connection) -> None:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * KIB)
+        hello(connection)
+        gate.wait()
+        for _ in range(1000):
+            connection.respond(2**31, b"x" * 64 * KIB)  # nobody's
+        sent.set()
+        while True:
+            _, msgid, method, params = connection.request()
+            connection.respond(msgid, [True] * (len(params) // 2) if method == "BATCH" else True)
+
+    with gate.node(script) as node:
+        peer = connected(world, node_at(node), limits=SMALL)
+        callers = [Asking() for _ in range(2000)]
+        for caller in callers:
+            call(peer, caller, 1, "PUT", "k", b"x" * 16 * KIB)
+        gevent.sleep(0)
+        gate.open()
+        until(sent.is_set, "its answers are read")
+        until(lambda: all(caller.answers for caller in callers))
+        assert {caller.answers[1] for caller in callers} == {(None, True)}
+
+
+# --- a node that is busy ---------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_is_busy_is_not_silent_and_has_its_time_for_what_is_behind(
+    world: World, log: Lines, gate: Gate
+) -> None:
+    """It answers, one after the other, for many times the time-out of a call, and gets to no PING meanwhile."""
+
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        for _, msgid, _, _ in [connection.request() for _ in range(20)]:
+            gate.wait(TIMEOUT / 4)
+            connection.respond(msgid, True)
+        hello_and_echo(connection)
+
+    with gate.node(script) as node:
+        peer = connected(world, node_at(node), TIMEOUT)
+        caller = Asking()
+        for msgid in range(20):
+            call(peer, caller, msgid, "PUT", "k", b"x" * 20 * KIB)
+        assert {caller.result(msgid) for msgid in range(20)} == {True}
         assert not log.having("lost")
+        call(peer, caller, 20, "GET", "k")
+        assert caller.result(20) == ("k",)
+
+
+def test_a_node_that_reads_slowly_is_not_silent(world: World, log: Lines, gate: Gate) -> None:
+    """As over a slow network: it cannot answer before all of the request has arrived."""
+    size = 16 * KIB * KIB
+
+    def script(connection: fakenode.Connection) -> None:
+        # So that little is on its way, and the rest waits where it comes from.
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 512 * KIB)
+        hello(connection)
+        seen = 0
+        while seen < size:
+            gate.wait(TIMEOUT / 4)  # all in all as long as four calls may take
+            data = connection.socket.recv(256 * KIB, socket.MSG_WAITALL)
+            if not data:
+                return
+            seen += len(data)
+        connection.respond(0, True)
+        gate.wait()
+
+    with gate.node(script) as node:
+        peer = connected(world, node_at(node), 4 * TIMEOUT, Limits(max_value_bytes=size))
+        caller = Asking()
+        call(peer, caller, 1, "PUT", "k", b"x" * size)
+        assert caller.result(1) is True
+        assert not log.having("lost")
+
+
+def test_a_call_that_waits_has_its_time_after_the_node_was_busy(world: World, gate: Gate) -> None:
+    """What it has got to only now, and which waits for its database, does not fail at once."""
+    got = threading.Event()
+
+    def script(connection: fakenode.Connection) -> None:
+        hello(connection)
+        first, waits = connection.request(), connection.request()
+        for _ in range(12):
+            gate.wait(TIMEOUT / 4)
+            connection.respond(2**31, True)  # somebody's: it is busy
+        connection.respond(first[1], True)
+        _, ping, _, _ = connection.request()
+        connection.respond(ping, "PONG")
+        got.set()
+        gate.wait(TIMEOUT / 3)
+        connection.respond(waits[1], "in time")
+        hello_and_echo(connection)
+
+    with gate.node(script) as node:
+        peer = connected(world, node_at(node), TIMEOUT)
+        caller = Asking()
+        call(peer, caller, 1, "PUT", "k", b"x" * 20 * KIB)
+        call(peer, caller, 2, "GET", "k")
+        until(got.is_set)
+        assert caller.result(2) == "in time"

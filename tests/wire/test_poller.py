@@ -9,17 +9,19 @@ import threading
 from collections.abc import Callable
 from typing import ClassVar
 
+import gevent
 import pytest
 
 from ckv import errors
 from ckv.wire import msgpackrpc, poller
+from ckv.wire.connection import Connection
 from ckv.wire.handler import Caller
 from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode
 from tests.support.wire import pack
 from tests.wire.calling import connected, hello, node_at
-from tests.wire.conftest import Lines, World, until
+from tests.wire.conftest import Asker, Lines, World, until
 
 
 def filled(size: int, msgid: int = 1, method: str = "ECHO") -> bytes:
@@ -302,3 +304,61 @@ def test_turns_do_not_multiply() -> None:
     assert len(loop.callbacks) == 1
     turning.close()
     loop.callbacks.pop()()  # what was asked for and comes too late
+
+
+def test_what_a_socket_brought_is_served_before_it_is_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it was reported. The buffer of its connection has room for one read behind half a message."""
+    unserved: list[int] = []
+    read = os.read
+
+    def note(fd: int, size: int) -> bytes:
+        data = read(fd, size)
+        unserved.append(fd)
+        assert unserved.count(fd) == 1, "read twice"
+        return data
+
+    receive_all = msgpackrpc.Service.receive_all
+
+    def served(self: msgpackrpc.Service) -> object:
+        unserved.clear()
+        return receive_all(self)
+
+    _, address = world.serve(PUT=lambda _caller, _msgid, _params: True)
+    askers = [world.ask(address) for _ in range(3)]
+    monkeypatch.setattr(os, "read", note)
+    monkeypatch.setattr(msgpackrpc.Service, "receive_all", served)
+    values = ["x" * length for length in (20, 5_000, 70_000, 300_000, 1_000_000)]
+
+    def send(asker: Asker) -> None:
+        for msgid in range(100):
+            asker.send([0, msgid, "PUT", [values[msgid % len(values)]]])
+
+    senders = [gevent.spawn(send, asker) for asker in askers]
+    for asker in askers:
+        assert [answer[0] for answer in asker.answers(100)] == list(range(100))
+    gevent.joinall(senders, raise_error=True)
+
+
+def test_those_that_send_a_lot_do_not_keep_the_others_waiting(world: World) -> None:
+    """A turn reads as much from them as can be served quickly, however many they are, and each has its turn."""
+    most: list[int] = []
+    receive_all = msgpackrpc.Service.receive_all
+
+    class Service(msgpackrpc.Service):
+        def receive_all(self) -> list[Connection]:
+            most.append(sum(len(data) for _, data in self.inbox))
+            return receive_all(self)
+
+    server, address = world.serve(PUT=lambda _caller, _msgid, _params: True)
+    server._service.__class__ = Service
+    askers = [world.ask(address) for _ in range(200)]
+
+    def send(asker: Asker) -> None:
+        for msgid in range(3):
+            asker.send([0, msgid, "PUT", ["x" * 300_000]])
+
+    senders = [gevent.spawn(send, asker) for asker in askers]
+    for asker in askers:
+        assert [answer[0] for answer in asker.answers(3)] == [0, 1, 2]
+    gevent.joinall(senders, raise_error=True)
+    assert max(most) <= poller.SOCKETS_PER_TURN * RECV_BYTES + poller.BYTES_LEFT_BEHIND + RECV_BYTES_OF_LARGE

@@ -14,6 +14,7 @@ from ckv.wire.limits import (
     BULKY_BYTES,
     IDLE_CONNECTION_BYTES,
     KIB,
+    MAX_IN_FLIGHT_OF_A_NODE,
     MAX_PARTS_BYTES,
     MIB,
     RECV_BYTES_OF_LARGE,
@@ -131,6 +132,10 @@ def test_the_limits_are_those_of_the_program() -> None:
     assert f"last str or bin has to fit into {MAX_PARTS_BYTES // KIB} KiB" in PAGE
     unfinished = table["an unfinished message, apart from its last str or bin"]
     assert unfinished == f"{MAX_PARTS_BYTES // KIB} KiB, and what one read brings ({RECV_BYTES_OF_LARGE // KIB} KiB)"
+    waiting = table["requests of one connection that wait for the database or another node"]
+    assert waiting == f"{limits.max_answers_in_flight} at a primary, {MAX_IN_FLIGHT_OF_A_NODE:,} at a secondary"
+    bounds = [Limits(max_value_bytes=value_bytes).max_answers_in_flight for value_bytes in (1, 2**40)]
+    assert f"with another `--max-value-bytes` they are between {bounds[1]} and {bounds[0]}." in PAGE
     for value_bytes in (1, MIB, 64 * MIB):
         limits = Limits(max_value_bytes=value_bytes)
         assert limits.max_message_bytes == formula(table["a message"], value_bytes)
