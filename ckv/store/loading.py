@@ -57,7 +57,7 @@ class Asker(Protocol):
 class Load(Waiting[Value]):
     """One key that is being looked for in the persistent tier; None when there is no record."""
 
-    __slots__ = ("askers", "current", "deadline", "deletes", "error", "gets", "held", "key", "pause", "size")
+    __slots__ = ("askers", "current", "deadline", "deletes", "error", "gets", "held", "key", "pause", "size", "trusted")
 
     def __init__(self, key: str, deadline: float) -> None:
         super().__init__()
@@ -66,6 +66,8 @@ class Load(Waiting[Value]):
         """By the clock of :class:`Loading`, which does not always run."""
         self.current = True
         """Nothing was written to the key since the load began: what it finds may be installed (invariant I2)."""
+        self.trusted = True
+        """The persistent tier is the one of when it began: that it finds nothing means that there is nothing."""
         self.deletes = False
         """A DEL waits to hear whether there was a record; the pending row is held until then."""
         self.error: CkvError | None = None
@@ -328,6 +330,17 @@ class Loading:
         for load in over:
             self.ended(load)
         return over
+
+    def distrust(self) -> None:
+        """The persistent tier may have become another one: nothing that was found in the old one is installed.
+
+        Whoever waits is still told it, as after a write.
+        """
+        for load in self._open:
+            load.current = load.trusted = False
+        self._current.clear()
+        self._absent.clear()
+        self.absent_bytes = 0
 
     # --- keys that do not exist ----------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ class BehindStore(Store):
         self._queue = pending
         self._write_delay = write_delay
         self._write_batch = write_batch
+        self._doubts = False
+        """Memory may have records that are neither queued nor clean, as it was distrusted at some time."""
 
     def put(self, key: str, value: Value) -> Literal[True] | RoomWait:
         if key in self._waiting_keys or (self._queue.full and key not in self._queue):
@@ -38,11 +40,17 @@ class BehindStore(Store):
         self._loading.written(key)
         self._queue.add(key, value, self._clock())
         self._loading.note_present(key)
-        victim = self._memory_put(key, value)
-        if victim is not None:
-            self._evicted(*victim)
         self._wake()
+        # Its row may have taken the last room, and then there is none for a victim that has to be written again.
+        if not (self._doubts and self._queue.full and not self._memory.has_room_for(key)):
+            victim = self._memory_put(key, value)
+            if victim is not None:
+                self._evicted(*victim)
         return True
+
+    def distrust(self) -> None:
+        super().distrust()
+        self._doubts = True
 
     def flush_in(self) -> float | None:
         oldest = self._queue.oldest
@@ -90,6 +98,10 @@ class ThroughStore(Store):
         self._queue = pending
         self._commit_timeout = commit_timeout
         self._chains: dict[str, Chain] = {}
+        self._doubtful: set[str] = set()
+        """Keys in memory that are committed, but perhaps not in what the persistent tier is now."""
+        self._again: dict[str, Value] = {}
+        """Records of that kind which are on their way to it a second time. They can be read: they are committed."""
         self._deadlines: deque[Commit] = deque()
 
     def put(self, key: str, value: Value) -> Waiting[bool] | RoomWait:
@@ -128,7 +140,9 @@ class ThroughStore(Store):
     def _chain(self, key: str) -> Chain:
         chain = self._chains.get(key)
         if chain is None:
-            exists = True if key in self._memory else False if self._loading.is_absent(key) else None
+            exists = (
+                True if key in self._memory or key in self._again else False if self._loading.is_absent(key) else None
+            )
             chain = self._chains[key] = Chain(exists)
         return chain
 
@@ -141,23 +155,42 @@ class ThroughStore(Store):
 
     # --- where this mode differs from the others -----------------------------------------------------------------
 
-    def get_elsewhere(self, key: str) -> Load | None:
+    def get_elsewhere(self, key: str) -> Value | Load | None:
+        value = self._again.get(key)
+        if value is not None:
+            self.hits_pending += 1
+            return value
         return self._look_up(key)
 
     def _recall(self, key: str, value: Value) -> bool:
-        self._memory_put_committed(key, value)
+        # The victim is committed, as everything in memory is; but one that is doubtful needs room in pending.
+        if self._doubtful and self._queue.full and not self._memory.has_room_for(key):
+            return False
+        victim = self._memory_put(key, value)
+        if victim is not None:
+            self.evicted += 1
+            if victim[0] in self._doubtful:
+                self._doubtful.remove(victim[0])
+                self._save_again(*victim)
         return True
 
-    def _memory_put_committed(self, key: str, value: Value) -> None:
-        # The victim is committed, as everything in memory is.
-        if self._memory_put(key, value) is not None:
-            self.evicted += 1
+    def _save_again(self, key: str, value: Value) -> None:
+        self._again[key] = value
+        if key not in self._queue:  # else a newer write is on its way, and nobody reads it before it is committed
+            self._queue.add(key, value, self._clock())
+            self._wake()
 
     def _loaded(self, key: str, value: Value) -> None:
         self._recall(key, value)
 
+    def distrust(self) -> None:
+        super().distrust()
+        self._doubtful.update(self._memory.keys())
+
     def _committed(self, batch: Sequence[Write]) -> None:
         self._queue.committed(batch)
+        # All of them first: the first one to enter memory may be taking the place of a later one's older value.
+        self._doubtful.difference_update([write.key for write in batch])
         for key, value, version in batch:
             # A load that is under way may bring what was there before.
             self._loading.written(key)
@@ -166,13 +199,25 @@ class ThroughStore(Store):
                 self._loading.note_absent(key)
             else:
                 self._loading.note_present(key)
-                self._memory_put_committed(key, value)
+                if self._again.get(key) is not value:  # that one was evicted already
+                    self._recall(key, value)
+            self._again.pop(key, None)
             self._settle(key, version, None)
 
     def _refused(self, write: Write, error: CkvError) -> None:
-        """Nobody was told that it was accepted, so it is not: it goes."""
+        """Nobody was told that it was accepted, so it is not: it goes, unless it was saved once already."""
+        if self._is_again(write):
+            self._queue.park(write, error)
+            return
         self._queue.forget(write)
+        # An attempt before may have been committed without a word of it: then there is a record.
+        self._loading.note_present(write.key)
         self._settle(write.key, write.version, error)
+        if write.key in self._again:
+            self._save_again(write.key, self._again[write.key])
+
+    def _is_again(self, write: Write) -> bool:
+        return write.value is not TOMBSTONE and self._again.get(write.key) is write.value
 
     def _nothing_to_delete(self, key: str) -> None:
         chain = self._chains[key]
@@ -181,7 +226,9 @@ class ThroughStore(Store):
 
     def _settle(self, key: str, version: int, error: CkvError | None) -> None:
         """Answers the writes up to this version of the row."""
-        chain = self._chains[key]
+        chain = self._chains.get(key)
+        if chain is None:  # nobody waits for what is saved again
+            return
         while chain.commits and chain.commits[0].version <= version:
             commit = chain.commits.popleft()
             if error is not None:
@@ -212,19 +259,27 @@ class ThroughStore(Store):
             )
 
     def _make_pending(self) -> None:
-        """Everything in memory is committed."""
+        """Everything in memory is committed, but for what the persistent tier may have lost."""
+        for key in self._doubtful:
+            value = self._memory.peek(key)
+            assert value is not None, f"{key!r} is doubtful and not in memory"
+            self._save_again(key, value)
 
     def _is_clean(self, key: str) -> bool:
         # Without a row: one that is on its way may have been committed already, and memory not been told.
-        return key not in self._queue
+        return key not in self._queue and key not in self._doubtful
 
     @property
     def clean(self) -> int:
-        return len(self._memory)
+        return len(self._memory) - len(self._doubtful)
 
     def _check_rows(self, pending: Pending) -> None:
         waiting = {key for key, chain in self._chains.items() if chain.commits}
-        assert waiting == {key for key, _ in pending} == set(self._chains), "a pending row without its writer"
+        assert waiting == set(self._chains), "a chain without a writer"
+        assert pending.keys() == waiting | self._again.keys(), (
+            "a pending row without its writer, or a writer without it"
+        )
+        assert all(key in self._memory for key in self._doubtful), "a doubtful key is not in memory"
 
 
 MODES: Final[dict[str, Callable[..., Store]]] = {"evict": Store, "behind": BehindStore, "through": ThroughStore}

@@ -35,7 +35,7 @@ class Row:
         self.version = 0
         """Counts the writes that were coalesced into this row."""
         self.taken = -1
-        """The version of the last snapshot."""
+        """The version of the last snapshot; -1 without one that counts."""
         self.since = since
         """When the oldest write was accepted that no snapshot has."""
         self.queued = False
@@ -217,6 +217,17 @@ class Pending:
             self._drop(write.key, row)
         else:
             self._enqueue(write.key, row)
+
+    def distrust(self) -> None:
+        """The persistent tier may have become another one: no snapshot that is under way counts (:meth:`trusts`)."""
+        for row in self._rows.values():
+            if row.flushing:
+                row.taken = -1
+
+    def trusts(self, batch: Sequence[Write]) -> bool:
+        """Whether the persistent tier is still the one of when this batch was taken."""
+        # One of them speaks for all, as they were taken together.
+        return not batch or self._rows[batch[0].key].taken == batch[0].version
 
     def unpark(self) -> int:
         """Puts all parked rows back into the queue; returns how many."""

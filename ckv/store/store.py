@@ -300,7 +300,7 @@ class Store:
             value = found.get(load.key)
             self._loading.ended(load)
             if load.deletes:
-                self._release(load, absent=value is None)
+                self._release(load, absent=value is None and load.trusted)
             if load.current:
                 if value is None:
                     self._loading.note_absent(load.key)
@@ -367,6 +367,9 @@ class Store:
         :meth:`admit` is to be called afterwards, at once or a little later.
         """
         assert self._pending is not None
+        if not self._pending.trusts(batch):
+            self.flush_failed(batch)
+            return
         if refused:
             for write in batch:
                 if write.key in refused:
@@ -404,6 +407,17 @@ class Store:
         if count:
             self._wake()
         return count
+
+    def distrust(self) -> None:
+        """The persistent tier may have become another one, which need not have what the old one had.
+
+        So nothing counts as clean or absent any more: what memory has is written again before it leaves. Loads that are
+        under way are not installed, and batches that are under way are written again.
+        """
+        if self._pending is not None:
+            self._clean.clear()
+            self._loading.distrust()
+            self._pending.distrust()
 
     # --- time and the end ----------------------------------------------------------------------------------------
 

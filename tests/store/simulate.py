@@ -39,6 +39,7 @@ EVENTS: dict[str, int] = {
     "flush_fail": 3,
     "flush_refuse": 1,
     "retry_refused": 1,
+    "replace_tier": 2,
     "advance": 4,
     "settle": 1,
     "drain_and_restart": 1,
@@ -56,6 +57,8 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
         arguments: tuple[object, ...] = ()
         if name in ("put", "get", "delete"):
             arguments = (chance.choice(keys),)
+        elif name == "replace_tier":
+            arguments = (chance.choice(keys), chance.randrange(4))
         elif name == "advance":
             arguments = (chance.choice((0.3, 1.0, 5.0)),)
         elif name.startswith("load_") and name != "load_begin":

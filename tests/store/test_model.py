@@ -27,7 +27,7 @@ EXAMPLES = int(os.environ.get("CKV_MODEL_EXAMPLES", "300"))
 SHRINK = os.environ.get("CKV_MODEL_SHRINK", "yes") == "yes"
 
 keys = st.sampled_from(["alice", "bob", "charles"])
-# Which of the queries or flushes under way is meant; taken modulo their number.
+# Which of the queries or flushes under way, or of a key's values, is meant; taken modulo their number.
 which = st.integers(0, 3)
 
 
@@ -85,6 +85,10 @@ class StoreMachine(RuleBasedStateMachine):
     def everything_lands(self) -> None:
         # The long way to a quiet state takes many steps, and what goes wrong often shows only there.
         self.world.settle()
+
+    @rule(key=keys, index=which)
+    def replace_tier(self, key: str, index: int) -> None:
+        self.world.replace_tier(key, index)
 
     @rule(seconds=st.sampled_from([0.4, 1.1, 5.1]))
     def time_passes(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, TierUnavailable
 from ckv.store.loading import Load, Query
 from ckv.store.memory import POLICIES
-from ckv.store.modes import MODES
+from ckv.store.modes import MODES, ThroughStore
 from ckv.store.pending import TOMBSTONE, Pending, Write
 from ckv.store.store import RoomWait
 from ckv.store.waiting import Waiter, Waiting
@@ -51,6 +51,8 @@ class Asked:
 
     query: Query
     found: dict[str, Value] | None = None
+    stale: bool = False
+    """The tier that answered it was replaced meanwhile."""
 
 
 @dataclass
@@ -60,6 +62,8 @@ class Flush:
     batch: list[Write]
     turns: dict[str, int]
     committed: bool = False
+    stale: bool = False
+    """The tier was replaced meanwhile."""
 
 
 class Told(Waiting[bool]):
@@ -98,6 +102,9 @@ class World:
         self._refusals: defaultdict[str, int] = defaultdict(int)
         self.queries: list[Asked] = []
         self.flushes: list[Flush] = []
+        self._replaced = False
+        self._reverted: set[str] = set()
+        """Keys that a new tier has an older value of, until they are written to it."""
         self.lost = 0
         """Writes that crashes took back."""
         self.start()
@@ -229,16 +236,25 @@ class World:
         # size was known.
         loads = asked.query.loads
         left = [load.key for load in loads if len(loads) > 1 and len(load.key) % 2 and not load.size]
-        left = [key for key in dict.fromkeys(left) if key in asked.found]
+        left = [key for key in dict.fromkeys(left) if key in asked.found and not asked.stale]
         larger = {key: len(asked.found.pop(key)) for key in left}
         self.store.load_end(asked.query, asked.found, larger)
 
     def load_fail(self, index: int) -> None:
-        self.store.load_failed(self.queries.pop(index).query, TierUnavailable("simulated"))
+        if not self._end_stale(index):
+            self.store.load_failed(self.queries.pop(index).query, TierUnavailable("simulated"))
 
     def load_lock(self, index: int) -> None:
         """Somebody has locked a row that the query asks for."""
-        self.store.load_locked(self.queries.pop(index).query, TierUnavailable("simulated"))
+        if not self._end_stale(index):
+            self.store.load_locked(self.queries.pop(index).query, TierUnavailable("simulated"))
+
+    def _end_stale(self, index: int) -> bool:
+        """A query whose tier was replaced is not asked again: it would tell an older value, and nobody could help it."""
+        if self.queries[index].stale:
+            self.load_end(index)
+            return True
+        return False
 
     def refuse_loads(self) -> None:
         """The tier is known to be away."""
@@ -274,17 +290,16 @@ class World:
             turn = flush.turns[key]
             assert turn >= self._tier_turn[key], f"I4: {key} goes back to {value!r} in the tier"
             self._tier_turn[key] = turn
-            if value is TOMBSTONE:
-                self.tier.pop(key, None)
-            else:
-                self.tier[key] = value
+            self._reverted.discard(key)
+            self._set(key, value)
             if self._through and self.history[key][-1].turn < turn:
                 self.history[key].append(Seen(value, turn))
 
     def flush_end(self, index: int) -> None:
         self.flush_commit(index)
         flush = self.flushes.pop(index)
-        self._land(flush)
+        if not flush.stale:
+            self._land(flush)
         self.store.flush_end(flush.batch)
 
     def admit(self) -> None:
@@ -307,6 +322,8 @@ class World:
         bad = next((write for write in flush.batch if write.value is not TOMBSTONE), None)
         if flush.committed or bad is None:
             return
+        if self._replaced and self._through and self._landed[bad.key] < len(self.history[bad.key]) - 1:
+            return  # it stood in the tier, which nobody was told; what stood there before is as good a truth
         flush.batch.remove(bad)
         self.flush_commit(index)
         self.flushes.pop(index)
@@ -321,6 +338,47 @@ class World:
         if not self._through:
             value = self.memory.peek(bad.key) or self.pending.find(bad.key)
             assert value is not None, f"I5: {bad.key} was refused and is gone"
+
+    def replace_tier(self, key: str, index: int) -> None:
+        """Another tier takes the place of this one. It has an older value of the key, or else one of somebody else's.
+
+        What was on its way to the old one is lost, and what was asked of it is answered by it.
+        """
+        self._replaced = True
+        for number, query in enumerate(self.queries):
+            self.load_read(number)
+            query.stale = True
+        for flush in self.flushes:
+            flush.committed = flush.stale = True
+        asked = {load for query in self.queries for load in query.query.loads}
+        row = self.pending.find(key)
+        if any(load.key == key and load not in asked for load in self.store.loading):
+            pass  # whoever waits for it would be told an older value, and nobody could help it
+        elif self.memory.peek(key) is not None or key in self._again() or (row is not None and not self._through):
+            if row is None or not row.held:  # whether there was a record is still to be found out
+                had = [seen for seen in self.history[key] if seen.turn <= self._tier_turn[key]]
+                older = had[index % len(had)]
+                self._tier_turn[key] = older.turn
+                self._reverted.add(key)
+                self._set(key, older.value)
+        elif row is None and key not in self.store._waiting_keys:
+            self._turn += 1
+            self._last_turn[key] = self._tier_turn[key] = self._turn
+            self._last_value[key] = f"{key}={self._turn}"
+            self.history[key].append(Seen(self._last_value[key], self._turn))
+            self._landed[key] = len(self.history[key]) - 1
+            self._set(key, self._last_value[key])
+        self.store.distrust()
+
+    def _again(self) -> dict[str, Value]:
+        """``through``: what is on its way to the tier a second time."""
+        return self.store._again if isinstance(self.store, ThroughStore) else {}
+
+    def _set(self, key: str, value: Value | None) -> None:
+        if value is None:
+            self.tier.pop(key, None)
+        else:
+            self.tier[key] = value
 
     def retry_refused(self) -> None:
         """Somebody made room for the rows that were refused."""
@@ -367,7 +425,10 @@ class World:
         """kill -9. What may be missing afterwards is what the mode's row of the table says, and nothing else."""
         for key in list(self._last_value):
             value, turn = self.tier.get(key), self._tier_turn[key]
-            if self._through:
+            if key in self._reverted:
+                self.lost += value != self._last_value[key]
+                self._told_turn[key] = turn
+            elif self._through:
                 assert turn >= self._told_turn[key] or value == self._last_value[key] is None, (
                     f"through: the crash took back {key}, which was answered"
                 )
@@ -380,6 +441,7 @@ class World:
                 self.history[key].append(Seen(value, turn))
             self._landed[key] = len(self.history[key]) - 1
             self._last_value[key] = value
+        self._reverted.clear()
         self.start()
 
     # --- the truth -----------------------------------------------------------------------------------------------
@@ -392,7 +454,7 @@ class World:
             value = self.memory.peek(key)
             if self._through:
                 allowed = [seen.value for seen in history[self._landed[key] :]]
-                value = self.tier.get(key) if value is None else value
+                value = self._again().get(key, self.tier.get(key)) if value is None else value
             else:
                 allowed = [history[-1].value]
                 if value is None:
