@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from ckv.values import Value
@@ -35,8 +35,17 @@ class Tier(Protocol):
     generation: int
     """Grows when all sessions so far became unfit to be used: whoever holds one connects anew before the next batch."""
 
+    when_other: Callable[[], None]
+    """Is called when the place has become another one, or was away: what was saved to it need not be there any more.
+
+    That is before anything of the new one is answered, and not in another thread. It does nothing unless it is set.
+    """
+
     def connect(self, *, prepare: bool = True) -> Session:
         """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.
+
+        A table is created only before this tier has seen one. Later a missing one is an outage: somebody has taken it
+        away for a moment, or by mistake, and an empty one in its place would say of every record that there is none.
 
         Without ``prepare`` nothing is created or changed, and a table that is not there is an error.
 
@@ -53,6 +62,10 @@ class Session(Protocol):
     Keys and values are as :mod:`ckv.values` holds them. Every call may raise :class:`~ckv.errors.TierUnavailable`: the
     session is closed then, and whoever wants to go on connects anew. Two exceptions are all that a call raises.
     """
+
+    @property
+    def generation(self) -> int:
+        """That of the tier for which it was made; when it differs from :attr:`Tier.generation`, it is unfit."""
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         """The records of those keys that exist."""

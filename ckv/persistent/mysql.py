@@ -6,18 +6,20 @@ and built faster than PyMySQL builds statements with parameters.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from pymysql.constants import ER
 
 from ckv.errors import RowsRefused, TierUnavailable
-from ckv.persistent import Loaded, RowsLocked, mysql_schema
+from ckv.persistent import Loaded, RowsLocked, mysql_schema, mysql_variables
 from ckv.persistent.mysql_address import Server
 from ckv.persistent.mysql_connection import LOCK_WAIT, Connection, StatementFailed
+from ckv.persistent.mysql_identity import Place, Places, place
 from ckv.persistent.rows import ROWS_PER_STATEMENT, TABLE, record, sorted_keys, sorted_rows
 from ckv.values import Value, to_text
 
@@ -60,6 +62,27 @@ LOGIN_ERRORS: Final = frozenset(
 )
 """The errors with which a server does not let an account in. It may count the attempts, and block the account."""
 
+NO_LONGER_WRITER: Final = frozenset(
+    {
+        ER.OPTION_PREVENTS_STATEMENT,  # read_only
+        ER.SERVER_SHUTDOWN,
+        ER.UNKNOWN_COM_ERROR,  # a node that has left its Galera cluster
+        # PyMySQL has no names for these:
+        1792,  # a transaction that may only read
+        1836,  # the server is in read-only mode
+        1874,  # InnoDB is
+        3100,  # a node that has left its replication group
+        3101,
+    }
+)
+"""The errors with which a server says that it is not the one to write to any more: what it answers may be old."""
+
+LOOK_EVERY: Final = 0.5
+"""Seconds after which a session looks where its connection leads before it uses it again (0.3 ms)."""
+
+LOOK_TIMEOUT: Final = 2.0
+"""Seconds that the answer to this may take."""
+
 _PROBE = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} LIMIT 0"
 _SELECT = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN ("
 # A node that is killed may leave a COMMIT behind that a stalled server carries out later. The row is locked until then:
@@ -78,12 +101,21 @@ _INSERT = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES "
 _UPSERT = " ON DUPLICATE KEY UPDATE kv_value = VALUES(kv_value), kv_type = VALUES(kv_type)"
 
 
+log = logging.getLogger(__name__)
+
+
 class MySQLTier:
     """One database on one server (:class:`~ckv.persistent.Tier`)."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
         self.generation = 0
+        self.when_other: Callable[[], None] = lambda: None
+        self._places = Places()
+        self._seen = False
+        """The table was there at some time since this process began."""
+        self._away = False
+        """It was, and is not any more."""
 
     @property
     def name(self) -> str:
@@ -91,9 +123,11 @@ class MySQLTier:
 
     def connect(self, *, prepare: bool = True) -> MySQLSession:
         try:
-            return MySQLSession(self._connect() if prepare else self._connect_as_it_is())
+            if prepare:
+                return MySQLSession(self, *self.open())
+            return MySQLSession(self, self._connect_as_it_is(), None, self.generation)
         except StatementFailed as error:
-            raise _unavailable(error) from error
+            raise self.failed(error) from error
 
     def login(self) -> object:
         try:
@@ -101,11 +135,65 @@ class MySQLTier:
         except OSError:
             return None
 
+    def open(self) -> tuple[Connection, Place, int]:
+        """A connection to a table that is as it has to be, where it leads, and the generation that it belongs to.
+
+        Raises :class:`StatementFailed`.
+        """
+        generation = self.generation
+        connection = self._connect()
+        try:
+            at = place(connection)
+            other_server = self._places.other_server(connection, at)
+        except BaseException:
+            connection.abort()
+            raise
+        self._away = False
+        if other_server or not self._seen:
+            self._warn_of_risks(connection)
+        self._seen = True
+        self.look_at_table(at)
+        if other_server:
+            fit = generation == self.generation  # else somebody else found out meanwhile that this one is not
+            self.generation += 1
+            if fit:
+                generation = self.generation
+            self._tell_other("another server than before")
+        return connection, at, generation
+
+    def look_at_table(self, at: Place) -> None:
+        """Notices that the table is another one. Sessions that lead to the same server are still fit."""
+        if self._places.other_table(at):
+            self._tell_other("another table than before")
+
+    def _tell_other(self, what: str) -> None:
+        log.warning("database %s: %s: what memory has is saved again before it leaves", self.name, what)
+        self.when_other()
+
+    def failed(self, error: StatementFailed) -> TierUnavailable:
+        """What a failure means for all sessions, and for whoever asked."""
+        if error.code in NO_LONGER_WRITER:
+            self.generation += 1
+        if self._seen and _is_gone(error):
+            if not self._away:
+                self._away = True
+                self._tell_other("the table is gone")
+            return _unavailable(
+                error,
+                "; it was there before, so no empty one is made in its place: put it back, or start the node anew",
+            )
+        return _unavailable(error)
+
+    def _warn_of_risks(self, connection: Connection) -> None:
+        risks = mysql_variables.risks(connection.variables)
+        if risks:
+            log.warning("database %s: a crash of it may lose what it has committed: %s", self.name, ", ".join(risks))
+
     def _connect(self) -> Connection:
         # Each connection looks at the table, not only the first: somebody may restore an old dump while nodes run.
         connection = self._connect_if_ready()
         if connection is None:
-            mysql_schema.prepare(self._server)
+            mysql_schema.prepare(self._server, create=not self._seen)
             connection = Connection(self._server, database=self._server.database)
         return connection
 
@@ -138,16 +226,22 @@ class MySQLTier:
 class MySQLSession:
     """One connection (:class:`~ckv.persistent.Session`)."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, tier: MySQLTier, connection: Connection, at: Place | None, generation: int) -> None:
+        """``at`` is where the connection leads, to be looked at again now and then."""
+        self._tier = tier
         self._connection = connection
+        self._at = at
+        self._looked = time.monotonic()
         self._end_of_load = ""
+        self.generation = generation
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         literals = [_literal(key) for key in sorted_keys(keys)]
-        statements = _statements(_SELECT, literals, _LOCKING, self._connection.max_statement_bytes)
         # In auto-commit mode, so that no snapshot stays open: it would hide later writes from later loads.
-        with self._aborted_on_failure():
-            answers = [self._connection.run(statement) for statement in statements]
+        with self._in_use() as connection:
+            head = connection.before_select + _SELECT
+            statements = _statements(head, literals, _LOCKING, connection.max_statement_bytes)
+            answers = [connection.run(statement) for statement in statements]
         return dict(record(key, value, int(kind)) for rows in answers for key, value, kind in rows)
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
@@ -157,12 +251,13 @@ class MySQLSession:
             fits = f"LENGTH(kv_value) <= {max_value_bytes}"
             # The size, below zero, in the place of the type, as one more column would be paid for by every row.
             select = f"SELECT kv_key, IF({fits}, kv_value, NULL), IF({fits}, kv_type, -LENGTH(kv_value)) {_BY_KEY}"
-        with self._aborted_on_failure():
-            end = self._end_of_load or self._load_without_waiting()
-            statements = _statements(select, literals, end, self._connection.max_statement_bytes)
+        with self._in_use() as connection:
+            end = self._end_of_load or self._load_without_waiting(connection)
+            head = connection.before_select + select
+            statements = _statements(head, literals, end, connection.max_statement_bytes)
             began = time.monotonic()
             try:
-                answers = [self._connection.run(statement) for statement in statements]
+                answers = [connection.run(statement) for statement in statements]
             except StatementFailed as error:
                 # The other thing that it may have waited for, much longer, is the table, which is no matter of rows.
                 waited = time.monotonic() - began > LOCK_WAIT / 2
@@ -179,21 +274,25 @@ class MySQLSession:
                     loaded.found[name] = held
         return loaded
 
-    def _load_without_waiting(self) -> str:
+    def _load_without_waiting(self, connection: Connection) -> str:
         """Sees to it that loads do not wait for locked rows; the end of their statements."""
-        version = self._connection.server_version
+        version = connection.server_version
         self._end_of_load = _LOCKING
         if "MariaDB" in version:
-            self._connection.run("SET SESSION innodb_lock_wait_timeout = 0")
+            connection.run("SET SESSION innodb_lock_wait_timeout = 0")
         elif [int(part) for part in re.findall(r"\d+", version)[:3]] >= [8, 0, 1]:
             self._end_of_load = _NOT_WAITING
         else:
-            self._connection.run("SET SESSION innodb_lock_wait_timeout = 1")
+            connection.run("SET SESSION innodb_lock_wait_timeout = 1")
         return self._end_of_load
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+        with self._in_use() as connection:
+            self._commit(connection, self._upserts(connection, rows))
+
+    def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
         tuples = []
-        room = self._connection.max_statement_bytes - len(_INSERT) - len(_UPSERT)
+        room = connection.max_statement_bytes - len(_INSERT) - len(_UPSERT)
         for key, value, kind in sorted_rows(rows):
             row = f"(X'{key.hex()}',X'{value.hex()}',{kind})"
             tuples.append(row)
@@ -203,20 +302,21 @@ class MySQLSession:
                     f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
                     f" {len(key)} and a value of {len(value)} bytes takes {len(row)}"
                 )
-        self._commit(_statements(_INSERT, tuples, _UPSERT, self._connection.max_statement_bytes))
+        return _statements(_INSERT, tuples, _UPSERT, connection.max_statement_bytes)
 
     def delete_many(self, keys: Sequence[str]) -> None:
         literals = [_literal(key) for key in sorted_keys(keys)]
-        self._commit(_statements(_DELETE, literals, ")", self._connection.max_statement_bytes))
+        with self._in_use() as connection:
+            self._commit(connection, _statements(_DELETE, literals, ")", connection.max_statement_bytes))
 
     def count(self) -> int:
-        with self._aborted_on_failure():
-            return int(self._connection.run(f"SELECT COUNT(*) FROM {TABLE}")[0][0])
+        with self._in_use() as connection:
+            return int(connection.run(f"{connection.before_select}SELECT COUNT(*) FROM {TABLE}")[0][0])
 
     def close(self) -> None:
         self._connection.close()
 
-    def _commit(self, statements: Sequence[str]) -> None:
+    def _commit(self, connection: Connection, statements: Sequence[str]) -> None:
         """Run the statements in one transaction.
 
         COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server
@@ -227,35 +327,70 @@ class MySQLSession:
         """
         if not statements:
             return
-        with self._aborted_on_failure():
-            try:
-                self._connection.run("BEGIN", statements[0])
-                for statement in statements[1:]:
-                    self._connection.run(statement)
-            except StatementFailed as error:
-                if error.code not in DATA_ERRORS:
-                    raise
-                # When this fails, its error goes out and not RowsRefused, which promises that nothing was written.
-                self._connection.run("ROLLBACK")
-                raise RowsRefused(str(error)) from error
-            self._connection.run("COMMIT")
+        steps = [["BEGIN", statements[0]], *([statement] for statement in statements[1:])]
+        steps[-1].append("SELECT @@global.read_only")
+        try:
+            for step in steps:
+                answer = connection.run(*step)
+        except StatementFailed as error:
+            if error.code not in DATA_ERRORS:
+                raise
+            # When this fails, its error goes out and not RowsRefused, which promises that nothing was written.
+            connection.run("ROLLBACK")
+            raise RowsRefused(str(error)) from error
+        if answer[0][0] not in (b"0", b"OFF"):
+            # A server that was demoted, and an account that may write all the same: nobody would ever see it.
+            raise StatementFailed("the server is read-only", ER.OPTION_PREVENTS_STATEMENT)
+        connection.run("COMMIT")
 
     @contextmanager
-    def _aborted_on_failure(self) -> Iterator[None]:
-        """Break the connection off unless its state is known: also when the greenlet is killed inside of a call."""
+    def _in_use(self) -> Iterator[Connection]:
+        """The connection, which leads where it did.
+
+        It is broken off unless its state is known afterwards: also when the greenlet is killed inside of a call.
+        """
         try:
-            yield
+            self._look()
+            yield self._connection
         except (RowsRefused, RowsLocked):
             raise
         except BaseException as error:
             self._connection.abort()
             if isinstance(error, StatementFailed):
-                raise _unavailable(error) from error
+                raise self._tier.failed(error) from error
             raise
 
+    def _look(self) -> None:
+        """Connect anew when the other side has forgotten the connection, or it leads to another server than it did.
 
-def _unavailable(error: StatementFailed) -> TierUnavailable:
-    found = TierUnavailable(str(error))
+        Before anything was asked, so nothing is lost by it. A firewall that has forgotten a connection drops its
+        packets without a word, and a server closes what idles for long.
+        """
+        if self._at is None or not self._connection.open or time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        try:
+            with self._connection.within(LOOK_TIMEOUT):
+                at = place(self._connection)
+        except StatementFailed:
+            at = None
+        if at is not None and at.server == self._at.server:
+            self._tier.look_at_table(at)
+        else:
+            self._connection.abort()
+            self._connection, self._at, self.generation = self._tier.open()
+            self._end_of_load = ""
+        self._looked = time.monotonic()
+
+
+def _is_gone(error: StatementFailed) -> bool:
+    """Whether there is no such table, or no such database. Another table may be one that a trigger misses."""
+    if error.code == ER.NO_SUCH_TABLE:
+        return TABLE.lower() in str(error).lower()
+    return error.code == ER.BAD_DB_ERROR
+
+
+def _unavailable(error: StatementFailed, more: str = "") -> TierUnavailable:
+    found = TierUnavailable(f"{error}{more}")
     found.number = error.code
     found.silent = error.silent
     found.login_refused = error.code in LOGIN_ERRORS

@@ -1,18 +1,23 @@
 """One connection to a MySQL or MariaDB server: a statement in, rows of bytes out, every failure one exception.
 
-This is the only module that calls PyMySQL. It uses no SQL that MySQL 5.7, MySQL 8 and MariaDB do not all take.
+This is the only module that calls PyMySQL. It uses no SQL that MySQL from 5.7 to 9 and MariaDB do not all take.
 """
 
 from __future__ import annotations
 
 import functools
+import socket
 import ssl
-from typing import Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import pymysql.connections
 from pymysql.constants import CLIENT
 
+from ckv.persistent import mysql_variables
 from ckv.persistent.mysql_address import Server
+from ckv.persistent.mysql_variables import LOCK_WAIT as LOCK_WAIT  # how long a statement may take, beside the others
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to reach the server. A host that is gone answers nothing at all, so this is how soon it is noticed."""
@@ -20,22 +25,18 @@ CONNECT_TIMEOUT: Final = 5.0
 STATEMENT_TIMEOUT: Final = 30.0
 """Seconds for one read or one write of the socket; above :data:`LOCK_WAIT`, so that the server speaks first."""
 
-LOCK_WAIT: Final = 20
-"""Seconds for which the server lets a statement wait for a lock. Its own defaults are 50 s for a row, which outlasts
-:data:`STATEMENT_TIMEOUT` and leaves an orphan waiting, and a day or a year for the table while somebody alters it."""
+UNACKNOWLEDGED: Final = 10
+"""Seconds after which a connection is given up whose packets vanish, as when a firewall has forgotten it. A server that
+only takes its time acknowledges what it receives: its kernel does."""
+
+KEEP_ALIVE: Final = 10
+"""Seconds of silence after which the kernel asks whether the other side is there; what is on the way takes the
+connection for one that is used, and forgets it less soon."""
 
 # A packet also holds the command's byte, and servers differ in whether it may be as long as the bound itself.
 _PACKET_MARGIN = 64
 
 _MAX_TEXT = 300  # characters of an error's text; the server may quote a statement
-
-_SESSION = (
-    "SET SESSION autocommit = 1"
-    # Strict: without it a value too long for its column is cut off, and the statement succeeds. Everything else that
-    # the server may have been set to (ANSI_QUOTES, NO_BACKSLASH_ESCAPES, ...) goes.
-    ", sql_mode = 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
-    f", innodb_lock_wait_timeout = {LOCK_WAIT}, lock_wait_timeout = {LOCK_WAIT}"
-)
 
 
 class StatementFailed(Exception):
@@ -64,16 +65,41 @@ class Connection:
         except Exception as error:
             raise _failure(error) from error
         try:
-            self.run(_SESSION)
-            # Under READ COMMITTED, which many servers are set to, sorted batches still deadlock now and then.
-            self.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            self.max_statement_bytes = int(self.run("SELECT @@max_allowed_packet")[0][0]) - _PACKET_MARGIN
+            self.variables = self._set_up(database)
+            """What the server was set to, as far as ckv wants to know (:mod:`ckv.persistent.mysql_variables`)."""
+            self.max_statement_bytes = int(self.variables["max_allowed_packet"]) - _PACKET_MARGIN
+            self.before_select = mysql_variables.unbounded(self.variables)
         except BaseException:
             self.abort()
             raise
 
-    def run(self, *statements: str) -> tuple[tuple[bytes, ...], ...]:
-        """The rows that the last statement answers, every column as bytes. Raises :class:`StatementFailed`.
+    def _set_up(self, database: str | None) -> dict[str, str]:
+        self.run(mysql_variables.FIRST)
+        if database is not None:
+            self.run(f"USE {quoted(database)}")  # the server's init_connect may have left it
+        variables = {name.decode(): value.decode() for name, value in self.run(mysql_variables.SHOW)}
+        statement = mysql_variables.settings(variables)
+        if statement:
+            self.run(statement)
+        return variables
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing is known to have ended it."""
+        return bool(self._connection.open)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Statements inside of it fail when the server says nothing for so many seconds."""
+        connection = self._connection
+        before, connection._read_timeout = connection._read_timeout, seconds  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            connection._read_timeout = before  # type: ignore[attr-defined]
+
+    def run(self, *statements: str) -> tuple[tuple[Any, ...], ...]:
+        """The rows that the last statement answers, every column as bytes or None. Raises :class:`StatementFailed`.
 
         Several statements travel together. The first one that fails is the last one that is carried out.
         """
@@ -104,6 +130,15 @@ class Connection:
         self._connection._force_close()  # type: ignore[attr-defined]
 
 
+def quoted(name: str) -> str:
+    """A name as it stands in a statement.
+
+    >>> quoted("a`b")
+    '`a``b`'
+    """
+    return "`" + name.replace("`", "``") + "`"
+
+
 class _PyMySQLConnection(pymysql.connections.Connection):
     """Encrypts where the server can, without a check of its certificate, as MySQL's own clients do."""
 
@@ -121,7 +156,7 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def _connect(server: Server, database: str | None, read_timeout: float) -> pymysql.connections.Connection:
-    return _PyMySQLConnection(
+    connection = _PyMySQLConnection(
         # Always TCP, also to "localhost": PyMySQL uses a unix socket only when it is told to.
         host=server.address.host,
         port=server.address.port,
@@ -140,6 +175,16 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
         autocommit=None,
         program_name="ckv",
     )
+    _watch(connection._sock)  # type: ignore[attr-defined]
+    return connection
+
+
+def _watch(sock: socket.socket) -> None:
+    """Have the kernel find out when nobody is there any more."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED * 1000)
 
 
 def _failure(error: Exception) -> StatementFailed:

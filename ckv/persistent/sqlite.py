@@ -57,6 +57,7 @@ class SQLiteTier:
     def __init__(self, path: str) -> None:
         self._path = path
         self.generation = 0
+        self.when_other: Callable[[], None] = lambda: None
         self.turn = _new_lock()
         """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
 
@@ -75,7 +76,10 @@ class SQLiteTier:
         return f"sqlite:{self._path}"
 
     def connect(self, *, prepare: bool = True) -> SQLiteSession:
-        return _in_pool(SQLiteSession, self._path, prepare, self.turn)
+        generation = self.generation
+        session = _in_pool(SQLiteSession, self._path, prepare, self.turn)
+        session.generation = generation
+        return session
 
     def login(self) -> object:
         return None
@@ -91,6 +95,7 @@ class SQLiteSession:
         """
         if not prepare and not os.path.exists(path):
             raise TierUnavailable(f"there is no file {path}")
+        self.generation = 0
         # A greenlet that is killed leaves its call running in the pool. The lock makes whoever closes the session wait
         # for that call, so that an old write cannot overtake the new ones of the next session.
         self._lock = _new_lock()

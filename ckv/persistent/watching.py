@@ -36,6 +36,10 @@ class WatchedSession:
         self._again = again
         self._open = True
 
+    @property
+    def generation(self) -> int:
+        return self._session.generation
+
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         with self._watched():
             return self._session.load_many(keys)

@@ -103,6 +103,7 @@ class Workers:
     def start(self, store: Store) -> None:
         """Connects, and works until :meth:`close`."""
         self._store = store
+        self._tier.when_other = store.distrust
         self._greenlets = [
             *(gevent.spawn(self._load_on, store) for _ in range(self._size)),
             *(gevent.spawn(self._flush_on, store) for _ in range(self._size)),
@@ -270,14 +271,13 @@ class _Worker:
         self._health = health
         self._noted = noted
         self._session: WatchedSession | None = None
-        self._generation = tier.generation
         self._failed = False
         """Whether the last batch failed."""
 
     @property
     def ready(self) -> bool:
         """Whether there is a connection that is fit to be used."""
-        return self._session is not None and self._generation == self._tier.generation
+        return self._session is not None and self._session.generation == self._tier.generation
 
     def make_ready(self) -> None:
         """Connects, if need be."""
@@ -287,7 +287,6 @@ class _Worker:
         if not self.ready:
             self.close()
         if self._session is None:
-            self._generation = self._tier.generation
             self._session = watched_connect(self._tier, self.kind, self._health, self._noted, again=self._failed)
         return self._session
 
@@ -346,7 +345,7 @@ class _Loader(_Worker):
         try:
             # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
             found, larger = session.load_some([*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes)
-            if self._generation != self._tier.generation:
+            if session.generation != self._tier.generation:
                 raise errors.TierUnavailable("the answer came over a connection that had become unfit")
         except RowsLocked as error:
             store.load_locked(query, errors.TierError(f"somebody has locked the row: {error}"))

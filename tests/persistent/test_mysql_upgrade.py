@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ckv.errors import TierUnavailable
+from ckv.persistent.mysql_schema import lock_name
 from ckv.values import Value
 from tests.persistent.conftest import mysql_tier
 from tests.support.eventually import eventually
@@ -110,6 +111,95 @@ def test_from_any_state(mariadb: MariaDB, table: str) -> None:
     assert upgraded(mariadb) == RECORDS
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "PRIMARY KEY (kv_key(255))",
+        "PRIMARY KEY (kv_key(1))",
+        "PRIMARY KEY (kv_key, kv_type)",
+        "PRIMARY KEY (kv_type, kv_key)",
+        "UNIQUE KEY one (kv_key)",
+        "UNIQUE KEY one (kv_key, kv_type)",
+        "KEY one (kv_key)",
+        "KEY one (kv_key(255)), KEY two (kv_key, kv_type)",
+    ],
+)
+def test_an_index_under_which_keys_are_not_what_they_are(mariadb: MariaDB, key: str) -> None:
+    columns = "kv_key VARBINARY(1024) NOT NULL, kv_value LONGBLOB NOT NULL, kv_type TINYINT UNSIGNED NOT NULL DEFAULT 0"
+    long = "p" * 255
+    leave_behind(mariadb, {"a": "1", "b": "2"}, f"CREATE TABLE CelonisData ({columns}, {key})")
+    assert upgraded(mariadb) == {"a": "1", "b": "2"}
+    session = mysql_tier(mariadb).connect()
+    for record in ((long + "a", "1"), (long + "b", b"2"), (long + "a", b"3")):
+        session.save_many([record])
+    assert session.load_many([long + "a", long + "b"]) == {long + "a": b"3", long + "b": b"2"}
+    session.close()
+
+
+def test_a_key_that_stands_there_twice_stops_the_upgrade(mariadb: MariaDB) -> None:
+    leave_behind(
+        mariadb,
+        {"a": "1"},
+        "CREATE TABLE CelonisData (kv_key VARBINARY(1024) NOT NULL, kv_value LONGBLOB NOT NULL,"
+        " kv_type TINYINT UNSIGNED NOT NULL DEFAULT 0, PRIMARY KEY (kv_key, kv_type))",
+    )
+    mariadb.query(f"INSERT INTO {DATABASE}.CelonisData VALUES ('a', '2', 1)")
+    before = mariadb.query(f"SHOW CREATE TABLE {DATABASE}.CelonisData")
+    for _ in range(2):
+        with pytest.raises(TierUnavailable, match="1062"):
+            mysql_tier(mariadb).connect()
+    assert mariadb.query(f"SHOW CREATE TABLE {DATABASE}.CelonisData") == before
+    assert len(mariadb.query(f"SELECT * FROM {DATABASE}.CelonisData")) == 2
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        (f"{CURRENT[:-1]}, UNIQUE KEY one (kv_value(10)))", r"unique index one \(kv_value\(10\)\)"),
+        (f"{CURRENT[:-1]}, UNIQUE KEY one (kv_key(255)))", r"unique index one \(kv_key\(255\)\)"),
+        (f"{CURRENT[:-1]}, UNIQUE KEY one (kv_type))", r"unique index one \(kv_type\)"),
+        (f"{CURRENT[:-1]}, note INT NOT NULL DEFAULT 0, UNIQUE KEY one (note))", r"unique index one \(note\)"),
+        (f"{CURRENT[:-1]}, note INT NOT NULL)", "column note has no default"),
+        (f"{CURRENT[:-1]}, note TEXT NOT NULL)", "column note has no default"),
+        (
+            f"{CURRENT.replace('PRIMARY KEY', 'NOT NULL UNIQUE')[:-1]}, id INT PRIMARY KEY AUTO_INCREMENT)",
+            r"primary key is \(id\)",
+        ),
+        (
+            "CREATE TABLE CelonisData (kv_key VARBINARY(1024) PRIMARY KEY, kv_value LONGBLOB AS (UNHEX('61')) STORED)",
+            "column kv_value is generated",
+        ),
+        (f"{CURRENT.replace('CelonisData', 'other')};CREATE VIEW CelonisData AS SELECT * FROM other", "it is a view"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named_and_left_alone(mariadb: MariaDB, table: str, why: str) -> None:
+    mariadb.query(f"CREATE DATABASE {DATABASE}")
+    for statement in table.split(";"):
+        mariadb.query(statement, database=DATABASE)
+    before = mariadb.query(f"SHOW CREATE TABLE {DATABASE}.CelonisData")
+    with pytest.raises(TierUnavailable, match=why) as caught:
+        mysql_tier(mariadb).connect()
+    assert "\n" not in str(caught.value)
+    assert mariadb.query(f"SHOW CREATE TABLE {DATABASE}.CelonisData") == before
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "id INT AUTO_INCREMENT UNIQUE",
+        "note INT NOT NULL DEFAULT 7, KEY one (note, kv_type)",
+        "note INT, UNIQUE KEY one (note, kv_key)",
+        "seen DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP",
+        "length INT AS (LENGTH(kv_value)) VIRTUAL",
+        "CHECK (LENGTH(kv_value) < 1048577)",
+    ],
+)
+def test_what_else_a_table_has_is_left_alone(mariadb: MariaDB, more: str, caplog: pytest.LogCaptureFixture) -> None:
+    leave_behind(mariadb, {"a": "1"}, f"{CURRENT[:-1]}, {more})")
+    assert upgraded(mariadb) == {"a": "1"}
+    assert "upgrading" not in caplog.text
+
+
 def test_it_is_logged_once(mariadb: MariaDB, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     leave_behind(mariadb, RECORDS, charset="latin1")
@@ -163,7 +253,7 @@ def test_a_node_that_dies_while_it_upgrades_leaves_no_lock(mariadb: MariaDB) -> 
     leave_behind(mariadb, RECORDS, charset="latin1")
     dying = mariadb.connect(DATABASE)
     with dying.cursor() as cursor:
-        cursor.execute("SELECT GET_LOCK(CONCAT('ckv.', SHA1(DATABASE())), 0)")
+        cursor.execute("SELECT GET_LOCK(%s, 0)", (lock_name(DATABASE.encode()),))
         assert cursor.fetchall() == ((1,),)
     with ThreadPoolExecutor(1) as threads:
         call = threads.submit(upgraded, mariadb)

@@ -29,6 +29,7 @@ class FakeTier:
 
     def __init__(self) -> None:
         self.generation = 0
+        self.when_other: Callable[[], None] = lambda: None
         self.rows: dict[str, Value] = {}
         self.password = "old"
         self.connects = 0
@@ -57,6 +58,7 @@ class FakeTier:
 class FakeSession:
     def __init__(self, tier: FakeTier) -> None:
         self._tier = tier
+        self.generation = tier.generation
         self._open = True
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:

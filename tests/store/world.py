@@ -250,7 +250,7 @@ class World:
             self.store.load_locked(self.queries.pop(index).query, TierUnavailable("simulated"))
 
     def _end_stale(self, index: int) -> bool:
-        """A query whose tier was replaced is not asked again: it would tell an older value, and nobody could help it."""
+        """A query whose tier was replaced is not asked again: it would tell an older value, beyond anybody's help."""
         if self.queries[index].stale:
             self.load_end(index)
             return True
