@@ -199,4 +199,4 @@ def test_a_probe_costs_less_than_a_start_of_another_role() -> None:
         return min(costs)
 
     with FakeNode(store()) as node:
-        assert cpu_seconds("ping", "127.0.0.1", str(node.port)) < cpu_seconds("status", "--help")
+        assert cpu_seconds("ping", "127.0.0.1", str(node.port)) < cpu_seconds("primary", "--help")
