@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-mysql fuzz lint format format-check types check mariadb bench bench-page bench-steps compiler build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo test test-mysql fuzz lint format format-check types check mariadb bench bench-page bench-steps compiler build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -30,10 +30,12 @@ ARGS ?=
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+venv: $(RUN) ## install what ckv runs on into .venv
+
 demo: $(RUN) ## start a whole cluster and watch it work (embedded persistent tier)
 	$(PY) ckv.py demo
 
-test: $(DEV) mariadb compiler ## run all tests, with real processes and a private MariaDB
+test: $(DEV) mariadb compiler ## run the tests of the source, with real processes and a private MariaDB
 	$(PY) -m pytest $(ARGS)
 
 # What has to do with the persistent tier, on a MySQL of today in the place of MariaDB. The folder with it is made once.
@@ -157,7 +159,8 @@ $(RUN): requirements.lock | $(PY)
 	$(PIP) install --require-hashes --requirement $<
 	@touch $@
 
-$(DEV): requirements-dev.lock | $(PY)
+# After the other, so that what a developer has is a superset of it, and `make venv` finds it done.
+$(DEV): requirements-dev.lock $(RUN)
 	$(PIP) install --require-hashes --requirement $<
 	@touch $@
 
