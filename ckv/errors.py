@@ -128,6 +128,18 @@ class TierUnavailable(TierError):
     """The server does not let the account in. Trying often may get it blocked."""
 
 
+class WriteFailed(TierUnavailable):
+    """The persistent tier answered a write with an error of which nobody can tell whose fault it is.
+
+    Nothing was written, and the session can be used further. The write may be too much at once, one of its rows may be
+    refused under a number that is not known as such, or nothing can be written at all.
+    """
+
+
+class SessionLost(TierUnavailable):
+    """The connection broke, or nothing was heard for too long, while the persistent tier had something to do."""
+
+
 class RowsRefused(TierError):
     """The persistent tier refuses the data itself (a row too long for its column); trying again cannot help.
 

@@ -146,6 +146,20 @@ once when the password file has changed, or somebody calls RETRY.
 All secondaries may share one database, for each key has one owner. Nobody else may write to the table while ckv runs:
 what is in memory, and what is known not to exist, would not hear of it.
 
+How the account may log in, that is, the plugin it was created with:
+
+| plugin | |
+|---|---|
+| `mysql_native_password` (MariaDB, MySQL up to 8) | yes |
+| `caching_sha2_password` (the default since MySQL 8) | yes, over TLS where the server has it, else with its RSA key |
+| `sha256_password` (MySQL up to 8) | as the one before |
+| `ed25519` (MariaDB) | from a checkout with `pip install PyNaCl` beside it; not in the native program |
+| `parsec`, `gssapi`, `pam` (MariaDB), Kerberos, LDAP, WebAuthn (MySQL) | no |
+| `unix_socket`, `auth_socket` | no: ckv connects over TCP |
+
+Another account is the way out: `CREATE USER ckv IDENTIFIED VIA mysql_native_password USING PASSWORD('...')` on MariaDB,
+`CREATE USER ckv IDENTIFIED BY '...'` on MySQL.
+
 ## Signals
 
 No signal that can be caught costs a record.
@@ -199,7 +213,10 @@ These are the ones that an operator waits for:
 | `database hung` | it takes connections or statements and does not answer; reads that need it fail at once |
 | `database lost`, `database still ...` | it cannot be reached, or answers with errors; why, and later why else |
 | `database back` | all is well; how long it was not, and how many calls were refused or waited in vain |
-| `row refused by the database and parked` | the record stays readable and is not saved; the reason follows |
+| `row refused by the database and parked` | the record stays readable, or deleted, and is not saved; why follows |
+| `row refused by the database and forgotten` | the same with `--write-mode=through`: the writer is told `RowsRefused` |
+| `the database failed a batch of N rows` | it is written in smaller batches, which grow again; the reason follows |
+| `max_allowed_packet of the database is N` | too small for the longest values that `--max-value-bytes` allows |
 | `only N clients are served at a time` | fewer open files are allowed than `--max-connections` needs |
 | `connection from ... refused: all N places are taken` | clients get `Overloaded`; operators are answered |
 | `connection from ... closed: ...` | with the reason; an ordinary end has no line |

@@ -35,6 +35,11 @@ class Tier(Protocol):
     generation: int
     """Grows when all sessions so far became unfit to be used: whoever holds one connects anew before the next batch."""
 
+    max_value_bytes: int
+    """The longest value that whoever uses it will write, in bytes; 0 when that is not known. A tier that cannot take
+    such a value says so when it connects.
+    """
+
     when_other: Callable[[], None]
     """Is called when the place has become another one, or was away: what was saved to it need not be there any more.
 
@@ -60,7 +65,8 @@ class Session(Protocol):
     """One connection to the persistent tier, used by one greenlet at a time.
 
     Keys and values are as :mod:`ckv.values` holds them. Every call may raise :class:`~ckv.errors.TierUnavailable`: the
-    session is closed then, and whoever wants to go on connects anew. Two exceptions are all that a call raises.
+    session is closed then, and whoever wants to go on connects anew. That, its subclasses and
+    :class:`~ckv.errors.RowsRefused` are all that a call raises.
     """
 
     @property
@@ -81,14 +87,21 @@ class Session(Protocol):
         """Write the records over whatever is there, in one transaction that is committed when this returns.
 
         The last one wins where a key occurs twice. Raises :class:`~ckv.errors.RowsRefused` when the data itself is at
-        fault: nothing was written then, and the session can be used further. After
-        :class:`~ckv.errors.TierUnavailable` all of it or nothing was written.
+        fault, and :class:`~ckv.errors.WriteFailed` when it may be: nothing was written then, and the session can be
+        used further. After any other :class:`~ckv.errors.TierUnavailable` all of it or nothing was written;
+        :class:`~ckv.errors.SessionLost` says that the connection broke meanwhile.
         """
 
     def delete_many(self, keys: Sequence[str]) -> None:
         """Delete the records, as far as they exist, in one transaction that is committed when this returns.
 
         Raises as :meth:`save_many` does.
+        """
+
+    def probe(self) -> None:
+        """Writes a record of its own and takes it back, which nobody sees: the tier takes writes when this returns.
+
+        Raises :class:`~ckv.errors.TierUnavailable`, but never :class:`~ckv.errors.WriteFailed`, when it does not.
         """
 
     def count(self) -> int:

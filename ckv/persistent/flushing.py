@@ -1,31 +1,99 @@
-"""How a batch is written: which statements, and what is done about rows that the persistent tier does not take."""
+"""How a batch is written: which statements, and what the store is told of rows that were not written.
+
+A tier that says itself that a row is at fault is asked about halves of the batch until the row is found. What is done
+when nobody says whose fault it is decides :mod:`ckv.store.pending`.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
-from ckv.errors import CkvError, RowsRefused
+from ckv.errors import CkvError, RowsRefused, TierError, WriteFailed
 from ckv.persistent import Session
 from ckv.store.pending import TOMBSTONE, Write
-from ckv.values import Value
+from ckv.store.store import Store
+
+log = logging.getLogger(__name__)
 
 
-def write_batch(session: Session, batch: Sequence[Write]) -> dict[str, CkvError]:
-    """Writes the rows of a batch and deletes its tombstones; returns the rows that the tier refuses, by key."""
-    tombstones = [write.key for write in batch if write.value is TOMBSTONE]
-    if tombstones:
-        session.delete_many(tombstones)
-    rows = [(write.key, write.value) for write in batch if write.value is not TOMBSTONE]
-    return _save(session, rows) if rows else {}
+def flush(store: Store, session: Session, batch: Sequence[Write]) -> bool:
+    """Writes a batch of the store and tells the store how it ended; :meth:`Store.admit` is left to the caller.
 
-
-def _save(session: Session, rows: Sequence[tuple[str, Value]]) -> dict[str, CkvError]:
-    """Saves the rows, by halves when the tier refuses some of them, so that one bad row blocks no other (I5)."""
+    Returns whether it did not fail: rows that are refused are no failure. The session can be used further then and also
+    when it did. What else the session raises goes out, after the store was told.
+    """
+    written: list[Write] = []
+    refused: dict[str, CkvError] = {}
+    probed = False
     try:
+        if store.flush_needs_probe(batch):
+            session.probe()
+            probed = True
+        _write(session, batch, written, refused)
+    except BaseException as error:  # also a kill: the rows must go back whatever happens
+        if written:
+            _report(store, written, refused)
+        done = {write.key for write in written}
+        _failed(store, [write for write in batch if write.key not in done], error, probed)
+        if not isinstance(error, WriteFailed):
+            raise
+        return False
+    _report(store, batch, refused)
+    return True
+
+
+def _write(session: Session, batch: Sequence[Write], written: list[Write], refused: dict[str, CkvError]) -> None:
+    """Writes the rows of a batch and deletes its tombstones.
+
+    What is done goes into ``written``, also when something is raised in the end; what of it the tier refuses goes into
+    ``refused``, by key. One row that is refused must not block the others (I5).
+    """
+    pieces = [
+        [write for write in batch if write.value is not TOMBSTONE],
+        [write for write in batch if write.value is TOMBSTONE],
+    ]
+    while pieces:
+        piece = pieces.pop()
+        try:
+            _write_piece(session, piece)
+        except RowsRefused as error:
+            if len(piece) > 1:
+                middle = len(piece) // 2
+                pieces += [piece[middle:], piece[:middle]]
+                continue
+            refused[piece[0].key] = error
+        written += piece
+
+
+def _write_piece(session: Session, piece: Sequence[Write]) -> None:
+    """Writes rows, or deletes tombstones, in one transaction."""
+    rows = [(write.key, write.value) for write in piece if write.value is not TOMBSTONE]
+    if rows:
         session.save_many(rows)
-    except RowsRefused as error:
-        if len(rows) == 1:
-            return {rows[0][0]: error}
-        middle = len(rows) // 2
-        return _save(session, rows[:middle]) | _save(session, rows[middle:])
-    return {}
+    elif piece:
+        session.delete_many([write.key for write in piece])
+
+
+def _report(store: Store, written: Sequence[Write], refused: dict[str, CkvError]) -> None:
+    store.flush_end(written, refused)
+    for write in written:
+        if write.key in refused:
+            _say_refused(store, write, refused[write.key])
+
+
+def _failed(store: Store, rest: Sequence[Write], error: BaseException, probed: bool) -> None:
+    why = error if isinstance(error, CkvError) else TierError(str(error))
+    was_limited = store.flush_limited
+    if store.flush_failed(rest, why, probed=probed):
+        _say_refused(store, rest[0], why)
+    elif store.flush_limited and not was_limited:
+        log.warning("the database failed a batch of %d rows; the next ones are smaller: %s", len(rest), why)
+
+
+def _say_refused(store: Store, write: Write, why: CkvError) -> None:
+    if store.is_parked(write.key):
+        what = f"and parked; it stays {'deleted' if write.value is TOMBSTONE else 'readable'}"
+    else:
+        what = "and forgotten; its writer is told"
+    log.error("row refused by the database %s (key of %d characters): %s", what, len(write.key), why)

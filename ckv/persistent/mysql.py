@@ -15,12 +15,14 @@ from typing import Final
 
 from pymysql.constants import ER
 
-from ckv.errors import RowsRefused, TierUnavailable
+from ckv.commands import MAX_KEY_BYTES
+from ckv.errors import RowsRefused, SessionLost, TierUnavailable, WriteFailed
 from ckv.persistent import Loaded, RowsLocked, mysql_schema, mysql_variables
 from ckv.persistent.mysql_address import Server
 from ckv.persistent.mysql_connection import LOCK_WAIT, Connection, StatementFailed
 from ckv.persistent.mysql_identity import Place, Places, place
-from ckv.persistent.rows import ROWS_PER_STATEMENT, TABLE, record, sorted_keys, sorted_rows
+from ckv.persistent.mysql_outages import OUTAGE_ERRORS
+from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
 from ckv.values import Value, to_text
 
 DATA_ERRORS: Final = frozenset(
@@ -44,7 +46,8 @@ DATA_ERRORS: Final = frozenset(
         4025,  # a CHECK fails (MariaDB)
     }
 )
-"""The errors with which a server refuses a row for what is in it. Every other one may be gone at the next try."""
+"""The errors with which a server refuses a row for what is in it. Of the others nobody knows whose fault they are, but
+for :data:`~ckv.persistent.mysql_outages.OUTAGE_ERRORS`."""
 
 LOGIN_ERRORS: Final = frozenset(
     {
@@ -101,6 +104,9 @@ _INSERT = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES "
 _UPSERT = " ON DUPLICATE KEY UPDATE kv_value = VALUES(kv_value), kv_type = VALUES(kv_type)"
 
 
+_PACKET_STEP: Final = 1024
+"""The server rounds max_allowed_packet down to a multiple of this."""
+
 log = logging.getLogger(__name__)
 
 
@@ -110,6 +116,8 @@ class MySQLTier:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.generation = 0
+        self.max_value_bytes = 0
+        self._packet_said = 0
         self.when_other: Callable[[], None] = lambda: None
         self._places = Places()
         self._seen = False
@@ -149,6 +157,7 @@ class MySQLTier:
             connection.abort()
             raise
         self._away = False
+        self._say_packet(connection)
         if other_server or not self._seen:
             self._warn_of_risks(connection)
         self._seen = True
@@ -170,7 +179,7 @@ class MySQLTier:
         log.warning("database %s: %s: what memory has is saved again before it leaves", self.name, what)
         self.when_other()
 
-    def failed(self, error: StatementFailed) -> TierUnavailable:
+    def failed(self, error: StatementFailed, kind: type[TierUnavailable] = TierUnavailable) -> TierUnavailable:
         """What a failure means for all sessions, and for whoever asked."""
         if error.code in NO_LONGER_WRITER:
             self.generation += 1
@@ -182,12 +191,27 @@ class MySQLTier:
                 error,
                 "; it was there before, so no empty one is made in its place: put it back, or start the node anew",
             )
-        return _unavailable(error)
+        return _unavailable(error, kind=kind)
 
     def _warn_of_risks(self, connection: Connection) -> None:
         risks = mysql_variables.risks(connection.variables)
         if risks:
             log.warning("database %s: a crash of it may lose what it has committed: %s", self.name, ", ".join(risks))
+
+    def _say_packet(self, connection: Connection) -> None:
+        """Warns, once for each size, of packets that are too small for the largest values."""
+        packet = connection.max_allowed_packet
+        needed = packet - connection.max_statement_bytes + _longest_row(self.max_value_bytes)
+        if needed > packet != self._packet_said:
+            log.warning(
+                "max_allowed_packet of the database is %d: the %d bytes that --max-value-bytes allows need %d;"
+                " what does not fit will be refused: SET GLOBAL max_allowed_packet = %d, and then RETRY",
+                packet,
+                self.max_value_bytes,
+                needed,
+                -(-needed // _PACKET_STEP) * _PACKET_STEP,
+            )
+        self._packet_said = packet
 
     def _connect(self) -> Connection:
         # Each connection looks at the table, not only the first: somebody may restore an old dump while nodes run.
@@ -287,7 +311,7 @@ class MySQLSession:
         return self._end_of_load
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
-        with self._in_use() as connection:
+        with self._in_use(writing=True) as connection:
             self._commit(connection, self._upserts(connection, rows))
 
     def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
@@ -306,8 +330,18 @@ class MySQLSession:
 
     def delete_many(self, keys: Sequence[str]) -> None:
         literals = [_literal(key) for key in sorted_keys(keys)]
-        with self._in_use() as connection:
+        with self._in_use(writing=True) as connection:
             self._commit(connection, _statements(_DELETE, literals, ")", connection.max_statement_bytes))
+
+    def probe(self) -> None:
+        with self._in_use() as connection:
+            try:
+                connection.run("BEGIN", f"{_INSERT}(X'{PROBE_KEY.hex()}',X'',{TYPE_STR}){_UPSERT}")
+            except StatementFailed as error:
+                if error.code not in DATA_ERRORS:
+                    raise
+                # A table that refuses rows for what is in them takes writes.
+            connection.run("ROLLBACK")
 
     def count(self) -> int:
         with self._in_use() as connection:
@@ -333,18 +367,19 @@ class MySQLSession:
             for step in steps:
                 answer = connection.run(*step)
         except StatementFailed as error:
-            if error.code not in DATA_ERRORS:
+            if error.is_loss or error.code in OUTAGE_ERRORS or error.code in NO_LONGER_WRITER:
                 raise
-            # When this fails, its error goes out and not RowsRefused, which promises that nothing was written.
+            # When this fails, its error goes out and not one that promises that nothing was written.
             connection.run("ROLLBACK")
-            raise RowsRefused(str(error)) from error
+            kind = RowsRefused if error.code in DATA_ERRORS else WriteFailed
+            raise kind(str(error)) from error
         if answer[0][0] not in (b"0", b"OFF"):
             # A server that was demoted, and an account that may write all the same: nobody would ever see it.
             raise StatementFailed("the server is read-only", ER.OPTION_PREVENTS_STATEMENT)
         connection.run("COMMIT")
 
     @contextmanager
-    def _in_use(self) -> Iterator[Connection]:
+    def _in_use(self, *, writing: bool = False) -> Iterator[Connection]:
         """The connection, which leads where it did.
 
         It is broken off unless its state is known afterwards: also when the greenlet is killed inside of a call.
@@ -352,12 +387,12 @@ class MySQLSession:
         try:
             self._look()
             yield self._connection
-        except (RowsRefused, RowsLocked):
+        except (RowsRefused, RowsLocked, WriteFailed):
             raise
         except BaseException as error:
             self._connection.abort()
             if isinstance(error, StatementFailed):
-                raise self._tier.failed(error) from error
+                raise self._tier.failed(error, SessionLost if writing and error.is_loss else TierUnavailable) from error
             raise
 
     def _look(self) -> None:
@@ -389,12 +424,19 @@ def _is_gone(error: StatementFailed) -> bool:
     return error.code == ER.BAD_DB_ERROR
 
 
-def _unavailable(error: StatementFailed, more: str = "") -> TierUnavailable:
-    found = TierUnavailable(f"{error}{more}")
+def _unavailable(
+    error: StatementFailed, more: str = "", kind: type[TierUnavailable] = TierUnavailable
+) -> TierUnavailable:
+    found = kind(f"{error}{more}")
     found.number = error.code
     found.silent = error.silent
     found.login_refused = error.code in LOGIN_ERRORS
     return found
+
+
+def _longest_row(value_bytes: int) -> int:
+    """The bytes of a statement that writes one row with the longest key and a value of so many bytes."""
+    return len(_INSERT) + len(_UPSERT) + len("(X'',X'',0)") + 2 * (MAX_KEY_BYTES + value_bytes)
 
 
 def _literal(data: bytes) -> str:

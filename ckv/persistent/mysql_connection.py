@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import pymysql.connections
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, CR
 
 from ckv.persistent import mysql_variables
 from ckv.persistent.mysql_address import Server
@@ -38,6 +38,8 @@ _PACKET_MARGIN = 64
 
 _MAX_TEXT = 300  # characters of an error's text; the server may quote a statement
 
+_METHODS = "docs/configuration.md lists the login methods that work"
+
 
 class StatementFailed(Exception):
     """A statement failed, or the connection did. ``code`` is the error number of server or client, 0 without one.
@@ -50,6 +52,11 @@ class StatementFailed(Exception):
         super().__init__(text)
         self.code = code
         self.silent = silent
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether the connection broke, or the server said nothing in time, rather than that it said no."""
+        return self.code == 0 or CR.CR_ERROR_FIRST <= self.code <= CR.CR_ERROR_LAST
 
 
 class Connection:
@@ -67,7 +74,8 @@ class Connection:
         try:
             self.variables = self._set_up(database)
             """What the server was set to, as far as ckv wants to know (:mod:`ckv.persistent.mysql_variables`)."""
-            self.max_statement_bytes = int(self.variables["max_allowed_packet"]) - _PACKET_MARGIN
+            self.max_allowed_packet = int(self.variables["max_allowed_packet"])
+            self.max_statement_bytes = self.max_allowed_packet - _PACKET_MARGIN
             self.before_select = mysql_variables.unbounded(self.variables)
         except BaseException:
             self.abort()
@@ -191,8 +199,12 @@ def _failure(error: Exception) -> StatementFailed:
     code = _code(error)
     if code:
         text = f"MySQL error {code}: {error.args[1] if len(error.args) > 1 else ''}"
+    elif "pynacl" in str(error):
+        text = f"MySQL: the account logs in with ed25519, and the Python package PyNaCl is not there: {_METHODS}"
     else:
         text = f"MySQL: {type(error).__name__}: {error}"
+    if code == CR.CR_AUTH_PLUGIN_CANNOT_LOAD:
+        text += f": {_METHODS}"
     # PyMySQL keeps what the socket said in one place or the other.
     cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
     silent = isinstance(error, TimeoutError) or isinstance(cause, TimeoutError)

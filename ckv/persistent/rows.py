@@ -23,6 +23,9 @@ ROWS_PER_STATEMENT: Final = 500
 """The most rows or keys in one statement. Throughput is best about here, in both directions; MariaDB rewrites an
 ``IN`` of more than 1,000 values into a subquery, and older SQLite takes 999 parameters."""
 
+PROBE_KEY: Final = b"\xff ckv probe \xff"
+"""``kv_key`` of the row that a probe writes and takes back."""
+
 Row = tuple[bytes, bytes, int]
 """``kv_key``, ``kv_value`` and ``kv_type``."""
 

@@ -15,9 +15,9 @@ import gevent
 import tenacity
 from gevent.monkey import get_original
 
-from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable
+from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable, WriteFailed
 from ckv.persistent import Loaded
-from ckv.persistent.rows import ROWS_PER_STATEMENT, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
+from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
 from ckv.values import Value, to_text
 
 T = TypeVar("T")
@@ -28,7 +28,28 @@ and then and may find the next one there. The sessions of one tier take turns in
 slow disk, one of four that only looked now and then was unlucky for longer than this."""
 
 DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
-"""The errors with which SQLite refuses a row for what is in it. Every other one may be gone at the next try."""
+"""The errors with which SQLite refuses a row for what is in it."""
+
+OUTAGE_ERRORS: Final = frozenset(
+    {
+        sqlite3.SQLITE_AUTH,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_SCHEMA,
+    }
+)
+"""The errors that no row is to blame for. Of the others, a trigger that fails for instance, nobody knows whose fault
+they are."""
 
 _CREATE = f"""
     CREATE TABLE IF NOT EXISTS {TABLE} (
@@ -58,6 +79,7 @@ class SQLiteTier:
         self._path = path
         self.generation = 0
         self.when_other: Callable[[], None] = lambda: None
+        self.max_value_bytes = 0
         self.turn = _new_lock()
         """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
 
@@ -123,6 +145,9 @@ class SQLiteSession:
     def delete_many(self, keys: Sequence[str]) -> None:
         _in_pool(self._run, self._commit, _DELETE, [(key,) for key in sorted_keys(keys)])
 
+    def probe(self) -> None:
+        _in_pool(self._run, self._probe)
+
     def count(self) -> int:
         records: int = _in_pool(self._run, self._count)
         return records
@@ -136,7 +161,7 @@ class SQLiteSession:
         with self._lock, _mapped():
             try:
                 return call(*args)
-            except RowsRefused:
+            except (RowsRefused, WriteFailed):
                 raise
             except BaseException:
                 self._connection.close()  # Rolls back what is not committed.
@@ -185,12 +210,27 @@ class SQLiteSession:
         try:
             self._connection.executemany(statement, rows)
         except sqlite3.Error as error:
-            if _code(error) not in DATA_ERRORS:
+            if _code(error) in OUTAGE_ERRORS:
                 raise
-            # When this fails, its error goes out and not RowsRefused, which promises that nothing was written.
-            self._connection.execute("ROLLBACK")
-            raise RowsRefused(_text(error)) from error
+            # When this fails, its error goes out and not one that promises that nothing was written. Some errors roll
+            # back by themselves, and there is nothing left to do then.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            kind = RowsRefused if _code(error) in DATA_ERRORS else WriteFailed
+            raise kind(_text(error)) from error
         self._connection.execute("COMMIT")
+
+    def _probe(self) -> None:
+        with self._turn:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute(_UPSERT, (PROBE_KEY, b"", TYPE_STR))
+            except sqlite3.Error as error:
+                if _code(error) not in DATA_ERRORS:
+                    raise
+                # A table that refuses rows for what is in them takes writes.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _count(self) -> int:
         return int(self._connection.execute(f"SELECT COUNT(*) FROM {TABLE}").fetchone()[0])
@@ -232,7 +272,7 @@ def _outcome(call: Callable[..., T], args: tuple[object, ...]) -> T | TierError:
 def _mapped() -> Iterator[None]:
     try:
         yield
-    except RowsRefused:
+    except TierError:
         raise
     except Exception as error:
         raise TierUnavailable(_text(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ckv.errors import RowsRefused, TierError
+from ckv.errors import RowsRefused, TierError, WriteFailed
 from ckv.persistent import Loaded, RowsLocked, Session, Tier
 from ckv.persistent.health import Attempt, Health, Kind, Reason
 from ckv.values import Value
@@ -56,6 +56,10 @@ class WatchedSession:
         with self._watched():
             self._session.delete_many(keys)
 
+    def probe(self) -> None:
+        with self._watched():
+            self._session.probe()
+
     def count(self) -> int:
         with self._watched():
             return self._session.count()
@@ -78,7 +82,7 @@ class WatchedSession:
 def _watched(health: Health, attempt: Attempt, noted: Callable[[], None], *, again: bool) -> Iterator[None]:
     try:
         yield
-    except (RowsRefused, RowsLocked):
+    except (RowsRefused, RowsLocked, WriteFailed):
         health.succeeded(attempt)  # it was answered
         noted()
         raise

@@ -20,7 +20,7 @@ from gevent.lock import BoundedSemaphore
 
 from ckv import errors
 from ckv.persistent import RowsLocked, Tier
-from ckv.persistent.flushing import write_batch
+from ckv.persistent.flushing import flush
 from ckv.persistent.health import Change, Health, Kind
 from ckv.persistent.watching import WatchedSession, watched_connect
 from ckv.store.loading import LOAD_BYTES
@@ -99,6 +99,13 @@ class Workers:
     def hurry(self) -> None:
         """Ends the back-off: somebody has mended something."""
         self._hurry.set()
+
+    def renew(self) -> None:
+        """Has all sessions connect anew before their next batch, and at once: they keep the limits that the server had
+        when they began.
+        """
+        self._tier.generation += 1
+        self.hurry()
 
     def start(self, store: Store) -> None:
         """Connects, and works until :meth:`close`."""
@@ -379,19 +386,7 @@ class _Flusher(_Worker):
         if not batch:
             return
         began = time.monotonic()
-        try:
-            refused = write_batch(session, batch)
-        except BaseException:  # also a kill: the rows must go back whatever happens
-            store.flush_failed(batch)
-            raise
-        for write in batch:
-            if write.key in refused:
-                log.error(
-                    "row refused by the database and parked; it stays readable (key of %d characters): %s",
-                    len(write.key),
-                    refused[write.key],
-                )
-        self._flushed(time.monotonic() - began)
-        store.flush_end(batch, refused)
+        if flush(store, session, batch):
+            self._flushed(time.monotonic() - began)
         # Not before the next batch is on its way: meanwhile the database would have nothing to do.
         gevent.get_hub().loop.run_callback(store.admit)

@@ -41,6 +41,8 @@ EXPIRE_EVERY: Final = 0.1
 def run(settings: SecondarySettings) -> int:
     """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
     tier = open_tier(settings.persistent) if settings.persistent != NO_TIER else None
+    if tier is not None:
+        tier.max_value_bytes = settings.max_value_bytes
     limits = Limits(
         max_value_bytes=settings.max_value_bytes,
         max_connections=settings.max_connections,
@@ -79,7 +81,7 @@ def run(settings: SecondarySettings) -> int:
             f"primary={settings.primary} capacity={settings.capacity} policy={settings.policy} "
             f"persistent={tier.name if tier is not None else 'none'} workers={settings.pool_size} "
             f"write_mode={settings.write_mode}",
-            lambda wait: _save_all(store, wait),
+            lambda wait: _save_all(store, workers, wait),
         )
     finally:
         expiry.stop()
@@ -106,10 +108,15 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Store:
     return MODES[settings.write_mode](memory, pending, **common)
 
 
-def _save_all(store: Store, wait: Callable[[Callable[[], bool]], bool]) -> int:
+def _save_all(store: Store, workers: Workers | None, wait: Callable[[Callable[[], bool]], bool]) -> int:
+    parked = store.parked
+    if parked and workers is not None:
+        workers.renew()
     store.drain_begin()
-    log.info("drain: %d records to save", store.unsaved)
+    log.info("drain: %d records to save%s", store.unsaved, f", {parked} of them parked until now" if parked else "")
     wait(lambda: store.unsaved == store.parked)
+    if store.parked:
+        log.error("drain: the database still refuses %d records", store.parked)
     return store.unsaved
 
 
@@ -180,7 +187,7 @@ def operator_handlers(store: Store, scans: Scans, workers: Workers | None = None
         if params:
             raise _wrong_count("RETRY", params)
         if workers is not None:
-            workers.hurry()
+            workers.renew()
         count = store.retry_parked()
         log.info("retry: %d parked rows are queued again", count)
         return count

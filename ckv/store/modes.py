@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal
 
-from ckv.errors import CkvError, CommitTimeout, TierUnavailable
+from ckv.errors import CkvError, CommitTimeout, RowsRefused, TierUnavailable
 from ckv.store.loading import Load
 from ckv.store.memory import Memory
 from ckv.store.pending import TOMBSTONE, Pending, Write
@@ -53,12 +53,14 @@ class BehindStore(Store):
         self._doubts = True
 
     def flush_in(self) -> float | None:
+        aside = self._queue.aside_in(self._clock())
         oldest = self._queue.oldest
         if oldest is None:
-            return None
-        if self._queue.queued >= self._write_batch or self._waiting or self._draining:
+            return aside
+        if self._queue.queued >= self._write_batch or self._queue.limited or self._waiting or self._draining:
             return 0.0
-        return max(0.0, oldest + self._write_delay - self._clock())
+        due = max(0.0, oldest + self._write_delay - self._clock())
+        return due if aside is None else min(due, aside)
 
 
 class Commit(Waiting[bool]):
@@ -205,10 +207,25 @@ class ThroughStore(Store):
             self._settle(key, version, None)
 
     def _refused(self, write: Write, error: CkvError) -> None:
-        """Nobody was told that it was accepted, so it is not: it goes, unless it was saved once already."""
-        if self._is_again(write):
-            self._queue.park(write, error)
+        """Nobody was told that it was accepted, so it is not: it goes.
+
+        Unless it was saved once already, or it is not sure that it was not written.
+        """
+        if self._is_again(write) or not isinstance(error, RowsRefused):
+            super()._refused(write, error)
             return
+        if self._queue.is_doubtful(write.key):
+            # An earlier attempt may have been committed. Only the persistent tier knows now what the record is, or what
+            # memory has is written to it once more.
+            self._loading.written(write.key)
+            if write.key not in self._doubtful:
+                self._memory.remove(write.key)
+            chain = self._chains.get(write.key)
+            if chain is not None:
+                chain.exists = None
+            error = CommitTimeout(
+                f"an attempt that was not answered may have been committed; the next one was not: {error}"
+            )
         self._queue.forget(write)
         # An attempt before may have been committed without a word of it: then there is a record.
         self._loading.note_present(write.key)

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
-from ckv.errors import CkvError, NoRoom, TierUnavailable
+from ckv.errors import CkvError, NoRoom, RowsRefused, SessionLost, TierUnavailable
 from ckv.store.loading import LOAD_BYTES, Asker, Load, Loading, Query
 from ckv.store.memory import Memory
 from ckv.store.pending import TOMBSTONE, Pending, Write
@@ -285,7 +285,9 @@ class Store:
 
         A victim is flushed as soon as a worker is free; batches form by themselves while all are busy.
         """
-        return 0.0 if self._pending is not None and self._pending.queued else None
+        if self._pending is None:
+            return None
+        return 0.0 if self._pending.queued else self._pending.aside_in(self._clock())
 
     def load_begin(self, max_bytes: int = LOAD_BYTES) -> Query | None:
         """The loads for one query, whose values come to so many bytes at most; None when there is nothing to load."""
@@ -359,7 +361,11 @@ class Store:
 
     def flush_begin(self) -> list[Write]:
         """A batch for the persistent tier; empty when there is nothing to write."""
-        return self._pending.take(BATCH_RECORDS, BATCH_BYTES) if self._pending is not None else []
+        return self._pending.take(BATCH_RECORDS, BATCH_BYTES, self._clock()) if self._pending is not None else []
+
+    def flush_needs_probe(self, batch: Sequence[Write]) -> bool:
+        """Whether a probe has to show first that the persistent tier takes writes: the batch failed before, alone."""
+        return self._pending is not None and self._pending.failed_alone(batch)
 
     def flush_end(self, batch: Sequence[Write], refused: Mapping[str, CkvError] | None = None) -> None:
         """The batch is committed, but for the rows that the persistent tier refuses; these are parked.
@@ -394,18 +400,32 @@ class Store:
         assert self._pending is not None
         self._pending.park(write, error)
 
-    def flush_failed(self, batch: Sequence[Write]) -> None:
-        """The batch may or may not be committed. It is written again, for ever: nothing accepted is dropped."""
+    def flush_failed(self, batch: Sequence[Write], error: CkvError | None = None, *, probed: bool = False) -> bool:
+        """The batch may or may not be committed. It is written again, for ever: nothing accepted is dropped.
+
+        Without ``error`` the batch did not fail, but does not count. ``probed`` says that a probe passed right before.
+        Returns whether the batch was one row that is given up now, and so parked: see :meth:`Pending.failed`.
+        """
         assert self._pending is not None
         self.flush_failures += 1
-        self._pending.failed(batch)
+        given_up = self._pending.failed(batch, error, probed=probed, now=self._clock())
+        if given_up:
+            self._refused(batch[0], error if isinstance(error, SessionLost) else RowsRefused(str(error)))
         self._wake()
+        return given_up
+
+    @property
+    def flush_limited(self) -> bool:
+        """Whether batches are smaller than they could be, because one failed."""
+        return self._pending is not None and self._pending.limited
 
     def retry_parked(self) -> int:
         """Puts the rows that the persistent tier refused back into the queue; returns how many."""
-        count = self._pending.unpark() if self._pending is not None else 0
-        if count:
-            self._wake()
+        if self._pending is None:
+            return 0
+        self._pending.hasten()
+        count = self._pending.unpark()
+        self._wake()
         return count
 
     def distrust(self) -> None:
@@ -436,14 +456,17 @@ class Store:
             )
 
     def drain_begin(self) -> None:
-        """Makes every record pending that the persistent tier lacks. Nothing may be requested any more."""
+        """Makes every record pending that the persistent tier lacks, and tries parked rows once more.
+
+        Nothing may be requested any more.
+        """
         self._draining = True
         if self._pending is None:
             return
         while self._waiting:
             self._next_waiting().tell(None, NoRoom("the node stops; nothing was written"))
         self._make_pending()
-        self._wake()
+        self.retry_parked()
 
     def _make_pending(self) -> None:
         assert self._pending is not None
@@ -519,6 +542,11 @@ class Store:
     def unsaved(self) -> int:
         """Rows that the persistent tier has still to learn, parked ones included."""
         return len(self._pending) if self._pending is not None else 0
+
+    def is_parked(self, key: str) -> bool:
+        """Whether the persistent tier refused the latest write of this key."""
+        row = self._pending.find(key) if self._pending is not None else None
+        return row is not None and row.refused is not None
 
     @property
     def parked(self) -> int:

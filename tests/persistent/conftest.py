@@ -22,6 +22,9 @@ class TierUnderTest:
     shrink: Callable[[], None]
     """Makes the table refuse values of more than 10 bytes, from now on."""
 
+    spoil: Callable[[str], None]
+    """Makes writes fail that fulfil the condition about the new row, with an error that says nothing about the data."""
+
 
 def mysql_tier(server: MariaDB, rest: str = f"/{DATABASE}") -> Tier:
     return open_tier(f"mysql://root:password@{server.address}{rest}", environ={})
@@ -38,9 +41,15 @@ def mysql_under_test(mariadb: MariaDB) -> Iterator[TierUnderTest]:
     def shrink() -> None:
         mariadb.query(f"ALTER TABLE {DATABASE}.CelonisData MODIFY kv_value VARBINARY(10) NOT NULL")
 
+    def spoil(condition: str) -> None:
+        mariadb.query(
+            f"CREATE TRIGGER {DATABASE}.spoil BEFORE INSERT ON CelonisData FOR EACH ROW IF {condition} THEN"
+            " SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'who knows', MYSQL_ERRNO = 30001; END IF"
+        )
+
     # In this mode, if it were that of the session too, a value that is too long would be cut off.
     mariadb.query("SET GLOBAL sql_mode = ''")
-    yield TierUnderTest(mysql_tier(mariadb), shrink)
+    yield TierUnderTest(mysql_tier(mariadb), shrink, spoil)
     mariadb.query("SET GLOBAL sql_mode = DEFAULT")
 
 
@@ -56,7 +65,14 @@ def sqlite_under_test(tmp_path: Path) -> TierUnderTest:
                     " BEGIN SELECT RAISE(ABORT, 'too long'); END"
                 )
 
-    return TierUnderTest(open_tier(f"sqlite:{path}", environ={}), shrink)
+    def spoil(condition: str) -> None:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute(
+                f"CREATE TRIGGER spoil BEFORE INSERT ON CelonisData WHEN {condition}"
+                " BEGIN SELECT json('[' || hex(NEW.kv_key)); END"
+            )
+
+    return TierUnderTest(open_tier(f"sqlite:{path}", environ={}), shrink, spoil)
 
 
 @pytest.fixture

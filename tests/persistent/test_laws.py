@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ckv.commands import MAX_KEY_BYTES
-from ckv.errors import RowsRefused, TierUnavailable
+from ckv.errors import RowsRefused, TierUnavailable, WriteFailed
 from ckv.persistent import Session, Tier, open_tier
 from ckv.values import Value, to_text
 from tests.persistent.conftest import TierUnderTest, mysql_tier
@@ -194,3 +194,33 @@ def test_values_that_are_too_long_come_as_their_length(session: Session) -> None
     assert larger == {"longer": 11, "bin": 5000}
     assert session.load_some(["bin", "missing"], 0) == ({"bin": records["bin"]}, {})
     assert session.load_some([], 10) == ({}, {})
+
+
+def test_an_error_that_says_nothing_about_the_data(under_test: TierUnderTest) -> None:
+    session = under_test.tier.connect()
+    session.save_many([("old", "kept")])
+    under_test.spoil("NEW.kv_key = 'bad'" if "mysql" in under_test.tier.name else "NEW.kv_key = CAST('bad' AS BLOB)")
+    with pytest.raises(WriteFailed):
+        session.save_many([("a", "before it"), ("bad", "itself"), ("old", "new")])
+    # Nothing was written, and the session goes on.
+    assert session.load_many(["a", "bad", "old"]) == {"old": "kept"}
+    session.probe()
+    session.save_many([("old", "new")])
+    assert session.load_many(["old"]) == {"old": "new"}
+
+
+def test_a_probe_leaves_nothing_behind(under_test: TierUnderTest) -> None:
+    session, other = under_test.tier.connect(), under_test.tier.connect()
+    session.probe()
+    assert session.count() == other.count() == 0
+    other.save_many([("k", "v")])
+    session.probe()
+    assert session.load_many(["k"]) == {"k": "v"}
+
+
+def test_a_probe_fails_where_nothing_can_be_written(under_test: TierUnderTest) -> None:
+    session = under_test.tier.connect()
+    under_test.spoil("1 = 1")
+    with pytest.raises(TierUnavailable) as caught:
+        session.probe()
+    assert type(caught.value) is TierUnavailable

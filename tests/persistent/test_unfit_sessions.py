@@ -25,6 +25,7 @@ class FakeTier:
 
     def __init__(self) -> None:
         self.generation = 0
+        self.max_value_bytes = 0
         self.when_other: Callable[[], None] = lambda: None
         self.servers: list[dict[str, Value]] = [{}]
         self.at: dict[str, Event] = {}
@@ -67,6 +68,9 @@ class FakeSession:
     def delete_many(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._server.pop(key, None)
+
+    def probe(self) -> None:
+        """It takes writes."""
 
     def count(self) -> int:
         return len(self._server)

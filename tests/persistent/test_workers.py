@@ -30,6 +30,7 @@ class FakeTier:
     def __init__(self) -> None:
         self.generation = 0
         self.when_other: Callable[[], None] = lambda: None
+        self.max_value_bytes = 0
         self.rows: dict[str, Value] = {}
         self.password = "old"
         self.connects = 0
@@ -86,6 +87,10 @@ class FakeSession:
         self._tier.before_save()
         for key in keys:
             self._tier.rows.pop(key, None)
+
+    def probe(self) -> None:
+        assert self._open
+        self._tier.before_save()
 
     def count(self) -> int:
         return len(self._tier.rows)

@@ -100,8 +100,8 @@ MUTATIONS = (
         "two-flushes",
         "I4: one flush in flight per key",
         "ckv/store/pending.py",
-        "if not (row.queued or row.flushing or row.held):",
-        "if not (row.queued or row.held):",
+        "if not (row.queued or row.flushing or row.held or row.aside):",
+        "if not (row.queued or row.held or row.aside):",
     ),
     Mutation(
         "overtaken-in-the-queue",
@@ -114,8 +114,8 @@ MUTATIONS = (
         "searched-after-the-flush",
         "DEL tells the truth: what it looks for is not written meanwhile",
         "ckv/store/pending.py",
-        "if not (row.queued or row.flushing or row.held):",
-        "if not (row.queued or row.flushing):",
+        "if not (row.queued or row.flushing or row.held or row.aside):",
+        "if not (row.queued or row.flushing or row.aside):",
     ),
     Mutation(
         "failure-forgotten",
@@ -130,7 +130,29 @@ MUTATIONS = (
         "ckv/store/pending.py",
         "            row.refused = error\n            self._parked += 1",
         "            self._drop(write.key, row)",
+    ),
+    Mutation(
+        "refused-deletion-dropped",
+        "I5: a deletion that the tier refuses stays in force",
+        "ckv/store/pending.py",
+        "            row.refused = error\n            self._parked += 1",
+        "            if row.value is TOMBSTONE:\n                self._drop(write.key, row)\n                return\n"
+        "            row.refused = error\n            self._parked += 1",
+    ),
+    Mutation(
+        "aside-forgotten",
+        "I6: a row that was set aside is tried again",
+        "ckv/store/pending.py",
+        "        heappush(self._aside, (now + aside, key))",
+        "        self._aside.append((float('inf'), key))",
         by_model=False,
+    ),
+    Mutation(
+        "parked-not-tried",
+        "I7: a drain tries parked rows once more",
+        "ckv/store/store.py",
+        "        self._make_pending()\n        self.retry_parked()",
+        "        self._make_pending()\n        self._wake()",
     ),
     Mutation(
         "no-bound",
@@ -158,8 +180,8 @@ MUTATIONS = (
         "behind-never-due",
         "behind: no row waits longer than the delay",
         "ckv/store/modes.py",
-        "        return max(0.0, oldest + self._write_delay - self._clock())",
-        "        return self._write_delay",
+        "        due = max(0.0, oldest + self._write_delay - self._clock())",
+        "        due = self._write_delay",
         mode="behind",
     ),
     Mutation(
@@ -268,6 +290,14 @@ MUTATIONS = (
         "ckv/store/modes.py",
         "        self._doubtful.difference_update([write.key for write in batch])\n",
         "        self._doubtful.difference_update([])\n",
+        mode="through",
+    ),
+    Mutation(
+        "through-refused-though-written",
+        "through: what is answered with the refusal was not written",
+        "ckv/store/modes.py",
+        "        if self._queue.is_doubtful(write.key):",
+        "        if False:",
         mode="through",
     ),
 )

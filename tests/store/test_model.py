@@ -73,7 +73,10 @@ class StoreMachine(RuleBasedStateMachine):
         self.world.flush_begin()
 
     @precondition(lambda self: self.world.flushes)
-    @rule(index=which, how=st.sampled_from(["flush_commit", "flush_end", "flush_fail"]))
+    @rule(
+        index=which,
+        how=st.sampled_from(["flush_commit", "flush_end", "flush_fail", "flush_lose", "flush_reject", "flush_refuse"]),
+    )
     def flush_goes_on(self, index: int, how: str) -> None:
         getattr(self.world, how)(index % len(self.world.flushes))
 

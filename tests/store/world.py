@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, TierUnavailable
+from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, SessionLost, TierUnavailable, WriteFailed
 from ckv.store.loading import Load, Query
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES, ThroughStore
-from ckv.store.pending import TOMBSTONE, Pending, Write
+from ckv.store.pending import STRIKES, Pending, Write
 from ckv.store.store import RoomWait
 from ckv.store.waiting import Waiter, Waiting
 from ckv.values import Value
@@ -61,6 +61,8 @@ class Flush:
 
     batch: list[Write]
     turns: dict[str, int]
+    probed: bool
+    """A probe passed before it."""
     committed: bool = False
     stale: bool = False
     """The tier was replaced meanwhile."""
@@ -181,6 +183,8 @@ class World:
         if error is not None:
             deleted = value is None and isinstance(error, TierUnavailable)
             assert deleted or (self._through and isinstance(error, (CommitTimeout, RowsRefused))), error
+            committed = any(seen.turn == turn for seen in self.history[key])
+            assert not (committed and isinstance(error, RowsRefused)), f"through: {key} was called refused and is there"
             return
         if value is None:
             # A load tells the value, everybody else tells whether there was one.
@@ -278,7 +282,7 @@ class World:
                 turns[key] = self._last_turn[key]
             else:
                 turns[key] = next(seen.turn for seen in reversed(self.history[key]) if seen.value == value)
-        self.flushes.append(Flush(batch, turns))
+        self.flushes.append(Flush(batch, turns, self.store.flush_needs_probe(batch)))
 
     def flush_commit(self, index: int) -> None:
         """The tier commits the batch; the word of it is on its way."""
@@ -314,30 +318,62 @@ class World:
         return places[-1]
 
     def flush_fail(self, index: int) -> None:
-        self.store.flush_failed(self.flushes.pop(index).batch)
+        """Nobody knows what became of the batch, because the tier cannot be asked."""
+        self._flush_failed(index, TierUnavailable("simulated"))
+
+    def flush_lose(self, index: int) -> None:
+        """The same, because the connection broke."""
+        self._flush_failed(index, SessionLost("simulated"))
+
+    def flush_reject(self, index: int) -> None:
+        """The tier answers that it does not carry out the batch, and not why: nothing of it was written."""
+        flush = self.flushes[index]
+        key = flush.batch[0].key
+        if flush.committed or self._is_as_good(key):
+            return
+        row = self.pending.find(key)
+        if flush.probed and row is not None and row.trouble is not None and row.trouble.strikes >= STRIKES - 1:
+            self._may_be_refused(key, flush.turns)
+        self._flush_failed(index, WriteFailed("simulated"))
+
+    def _flush_failed(self, index: int, error: CkvError) -> None:
+        flush = self.flushes.pop(index)
+        given_up = self.store.flush_failed(flush.batch, error, probed=flush.probed)
+        assert not given_up or (flush.probed and type(error) is not TierUnavailable), "an outage was blamed on a row"
+        if given_up and not self._through:
+            self._is_kept(flush.batch[0].key)
 
     def flush_refuse(self, index: int) -> None:
-        """The tier refuses one row of the batch and commits the others."""
+        """The tier refuses one row of the batch, be it a tombstone, and commits the others."""
         flush = self.flushes[index]
-        bad = next((write for write in flush.batch if write.value is not TOMBSTONE), None)
-        if flush.committed or bad is None:
+        if flush.committed:
             return
-        if self._replaced and self._through and self._landed[bad.key] < len(self.history[bad.key]) - 1:
-            return  # it stood in the tier, which nobody was told; what stood there before is as good a truth
+        bad = flush.batch[len(flush.batch) // 2]
+        if self._is_as_good(bad.key):
+            return
         flush.batch.remove(bad)
         self.flush_commit(index)
         self.flushes.pop(index)
-        turn = flush.turns.pop(bad.key)
+        turns = {bad.key: flush.turns.pop(bad.key)}
         self._land(flush)
-        if self._through:
-            # Nobody was told that it was accepted, so it never was.
-            self._refusals[bad.key] += 1
-            if self._last_turn[bad.key] == turn:
-                self._last_value[bad.key] = self.history[bad.key][-1].value
+        self._may_be_refused(bad.key, turns)
         self.store.flush_end([*flush.batch, bad], {bad.key: RowsRefused("simulated")})
         if not self._through:
-            value = self.memory.peek(bad.key) or self.pending.find(bad.key)
-            assert value is not None, f"I5: {bad.key} was refused and is gone"
+            self._is_kept(bad.key)
+
+    def _is_as_good(self, key: str) -> bool:
+        """``through``: it stood in the tier, which nobody was told; what stood there before is as good a truth."""
+        return self._replaced and self._through and self._landed[key] < len(self.history[key]) - 1
+
+    def _may_be_refused(self, key: str, turns: dict[str, int]) -> None:
+        """``through``: nobody was told that it was accepted, so if it is refused now it never was."""
+        if self._through:
+            self._refusals[key] += 1
+            if self._last_turn[key] == turns[key]:
+                self._last_value[key] = self.history[key][-1].value
+
+    def _is_kept(self, key: str) -> None:
+        assert self.memory.peek(key) is not None or key in self.pending, f"I5: {key} was refused and is gone"
 
     def replace_tier(self, key: str, index: int) -> None:
         """Another tier takes the place of this one. It has an older value of the key, or else one of somebody else's.
@@ -410,8 +446,7 @@ class World:
         raise AssertionError("it does not come to rest: something waits that nothing carries")
 
     def drain_and_restart(self) -> None:
-        """A stop that saves everything, and a new process."""
-        self.store.retry_parked()
+        """A stop that saves everything, parked rows too, as nothing refuses them any more, and a new process."""
         self.draining = True
         self.store.drain_begin()
         self.check()
@@ -461,6 +496,9 @@ class World:
                     row = self.pending.find(key)
                     value = row.value if row is not None else self.tier.get(key)
             assert value in allowed, f"I1: {key} is {value!r} in the tiers, not {allowed!r}"
+            place = self.store.locate(key)
+            if place.where in ("clean", "absent"):
+                assert place.value == self.tier.get(key), f"{key} is called {place.where}, and the tier has another"
         assert self.draining or len(self.pending) <= self._pending_max, "I6: pending grows beyond its bound"
         oldest = self.pending.oldest
         if oldest is not None and (self._mode != "behind" or self.now - oldest >= WRITE_DELAY):

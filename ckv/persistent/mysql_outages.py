@@ -1,0 +1,68 @@
+"""The errors of MySQL and MariaDB that no row is to blame for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pymysql.constants import ER
+
+OUTAGE_ERRORS: Final = frozenset(
+    {
+        # Somebody else has a lock, or was quicker.
+        ER.CANT_LOCK,
+        ER.CANT_UPDATE_WITH_READLOCK,
+        ER.CHECKREAD,
+        ER.LOCK_DEADLOCK,
+        ER.LOCK_OR_ACTIVE_TRANSACTION,
+        ER.LOCK_WAIT_TIMEOUT,
+        ER.TABLE_DEF_CHANGED,
+        # A disk, or the memory, is full or broken. Small rows may still find room.
+        ER.CRASHED_ON_REPAIR,
+        ER.CRASHED_ON_USAGE,
+        ER.DISK_FULL,
+        ER.ERROR_DURING_COMMIT,
+        ER.ERROR_DURING_ROLLBACK,
+        ER.ERROR_ON_READ,
+        ER.ERROR_ON_WRITE,
+        ER.GET_ERRNO,
+        ER.NOT_KEYFILE,
+        ER.OLD_KEYFILE,
+        ER.OUTOFMEMORY,
+        ER.OUT_OF_RESOURCES,
+        ER.RECORD_FILE_FULL,
+        # It takes no writes now, or no more of them.
+        ER.CANT_CREATE_THREAD,
+        ER.CON_COUNT_ERROR,
+        ER.OPEN_AS_READONLY,
+        ER.OPTION_PREVENTS_STATEMENT,
+        ER.SERVER_SHUTDOWN,
+        ER.TOO_MANY_USER_CONNECTIONS,
+        ER.UNKNOWN_COM_ERROR,  # a node of Galera that is not in its cluster
+        ER.USER_LIMIT_REACHED,
+        1297,  # a temporary error of the storage engine
+        1637,  # too many transactions at once
+        1665,  # the binary log cannot be written
+        1792,  # a transaction that is read-only
+        1836,  # a server that is read-only
+        1874,  # InnoDB is
+        # Table or account are not what they were.
+        ER.ACCESS_DENIED_ERROR,
+        ER.BAD_DB_ERROR,
+        ER.BAD_FIELD_ERROR,
+        ER.BAD_TABLE_ERROR,
+        ER.CANT_OPEN_FILE,
+        ER.COLUMNACCESS_DENIED_ERROR,
+        ER.DBACCESS_DENIED_ERROR,
+        ER.FILE_NOT_FOUND,
+        ER.NO_DB_ERROR,
+        ER.NO_SUCH_TABLE,
+        ER.PARSE_ERROR,
+        ER.SPECIFIC_ACCESS_DENIED_ERROR,
+        ER.TABLEACCESS_DENIED_ERROR,
+        1812,  # the tablespace is missing
+        1814,  # or was discarded
+        1932,  # the table is there for the server, but not for the storage engine
+    }
+)
+"""The batch is written again, for ever; nothing is parked for one of these. Numbers that are missing here cost no
+record: before a row is parked for an unknown one, a probe has to pass (:meth:`ckv.persistent.Session.probe`)."""
