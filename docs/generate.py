@@ -146,6 +146,10 @@ once when the password file has changed, or somebody calls RETRY.
 All secondaries may share one database, for each key has one owner. Nobody else may write to the table while ckv runs:
 what is in memory, and what is known not to exist, would not hear of it.
 
+A file of SQLite is made once, at the start. While the node runs, a file or table that is gone is an outage until it is
+put back or the node is started anew; after that, and when there is another file, what memory has is saved again.
+Whoever replaces the file removes `-wal` and `-shm` beside it as well.
+
 How the account may log in, that is, the plugin it was created with:
 
 | plugin | |

@@ -1,15 +1,21 @@
 """The persistent tier in a file of SQLite: the embedded one, for one machine and for trying things out.
 
 SQLite has no socket to wait for, so its calls run in gevent's thread pool and the loop goes on meanwhile.
+
+It goes on without a word in a file that was removed or replaced while it was open. So a session remembers which files
+it has, by device and inode, and no result counts that came from others than those which stand there now.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 import gevent
 import tenacity
@@ -67,6 +73,14 @@ _UPSERT = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
     ON CONFLICT (kv_key) DO UPDATE SET kv_value = excluded.kv_value, kv_type = excluded.kv_type"""
 
+_BESIDE = ("-wal", "-shm")
+"""What the files are called that SQLite keeps beside the one of the database, as long as that is open."""
+
+Files = tuple[tuple[int, int] | None, ...]
+"""Device and inode of the database and of the files beside it; None for one that is not there."""
+
+log = logging.getLogger(__name__)
+
 # The real ones also where gevent has replaced them: they are used in the pool's threads, not in greenlets.
 _new_lock = get_original("threading", "Lock")
 _sleep = get_original("time", "sleep")
@@ -77,6 +91,14 @@ class SQLiteTier:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
+        self._opening = _new_lock()
+        self._seen: Files = ()
+        """The files that were used last."""
+        self._away = False
+        """It was found missing, or without its table."""
+        self._other = False
+        """It is another one, or was away, and nobody was told yet. Whoever connects next tells it."""
         self.generation = 0
         self.when_other: Callable[[], None] = lambda: None
         self.max_value_bytes = 0
@@ -91,7 +113,8 @@ class SQLiteTier:
             raise BadSetting(f"persistent node 'sqlite:{path}': it needs the path of a file")
         if not path.isprintable():
             raise BadSetting(f"persistent node {'sqlite:' + path!r}: the path has unprintable characters")
-        return cls(path)
+        # Whoever reads the log, or starts the node in another folder, sees which file it is.
+        return cls(os.path.abspath(path))
 
     @property
     def name(self) -> str:
@@ -99,9 +122,54 @@ class SQLiteTier:
 
     def connect(self, *, prepare: bool = True) -> SQLiteSession:
         generation = self.generation
-        session = _in_pool(SQLiteSession, self._path, prepare, self.turn)
+        session = _in_pool(self._open, prepare)
         session.generation = generation
+        if self._other:
+            self._other = False
+            log.warning("database %s: another file: what memory has is saved again before it leaves", self.name)
+            self.when_other()
         return session
+
+    def _open(self, prepare: bool) -> SQLiteSession:
+        """Opens the file. It is made, and the table in it, only before this tier has seen them.
+
+        Later a missing one is an outage: somebody has taken it away for a moment, or by mistake, and an empty one in
+        its place would say of every record that there is none.
+        """
+        with self._opening:
+            # None may be open beside the new one that has other files: two would write to one without a common lock.
+            for session in list(self._sessions):
+                if session.files != files(self._path):
+                    session.close_here()
+            create = prepare and not self._seen
+            self._refuse_strange_log()
+            try:
+                session = SQLiteSession(self._path, prepare, create, self.turn)
+            except TierUnavailable as error:
+                if not prepare or create or not _is_gone(self._path, error):
+                    raise
+                self._away = True
+                raise TierUnavailable(
+                    f"{error}; it was there before, so no empty one is made in its place: put it back, or start the"
+                    " node anew"
+                ) from error
+            self._sessions.add(session)
+            # Here and not in connect(): the next one that waits for its turn must not make what was there already.
+            if prepare:
+                self._other |= bool(self._seen) and (self._away or session.files[0] != self._seen[0])
+                self._seen, self._away = session.files, False
+            return session
+
+    def _refuse_strange_log(self) -> None:
+        """Somebody replaced the database and left what is beside it: SQLite would write the old one's pages into it."""
+        now = files(self._path)
+        if self._seen and now[0] not in (None, self._seen[0]):
+            for suffix, was, file in zip(_BESIDE, self._seen[1:], now[1:], strict=True):
+                if file is not None and file == was:
+                    raise TierUnavailable(
+                        f"{self._path} was replaced, and {self._path}{suffix} still belongs to the one before: put that"
+                        f" back, or remove {self._path}{suffix}"
+                    )
 
     def login(self) -> object:
         return None
@@ -110,14 +178,17 @@ class SQLiteTier:
 class SQLiteSession:
     """One connection (:class:`~ckv.persistent.Session`)."""
 
-    def __init__(self, path: str, prepare: bool, turn: AbstractContextManager[bool]) -> None:
-        """Opens the file; with ``prepare`` makes it and the table if need be. Blocks; call it in the thread pool.
+    def __init__(self, path: str, prepare: bool, create: bool, turn: AbstractContextManager[bool]) -> None:
+        """Opens the file. Blocks; call it in the thread pool.
 
-        ``turn`` is held while it writes.
+        ``prepare`` makes it fit to be written, ``create`` also makes it and the table if need be. ``turn`` is held
+        while it writes.
         """
-        if not prepare and not os.path.exists(path):
+        if not create and not os.path.exists(path):
             raise TierUnavailable(f"there is no file {path}")
         self.generation = 0
+        self._path = path
+        self.files: Files = ()
         # A greenlet that is killed leaves its call running in the pool. The lock makes whoever closes the session wait
         # for that call, so that an old write cannot overtake the new ones of the next session.
         self._lock = _new_lock()
@@ -125,9 +196,13 @@ class SQLiteSession:
         with _mapped():
             # Statements outside of our own BEGIN and COMMIT commit by themselves (isolation_level=None).
             self._connection = sqlite3.connect(
-                path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+                f"file:{quote(os.fsencode(path))}?mode={'rwc' if create else 'rw'}",
+                uri=True,
+                timeout=BUSY_TIMEOUT,
+                isolation_level=None,
+                check_same_thread=False,
             )
-        self._run(self._prepare if prepare else self._count)
+        self._run(self._prepare if prepare else self._open_table, create)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         return _in_pool(self._run, self._load, sorted_keys(keys))
@@ -153,27 +228,41 @@ class SQLiteSession:
         return records
 
     def close(self) -> None:
-        _in_pool(self._close)
+        _in_pool(self.close_here)
 
     # --- in a thread of the pool -----------------------------------------------------------------------------------
 
     def _run(self, call: Callable[..., T], *args: object) -> T:
         with self._lock, _mapped():
             try:
-                return call(*args)
+                result = call(*args)
+                self._look()
+                return result
             except (RowsRefused, WriteFailed):
                 raise
             except BaseException:
                 self._connection.close()  # Rolls back what is not committed.
                 raise
 
-    def _prepare(self) -> None:
+    def _look(self) -> None:
+        """What was done counts only when the files are still those which stand there."""
+        now = files(self._path)
+        if not self.files:
+            self.files = now
+        elif now != self.files:
+            raise TierUnavailable(f"{self._path}, or a file beside it, was removed or replaced")
+
+    def _prepare(self, create: bool) -> None:
         # Readers and a writer do not wait for each other.
         _patiently(self._connection.execute, "PRAGMA journal_mode = WAL")
         # A commit is on the disk when it returns. NORMAL would lose the last commits in a power cut, and ckv forgets a
         # record's pending write as soon as it is committed here.
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute(_CREATE)
+        self._open_table(create)
+
+    def _open_table(self, create: bool) -> None:
+        # Either opens the files beside the database, too.
+        self._connection.execute(_CREATE if create else f"SELECT 1 FROM {TABLE} LIMIT 1").fetchall()
 
     def _load(self, keys: Sequence[bytes]) -> dict[str, Value]:
         found: dict[str, Value] = {}
@@ -235,9 +324,27 @@ class SQLiteSession:
     def _count(self) -> int:
         return int(self._connection.execute(f"SELECT COUNT(*) FROM {TABLE}").fetchone()[0])
 
-    def _close(self) -> None:
+    def close_here(self) -> None:
+        """As :meth:`close`, for whoever is in a thread of the pool already."""
         with self._lock, suppress(sqlite3.Error):
             self._connection.close()
+
+
+def files(path: str) -> Files:
+    """Which files stand at the path of a database and beside it now."""
+    return tuple(_file(path + suffix) for suffix in ("", *_BESIDE))
+
+
+def _file(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_gone(path: str, error: TierUnavailable) -> bool:
+    return _file(path) is None or "no such table" in str(error)
 
 
 def _patiently(call: Callable[[str], object], statement: str) -> None:

@@ -325,7 +325,7 @@ class Pending:
             self._enqueue_first(write.key, self._landed(write.key))
         return False
 
-    def _failed_alone(self, key: str, error: CkvError, probed: bool, now: float) -> bool:
+    def _failed_alone(self, key: str, error: CkvError | None, probed: bool, now: float) -> bool:
         trouble = self._rows[key].trouble
         assert trouble is not None
         trouble.alone = True

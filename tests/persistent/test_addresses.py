@@ -139,5 +139,7 @@ def test_the_environment_is_that_of_the_process_by_default(monkeypatch: pytest.M
 
 
 def test_a_sqlite_address_is_the_path() -> None:
-    assert open_tier("sqlite:a b/c.db", environ={}).name == "sqlite:a b/c.db"
+    # Absolute, so that the log and INFO say which file it is, wherever the node was started.
+    assert open_tier("sqlite:a b/c.db", environ={}).name == f"sqlite:{Path.cwd()}/a b/c.db"
+    assert open_tier("sqlite:/a/../b.db", environ={}).name == "sqlite:/b.db"
     assert "password" not in repr(parse("db:1", {}))

@@ -193,3 +193,140 @@ def test_processes_share_the_file(path: Path) -> None:
             writer.kill()
             writer.wait()
     assert len(rows(path)) == 3 * 20 * 20
+
+
+class Others:
+    """Counts how often a tier says that it has become another one."""
+
+    def __init__(self, tier: SQLiteTier) -> None:
+        self.count = 0
+        tier.when_other = self._told
+
+    def _told(self) -> None:
+        self.count += 1
+
+
+def one_row(path: Path, key: str) -> None:
+    session = SQLiteTier(str(path)).connect()
+    session.save_many([(key, "v")])
+    session.close()
+
+
+@pytest.mark.parametrize("call", ["save", "delete", "load", "count"])
+def test_a_file_that_is_removed_is_an_outage_until_it_is_back(path: Path, tmp_path: Path, call: str) -> None:
+    tier = SQLiteTier(str(path))
+    others = Others(tier)
+    session = tier.connect()
+    session.save_many([("k", "v")])
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for file in tmp_path.glob("records.db*"):
+        file.rename(aside / file.name)
+    calls = {
+        "save": lambda: session.save_many([("l", "v")]),
+        "delete": lambda: session.delete_many(["k"]),
+        "load": lambda: session.load_many(["k"]),
+        "count": session.count,
+    }
+    with pytest.raises(TierUnavailable, match="removed or replaced"):
+        calls[call]()
+    for _ in range(2):
+        with pytest.raises(TierUnavailable, match="was there before"):
+            tier.connect()
+    assert not path.exists()
+    assert others.count == 0
+    for file in aside.iterdir():
+        file.rename(tmp_path / file.name)
+    session = tier.connect()
+    # Nobody knows what happened to it meanwhile.
+    assert others.count == 1
+    session.save_many([("m", "v")])
+    session.close()
+    assert b"m" in rows(path)
+
+
+def test_a_file_that_is_replaced_is_another_one(path: Path, tmp_path: Path) -> None:
+    tier = SQLiteTier(str(path))
+    others = Others(tier)
+    sessions = [tier.connect() for _ in range(3)]
+    sessions[0].save_many([("old", "v")])
+    restored = tmp_path / "restored.db"
+    one_row(restored, "restored")
+    restored.rename(path)
+    with pytest.raises(TierUnavailable, match="removed or replaced"):
+        sessions[0].save_many([("new", "v")])
+    for suffix in ("-wal", "-shm"):
+        # SQLite would take it for that of the new file, and carry over what was committed to the old one.
+        with pytest.raises(TierUnavailable, match=f"{suffix} still belongs to the one before"):
+            tier.connect()
+        Path(f"{path}{suffix}").unlink()
+    session = tier.connect()
+    assert others.count == 1
+    session.save_many([("new", "v")])
+    for old in sessions:
+        with pytest.raises(TierUnavailable):
+            old.load_many(["old"])
+    assert session.load_many(["old", "new", "restored"]) == {"new": "v", "restored": "v"}
+    session.close()
+    assert tier.connect().count() == 2
+    assert others.count == 1
+
+
+def test_two_that_connect_at_once_make_one_file(path: Path) -> None:
+    """The file is gone again when the second one has its turn, and the loop has not heard of the first one yet."""
+    tier = SQLiteTier(str(path))
+    first = tier._open(True)
+    for file in path.parent.iterdir():
+        file.unlink()
+    with pytest.raises(TierUnavailable, match="was there before"):
+        tier._open(True)
+    assert not path.exists()
+    first.close()
+
+
+def test_an_empty_file_in_its_place_is_an_outage(path: Path) -> None:
+    tier = SQLiteTier(str(path))
+    session = tier.connect()
+    for file in path.parent.iterdir():
+        file.unlink()
+    path.touch()
+    with pytest.raises(TierUnavailable, match="removed or replaced"):
+        session.save_many([("k", "v")])
+    with pytest.raises(TierUnavailable, match="was there before"):
+        tier.connect()
+
+
+def test_a_table_that_is_dropped_is_an_outage(path: Path) -> None:
+    tier = SQLiteTier(str(path))
+    session = tier.connect()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE CelonisData")
+    with pytest.raises(TierUnavailable, match="no such table"):
+        session.load_many(["k"])
+    with pytest.raises(TierUnavailable, match="was there before"):
+        tier.connect()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_file_beside_it_that_is_removed_costs_nothing(path: Path, suffix: str) -> None:
+    tier = SQLiteTier(str(path))
+    sessions = [tier.connect() for _ in range(2)]
+    sessions[0].save_many([("k", "v")])
+    Path(f"{path}{suffix}").unlink()
+    with pytest.raises(TierUnavailable, match="removed or replaced"):
+        sessions[0].save_many([("l", "v")])
+    session = tier.connect()
+    session.save_many([("l", "v")])
+    assert session.load_many(["k", "l"]) == {"k": "v", "l": "v"}
+    session.close()
+    assert rows(path).keys() == {b"k", b"l"}
+
+
+def test_a_look_without_preparing_changes_nothing(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(sqlite._CREATE)
+    before = path.read_bytes()
+    session = SQLiteTier(str(path)).connect(prepare=False)
+    assert session.count() == 0
+    session.close()
+    assert path.read_bytes() == before

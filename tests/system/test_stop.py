@@ -205,3 +205,29 @@ def test_a_bad_persistent_node_is_one_line_and_exit_code_2(tmp_path: Path) -> No
         assert run.returncode == 2, bad
         assert run.stderr.count("\n") == 1, run.stderr
         assert run.stderr.startswith("ckv: "), run.stderr
+
+
+@pytest.mark.parametrize("mode", ["evict", "behind", "through"])
+def test_an_sqlite_file_that_is_gone_is_an_outage(nodes: Nodes, tmp_path: Path, mode: str) -> None:
+    path = tmp_path / "records.db"
+    node = nodes.start_secondary(
+        persistent=f"sqlite:{path}",
+        capacity=5,
+        options=[f"--write-mode={mode}", "--load-timeout=500ms", "--drain-timeout=1s"],
+    )
+    node.wait_for_log(f"database connected: sqlite:{path}")
+    with Client("127.0.0.1", node.port) as client:
+        client.put("before", "v")
+        for file in tmp_path.iterdir():
+            file.unlink()
+        pipeline = client.pipeline()
+        for number in range(100):
+            pipeline.put(f"k{number}", "v")
+        answers = pipeline.execute(raise_on_error=False)
+        if mode == "through":
+            assert {type(answer) for answer in answers} == {errors.CommitTimeout}
+        else:
+            assert client.get("k0") == "v"
+        node.wait_for_log("removed or replaced")
+    assert node.terminate() == 3
+    assert not path.exists()
