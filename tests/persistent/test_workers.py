@@ -90,7 +90,6 @@ class FakeSession:
 
     def probe(self) -> None:
         assert self._open
-        self._tier.before_save()
 
     def count(self) -> int:
         return len(self._tier.rows)
@@ -462,3 +461,27 @@ def test_a_login_that_is_refused_is_tried_seldom_and_at_once_with_another_passwo
     come_back(world)
     world.tier.password = "newer"
     world.until(lambda: world.tier.open == 2)
+
+
+def test_reads_and_probes_that_pass_on_a_full_disk_do_not_end_the_outage(
+    up: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full() -> None:
+        raise unavailable("the disk is full", 1114)
+
+    caplog.set_level(logging.INFO)
+    up.tier.before_save = full
+    for number in range(10):
+        up.store.put(f"k{number}", "v")
+    before = up.workers.retries
+    while up.workers.retries < before + 8:
+        assert up.get("a") == "1"
+        gevent.sleep(0.01)
+    news = [record.message for record in caplog.records if record.message.startswith("database")]
+    assert len([line for line in news if "lost" in line]) == 1
+    assert not [line for line in news if "back" in line]
+    assert up.store.parked == 0
+    up.tier.before_save = lambda: None
+    up.workers.hurry()
+    up.up()
+    up.until(lambda: up.store.unsaved == 0, 40)

@@ -228,6 +228,6 @@ def test_an_sqlite_file_that_is_gone_is_an_outage(nodes: Nodes, tmp_path: Path, 
             assert {type(answer) for answer in answers} == {errors.CommitTimeout}
         else:
             assert client.get("k0") == "v"
-        node.wait_for_log("removed or replaced")
+        node.wait_for_log("database lost")
     assert node.terminate() == 3
     assert not path.exists()
