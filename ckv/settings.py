@@ -424,7 +424,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "policy", "<eviction-policy>", ("secondary",), parse_policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "
-        "frequently used; 3 or fifo, the oldest.",
+        "frequently used; 3 or fifo, the oldest. One pass over many keys empties lru and fifo of what is used often; "
+        "lfu never forgets a use, so that records that were hot long ago stay.",
         "1",
     ),
     Setting(
@@ -507,7 +508,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "30s", "SECONDS",
     ),
     Setting("log_level", "--log-level", _NODES, _one_of(*logs.LEVELS), f"What the log shows: {', '.join(logs.LEVELS)}. "
-            "All but debug show one line a minute of each kind that a client can cause as often as it likes.",
+            "debug adds a line for each connection and each batch between the tiers; the others show one line a minute "
+            "of each kind that a client can cause as often as it likes.",
             "info", "LEVEL"),
     Setting(
         "log_format", "--log-format", _NODES, _one_of(*logs.FORMATS),

@@ -349,6 +349,7 @@ class _Loader(_Worker):
         query = store.load_begin(self._max_bytes)
         if query is None:
             return
+        began = time.monotonic()
         try:
             # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
             found, larger = session.load_some([*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes)
@@ -361,6 +362,7 @@ class _Loader(_Worker):
             store.load_failed(query, error if isinstance(error, errors.CkvError) else errors.TierError(str(error)))
             raise
         store.load_end(query, found, larger)
+        log.debug("loaded %d of %d keys in %.1f ms", len(found), len(query.loads), 1000 * (time.monotonic() - began))
 
 
 class _Flusher(_Worker):
@@ -387,6 +389,8 @@ class _Flusher(_Worker):
             return
         began = time.monotonic()
         if flush(store, session, batch):
-            self._flushed(time.monotonic() - began)
+            took = time.monotonic() - began
+            self._flushed(took)
+            log.debug("flushed %d rows in %.1f ms", len(batch), 1000 * took)
         # Not before the next batch is on its way: meanwhile the database would have nothing to do.
         gevent.get_hub().loop.run_callback(store.admit)

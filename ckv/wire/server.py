@@ -220,6 +220,7 @@ class Server:
             sock.close()
             return
         self._connections.add(connection)
+        log.debug("connection from %s", peer)
         if is_guest:
             if not self._guests:
                 self._poller.add_receiver(self._lobby)
@@ -231,6 +232,8 @@ class Server:
         if reason:
             kind = kind_of(reason)
             log.warning("connection from %s closed: %s", connection.peer, reason, extra={"once_a_minute": kind})
+        else:
+            log.debug("connection from %s ended", connection.peer)
 
     # --- places and guests ---------------------------------------------------------------------------------------
 

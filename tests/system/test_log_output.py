@@ -148,3 +148,17 @@ def test_what_clients_can_cause_is_one_line_a_minute(nodes: Nodes) -> None:
         node.wait_for_log("in the middle of a message", since=since)
         assert figure(client, "log_lines_suppressed") == 49
     assert len([line for line in node.log[since:] if "closed: not msgpack" in line]) == 1
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_debug_tells_of_connections_and_batches(nodes: Nodes, tmp_path: Path, level: str) -> None:
+    node = nodes.start_secondary(persistent=f"sqlite:{tmp_path}/ckv.db", capacity=1, options=[f"--log-level={level}"])
+    with Client("127.0.0.1", node.port) as client:
+        client.put("a", "1")
+        client.put("b", "2")
+        eventually(lambda: figure(client, "flushed_rows") == 1, what="the victim is saved")
+        assert client.get("a") == "1"
+    assert node.terminate() == 0
+    log = "\n".join(node.log)
+    told = [part in log for part in ("connection from", "flushed 1 rows in", "loaded 1 of 1 keys in")]
+    assert told == [level == "debug"] * 3, log
