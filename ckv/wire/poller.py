@@ -34,10 +34,10 @@ BYTES_OF_A_SOCKET: Final = 16 * KIB
 """So many bytes from a socket make it count once more."""
 
 BYTES_LEFT_BEHIND: Final = RECV_BYTES_OF_LARGE
-"""About so many bytes are read in one go from those clients' sockets in which something was left."""
+"""So many bytes are read in one go, about, of what clients' sockets had left."""
 
-ANSWERS_IN_A_ROW: Final = 4
-"""So often are other nodes' sockets in which something was left read before clients have their turn again."""
+ANSWERS_IN_A_ROW: Final = 3
+"""So often are other nodes' sockets in which something was left read by themselves, before clients have their turn."""
 
 FEW_SOCKETS: Final = 4
 """Fewer than that are served so quickly that little has arrived meanwhile, and answers need not wait for it."""
@@ -48,6 +48,10 @@ FEW_SOCKETS: Final = 4
 # for by its own name: it may arrive together with data, and nothing else would report it then.
 _ARRIVED: Final[int] = select.EPOLLIN
 _EVENTS: Final[int] = _ARRIVED | select.EPOLLRDHUP | select.EPOLLET
+# In the place of an event, for a socket in which something was left. As after an end of input, it is read until there
+# is nothing more. A client's has a number that the kernel does not use.
+_ANSWERS_LEFT: Final[int] = select.EPOLLRDHUP
+_LEFT: Final[int] = 1 << 32
 
 # gevent's patches take epoll away, for a greenlet must not wait in it. Nobody waits here.
 _new_epoll: Final[Callable[[], select.epoll]] = monkey.get_original("select", "epoll")
@@ -185,15 +189,18 @@ class Poller:
         read = os.read
         events = self._with_some_left_behind() if self._again or self._answers_again else self._poll(0, self._room)
         room = self._room - len(events)
+        left = BYTES_LEFT_BEHIND
         for fd, event in events:
             connection = connections[fd]
             if connection is None or connection.held:
+                self._again.pop(fd, None)
                 continue  # Closed a moment ago; or it comes again when it is released.
             size = connection.read_bytes
             try:
                 # As recv(), which would parse its arguments the slow way.
                 data = read(fd, size)
             except (BlockingIOError, InterruptedError):
+                self._again.pop(fd, None)
                 continue
             except OSError as error:
                 connection.close(f"{error.strerror or error}")
@@ -201,9 +208,15 @@ class Poller:
             length = len(data)
             room -= length // BYTES_OF_A_SOCKET
             if length == size or event > _ARRIVED:
+                self._again.pop(fd, None)  # it goes to the end
                 self.again(fd)
                 if size <= RECV_BYTES_OF_SMALL:
                     connection.read_bytes = RECV_BYTES
+                if event == _LEFT:
+                    left -= length
+                    if left <= 0:
+                        connection.inbox.append((connection, data))
+                        break  # The rest has its turn later.
             elif size != RECV_BYTES_OF_ONE and length < RECV_BYTES_OF_SMALL:
                 connection.read_bytes = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
             connection.inbox.append((connection, data))
@@ -211,37 +224,29 @@ class Poller:
         return len(events)
 
     def _with_some_left_behind(self) -> list[tuple[int, int]]:
-        """Adds sockets in which something was left: of clients, no more than can be read and served quickly.
+        """Sockets in which something was left, beside those that are ready: clients that send a lot come last.
 
         What other nodes answer is always read, and first. It ends what was begun, and small answers are behind large
-        ones; clients that send a lot can wait.
+        ones: while these come, clients can wait.
 
         Each socket is read once at most before what it brought is served: whoever sends more than one read takes would
         otherwise fill the buffer of its connection beyond any bound. So what was reported of one that was left is
-        dropped; it is read until there is nothing more, as if the end of input had been reported.
+        dropped.
         """
         left, answers = self._again, self._answers_again
-        if answers:
+        first = [(fd, _ANSWERS_LEFT) for fd in answers]
+        if first and self._answers_in_a_row < ANSWERS_IN_A_ROW and self._are_large(answers):
             self._answers_in_a_row += 1
-            if self._answers_in_a_row < ANSWERS_IN_A_ROW:
-                events = [(fd, select.EPOLLRDHUP) for fd in answers]
-                answers.clear()
-                return events
+            answers.clear()
+            return first
         self._answers_in_a_row = 0
-        new = [e for e in self._poll(0, self._room) if e[0] not in left and e[0] not in answers]
-        events = [(fd, select.EPOLLRDHUP) for fd in answers] + new
+        new = [event for event in self._poll(0, self._room) if event[0] not in left and event[0] not in answers]
         answers.clear()
-        room = BYTES_LEFT_BEHIND
-        for fd in list(islice(left, SOCKETS_PER_TURN)):
-            del left[fd]
-            connection = self._connections[fd]
-            if connection is None or connection.held:
-                continue
-            events.append((fd, select.EPOLLRDHUP))
-            room -= connection.read_bytes
-            if room <= 0:
-                break
-        return events
+        return first + new + [(fd, _LEFT) for fd in islice(left, SOCKETS_PER_TURN)]
+
+    def _are_large(self, fds: Iterable[int]) -> bool:
+        found = [self._connections[fd] for fd in fds]
+        return any(connection is not None and connection.read_bytes > RECV_BYTES for connection in found)
 
     def _send(self) -> None:
         senders, self._first_to_send = self._first_to_send, []
