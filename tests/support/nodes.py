@@ -275,7 +275,7 @@ class Nodes:
         name: str | None = None,
     ) -> Node:
         """``ckv secondary`` on a free port, or on ``port``; ``options`` are long ones, like ``--drain-timeout=2``."""
-        positional = (primary, port, persistent, capacity, policy, pool_size)
+        positional = (primary, port or free_port(), persistent, capacity, policy, pool_size)
         return self.start(
             ["secondary", *options, *map(str, positional)], 2 + len(options), env=env, wait=wait, name=name
         )
@@ -291,7 +291,7 @@ class Nodes:
     ) -> Node:
         """``ckv primary`` on a free port, or on ``port``, over nodes or addresses."""
         addresses = [node.address if isinstance(node, Node) else node for node in secondaries]
-        arguments = ["primary", *options, str(port), *addresses]
+        arguments = ["primary", *options, str(port or free_port()), *addresses]
         return self.start(arguments, 1 + len(options), env=env, wait=wait, name=name)
 
     def start_cluster(
