@@ -83,8 +83,8 @@ NO_LONGER_WRITER: Final = frozenset(
 LOOK_EVERY: Final = 0.5
 """Seconds after which a session looks where its connection leads before it uses it again (0.3 ms)."""
 
-LOOK_TIMEOUT: Final = 2.0
-"""Seconds that the answer to this may take."""
+LOOK_TIMEOUT: Final = 1.0
+"""Seconds that the answer to this may take; after that the connection is made anew."""
 
 _PROBE = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} LIMIT 0"
 _SELECT = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN ("
@@ -406,8 +406,11 @@ class MySQLSession:
         try:
             with self._connection.within(LOOK_TIMEOUT):
                 at = place(self._connection)
-        except StatementFailed:
+        except StatementFailed as error:
             at = None
+            if error.silent:
+                # What has forgotten one connection has forgotten all that idled: the others need not wait for that too.
+                self._tier.generation += 1
         if at is not None and at.server == self._at.server:
             self._tier.look_at_table(at)
         else:

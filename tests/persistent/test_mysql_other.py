@@ -279,6 +279,17 @@ def test_a_connection_that_the_way_has_forgotten(mariadb: MariaDB, what: str, mo
             assert session.count() == 1
 
 
+def test_only_the_first_one_waits_to_hear_that_the_way_has_forgotten_it(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql, "LOOK_TIMEOUT", 0.2)
+    with forgotten(mariadb) as session:
+        tier = session._tier  # type: ignore[attr-defined]
+        assert session.generation == tier.generation == 0
+        assert session.load_many(["k"]) == {"k": "v"}
+        assert session.generation == tier.generation == 1  # so it is fit, and all that were made before are not
+
+
 def test_a_connection_that_the_server_closed_for_idling(mariadb: MariaDB) -> None:
     tier = mysql_tier(mariadb)
     session = tier.connect()
