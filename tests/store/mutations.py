@@ -244,6 +244,7 @@ MUTATIONS = (
         "ckv/store/loading.py",
         "            load.current = load.trusted = False\n        self._current.clear()\n",
         "            load.trusted = False\n",
+        by_model=False,
     ),
     Mutation(
         "trusted-batch",
@@ -302,7 +303,7 @@ MUTATIONS = (
     ),
 )
 
-SCHEDULES = 2000
+SCHEDULES = 6000
 """Within so many schedules of its mode a mutation has to be caught."""
 
 
