@@ -53,7 +53,7 @@ def all_made(watch: Watch, node: Node, least: int = 30 * MIB) -> None:
         watch.served(10)
         return watch.growth(node) == before > least
 
-    eventually(settled, what="no more answers come")
+    eventually(settled, 30.0, "no more answers come")
 
 
 def test_many_large_answers_through_a_primary(nodes: Nodes) -> None:
