@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -131,7 +132,8 @@ def test_lines_that_nobody_read_are_counted_and_told(tmp_path: Path) -> None:
             shown = log.read().decode()
         assert node.wait(30) == 0
     lines = shown.splitlines()
-    assert f'"dropped": {dropped}' in next(line for line in lines if "lines of the log were lost" in line)
+    told = json.loads(next(line for line in lines if "lines of the log were lost" in line))["dropped"]
+    assert dropped <= told < dropped + 10  # what is logged after it was asked: the end of a connection, and of the node
     assert "drain done" in lines[-1]
     assert len(shown) < 2 * MAX_WAITING_BYTES
 
