@@ -21,7 +21,7 @@ from ckv.persistent import Loaded, RowsLocked, mysql_schema, mysql_variables
 from ckv.persistent.mysql_address import Server
 from ckv.persistent.mysql_connection import LOCK_WAIT, Connection, StatementFailed
 from ckv.persistent.mysql_identity import Place, Places, place
-from ckv.persistent.mysql_outages import OUTAGE_ERRORS
+from ckv.persistent.mysql_outages import NO_LONGER_WRITER, OUTAGE_ERRORS
 from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
 from ckv.values import Value, to_text
 
@@ -64,21 +64,6 @@ LOGIN_ERRORS: Final = frozenset(
     }
 )
 """The errors with which a server does not let an account in. It may count the attempts, and block the account."""
-
-NO_LONGER_WRITER: Final = frozenset(
-    {
-        ER.OPTION_PREVENTS_STATEMENT,  # read_only
-        ER.SERVER_SHUTDOWN,
-        ER.UNKNOWN_COM_ERROR,  # a node that has left its Galera cluster
-        # PyMySQL has no names for these:
-        1792,  # a transaction that may only read
-        1836,  # the server is in read-only mode
-        1874,  # InnoDB is
-        3100,  # a node that has left its replication group
-        3101,
-    }
-)
-"""The errors with which a server says that it is not the one to write to any more: what it answers may be old."""
 
 LOOK_EVERY: Final = 0.5
 """Seconds after which a session looks where its connection leads before it uses it again (0.3 ms)."""
@@ -367,7 +352,7 @@ class MySQLSession:
             for step in steps:
                 answer = connection.run(*step)
         except StatementFailed as error:
-            if error.is_loss or error.code in OUTAGE_ERRORS or error.code in NO_LONGER_WRITER:
+            if error.is_loss or error.code in OUTAGE_ERRORS:
                 raise
             # When this fails, its error goes out and not one that promises that nothing was written.
             connection.run("ROLLBACK")

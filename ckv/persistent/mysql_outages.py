@@ -6,7 +6,22 @@ from typing import Final
 
 from pymysql.constants import ER
 
-OUTAGE_ERRORS: Final = frozenset(
+NO_LONGER_WRITER: Final = frozenset(
+    {
+        ER.OPTION_PREVENTS_STATEMENT,  # read_only
+        ER.SERVER_SHUTDOWN,
+        ER.UNKNOWN_COM_ERROR,  # a node that has left its Galera cluster
+        # PyMySQL has no names for these:
+        1792,  # a transaction that may only read
+        1836,  # the server is in read-only mode
+        1874,  # InnoDB is
+        3100,  # a node that has left its replication group
+        3101,
+    }
+)
+"""The errors with which a server says that it is not the one to write to any more: what it answers may be old."""
+
+OUTAGE_ERRORS: Final = NO_LONGER_WRITER | frozenset(
     {
         # Somebody else has a lock, or was quicker.
         ER.CANT_LOCK,
@@ -34,17 +49,11 @@ OUTAGE_ERRORS: Final = frozenset(
         ER.CANT_CREATE_THREAD,
         ER.CON_COUNT_ERROR,
         ER.OPEN_AS_READONLY,
-        ER.OPTION_PREVENTS_STATEMENT,
-        ER.SERVER_SHUTDOWN,
         ER.TOO_MANY_USER_CONNECTIONS,
-        ER.UNKNOWN_COM_ERROR,  # a node of Galera that is not in its cluster
         ER.USER_LIMIT_REACHED,
         1297,  # a temporary error of the storage engine
         1637,  # too many transactions at once
         1665,  # the binary log cannot be written
-        1792,  # a transaction that is read-only
-        1836,  # a server that is read-only
-        1874,  # InnoDB is
         # Table or account are not what they were.
         ER.ACCESS_DENIED_ERROR,
         ER.BAD_DB_ERROR,

@@ -16,6 +16,7 @@ from ckv.errors import TierUnavailable
 from ckv.persistent import Session, Tier, mysql, open_tier
 from ckv.persistent.mysql_connection import StatementFailed
 from ckv.persistent.mysql_identity import place
+from ckv.persistent.mysql_outages import NO_LONGER_WRITER
 from tests.failures.proxy import Proxy
 from tests.persistent.conftest import mysql_tier
 from tests.support.eventually import eventually
@@ -145,7 +146,7 @@ def test_a_server_that_became_read_only(mariadb: MariaDB) -> None:
     assert counted.others == 0
 
 
-@pytest.mark.parametrize("code", sorted(mysql.NO_LONGER_WRITER))
+@pytest.mark.parametrize("code", sorted(NO_LONGER_WRITER))
 def test_what_a_server_says_that_is_not_the_writer_any_more(mariadb: MariaDB, code: int) -> None:
     tier = mysql_tier(mariadb)
     session, other = tier.connect(), tier.connect()
