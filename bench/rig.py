@@ -20,7 +20,7 @@ import msgpack
 
 from bench.data import record
 from bench.generator import Load
-from ckv.roles.secondary import handlers
+from ckv.node.secondary import handlers
 from ckv.store.memory import POLICIES, Memory
 from ckv.store.pending import Pending
 from ckv.store.store import Store

@@ -164,18 +164,18 @@ def copy_source(target: Path) -> None:
             path.unlink()
     shutil.copytree(ROOT / "ckv", target / "ckv", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(ROOT / "ckv.py", target)
-    about = target / "ckv" / "about.py"
+    about = target / "ckv" / "tools" / "about.py"
     text, count = re.subn(
         r'^BAKED_COMMIT: Final = ""$', f'BAKED_COMMIT: Final = "{commit()}"', about.read_text(), flags=re.MULTILINE
     )
     if count != 1:
-        raise SystemExit("ckv/about.py has no place for the commit")
+        raise SystemExit("ckv/tools/about.py has no place for the commit")
     about.write_text(text)
 
 
 def commit() -> str:
     """The commit of the checkout, as ``ckv --version`` tells it from there."""
-    code = "from ckv import about; print(about.commit())"
+    code = "from ckv.tools import about; print(about.commit())"
     told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     return told.stdout.strip()
 

@@ -6,8 +6,8 @@ from typing import Final
 
 COMPILED: Final[tuple[str, ...]] = (
     "ckv.cluster.slots",
-    "ckv.roles.primary",
-    "ckv.roles.secondary",
+    "ckv.node.primary",
+    "ckv.node.secondary",
     "ckv.wire.batch",
     "ckv.wire.client",
     "ckv.wire.connection",

@@ -16,7 +16,8 @@ from ckv import stderr, streams
 # Before anything opens a file: it would get the number of a stream that is closed.
 streams.prepare()
 
-from ckv.roles import Exit  # noqa: E402 - see above
+from ckv.exits import Exit  # noqa: E402 - see above
+from ckv.roles import ROLES  # noqa: E402
 
 
 @contextmanager
@@ -33,10 +34,9 @@ def _packages() -> Iterator[None]:
 
 
 with _packages():
-    # These ask a node one thing at a time, and live on plain sockets: loading gevent would be most of what they cost,
-    # and Ctrl-C would have to go through its loop.
-    if sys.argv[1:2] not in (["ping"], ["shell"], ["status"]):
-        if sys.argv[1:2] in (["primary"], ["secondary"]):
+    _role = ROLES.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if _role is None or _role.on_gevent:
+        if _role is not None and _role.is_node:
             stderr.never_wait()
 
         import gevent

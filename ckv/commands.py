@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_KEY_BYTES = 1024
-"""The longest key, in bytes. It is also the width of the key column in the persistent tier."""
-
 
 @dataclass(frozen=True, slots=True)
 class Command:

@@ -4,8 +4,8 @@ A module logs through ``log = logging.getLogger(__name__)``. What a program may 
 only there: the text format appends it as ``key=value``, the JSON format makes fields of it. So
 ``log.info("secondary ready on %s", address, extra={"capacity": 5})`` becomes one of
 
-    2026-11-22T18:00:00.123Z INFO ckv.roles.secondary: secondary ready on 127.0.0.1:8081 capacity=5
-    {"time": "2026-11-22T18:00:00.123Z", "level": "INFO", "logger": "ckv.roles.secondary", ...}
+    2026-11-22T18:00:00.123Z INFO ckv.node.secondary: secondary ready on 127.0.0.1:8081 capacity=5
+    {"time": "2026-11-22T18:00:00.123Z", "level": "INFO", "logger": "ckv.node.secondary", ...}
 
 What somebody else can cause as often as he likes names its kind, ``extra={"once_a_minute": "not msgpack"}``, and is
 logged once a minute; the next line of the kind says how many were left out, as ``suppressed``. See :class:`Sparing`. At

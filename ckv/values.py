@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 from ckv import errors
-from ckv.commands import MAX_KEY_BYTES
 
 Value = str | bytes
 """A value: ``str`` for a msgpack str, ``bytes`` for a msgpack bin."""
+
+MAX_KEY_BYTES: Final = 1024
+"""The longest key, in bytes. It is also the width of the key column in the persistent tier."""
 
 ENCODING: Final = "utf-8"
 ENCODING_ERRORS: Final = "surrogateescape"

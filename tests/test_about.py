@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import ckv
-from ckv import about
+from ckv.tools import about
 from tests.support.nodes import ROOT, ckv_environment
 
 IDENTITY = {
@@ -66,7 +66,7 @@ def test_a_checkout_has_the_commit_from_git(copy: Path) -> None:
 
 
 def test_a_baked_commit_beats_that_of_the_checkout(copy: Path) -> None:
-    module = copy / "ckv" / "about.py"
+    module = copy / "ckv" / "tools" / "about.py"
     git(copy, "init", "--quiet")
     module.write_text(module.read_text().replace('BAKED_COMMIT: Final = ""', 'BAKED_COMMIT: Final = "abc"'))
     assert told(copy) == line("abc")

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import docopt
 import pytest
 
-import ckv.roles
-from ckv import about, cli, settings
+from ckv import __version__, cli
+from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.roles import Exit
-from ckv.settings import SETTINGS, Address, Role
+from ckv.exits import Exit
+from ckv.roles import ROLES, RoleName
+from ckv.settings.roles import READERS
+from ckv.settings.table import SETTINGS, settings_of
+from ckv.tools import about
 from tests.support.nodes import ckv_environment, run_ckv
 
 ROOT = Path(__file__).resolve().parents[1]
-
-ROLES: tuple[Role, ...] = ("primary", "secondary", "shell", "status", "ping", "verify", "demo")
 
 FakeRoles = Callable[..., list[Any]]
 
@@ -47,11 +49,10 @@ def fake_roles(monkeypatch: pytest.MonkeyPatch) -> FakeRoles:
                 raise outcome
             return outcome
 
-        for role in ROLES:
-            fake = types.ModuleType(f"ckv.roles.{role}")
+        for role in ROLES.values():
+            fake = types.ModuleType(role.module)
             fake.run = run  # type: ignore[attr-defined]
-            monkeypatch.setitem(sys.modules, f"ckv.roles.{role}", fake)
-            monkeypatch.setattr(ckv.roles, role, fake, raising=False)
+            monkeypatch.setitem(sys.modules, role.module, fake)
         monkeypatch.setattr("ckv.logs.configure", lambda *_: None)
         return seen
 
@@ -68,6 +69,12 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return shown.err.removeprefix("ckv: ").rstrip("\n")
 
 
+def test_every_role_has_a_row_a_reader_and_a_module() -> None:
+    assert list(ROLES) == list(READERS) == list(get_args(RoleName))
+    for role in ROLES.values():
+        assert importlib.util.find_spec(role.module) is not None
+
+
 # --- pages -----------------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +86,7 @@ def test_without_arguments_the_page_and_exit_code_1(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("role", ["primary", "secondary", "status", "ping", "verify"])
-def test_a_role_without_arguments_its_page_and_exit_code_1(role: Role, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_role_without_arguments_its_page_and_exit_code_1(role: RoleName, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([role]) == 1
     shown = capsys.readouterr()
     assert shown.out == cli.page(role)
@@ -139,7 +146,7 @@ def entries(page: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_page_of_a_role_shows_the_table_of_settings(role: Role) -> None:
+def test_the_page_of_a_role_shows_the_table_of_settings(role: RoleName) -> None:
     shown = entries(cli.page(role))
     known = {setting.name: setting for setting in SETTINGS if role in setting.roles}
     assert set(shown) == set(known) | {"--help"}
@@ -166,9 +173,9 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_docopt_reads_from_the_page_what_the_table_has(role: Role) -> None:
+def test_docopt_reads_from_the_page_what_the_table_has(role: RoleName) -> None:
     options = {option.longer for option in docopt.parse_options(cli.page(role))}
-    assert options == {setting.name for setting in settings.settings_of(role) if setting.is_option} | {"--help"}
+    assert options == {setting.name for setting in settings_of(role) if setting.is_option} | {"--help"}
 
 
 @pytest.mark.parametrize("page", [cli.MAIN_PAGE, *(cli.page(role) for role in ROLES)])
@@ -345,7 +352,7 @@ def test_the_program_as_a_process() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, cli.page("secondary"), "")
     assert run_ckv("--help").returncode == 0
     assert run_ckv("secondary", "--help").returncode == 0
-    assert run_ckv("--version").stdout.startswith(f"ckv {ckv.__version__} (commit ")
+    assert run_ckv("--version").stdout.startswith(f"ckv {__version__} (commit ")
     done = run_ckv("secondary", "a:1", "1", "-", "0")
     assert (done.returncode, done.stdout) == (2, "")
 
@@ -373,7 +380,8 @@ def test_what_starts_the_program(module: str) -> None:
     # The console script imports ckv.__main__, which must have patched the sockets before anything else came to use
     # them; and no role is loaded before it is asked for.
     code = (
-        f"import {module}, sys, gevent.monkey as monkey\n"
-        "print(monkey.is_module_patched('socket'), [name for name in sys.modules if name.startswith('ckv.roles.')])"
+        f"import {module}, sys, gevent.monkey as monkey, ckv.roles\n"
+        "loaded = [role.name for role in ckv.roles.ROLES.values() if role.module in sys.modules]\n"
+        "print(monkey.is_module_patched('socket'), loaded)"
     )
     assert run_python("-c", code).stdout == f"{module == 'ckv.__main__'} []\n"

@@ -29,7 +29,7 @@ from ckv.errors import (
     ServerError,
     Unreachable,
 )
-from ckv.settings import SETTINGS
+from ckv.settings.table import SETTINGS
 from tests.support.fakenode import Connection, FakeNode, Script, store
 from tests.support.ports import free_port
 from tests.support.wire import pack

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckv.commands import COMMANDS, Command
-from ckv.shell.commands import NAMES, OWN, help_text
+from ckv.tools.shell.commands import NAMES, OWN, help_text
 from tests.support.nodes import Nodes
 from tests.support.wire import RawClient, RemoteError
 

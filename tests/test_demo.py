@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ckv.roles import demo
-from ckv.settings import DemoSettings
+from ckv.settings.roles import DemoSettings
+from ckv.tools import demo
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.nodes import Nodes, ckv_command, ckv_environment, run_ckv
 from tests.support.ports import free_port

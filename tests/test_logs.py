@@ -12,7 +12,7 @@ import pytest
 
 from ckv import logs
 
-LOG = logging.getLogger("ckv.roles.secondary")
+LOG = logging.getLogger("ckv.node.secondary")
 MOMENT = 1_795_370_400.1239
 
 
@@ -43,7 +43,7 @@ def record(message: str, **extra: object) -> logging.LogRecord:
 def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "text")
     LOG.handle(record("secondary ready on 127.0.0.1:8081"))
-    assert line(capsys) == ("2026-11-22T18:00:00.123Z INFO ckv.roles.secondary: secondary ready on 127.0.0.1:8081\n")
+    assert line(capsys) == ("2026-11-22T18:00:00.123Z INFO ckv.node.secondary: secondary ready on 127.0.0.1:8081\n")
 
 
 def test_extra_fields_in_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,7 +60,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(first) == {
         "time": "2026-11-22T18:00:00.123Z",
         "level": "INFO",
-        "logger": "ckv.roles.secondary",
+        "logger": "ckv.node.secondary",
         "message": "drain done",
         "records": 5,
     }
@@ -92,7 +92,7 @@ def test_twice_is_not_two_lines(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
     logs.configure("info", "text")
     LOG.info("once")
-    assert re.fullmatch(r"\S+Z INFO ckv.roles.secondary: once\n", line(capsys))
+    assert re.fullmatch(r"\S+Z INFO ckv.node.secondary: once\n", line(capsys))
 
 
 def test_other_loggers_are_left_alone() -> None:

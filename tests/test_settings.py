@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ckv import settings
+from ckv.address import Address, parse_address
 from ckv.errors import BadSetting
-from ckv.settings import SETTINGS, Address, DemoSettings, parse_address
+from ckv.settings import roles
+from ckv.settings.roles import READERS, DemoSettings
+from ckv.settings.table import SETTINGS, Setting
 
 SECONDARY: dict[str, Any] = {"<primary>": "localhost:8080", "<port>": "8081"}
 PRIMARY: dict[str, Any] = {"<port>": "8080", "<secondary>": ["localhost:8081", "localhost:8082"]}
 SHELL: dict[str, Any] = {"<host>": "localhost", "<port>": "8080"}
 
 
-def secondary(arguments: dict[str, Any], **environ: str) -> settings.SecondarySettings:
-    return settings.secondary_settings({**SECONDARY, **arguments}, environ)
+def secondary(arguments: dict[str, Any], **environ: str) -> roles.SecondarySettings:
+    return roles.secondary_settings({**SECONDARY, **arguments}, environ)
 
 
 def refusal(arguments: dict[str, Any], **environ: str) -> str:
@@ -34,7 +36,7 @@ def refusal(arguments: dict[str, Any], **environ: str) -> str:
 
 
 def test_a_primary() -> None:
-    assert settings.primary_settings(PRIMARY, {}) == settings.PrimarySettings(
+    assert roles.primary_settings(PRIMARY, {}) == roles.PrimarySettings(
         port=8080,
         secondaries=(Address("localhost", 8081), Address("localhost", 8082)),
         bind="127.0.0.1",
@@ -49,7 +51,7 @@ def test_a_primary() -> None:
 
 
 def test_a_secondary() -> None:
-    assert secondary({}) == settings.SecondarySettings(
+    assert secondary({}) == roles.SecondarySettings(
         primary=Address("localhost", 8080),
         port=8081,
         persistent="-",
@@ -88,16 +90,16 @@ def test_a_secondary_with_everything() -> None:
 
 
 def test_a_shell() -> None:
-    chosen = settings.shell_settings(SHELL, {"HOME": "/"})
+    chosen = roles.shell_settings(SHELL, {"HOME": "/"})
     assert chosen.address == Address("localhost", 8080)
     assert chosen.timeout == 10.0
     assert chosen.history == Path.home() / ".ckv_history"
-    assert settings.shell_settings(SHELL, {"CKV_HISTORY": "/tmp/typed"}).history == Path("/tmp/typed")
+    assert roles.shell_settings(SHELL, {"CKV_HISTORY": "/tmp/typed"}).history == Path("/tmp/typed")
 
 
 def test_a_demo() -> None:
-    assert settings.demo_settings({"<host>": None, "<port>": None}, {}) == DemoSettings(None)
-    assert settings.demo_settings({"<host>": "::1", "<port>": "1"}, {}) == DemoSettings(Address("::1", 1))
+    assert roles.demo_settings({"<host>": None, "<port>": None}, {}) == DemoSettings(None)
+    assert roles.demo_settings({"<host>": "::1", "<port>": "1"}, {}) == DemoSettings(Address("::1", 1))
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -122,10 +124,8 @@ VALUED = [setting for setting in SETTINGS if setting.is_option and not setting.i
 
 
 @pytest.mark.parametrize("setting", VALUED, ids=lambda it: it.name)
-def test_a_bad_value_is_named_as_it_was_given(setting: settings.Setting) -> None:
-    read = {"shell": settings.shell_settings, "primary": settings.primary_settings,
-            "secondary": settings.secondary_settings, "status": settings.status_settings,
-            "verify": settings.verify_settings, "ping": settings.ping_settings}[setting.roles[0]]  # fmt: skip
+def test_a_bad_value_is_named_as_it_was_given(setting: Setting) -> None:
+    read = READERS[setting.roles[0]]
     arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY, "status": SHELL, "ping": SHELL,
                  "verify": {**SHELL, "<persistent-node>": "localhost:3306"}}[setting.roles[0]]  # fmt: skip
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
@@ -177,10 +177,10 @@ def test_ranges(name: str, low: str, high: str, refused: list[str]) -> None:
 
 
 def test_the_call_time_out_of_a_primary() -> None:
-    assert settings.primary_settings({**PRIMARY, "--call-timeout": "10ms"}, {}).call_timeout == 0.01
+    assert roles.primary_settings({**PRIMARY, "--call-timeout": "10ms"}, {}).call_timeout == 0.01
     for text in ("9ms", "601"):
         with pytest.raises(BadSetting, match=r"^--call-timeout: .* allowed is 0\.01 to 600 seconds"):
-            settings.primary_settings({**PRIMARY, "--call-timeout": text}, {})
+            roles.primary_settings({**PRIMARY, "--call-timeout": text}, {})
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_a_value_must_fit_what_may_be_pending() -> None:
 
 def test_a_secondary_twice() -> None:
     with pytest.raises(BadSetting, match=r"^<secondary>: 'a:1' is given twice"):
-        settings.primary_settings({"<port>": "1", "<secondary>": ["a:1", "b:1", "a:1"]}, {})
+        roles.primary_settings({"<port>": "1", "<secondary>": ["a:1", "b:1", "a:1"]}, {})
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------

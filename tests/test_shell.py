@@ -27,12 +27,12 @@ from prompt_toolkit.output import DummyOutput
 
 from ckv import Client
 from ckv.commands import COMMANDS
-from ckv.roles import shell
-from ckv.shell.commands import help_text, run_line
-from ckv.shell.history import history as kept_in
-from ckv.shell.prompt import CommandCompleter, Prompt, hint
-from ckv.shell.results import as_json, for_people
-from ckv.shell.words import quoted
+from ckv.tools.shell import shell
+from ckv.tools.shell.commands import help_text, run_line
+from ckv.tools.shell.history import history as kept_in
+from ckv.tools.shell.prompt import CommandCompleter, Prompt, hint
+from ckv.tools.shell.results import as_json, for_people
+from ckv.tools.shell.words import quoted
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment
 from tests.support.ports import free_port

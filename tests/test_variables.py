@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ckv import variables
-from ckv.settings import SETTINGS
+from ckv.settings import variables
+from ckv.settings.table import SETTINGS
 from tests.support.nodes import ROOT, Nodes, run_ckv
 from tests.support.ports import free_port
 

@@ -1,14 +1,11 @@
-"""The persistent tier: its contract, and :func:`open_tier`, which makes one out of an address."""
+"""The persistent tier: its contract. :mod:`ckv.persistent.opening` makes one out of an address."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from ckv.values import Value
-
-_SQLITE = "sqlite:"
 
 
 class RowsLocked(Exception):
@@ -109,20 +106,3 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Give the connection back. Never raises; closing twice is fine."""
-
-
-def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
-    """The tier at ``host:port``, ``mysql://user:password@host:port/database`` or ``sqlite:PATH``; does not connect.
-
-    ``environ`` gives what an address of MySQL leaves out (:mod:`ckv.persistent.mysql_address`). Raises
-    :class:`~ckv.errors.BadSetting`, with one line that names what is wrong and never shows a password.
-    """
-    # Imported here: a node on SQLite has no use for PyMySQL and cryptography, whose import takes a tenth of a second.
-    if address.startswith(_SQLITE):
-        from ckv.persistent.sqlite import SQLiteTier
-
-        return SQLiteTier.at(address.removeprefix(_SQLITE))
-    from ckv.persistent.mysql import MySQLTier
-    from ckv.persistent.mysql_address import parse
-
-    return MySQLTier(parse(address, environ))

@@ -23,7 +23,7 @@ import tenacity
 from gevent.event import Event
 
 from ckv import errors
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire.batch import Batch, Call, Calls
 from ckv.wire.connecting import Greeted, connect
 from ckv.wire.connection import Connection

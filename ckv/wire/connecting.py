@@ -17,7 +17,7 @@ import msgpack
 from gevent.queue import Empty, SimpleQueue
 
 from ckv import errors
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire.connection import plain_socket
 from ckv.wire.limits import Limits
 from ckv.wire.msgpackrpc import BATCH, HELLO, REQUEST, RESPONSE, new_unpacker

@@ -19,8 +19,8 @@ from itertools import islice
 from typing import Any, Final
 
 from ckv import errors
+from ckv.address import Address
 from ckv.resolver import plain_getaddrinfo
-from ckv.settings import Address
 from ckv.wire.connection import Connection, plain_socket
 from ckv.wire.files import SPARE_FILES, can_open_another, file_limit, open_files
 from ckv.wire.handler import Caller, Handler

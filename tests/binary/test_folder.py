@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import ckv
-from ckv import Client, about
+from ckv import Client
+from ckv.tools import about
 from tests.binary.logins import check_mysql_8, check_tls
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB

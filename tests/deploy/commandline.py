@@ -8,17 +8,19 @@ from typing import Any
 
 import docopt
 
-from ckv import cli, settings
+from ckv import cli
 from ckv.errors import BadSetting
-from ckv.persistent import mysql_address
+from ckv.persistent.mysql import address
+from ckv.settings.roles import READERS
+from ckv.settings.table import SETTINGS
 
-PASSWORD_FILE = mysql_address.PASSWORD_FILE
+PASSWORD_FILE = address.PASSWORD_FILE
 
 
 def parse(words: Sequence[str], environ: Mapping[str, str]) -> Any:
     """The settings of the role that the first word names. Raises BadSetting."""
     role: Any = words[0] if words else ""
-    read = getattr(settings, f"{role}_settings", None)
+    read = READERS.get(role)
     if read is None:
         raise BadSetting(f"{role!r} is not a role")
     try:
@@ -28,16 +30,16 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Any:
     return read(arguments, environ)
 
 
-def server(address: str, environ: Mapping[str, str]) -> mysql_address.Server:
+def server(place: str, environ: Mapping[str, str]) -> address.Server:
     """The database that a secondary would ask, whose password it would find in a file. Raises BadSetting."""
     if PASSWORD_FILE not in environ:
         raise BadSetting(f"{PASSWORD_FILE} is not set")
-    return mysql_address.parse(address, {**environ, PASSWORD_FILE: os.devnull})
+    return address.parse(place, {**environ, PASSWORD_FILE: os.devnull})
 
 
 def unknown_variables(environ: Mapping[str, str]) -> set[str]:
     """Variables that look like ckv's and that it does not know: it would not read them."""
-    known = {setting.environment for setting in settings.SETTINGS} | {
-        mysql_address.USER, mysql_address.PASSWORD, mysql_address.PASSWORD_FILE, mysql_address.DATABASE,
+    known = {setting.environment for setting in SETTINGS} | {
+        address.USER, address.PASSWORD, address.PASSWORD_FILE, address.DATABASE,
     }  # fmt: skip
     return {variable for variable in environ if variable.startswith("CKV_")} - known

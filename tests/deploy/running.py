@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import ckv
+from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.settings import Address, PrimarySettings, SecondarySettings
+from ckv.settings.roles import PrimarySettings, SecondarySettings
 from ckv.wire.limits import IDLE_CONNECTION_BYTES
 from ckv.wire.server import MOST_GUESTS
 from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables

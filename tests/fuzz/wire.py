@@ -12,8 +12,8 @@ from pathlib import Path
 import msgpack
 
 from ckv import errors
-from ckv.audit import Scans
-from ckv.roles.secondary import handlers, operator_handlers
+from ckv.node.scans import Scans
+from ckv.node.secondary import handlers, operator_handlers
 from ckv.store.memory import LRU
 from ckv.store.pending import Pending
 from ckv.store.store import Store

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ckv.persistent import Session, Tier, open_tier
+from ckv.persistent import Session, Tier
+from ckv.persistent.opening import open_tier
 from tests.support.mariadb import DATABASE, MariaDB
 
 

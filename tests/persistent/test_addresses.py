@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ckv.errors import BadSetting
-from ckv.persistent import open_tier
-from ckv.persistent.mysql_address import parse
+from ckv.persistent.mysql.address import parse
+from ckv.persistent.opening import open_tier
 
 FILE = "CKV_MYSQL_PASSWORD_FILE"
 

@@ -16,7 +16,7 @@ monkey.patch_all()
 import sys
 import gevent
 from ckv.errors import TierUnavailable
-from ckv.persistent import open_tier
+from ckv.persistent.opening import open_tier
 
 tier = open_tier(sys.argv[1], environ={})
 

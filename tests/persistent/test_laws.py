@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ckv.commands import MAX_KEY_BYTES
 from ckv.errors import RowsRefused, TierUnavailable, WriteFailed
-from ckv.persistent import Session, Tier, open_tier
-from ckv.values import Value, to_text
+from ckv.persistent import Session, Tier
+from ckv.persistent.opening import open_tier
+from ckv.values import MAX_KEY_BYTES, Value, to_text
 from tests.persistent.conftest import TierUnderTest, mysql_tier
 from tests.support.mariadb import MariaDB
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from ckv.errors import TierUnavailable
-from ckv.persistent import open_tier
+from ckv.persistent.opening import open_tier
 
 PROTOCOL_41_AND_LATER = 0x000A_A200
 PLUGIN_AUTH = 0x0008_0000

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv.errors import RowsRefused, TierUnavailable
-from ckv.persistent import RowsLocked, Session, mysql_connection, open_tier
-from ckv.persistent.mysql import _statements
+from ckv.persistent import RowsLocked, Session
+from ckv.persistent.mysql import connection as mysql_connection
+from ckv.persistent.mysql.statements import statements as packed_statements
+from ckv.persistent.opening import open_tier
 from ckv.persistent.rows import ROWS_PER_STATEMENT
 from tests.persistent.conftest import mysql_tier
 from tests.persistent.proxy import Proxy
@@ -196,7 +198,7 @@ def test_statements_stay_below_the_servers_bound(mariadb: MariaDB, small_packets
 
 @given(items=st.lists(st.text("x", min_size=1, max_size=90), max_size=1200), max_bytes=st.integers(100, 1000))
 def test_statements_hold_each_item_once_within_both_bounds(items: list[str], max_bytes: int) -> None:
-    statements = _statements("<head>", items, "</>", max_bytes)
+    statements = packed_statements("<head>", items, "</>", max_bytes)
     inner = [statement.removeprefix("<head>").removesuffix("</>").split(",") for statement in statements]
     assert [item for some in inner for item in some] == items
     assert all(len(statement) <= max_bytes for statement in statements)
@@ -204,7 +206,7 @@ def test_statements_hold_each_item_once_within_both_bounds(items: list[str], max
 
 
 def test_a_batch_takes_few_statements() -> None:
-    statements = _statements("", ["x"] * 1200, "", 10**6)
+    statements = packed_statements("", ["x"] * 1200, "", 10**6)
     assert [statement.count("x") for statement in statements] == [500, 500, 200]
 
 

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from ckv.errors import TierUnavailable
-from ckv.persistent import Session, Tier, mysql, open_tier
-from ckv.persistent.mysql_connection import StatementFailed
-from ckv.persistent.mysql_identity import place
-from ckv.persistent.mysql_outages import NO_LONGER_WRITER
+from ckv.persistent import Session, Tier
+from ckv.persistent.mysql import tier as mysql
+from ckv.persistent.mysql.connection import StatementFailed
+from ckv.persistent.mysql.identity import place
+from ckv.persistent.mysql.outages import NO_LONGER_WRITER
+from ckv.persistent.opening import open_tier
 from tests.failures.proxy import Proxy
 from tests.persistent.conftest import mysql_tier
 from tests.support.eventually import eventually
@@ -329,8 +331,8 @@ def test_a_busy_connection_is_not_looked_at_all_the_time(mariadb: MariaDB, monke
 def test_a_statement_that_takes_long_is_not_cut(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than a look may take, and than the kernel waits for an acknowledgement.
     monkeypatch.setattr(mysql, "LOOK_TIMEOUT", 0.5)
-    monkeypatch.setattr("ckv.persistent.mysql_connection.UNACKNOWLEDGED", 1)
-    monkeypatch.setattr("ckv.persistent.mysql_connection.KEEP_ALIVE", 1)
+    monkeypatch.setattr("ckv.persistent.mysql.connection.UNACKNOWLEDGED", 1)
+    monkeypatch.setattr("ckv.persistent.mysql.connection.KEEP_ALIVE", 1)
     session = mysql_tier(mariadb).connect()
     mariadb.query(f"CREATE TRIGGER {DATABASE}.t BEFORE INSERT ON {TABLE} FOR EACH ROW SET @x = SLEEP(3)")
     session.save_many([("k", "v")])

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ckv.errors import TierUnavailable
-from ckv.persistent.mysql_schema import lock_name
+from ckv.persistent.mysql.schema import lock_name
 from ckv.values import Value
 from tests.persistent.conftest import mysql_tier
 from tests.support.eventually import eventually

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from ckv.persistent import mysql, mysql_variables, open_tier
+from ckv.persistent.mysql import variables as mysql_variables
+from ckv.persistent.opening import open_tier
 from tests.persistent.conftest import mysql_tier
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
@@ -158,7 +159,7 @@ def test_a_server_that_may_lose_commits_is_named_once(
         tier = mysql_tier(mariadb)
         for _ in range(3):
             tier.connect().close()
-    told = [record.getMessage() for record in caplog.records if record.name == mysql.__name__]
+    told = [record.getMessage() for record in caplog.records if record.name == tier.__name__]
     assert len(told) == 1
     assert f"{name} is {value} and not 1" in told[0]
 

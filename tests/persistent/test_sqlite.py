@@ -13,7 +13,8 @@ import gevent
 import pytest
 
 from ckv.errors import RowsRefused, TierUnavailable
-from ckv.persistent import open_tier, sqlite
+from ckv.persistent import sqlite
+from ckv.persistent.opening import open_tier
 from ckv.persistent.sqlite import SQLiteSession, SQLiteTier
 
 
@@ -175,7 +176,7 @@ def test_close_waits_for_a_call_that_was_given_up(path: Path, session: SQLiteSes
 
 WRITER = """
 import sys
-from ckv.persistent import open_tier
+from ckv.persistent.opening import open_tier
 path, name = sys.argv[1:]
 session = open_tier(f"sqlite:{path}", environ={}).connect()
 for turn in range(20):

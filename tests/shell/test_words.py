@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ckv.shell.words import Unbalanced, quoted, split
+from ckv.tools.shell.words import Unbalanced, quoted, split
 from ckv.values import Value, to_bytes, to_text
 
 TEXTS = st.binary(max_size=40).map(to_text) | st.text(max_size=40)

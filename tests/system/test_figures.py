@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ckv import Client, __version__, errors
-from ckv.figures import FIGURES, PEER
+from ckv.node.figures import FIGURES, PEER
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ckv import Client, errors
-from ckv.persistent import open_tier
+from ckv.persistent.opening import open_tier
 from ckv.stderr import MAX_WAITING_BYTES
 from tests.support.eventually import eventually
 from tests.support.nodes import Nodes, ckv_command, ckv_environment

@@ -8,8 +8,8 @@ from contextlib import closing
 import pytest
 
 from ckv import Client
+from ckv.address import Address
 from ckv.resolver import Resolver
-from ckv.settings import Address
 from ckv.wire import server
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv

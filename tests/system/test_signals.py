@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ckv import Client, errors
-from ckv.persistent import open_tier
-from ckv.roles.signals import AS_ALWAYS, DRAIN, FAULTS, STOP
+from ckv.node.signals import AS_ALWAYS, DRAIN, FAULTS, STOP
+from ckv.persistent.opening import open_tier
 from tests.support.eventually import eventually
 from tests.support.nodes import ROOT, Node, Nodes, ckv_command, ckv_environment
 from tests.support.ports import free_port
@@ -139,7 +139,7 @@ FAULT = """
 import os, sys
 sys.argv = ["ckv", "secondary"]
 import ctypes, gevent
-from ckv.roles.signals import Signals
+from ckv.node.signals import Signals
 Signals(lambda hurry: None)
 ctypes.string_at(0)
 """

@@ -13,13 +13,13 @@ from typing import Any, Final, cast
 import pytest
 
 from ckv import Client, errors
-from ckv.audit import IDLE, MAX_COUNT, MAX_SCAN_BYTES, MAX_SCANS, Scans, digest
+from ckv.node.scans import IDLE, MAX_COUNT, MAX_SCAN_BYTES, MAX_SCANS, Scans, digest
 from ckv.persistent import Session
-from ckv.roles import verify
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
+from ckv.tools import verify
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv

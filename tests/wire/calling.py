@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ckv import errors
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire.client import Peer
 from ckv.wire.handler import Caller
 from ckv.wire.limits import Limits

@@ -17,7 +17,7 @@ import gevent.socket
 import msgpack
 import pytest
 
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire.client import Peer
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import Limits

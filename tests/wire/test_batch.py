@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ckv import errors
-from ckv.audit import Scans
-from ckv.roles.node import info
-from ckv.roles.secondary import handlers, operator_handlers
+from ckv.node.node import info
+from ckv.node.scans import Scans
+from ckv.node.secondary import handlers, operator_handlers
 from ckv.store.memory import LRU
 from ckv.store.store import Store
 from ckv.wire.handler import Caller, Handler

@@ -14,7 +14,7 @@ import gevent
 import pytest
 
 from ckv import errors
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire.batch import Batch
 from ckv.wire.client import MSGIDS, Peer
 from ckv.wire.connection import Connection

@@ -11,7 +11,7 @@ import gevent.socket
 import pytest
 from gevent import monkey
 
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire import connecting
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode

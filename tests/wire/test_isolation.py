@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ckv import errors
-from ckv.persistent import open_tier
+from ckv.persistent.opening import open_tier
 from ckv.wire.limits import Limits
 from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes

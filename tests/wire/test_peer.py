@@ -11,7 +11,7 @@ import gevent
 import pytest
 
 from ckv import errors
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire import client, connecting
 from ckv.wire.client import MSGIDS, Peer
 from ckv.wire.limits import KIB, Limits

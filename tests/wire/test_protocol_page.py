@@ -9,7 +9,8 @@ import msgpack
 import pytest
 
 from ckv import errors
-from ckv.commands import COMMANDS, MAX_KEY_BYTES
+from ckv.commands import COMMANDS
+from ckv.values import MAX_KEY_BYTES
 from ckv.wire.limits import (
     BULKY_BYTES,
     IDLE_CONNECTION_BYTES,

@@ -7,7 +7,7 @@ import pytest
 from gevent import monkey
 
 from ckv import errors
-from ckv.settings import Address
+from ckv.address import Address
 from ckv.wire.batch import Batch
 from ckv.wire.client import Peer
 from ckv.wire.limits import BULKY_BYTES, MIB, WAITING_BYTES, WAITING_REQUESTS, Limits

@@ -1,0 +1,68 @@
+"""Addresses of nodes and servers: what they are, and how they are written."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from ckv.errors import BadSetting
+from ckv.units import parse_whole
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where a node listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_port(text: str) -> int:
+    """A port to connect to: 1 to 65535.
+
+    >>> parse_port("8080")
+    8080
+    """
+    return parse_whole(text, 1, 65535)
+
+
+def parse_host(text: str) -> str:
+    """A host name or an IP address; an IPv6 address may stand in brackets.
+
+    >>> parse_host("localhost"), parse_host("[::1]")
+    ('localhost', '::1')
+    """
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if ":" in host or host is not text:
+        try:
+            fine = ipaddress.ip_address(host).version == 6
+        except ValueError:
+            fine = False
+    else:
+        fine = re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253})", host) is not None
+    if not fine:
+        raise BadSetting(f"{text!r} is not a host: allowed is a host name or an IP address")
+    return host
+
+
+def parse_address(text: str) -> Address:
+    """``host:port`` or ``[IPv6]:port``, the port 1 to 65535.
+
+    >>> parse_address("localhost:8080")
+    Address(host='localhost', port=8080)
+    >>> str(parse_address("[::1]:8080"))
+    '[::1]:8080'
+    """
+    host, colon, port = text.rpartition(":")
+    try:
+        if not colon or (":" in host and not host.startswith("[")):
+            raise BadSetting
+        return Address(parse_host(host), parse_port(port))
+    except BadSetting:
+        raise BadSetting(
+            f"{text!r} is not an address: allowed is host:port or [IPv6]:port, the port from 1 to 65535"
+        ) from None

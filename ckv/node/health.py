@@ -1,0 +1,251 @@
+"""Whether the persistent tier answers: what came of every attempt in, a state with its reason out.
+
+It waits for nothing and knows no connection; the clock is an argument. Reads and writes have a *side* each, because one
+can work while the other does not: a full disk, a backup that holds back every commit. The state that is told is that of
+the worse side; whether loads are worth an attempt is asked of the side of the reads (a circuit breaker, after Nygard,
+*Release It!*; what closes it again is one attempt at a time, which :mod:`ckv.node.workers` sees to).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+State = Literal["connecting", "up", "slow", "hung", "down"]
+"""- ``connecting``: nothing was heard yet.
+- ``up``: the last word was good.
+- ``slow``: it answers, and takes its time.
+- ``hung``: no answer comes, neither good nor bad.
+- ``down``: it cannot be reached, or every attempt ends with an error.
+"""
+
+Kind = Literal["read", "write"]
+
+SLOW_AFTER: Final = 0.5
+"""Seconds for one statement, or one transaction with up to 500 rows, from which on it is called slow."""
+
+NOT_SLOW: Final = 0.25
+CALM: Final = 5.0
+"""It is slow no longer when for so many seconds nothing took longer than :data:`NOT_SLOW`."""
+
+STARTING: Final = 10.0
+"""Seconds from the start during which loads wait as usual for a tier that was never reached: it may start as well."""
+
+TELL_AGAIN: Final = 60.0
+"""Seconds before a reason that was told already in the same trouble is told again when it comes back."""
+
+_WORSE: Final[dict[State, int]] = {"up": 0, "slow": 1, "connecting": 2, "hung": 3, "down": 4}
+
+
+class Reason(NamedTuple):
+    """Why an attempt failed."""
+
+    text: str
+    number: int = 0
+    """What server or driver call it; 0 for nothing."""
+    silent: bool = False
+    """No answer came, so that it may be there."""
+
+    @property
+    def key(self) -> object:
+        """Equal for what is one reason in other words."""
+        return self.number or self.text
+
+
+class Change(NamedTuple):
+    """The state is another one, or its reason is."""
+
+    before: State
+    after: State
+    reason: str
+    """Empty when all is well."""
+    seconds: float
+    """How long the state before has lasted."""
+    trouble_seconds: float
+    """How long it is since all was well; 0 when all is."""
+
+
+class Attempt:
+    """A connection that is made, a statement or a transaction, while it is under way."""
+
+    __slots__ = ("began", "connects", "kind")
+
+    def __init__(self, kind: Kind, began: float, *, connects: bool) -> None:
+        self.kind = kind
+        self.began = began
+        self.connects = connects
+
+
+class _Side:
+    """What is known about the reads, or the writes."""
+
+    def __init__(self, began: float) -> None:
+        self.live = 0
+        """Sessions, as far as is known."""
+        self.fault: tuple[int, Reason] | None = None
+        """Why the last statement failed, until one succeeds, and a number that grows."""
+        self.under_way: dict[Attempt, None] = {}
+        self.last_good = began
+        self.slow_at: float | None = None
+        self.slowest = 0.0
+
+
+class Health:
+    """The state of one tier."""
+
+    def __init__(self, clock: Callable[[], float], hung_after: float) -> None:
+        """``clock`` gives seconds. What is under way for longer than ``hung_after`` seconds, while nothing else of its
+        kind succeeds, hangs.
+        """
+        self._clock = clock
+        self._hung_after = hung_after
+        self._started = clock()
+        self._sides: dict[Kind, _Side] = {"read": _Side(self._started), "write": _Side(self._started)}
+        self._connecting: dict[Attempt, None] = {}
+        self._connect_fault: tuple[int, Reason] | None = None
+        self._failures = 0
+        self._last_good = self._started
+        self._well_at: float = self._started
+        self._told: dict[object, float] = {}
+        self._key: object = None
+        self.reached = False
+        """Whether it ever answered."""
+        self.state: State = "connecting"
+        self._since = self._started
+        self.reason = ""
+        """Why it is not up."""
+        self.losses = 0
+        """Times that it was hung or down after it had been up."""
+
+    # --- attempts --------------------------------------------------------------------------------------------------
+
+    def connects(self, kind: Kind) -> Attempt:
+        """A connection for such statements is being made."""
+        attempt = Attempt(kind, self._clock(), connects=True)
+        self._connecting[attempt] = None
+        return attempt
+
+    def begins(self, kind: Kind) -> Attempt:
+        """A statement or a transaction was sent."""
+        attempt = Attempt(kind, self._clock(), connects=False)
+        self._sides[kind].under_way[attempt] = None
+        return attempt
+
+    def succeeded(self, attempt: Attempt) -> None:
+        """It was answered."""
+        now = self._clock()
+        self.gave_up(attempt)
+        side = self._sides[attempt.kind]
+        self._last_good = now
+        self.reached = True
+        if attempt.connects:
+            self._connect_fault = None
+            side.live += 1
+            return
+        side.fault = None
+        side.last_good = now
+        self._took(side, now - attempt.began, now)
+
+    def failed(self, attempt: Attempt, reason: Reason, *, again: bool) -> None:
+        """It failed. ``again``: so did the one before it, over another session, so that this is not the reason."""
+        troubled = self._of(attempt.kind)[0] in ("hung", "down")
+        self.gave_up(attempt)
+        self._failures += 1
+        if attempt.connects:
+            self._connect_fault = (self._failures, reason)
+        elif again or reason.silent or troubled:
+            # Otherwise it may be the session alone (a restart, a deadlock): the next attempt will tell.
+            self._sides[attempt.kind].fault = (self._failures, reason)
+
+    def gave_up(self, attempt: Attempt) -> None:
+        """It is over, and nothing was learnt of it."""
+        self._connecting.pop(attempt, None)
+        self._sides[attempt.kind].under_way.pop(attempt, None)
+
+    def closed(self, kind: Kind) -> None:
+        """A session is no longer there."""
+        self._sides[kind].live -= 1
+
+    @staticmethod
+    def _took(side: _Side, seconds: float, now: float) -> None:
+        if seconds >= SLOW_AFTER or (side.slow_at is not None and seconds > NOT_SLOW):
+            side.slow_at = now
+            side.slowest = max(side.slowest, seconds)
+
+    # --- what is known ---------------------------------------------------------------------------------------------
+
+    def doubtful(self, kind: Kind) -> bool:
+        """Whether the last such statement failed, so that it is to be tried out before anything depends on it."""
+        return self._sides[kind].fault is not None
+
+    def stuck(self, kind: Kind, seconds: float) -> bool:
+        """Whether such a statement is under way for so long and nothing of its kind was answered meanwhile."""
+        side = self._sides[kind]
+        oldest = next(iter(side.under_way), None)
+        return oldest is not None and self._clock() - max(oldest.began, side.last_good) >= seconds
+
+    @property
+    def state_seconds(self) -> float:
+        """How long the state has lasted."""
+        return self._clock() - self._since
+
+    @property
+    def reads_away(self) -> str:
+        """Why no read is worth an attempt; empty when it is."""
+        state, reason = self._of("read")
+        if state not in ("hung", "down") or not (self.reached or self._clock() - self._started >= STARTING):
+            return ""
+        return reason.text if reason is not None else ""
+
+    def look(self) -> Change | None:
+        """What has changed since the last look; to be called after every attempt and some times a second."""
+        now = self._clock()
+        state, reason = max((self._of("read"), self._of("write")), key=lambda found: _WORSE[found[0]])
+        key = reason.key if reason is not None else None
+        if state == self.state and (key == self._key or not self._is_news(key, now)):
+            self._key = key
+            if reason is not None:
+                self.reason = reason.text
+            return None
+        before, seconds = self.state, now - self._since
+        if state != before:
+            self.losses += self.reached and before in ("up", "slow") and state in ("hung", "down")
+            self.state, self._since = state, now
+        trouble = now - self._well_at
+        if state == "up":
+            self._told.clear()
+        elif before == "up":
+            self._well_at, trouble = now, 0.0
+        self._key, self._told[key] = key, now
+        self.reason = reason.text if reason is not None else ""
+        return Change(before, state, self.reason, seconds, trouble)
+
+    def _is_news(self, key: object, now: float) -> bool:
+        told = self._told.get(key)
+        return told is None or now - told >= TELL_AGAIN
+
+    def _of(self, kind: Kind) -> tuple[State, Reason | None]:
+        side = self._sides[kind]
+        now = self._clock()
+        faults = [side.fault] if side.fault is not None else []
+        # With a session left, that another one cannot be had is no more than bad news.
+        if self._connect_fault is not None and (faults or not side.live):
+            faults.append(self._connect_fault)
+        if faults:
+            fault = max(faults, key=lambda numbered: numbered[0])[1]
+            return ("hung" if fault.silent else "down"), fault
+        hung = self._hung_after
+        if self.stuck(kind, hung):
+            return "hung", Reason(f"a {kind} has been under way for more than {hung:g} s", silent=True)
+        connecting = next(iter(self._connecting), None)
+        if not side.live and connecting is not None and now - max(connecting.began, self._last_good) >= hung:
+            return "hung", Reason(f"a connection has been under way for more than {hung:g} s", silent=True)
+        if not self.reached:
+            return "connecting", None
+        if self.stuck(kind, SLOW_AFTER):
+            self._took(side, SLOW_AFTER, now)
+        if side.slow_at is not None:
+            if now - side.slow_at < CALM:
+                return "slow", Reason(f"a {kind} took {side.slowest:.1f} s or more", number=-1)
+            side.slow_at, side.slowest = None, 0.0
+        return "up", None

@@ -1,0 +1,154 @@
+"""What a primary and a secondary have in common: an address, signals, and an orderly end."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import gevent
+from gevent.event import Event
+
+from ckv import __version__, errors, logs
+from ckv.address import Address
+from ckv.exits import Exit
+from ckv.node.figures import Info, resident_bytes
+from ckv.node.signals import Signals
+from ckv.wire.handler import Caller, Handler
+from ckv.wire.limits import Limits
+from ckv.wire.poller import Poller
+from ckv.wire.server import Server
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 0.01
+"""Seconds between two looks at whether a drain is done."""
+
+
+ANSWERED_WHILE_DRAINING: Final = ("PING", "INFO")
+"""Commands that cost nothing, and tell an operator that the node is alive and how far it is."""
+
+GOODBYE: Final = 1.0
+"""Seconds at the end for clients to read the answers that are still unsent."""
+
+TICK: Final = 1.0
+"""Seconds between two looks at what is to be done now and then."""
+
+
+class Node:
+    """One listening process, from its start to its end."""
+
+    def __init__(self, role: str, limits: Limits, drain_timeout: float, files: int) -> None:
+        """``files``: the open files that the role needs beside the connections that it serves."""
+        self.loop: Any = gevent.get_hub().loop
+        self.poller = Poller(self.loop)
+        self.limits = limits
+        self._role = role
+        self._drain_timeout = drain_timeout
+        self._files = files
+        self._stop = Event()
+        self._hurry = Event()
+        self._started = time.monotonic()
+        self._server: Server | None = None
+        self._port = 0
+        self._signals = Signals(self.stop)
+        self._ticker: Any = self.loop.timer(TICK, TICK)
+        self._ticker.start(self._tick)
+
+    def stop(self, hurry: bool) -> None:
+        """Asks the node to drain, and with ``hurry`` to give up what is left."""
+        if hurry:
+            self._hurry.set()
+        self._stop.set()
+
+    def _tick(self) -> None:
+        self._signals.tick()
+        logs.tick()
+
+    def serve(
+        self,
+        address: Address,
+        handlers: Mapping[str, Handler],
+        description: str,
+        drain: Callable[[Callable[[Callable[[], bool]], bool]], int],
+    ) -> int:
+        """Serves until it is told to stop; the exit code.
+
+        ``drain(wait)`` saves what the role has to save and returns how many records were left. ``wait(condition)``
+        waits for a condition within what is left of the drain time-out, and returns whether it came true.
+        """
+        server = Server(self.poller, handlers, self.limits, self._files)
+        try:
+            bound = server.listen(address)
+        except OSError as error:
+            log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
+            return Exit.CANNOT_START
+        self._server, self._port = server, bound.port
+        log.info("%s ready on %s %s", self._role, bound, description)
+        # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
+        gc.collect()
+        gc.freeze()
+        self._stop.wait()
+        return self._drain(server, drain)
+
+    def figures(self) -> Info:
+        """What INFO says about the process, whatever its role is."""
+        return {
+            "ckv_version": __version__,
+            "role": self._role,
+            "process_id": os.getpid(),
+            "tcp_port": self._port,
+            "uptime_in_seconds": int(time.monotonic() - self._started),
+            "draining": int(self._stop.is_set()),
+            "used_memory_rss": resident_bytes(),
+            "log_lines_suppressed": logs.suppressed(),
+            "log_lines_dropped": logs.dropped(),
+            "connected_clients": self._server.connections if self._server is not None else 0,
+            "maxclients": self._server.places if self._server is not None else 0,
+            "rejected_connections": self._server.rejected if self._server is not None else 0,
+        }
+
+    def _drain(self, server: Server, drain: Callable[[Callable[[Callable[[], bool]], bool]], int]) -> int:
+        began = time.monotonic()
+
+        def wait(condition: Callable[[], bool]) -> bool:
+            while not condition():
+                if self._hurry.is_set() or time.monotonic() - began > self._drain_timeout:
+                    return False
+                gevent.sleep(POLL)
+            return True
+
+        log.info("drain begun: %d connections", server.connections)
+        server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED_WHILE_DRAINING)
+        # Saving comes first: a client that does not read its answers must not use up the time for it.
+        left = drain(lambda saved: wait(lambda: saved() and not server.in_flight))
+        goodbye = time.monotonic() + GOODBYE
+        wait(lambda: server.idle or time.monotonic() > goodbye)
+        server.close()
+        seconds = time.monotonic() - began
+        if left:
+            log.error("drain not finished after %.1f s: %d records left unsaved", seconds, left)
+            return Exit.NOT_DRAINED
+        log.info("drain done in %.1f s", seconds)
+        return Exit.FINE
+
+
+def pong(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> str:
+    """The handler of PING."""
+    if params:
+        raise errors.BadArguments("PING takes no arguments")
+    return "PONG"
+
+
+def info(figures: Callable[[], Info]) -> Handler:
+    """The handler of INFO."""
+
+    def handler(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> Info:
+        if params:
+            raise errors.BadArguments("INFO takes no arguments")
+        return figures()
+
+    return handler

@@ -1,0 +1,106 @@
+"""A primary: passes each request to the secondary that owns its key, and the answer back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from ckv import errors
+from ckv.address import Address
+from ckv.cluster.slots import SlotMap
+from ckv.commands import COMMANDS, Command
+from ckv.node.figures import of_peers
+from ckv.node.node import Node, info, pong
+from ckv.settings.roles import PrimarySettings
+from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
+from ckv.wire.client import Peer
+from ckv.wire.handler import Caller, Handler
+from ckv.wire.limits import BULKY_BYTES, Limits
+from ckv.wire.msgpackrpc import LATER
+from ckv.wire.waiting import WaitingRoom
+
+FILES_OF_A_PEER: Final = 2
+"""Open files for each secondary: the old connection may still be there while the next one is tried."""
+
+
+def run(settings: PrimarySettings) -> int:
+    """Runs the role until it is told to stop; the exit code."""
+    limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
+    limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
+    node = Node("primary", limits, settings.drain_timeout, FILES_OF_A_PEER * len(settings.secondaries))
+    room = WaitingRoom()
+    peers = [
+        Peer(node.poller, address, limits, settings.call_timeout, settings.node_wait, room)
+        for address in settings.secondaries
+    ]
+    for peer in peers:
+        peer.start()
+    try:
+        return node.serve(
+            Address(settings.bind, settings.port),
+            {
+                **handlers(SlotMap(peers), settings.max_value_bytes),
+                "INFO": info(lambda: node.figures() | of_peers(peers)),
+            },
+            f"secondaries={','.join(map(str, settings.secondaries))}",
+            _answer_all,
+        )
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def _answer_all(wait: Callable[[Callable[[], bool]], bool]) -> int:
+    wait(lambda: True)
+    return 0
+
+
+def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:
+    """One handler per command but INFO: those with a key go to its owner, the others are the node's own."""
+    forwarded = {
+        command.name: _forward(command, owners, max_value_bytes)
+        for command in COMMANDS.values()
+        if command.key is not None
+    }
+    return forwarded | {"PING": pong, "RETRY": _keeps_nothing, "SCAN": _keeps_nothing}
+
+
+def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+    # Not an answer of 0 or of no keys, which whoever took this node for a secondary would believe.
+    raise errors.Refused("a primary keeps no records; ask the secondary")
+
+
+def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
+    """The handler of a command whose arguments are a key and, maybe, a value."""
+    name = command.name
+    # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
+    value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
+    key_surely_fits = SURELY_FITS  # compiled code would look the name up in a dict for every request
+
+    def wrong_count(params: tuple[object, ...]) -> errors.BadArguments:
+        return errors.BadArguments(f"{len(params)} arguments; it is {command.usage}")
+
+    def forward_key(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise wrong_count(params) from None
+        if type(key) is not str or len(key) > key_surely_fits:
+            key = checked_key(key)
+        owners.owner(key).call(name, params, caller, msgid)
+        return LATER
+
+    def forward_record(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            key, value = params
+        except ValueError:
+            raise wrong_count(params) from None
+        if type(key) is not str or len(key) > key_surely_fits:
+            key = checked_key(key)
+        if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
+            value = checked_value(value, max_value_bytes)
+        owners.owner(key).call(name, params, caller, msgid, large=len(value) > BULKY_BYTES)
+        return LATER
+
+    return {("key",): forward_key, ("key", "value"): forward_record}[command.arguments]

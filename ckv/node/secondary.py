@@ -1,0 +1,236 @@
+"""A secondary: the records of its share of the keys, served from memory and backed by the persistent tier."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ckv import errors
+from ckv.address import Address
+from ckv.commands import COMMANDS
+from ckv.node.figures import Info, of_store, of_workers
+from ckv.node.node import Node, info, pong
+from ckv.node.scans import Scans, entry
+from ckv.node.workers import Workers
+from ckv.persistent.opening import open_tier
+from ckv.settings.parsers import NO_TIER
+from ckv.settings.roles import SecondarySettings
+from ckv.store.loading import Load
+from ckv.store.memory import POLICIES
+from ckv.store.modes import MODES
+from ckv.store.pending import Pending
+from ckv.store.store import Store
+from ckv.store.waiting import Waiting
+from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
+from ckv.wire.connection import Connection
+from ckv.wire.handler import Caller, Handler
+from ckv.wire.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
+from ckv.wire.msgpackrpc import LATER
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND: Final = (False, "")
+
+FILES_OF_A_SESSION: Final = 4
+"""Open files for each connection to the persistent tier: SQLite has the file, its log, its index and a journal."""
+
+EXPIRE_EVERY: Final = 0.1
+"""Seconds between two looks for requests that have waited too long."""
+
+
+def run(settings: SecondarySettings) -> int:
+    """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
+    tier = open_tier(settings.persistent) if settings.persistent != NO_TIER else None
+    if tier is not None:
+        tier.max_value_bytes = settings.max_value_bytes
+    limits = Limits(
+        max_value_bytes=settings.max_value_bytes,
+        max_connections=settings.max_connections,
+        max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
+    )
+    # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
+    # old one may still be closing while its worker connects anew.
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 2) if tier is not None else 0
+    node = Node("secondary", limits, settings.drain_timeout, files)
+    workers = Workers(tier, settings.pool_size, settings.load_timeout) if tier is not None else None
+    store = _store(settings, workers)
+    if workers is not None:
+        workers.start(store)
+    else:
+        log.warning("no persistent node: a record that is evicted is lost")
+    scans = Scans(store, time.monotonic)
+
+    def expire() -> None:
+        store.expire()
+        scans.expire()
+        if workers is not None:
+            workers.look()
+
+    def figures() -> Info:
+        persistent = tier.name if tier is not None else NO_TIER
+        return node.figures() | of_store(store, settings) | of_workers(workers, persistent, settings.pool_size)
+
+    expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
+    expiry.start(expire)
+    try:
+        return node.serve(
+            Address(settings.bind, settings.port),
+            handlers(store, settings.max_value_bytes)
+            | operator_handlers(store, scans, workers)
+            | {"INFO": info(figures)},
+            f"primary={settings.primary} capacity={settings.capacity} policy={settings.policy} "
+            f"persistent={tier.name if tier is not None else 'none'} workers={settings.pool_size} "
+            f"write_mode={settings.write_mode}",
+            lambda wait: _save_all(store, workers, wait),
+        )
+    finally:
+        expiry.stop()
+        if workers is not None:
+            workers.close()
+
+
+def _store(settings: SecondarySettings, workers: Workers | None) -> Store:
+    """The store of the write mode; without ``workers`` there is no persistent tier."""
+    memory = POLICIES[settings.policy](settings.capacity)
+    common: dict[str, Any] = {
+        "clock": time.monotonic,
+        "load_timeout": settings.load_timeout,
+        "pending_wait": settings.pending_wait,
+    }
+    if workers is None:
+        return Store(memory, None, wake=lambda: None, **common)
+    common |= {"wake": workers.wake, "wake_loads": workers.wake_loads}
+    pending = Pending(settings.pending_max, settings.pending_max_bytes)
+    if settings.write_mode == "behind":
+        common |= {"write_delay": settings.write_delay, "write_batch": settings.write_batch}
+    elif settings.write_mode == "through":
+        common |= {"commit_timeout": settings.load_timeout}
+    return MODES[settings.write_mode](memory, pending, **common)
+
+
+def _save_all(store: Store, workers: Workers | None, wait: Callable[[Callable[[], bool]], bool]) -> int:
+    parked = store.parked
+    if parked and workers is not None:
+        workers.renew()
+    store.drain_begin()
+    log.info("drain: %d records to save%s", store.unsaved, f", {parked} of them parked until now" if parked else "")
+    wait(lambda: store.unsaved == store.parked)
+    if store.parked:
+        log.error("drain: the database still refuses %d records", store.parked)
+    return store.unsaved
+
+
+def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
+    """The methods of the command table that clients live on, over a store."""
+    value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
+    memory_get = store.memory_get
+
+    def get(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise _wrong_count("GET", params) from None
+        if type(key) is not str or len(key) > SURELY_FITS:
+            key = checked_key(key)
+        # As store.get(), in two steps: most GETs end with the first.
+        value = memory_get(key)
+        if value is not None:
+            store.hits_memory += 1
+            return (True, value)
+        return get_elsewhere(caller, msgid, key)
+
+    # Apart from get(), whose arguments would have to be made fit for the lambda in every call.
+    def get_elsewhere(caller: Caller, msgid: int, key: str) -> object:
+        elsewhere = store.get_elsewhere(key)
+        if elsewhere is None:
+            return NOT_FOUND
+        if isinstance(elsewhere, Load):
+            elsewhere.wait(lambda found, error: _answer_get(caller, msgid, found, error))
+            if isinstance(caller, Connection):
+                store.asked_by(elsewhere, caller)
+            return LATER
+        return (True, elsewhere)
+
+    def put(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            key, value = params
+        except ValueError:
+            raise _wrong_count("PUT", params) from None
+        if type(key) is not str or len(key) > SURELY_FITS:
+            key = checked_key(key)
+        if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
+            value = checked_value(value, max_value_bytes)
+        accepted = store.put(key, value)
+        if accepted is True:
+            return True
+        _answer_write(caller, msgid, accepted, None)
+        return LATER
+
+    def delete(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise _wrong_count("DEL", params) from None
+        existed = store.delete(checked_key(key))
+        if type(existed) is bool:
+            return existed
+        _answer_write(caller, msgid, existed, None)
+        return LATER
+
+    return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
+
+
+def operator_handlers(store: Store, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:
+    """The methods of the command table that look after a store."""
+
+    def retry(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> int:
+        if params:
+            raise _wrong_count("RETRY", params)
+        if workers is not None:
+            workers.renew()
+        count = store.retry_parked()
+        log.info("retry: %d parked rows are queued again", count)
+        return count
+
+    def peek(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            (key,) = params
+        except ValueError:
+            raise _wrong_count("PEEK", params) from None
+        return entry(store, checked_key(key))[1:]
+
+    def scan(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            cursor, count = params
+        except ValueError:
+            raise _wrong_count("SCAN", params) from None
+        return scans.next(cursor, count)
+
+    return {"RETRY": retry, "PEEK": peek, "SCAN": scan}
+
+
+def _answer(caller: Caller, msgid: int, result: object, error: errors.CkvError | None) -> None:
+    if error is None:
+        caller.respond(msgid, None, result)
+    else:
+        caller.respond(msgid, errors.to_wire(error), None)
+
+
+def _answer_get(caller: Caller, msgid: int, value: Value | None, error: errors.CkvError | None) -> None:
+    _answer(caller, msgid, NOT_FOUND if value is None else (True, value), error)
+
+
+def _answer_write(caller: Caller, msgid: int, outcome: object, error: errors.CkvError | None) -> None:
+    """Answers a PUT or DEL as soon as its outcome is known; what it waits for may turn into another wait."""
+    if isinstance(outcome, Load):
+        outcome.wait(lambda value, error: _answer(caller, msgid, value is not None, error))
+    elif isinstance(outcome, Waiting):
+        outcome.wait(lambda result, error: _answer_write(caller, msgid, result, error))
+    else:
+        _answer(caller, msgid, outcome, error)
+
+
+def _wrong_count(name: str, params: tuple[object, ...]) -> errors.BadArguments:
+    return errors.BadArguments(f"{len(params)} arguments; it is {COMMANDS[name].usage}")

@@ -1,0 +1,396 @@
+"""The greenlets that carry batches between the store and the persistent tier, each with its own connection.
+
+A worker looks for the next batch, carries it, reports how it ended, and looks again. Loads have workers of their own,
+so that neither a lock nor a backup, for which a flush may wait long, keeps a read from being answered. When the tier is
+away they try on for ever, with jittered back-off and one at a time; the batch went back into the store, and what it
+held can still be read. Loads fail at once then: see :mod:`ckv.node.health`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Final
+
+import gevent
+import tenacity
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from ckv import errors
+from ckv.node.flushing import flush
+from ckv.node.health import Change, Health, Kind
+from ckv.node.watching import WatchedSession, watched_connect
+from ckv.persistent import RowsLocked, Tier
+from ckv.store.loading import LOAD_BYTES
+from ckv.store.store import Store
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF: Final = 0.05
+LONGEST_BACKOFF: Final = 2.0
+"""Seconds between two attempts: a random time up to a bound that doubles from the first to the longest."""
+
+FIRST_LOGIN_BACKOFF: Final = 5.0
+LONGEST_LOGIN_BACKOFF: Final = 60.0
+"""The same after the server did not let the account in, and not random: it may count the attempts, and block it."""
+
+LOOK_AT_LOGIN: Final = 1.0
+"""Seconds between two looks during a back-off whether the file with the password has changed."""
+
+HUNG_AFTER: Final = 1.0
+"""Seconds before a statement may be said to hang, also with a shorter ``--load-timeout``."""
+
+HELP_AFTER: Final = 0.2
+"""Seconds for which all loads may be at a standstill before one more connection is made for them."""
+
+HELPER_IDLE: Final = 5.0
+"""Seconds without a load after which that connection is closed."""
+
+ALL_LOADS_BYTES: Final = 16 * 1024 * 1024
+"""The most bytes of values that all queries together may bring at a time, as far as no single value is larger."""
+
+SMALLEST_LOAD_BYTES: Final = 64 * 1024
+
+_ordinary_backoff = tenacity.wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF)
+
+
+class Workers:
+    """As many workers for loads, and as many for flushes, as the pool has. One store, one tier."""
+
+    def __init__(self, tier: Tier, size: int, load_timeout: float) -> None:
+        """``load_timeout``, in seconds, is how long anybody waits for a load: what takes longer, hangs."""
+        self._tier = tier
+        self._size = size
+        self._to_load = Event()
+        self._to_flush = Event()
+        self._to_help = Event()
+        self._hurry = Event()
+        self._greenlets: list[gevent.Greenlet[..., None]] = []
+        self._store: Store | None = None
+        self._finding_out = BoundedSemaphore(1)
+        """Held while a connection is made, and for as long as that fails: so there is one attempt at a time."""
+        self._logins_refused = 0
+        self._refused: str | None = ""
+        self._calls_before = (0, 0)
+        self._ever_up = False
+        self.health = Health(time.monotonic, max(load_timeout, HUNG_AFTER))
+        # Figures since the start; ckv/node/figures.py says what each of them counts.
+        self.retries = 0
+        self.flush_seconds_total = 0.0
+        self.flush_seconds_max = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last that was heard of the tier was good."""
+        return self.health.state in ("up", "slow")
+
+    def wake(self) -> None:
+        """There is something to flush. Cheap, and never waits: the store calls it for every victim."""
+        if not self._to_flush.is_set():
+            self._to_flush.set()
+
+    def wake_loads(self) -> None:
+        """There is something to load. Cheap, and never waits."""
+        if not self._to_load.is_set():
+            self._to_load.set()
+
+    def hurry(self) -> None:
+        """Ends the back-off: somebody has mended something."""
+        self._hurry.set()
+
+    def renew(self) -> None:
+        """Has all sessions connect anew before their next batch, and at once: they keep the limits that the server had
+        when they began.
+        """
+        self._tier.generation += 1
+        self.hurry()
+
+    def start(self, store: Store) -> None:
+        """Connects, and works until :meth:`close`."""
+        self._store = store
+        self._tier.when_other = store.distrust
+        self._greenlets = [
+            *(gevent.spawn(self._load_on, store) for _ in range(self._size)),
+            *(gevent.spawn(self._flush_on, store) for _ in range(self._size)),
+            gevent.spawn(self._help_on, store),
+        ]
+
+    def close(self) -> None:
+        """Ends the workers. What they had in hand was not reported, so it is still in the store."""
+        gevent.killall(self._greenlets, block=True, timeout=1)
+
+    def look(self) -> None:
+        """Notices what did not happen. To be called some ten times a second."""
+        self._noted()
+        if self._store is not None and self._store.load_in() == 0 and self.health.stuck("read", HELP_AFTER):
+            self._to_help.set()
+
+    # --- the greenlets ---------------------------------------------------------------------------------------------
+
+    def _load_on(self, store: Store) -> None:
+        worker = _Loader(self._tier, store, self.health, self._noted, self._size)
+        carry = self._series()
+        try:
+            while True:
+                self._ready(worker)
+                if store.load_in() == 0:
+                    carry(self._carry, worker)
+                else:
+                    self._to_load.clear()
+                    self._to_load.wait(store.load_in())
+        finally:
+            worker.close()
+
+    def _flush_on(self, store: Store) -> None:
+        worker = _Flusher(self._tier, store, self.health, self._noted, self._flushed)
+        carry = self._series()
+        try:
+            while True:
+                self._ready(worker)
+                if store.flush_in() == 0:
+                    carry(self._carry, worker)
+                else:
+                    self._to_flush.clear()
+                    self._to_flush.wait(store.flush_in())
+        finally:
+            worker.close()
+
+    def _help_on(self, store: Store) -> None:
+        """Loads over one more connection, when those there are have come to a standstill."""
+        worker = _Loader(self._tier, store, self.health, self._noted, self._size)
+        carry = self._series()
+        try:
+            while True:
+                self._to_help.wait()
+                self._ready(worker)
+                while store.load_in() == 0:
+                    carry(self._carry, worker)
+                self._to_help.clear()
+                if not self._to_help.wait(HELPER_IDLE):
+                    worker.close()
+        finally:
+            worker.close()
+
+    def _series(self) -> tenacity.Retrying:
+        """One series of attempts from one success to the next: the back-off also grows while connecting works and
+        everything else fails, as with a full disk.
+        """
+        return tenacity.Retrying(
+            wait=self._backoff,
+            retry=tenacity.retry_if_exception_type(Exception),
+            sleep=self._pause,
+            before_sleep=self._failed,
+        )
+
+    def _carry(self, worker: _Worker) -> None:
+        self._ready(worker)
+        worker.carry_next()
+
+    def _ready(self, worker: _Worker) -> None:
+        """Returns when the worker has a connection that is fit to be used."""
+        if not worker.ready:
+            with self._finding_out:
+                self._series()(worker.make_ready)
+
+    # --- attempts that fail ------------------------------------------------------------------------------------------
+
+    def _backoff(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if not getattr(error, "login_refused", False):
+            self._logins_refused = 0
+            return _ordinary_backoff(state)
+        self._logins_refused += 1
+        return float(min(FIRST_LOGIN_BACKOFF * 2 ** (self._logins_refused - 1), LONGEST_LOGIN_BACKOFF))
+
+    def _pause(self, seconds: float) -> None:
+        login = self._tier.login()
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._hurry.wait(min(left, LOOK_AT_LOGIN)) or self._tier.login() != login:
+                break
+        self._hurry.clear()
+
+    def _failed(self, state: tenacity.RetryCallState) -> None:
+        self.retries += 1
+        error = state.outcome.exception() if state.outcome is not None else None
+        if not isinstance(error, errors.TierError):
+            log.error("unexpected error between the tiers; trying on", exc_info=error)
+
+    def _flushed(self, seconds: float) -> None:
+        self.flush_seconds_total += seconds
+        self.flush_seconds_max = max(self.flush_seconds_max, seconds)
+
+    # --- what is said about it ---------------------------------------------------------------------------------------
+
+    def _noted(self) -> None:
+        """Something was learnt about the tier."""
+        change = self.health.look()
+        store = self._store
+        if store is None:
+            return
+        if change is not None:
+            self._say(change, store)
+        away = self.health.reads_away
+        if away != self._refused:
+            self._refused = away
+            if away:
+                store.loads_refused(errors.TierUnavailable(f"the persistent tier is away: {away}"))
+            else:
+                store.loads_accepted()
+
+    def _say(self, change: Change, store: Store) -> None:
+        name = self._tier.name
+        before, after = change.before, change.after
+        calls = (store.load_refusals + store.refused_for_room, store.loading.timeouts + store.commit_timeouts)
+        if before in ("up", "connecting"):
+            self._calls_before = calls
+        refused, waited = (now - then for now, then in zip(calls, self._calls_before, strict=True))
+        after_all = (
+            f"after {change.trouble_seconds:.1f} s, the last {change.seconds:.1f} s of them {before};"
+            f" {refused} calls were refused and {waited} waited in vain"
+        )
+        if after == "up":
+            news = "back" if self._ever_up else "connected"
+            self._ever_up = True
+            log.info("database %s: %s%s", news, name, f": {after_all}" if before != "connecting" else "")
+        elif after == "slow":
+            log.warning("database slow: %s: %s%s", name, change.reason, f"; {after_all}" if before != "up" else "")
+        elif before == after:
+            log.warning("database still %s: %s: %s; trying on", after, name, change.reason)
+        elif after == "hung":
+            log.warning("database hung: %s: %s; trying on", name, change.reason)
+        else:
+            news = "lost" if self.health.reached else "cannot be reached"
+            log.warning("database %s: %s: %s; trying on", news, name, change.reason)
+
+
+class _Worker:
+    """One connection, or none for the moment."""
+
+    kind: Kind
+
+    def __init__(self, tier: Tier, store: Store, health: Health, noted: Callable[[], None]) -> None:
+        """``noted()`` is called whenever ``health`` was told something."""
+        self._tier = tier
+        self._store = store
+        self._health = health
+        self._noted = noted
+        self._session: WatchedSession | None = None
+        self._failed = False
+        """Whether the last batch failed."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a connection that is fit to be used."""
+        return self._session is not None and self._session.generation == self._tier.generation
+
+    def make_ready(self) -> None:
+        """Connects, if need be."""
+        self._connected()
+
+    def _connected(self) -> WatchedSession:
+        if not self.ready:
+            self.close()
+        if self._session is None:
+            self._session = watched_connect(self._tier, self.kind, self._health, self._noted, again=self._failed)
+        return self._session
+
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def carry_next(self) -> None:
+        """Carries one batch, if there is one."""
+        session = self._connected()
+        try:
+            self._carry(session)
+        except BaseException:
+            # After any error the state of the connection is unknown.
+            self._failed = True
+            self.close()
+            raise
+        self._failed = False
+
+    def _carry(self, session: WatchedSession) -> None:
+        raise NotImplementedError
+
+
+class _Loader(_Worker):
+    """Carries loads."""
+
+    kind = "read"
+
+    def __init__(self, tier: Tier, store: Store, health: Health, noted: Callable[[], None], loaders: int) -> None:
+        """``loaders`` share the bytes that may be on their way."""
+        super().__init__(tier, store, health, noted)
+        self._max_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // loaders, SMALLEST_LOAD_BYTES))
+
+    @property
+    def ready(self) -> bool:
+        return super().ready and not self._health.doubtful(self.kind)
+
+    def make_ready(self) -> None:
+        session = self._connected()
+        if self._health.doubtful(self.kind):
+            # Nothing is loaded as long as that fails, so that something has to be asked for.
+            try:
+                session.load_some([""], 0)
+            except RowsLocked:
+                pass
+            except BaseException:
+                self.close()
+                raise
+
+    def _carry(self, session: WatchedSession) -> None:
+        store = self._store
+        query = store.load_begin(self._max_bytes)
+        if query is None:
+            return
+        began = time.monotonic()
+        try:
+            # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
+            found, larger = session.load_some([*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes)
+            if session.generation != self._tier.generation:
+                raise errors.TierUnavailable("the answer came over a connection that had become unfit")
+        except RowsLocked as error:
+            store.load_locked(query, errors.TierError(f"somebody has locked the row: {error}"))
+            return
+        except BaseException as error:  # also a kill: the loads must go back whatever happens
+            store.load_failed(query, error if isinstance(error, errors.CkvError) else errors.TierError(str(error)))
+            raise
+        store.load_end(query, found, larger)
+        log.debug("loaded %d of %d keys in %.1f ms", len(found), len(query.loads), 1000 * (time.monotonic() - began))
+
+
+class _Flusher(_Worker):
+    """Carries flushes."""
+
+    kind = "write"
+
+    def __init__(
+        self,
+        tier: Tier,
+        store: Store,
+        health: Health,
+        noted: Callable[[], None],
+        flushed: Callable[[float], None],
+    ) -> None:
+        """``flushed`` is told how many seconds a batch took to be committed."""
+        super().__init__(tier, store, health, noted)
+        self._flushed = flushed
+
+    def _carry(self, session: WatchedSession) -> None:
+        store = self._store
+        batch = store.flush_begin()
+        if not batch:
+            return
+        began = time.monotonic()
+        if flush(store, session, batch):
+            took = time.monotonic() - began
+            self._flushed(took)
+            log.debug("flushed %d rows in %.1f ms", len(batch), 1000 * took)
+        # Not before the next batch is on its way: meanwhile the database would have nothing to do.
+        gevent.get_hub().loop.run_callback(store.admit)

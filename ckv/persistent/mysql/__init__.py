@@ -1,0 +1,1 @@
+"""The persistent tier in MySQL or MariaDB: whole batches in few statements."""

@@ -1,0 +1,142 @@
+"""Where the MySQL server is and who logs in: the address and the environment in, a :class:`Server` out.
+
+What the address leaves out comes from ``CKV_MYSQL_USER``, ``CKV_MYSQL_PASSWORD`` or ``CKV_MYSQL_PASSWORD_FILE``, and
+``CKV_MYSQL_DATABASE``, else it is ``root``, ``password`` and ``celonis``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+from ckv.address import Address, parse_address
+from ckv.errors import BadSetting
+
+USER: Final = "CKV_MYSQL_USER"
+PASSWORD: Final = "CKV_MYSQL_PASSWORD"
+PASSWORD_FILE: Final = "CKV_MYSQL_PASSWORD_FILE"
+DATABASE: Final = "CKV_MYSQL_DATABASE"
+
+DEFAULT_USER: Final = "root"
+DEFAULT_PASSWORD: Final = b"password"
+DEFAULT_DATABASE: Final = "celonis"
+DEFAULT_PORT: Final = 3306
+
+_SCHEME = "mysql://"
+_MAX_NAME_CHARACTERS = 64  # MySQL's own bound for the name of a database; a user's is shorter, and the server says so.
+_FORMS = (
+    "allowed are host:port (the port from 1 to 65535), mysql://user:password@host:port/database, sqlite:PATH"
+    " and - for none"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One database on one server, and an account. Its ``repr`` and its :attr:`name` do not show the password."""
+
+    address: Address
+    user: str
+    database: str
+    _password: bytes | Path = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """``mysql://user@host:port/database``."""
+        return f"{_SCHEME}{quote(self.user, safe='')}@{self.address}/{quote(self.database, safe='')}"
+
+    def password(self) -> bytes:
+        """The password. One that stands in a file is read anew by each call, because secrets rotate.
+
+        Raises :class:`OSError` when the file cannot be read.
+        """
+        if isinstance(self._password, Path):
+            return self._password.read_bytes().removesuffix(b"\n")
+        return self._password
+
+
+def parse(text: str, environ: Mapping[str, str]) -> Server:
+    """The server at ``host:port`` or ``mysql://[user[:password]@]host[:port][/database]``.
+
+    User, password and database are percent-decoded. Raises :class:`~ckv.errors.BadSetting`.
+    """
+    account, host, database = _split(text)
+    user, colon, password = account.partition(":")
+    server = Server(
+        address=_address(host, shown=_masked(text)),
+        user=_name("user", unquote_to_bytes(user)) or _from_environment(USER, environ) or DEFAULT_USER,
+        database=_name("database", unquote_to_bytes(database))
+        or _from_environment(DATABASE, environ)
+        or DEFAULT_DATABASE,
+        _password=unquote_to_bytes(password) if colon else _password_from_environment(environ),
+    )
+    try:
+        server.password()
+    except OSError as error:
+        raise BadSetting(f"{PASSWORD_FILE}: {error.strerror}: {server._password!s}") from None
+    return server
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Account, ``host:port`` and database, each of them possibly empty."""
+    if not text.startswith(_SCHEME):
+        if "@" in text or "/" in text:
+            raise BadSetting(f"persistent node {_masked(text)!r}: {_FORMS}")
+        return "", text, ""
+    # The last "@", so that a password that should have been percent-encoded is taken for what it is, and not shown.
+    account, _, rest = text.removeprefix(_SCHEME).rpartition("@")
+    host, _, database = rest.partition("/")
+    if any(sign in host + database for sign in "?#/"):
+        raise BadSetting(f"persistent node {_masked(text)!r}: nothing may follow the name of the database")
+    return account, host if _has_port(host) else f"{host}:{DEFAULT_PORT}", database
+
+
+def _has_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]
+
+
+def _address(text: str, shown: str) -> Address:
+    try:
+        return parse_address(text)
+    except BadSetting:
+        # Without its reason, which quotes what may be a password: mysql://root:secret has one where the port belongs.
+        raise BadSetting(f"persistent node {shown!r}: {_FORMS}") from None
+
+
+def _masked(text: str) -> str:
+    """The address with nothing in it that might be a password."""
+    scheme, slashes, rest = text.rpartition("://")
+    _, at, host = rest.rpartition("@")
+    if at:
+        return f"{scheme}{slashes}***@{host}"
+    name, colon, port = rest.rpartition(":")
+    if slashes and colon and not port.partition("/")[0].isdecimal() and not rest.endswith("]"):
+        return f"{scheme}{slashes}{name}:***"
+    return text
+
+
+def _from_environment(variable: str, environ: Mapping[str, str]) -> str:
+    return _name(variable, os.fsencode(environ.get(variable, "")))
+
+
+def _name(what: str, data: bytes) -> str:
+    """A user or a database; empty when there is none."""
+    try:
+        name = data.decode()
+    except UnicodeDecodeError:
+        raise BadSetting(f"{what} {data!r} is not UTF-8") from None
+    # A NUL would end the name early inside of the login, and no name needs the others.
+    if not name.isprintable() or len(name) > _MAX_NAME_CHARACTERS:
+        raise BadSetting(f"{what} {name!r}: allowed are up to {_MAX_NAME_CHARACTERS} printable characters")
+    return name
+
+
+def _password_from_environment(environ: Mapping[str, str]) -> bytes | Path:
+    if PASSWORD in environ and environ.get(PASSWORD_FILE):
+        raise BadSetting(f"{PASSWORD} and {PASSWORD_FILE} are both set; keep one")
+    if environ.get(PASSWORD_FILE):
+        return Path(environ[PASSWORD_FILE])
+    return os.fsencode(environ[PASSWORD]) if PASSWORD in environ else DEFAULT_PASSWORD

@@ -1,0 +1,56 @@
+"""The statements that the persistent tier in MySQL is made of.
+
+Values travel as hexadecimal literals (``X'6b6579'``): any bytes, in any ``sql_mode`` and under any character set,
+and built faster than PyMySQL builds statements with parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ckv.persistent.rows import ROWS_PER_STATEMENT, TABLE
+from ckv.values import MAX_KEY_BYTES
+
+PROBE: Final = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} LIMIT 0"
+SELECT: Final = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN ("
+# A node that is killed may leave a COMMIT behind that a stalled server carries out later. The row is locked until then:
+# a plain read would see what was there before, and the node that was started again would take it for the truth.
+LOCKING: Final = ") LOCK IN SHARE MODE"
+# Not so long a wait for one row, as long as there are others to answer. MariaDB knows a wait of 0 s (and with NOWAIT
+# would not wait for the table either); MySQL 8 has NOWAIT for rows alone, and before it 1 s is the least.
+NOT_WAITING: Final = ") FOR SHARE NOWAIT"
+LOCK_NOWAIT: Final = 3572  # PyMySQL has no name for it
+# By the index, key by key: the server may find it cheaper to read a whole small table, and would then lock, and wait
+# for, rows that nobody asked for.
+BY_KEY: Final = f"FROM {TABLE} FORCE INDEX (PRIMARY) WHERE kv_key IN ("
+DELETE: Final = f"DELETE FROM {TABLE} WHERE kv_key IN ("
+INSERT: Final = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES "
+# VALUES() rather than MySQL 8's row alias, which MySQL 5.7 and MariaDB do not know.
+UPSERT: Final = " ON DUPLICATE KEY UPDATE kv_value = VALUES(kv_value), kv_type = VALUES(kv_type)"
+
+
+def longest_row(value_bytes: int) -> int:
+    """The bytes of a statement that writes one row with the longest key and a value of so many bytes."""
+    return len(INSERT) + len(UPSERT) + len("(X'',X'',0)") + 2 * (MAX_KEY_BYTES + value_bytes)
+
+
+def literal(data: bytes) -> str:
+    """The bytes as they stand in a statement."""
+    return f"X'{data.hex()}'"
+
+
+def statements(head: str, items: Sequence[str], tail: str, max_bytes: int) -> list[str]:
+    """The items, with commas between them, in as few statements as their bounds allow. No item is too large for one."""
+    made: list[str] = []
+    batch: list[str] = []
+    size = 0
+    for item in items:
+        size += len(item) + 1
+        if batch and (len(head) + size + len(tail) > max_bytes or len(batch) == ROWS_PER_STATEMENT):
+            made.append(head + ",".join(batch) + tail)
+            batch, size = [], len(item) + 1
+        batch.append(item)
+    if batch:
+        made.append(head + ",".join(batch) + tail)
+    return made

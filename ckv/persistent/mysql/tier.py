@@ -1,0 +1,361 @@
+"""The tier and its sessions: records in, records out, and what an error means for both."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from pymysql.constants import ER
+
+from ckv.errors import RowsRefused, SessionLost, TierUnavailable, WriteFailed
+from ckv.persistent import Loaded, RowsLocked
+from ckv.persistent.mysql import schema, variables
+from ckv.persistent.mysql import statements as sql
+from ckv.persistent.mysql.address import Server
+from ckv.persistent.mysql.connection import LOCK_WAIT, Connection, StatementFailed
+from ckv.persistent.mysql.identity import Place, Places, place
+from ckv.persistent.mysql.outages import DATA_ERRORS, LOGIN_ERRORS, NO_LONGER_WRITER, OUTAGE_ERRORS
+from ckv.persistent.rows import PROBE_KEY, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
+from ckv.values import Value, to_text
+
+LOOK_EVERY: Final = 0.5
+"""Seconds after which a session looks where its connection leads before it uses it again (0.3 ms)."""
+
+LOOK_TIMEOUT: Final = 1.0
+"""Seconds that the answer to this may take; after that the connection is made anew."""
+
+_PACKET_STEP: Final = 1024
+"""The server rounds max_allowed_packet down to a multiple of this."""
+
+log = logging.getLogger(__name__)
+
+
+class MySQLTier:
+    """One database on one server (:class:`~ckv.persistent.Tier`)."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.generation = 0
+        self.max_value_bytes = 0
+        self._packet_said = 0
+        self.when_other: Callable[[], None] = lambda: None
+        self._places = Places()
+        self._seen = False
+        """The table was there at some time since this process began."""
+        self._away = False
+        """It was, and is not any more."""
+
+    @property
+    def name(self) -> str:
+        return self._server.name
+
+    def connect(self, *, prepare: bool = True) -> MySQLSession:
+        try:
+            if prepare:
+                return MySQLSession(self, *self.open())
+            return MySQLSession(self, self._connect_as_it_is(), None, self.generation)
+        except StatementFailed as error:
+            raise self.failed(error) from error
+
+    def login(self) -> object:
+        try:
+            return self._server.password()
+        except OSError:
+            return None
+
+    def open(self) -> tuple[Connection, Place, int]:
+        """A connection to a table that is as it has to be, where it leads, and the generation that it belongs to.
+
+        Raises :class:`StatementFailed`.
+        """
+        generation = self.generation
+        connection = self._connect()
+        try:
+            at = place(connection)
+            other_server = self._places.other_server(connection, at)
+        except BaseException:
+            connection.abort()
+            raise
+        self._away = False
+        self._say_packet(connection)
+        if other_server or not self._seen:
+            self._warn_of_risks(connection)
+        self._seen = True
+        self.look_at_table(at)
+        if other_server:
+            fit = generation == self.generation  # else somebody else found out meanwhile that this one is not
+            self.generation += 1
+            if fit:
+                generation = self.generation
+            self._tell_other("another server than before")
+        return connection, at, generation
+
+    def look_at_table(self, at: Place) -> None:
+        """Notices that the table is another one. Sessions that lead to the same server are still fit."""
+        if self._places.other_table(at):
+            self._tell_other("another table than before")
+
+    def _tell_other(self, what: str) -> None:
+        log.warning("database %s: %s: what memory has is saved again before it leaves", self.name, what)
+        self.when_other()
+
+    def failed(self, error: StatementFailed, kind: type[TierUnavailable] = TierUnavailable) -> TierUnavailable:
+        """What a failure means for all sessions, and for whoever asked."""
+        if error.code in NO_LONGER_WRITER:
+            self.generation += 1
+        if self._seen and _is_gone(error):
+            if not self._away:
+                self._away = True
+                self._tell_other("the table is gone")
+            return _unavailable(
+                error,
+                "; it was there before, so no empty one is made in its place: put it back, or start the node anew",
+            )
+        return _unavailable(error, kind=kind)
+
+    def _warn_of_risks(self, connection: Connection) -> None:
+        risks = variables.risks(connection.variables)
+        if risks:
+            log.warning("database %s: a crash of it may lose what it has committed: %s", self.name, ", ".join(risks))
+
+    def _say_packet(self, connection: Connection) -> None:
+        """Warns, once for each size, of packets that are too small for the largest values."""
+        packet = connection.max_allowed_packet
+        needed = packet - connection.max_statement_bytes + sql.longest_row(self.max_value_bytes)
+        if needed > packet != self._packet_said:
+            log.warning(
+                "max_allowed_packet of the database is %d: the %d bytes that --max-value-bytes allows need %d;"
+                " what does not fit will be refused: SET GLOBAL max_allowed_packet = %d, and then RETRY",
+                packet,
+                self.max_value_bytes,
+                needed,
+                -(-needed // _PACKET_STEP) * _PACKET_STEP,
+            )
+        self._packet_said = packet
+
+    def _connect(self) -> Connection:
+        # Each connection looks at the table, not only the first: somebody may restore an old dump while nodes run.
+        connection = self._connect_if_ready()
+        if connection is None:
+            schema.prepare(self._server, create=not self._seen)
+            connection = Connection(self._server, database=self._server.database)
+        return connection
+
+    def _connect_as_it_is(self) -> Connection:
+        connection = Connection(self._server, database=self._server.database)
+        try:
+            connection.run(sql.PROBE)  # fails where there is no such table, or one that is nothing of ours
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    def _connect_if_ready(self) -> Connection | None:
+        try:
+            connection = Connection(self._server, database=self._server.database)
+        except StatementFailed as error:
+            if error.code == ER.BAD_DB_ERROR:
+                return None
+            raise
+        try:
+            if schema.is_ready(connection):
+                return connection
+        except BaseException:
+            connection.abort()
+            raise
+        connection.close()
+        return None
+
+
+class MySQLSession:
+    """One connection (:class:`~ckv.persistent.Session`)."""
+
+    def __init__(self, tier: MySQLTier, connection: Connection, at: Place | None, generation: int) -> None:
+        """``at`` is where the connection leads, to be looked at again now and then."""
+        self._tier = tier
+        self._connection = connection
+        self._at = at
+        self._looked = time.monotonic()
+        self._end_of_load = ""
+        self.generation = generation
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
+        literals = [sql.literal(key) for key in sorted_keys(keys)]
+        # In auto-commit mode, so that no snapshot stays open: it would hide later writes from later loads.
+        with self._in_use() as connection:
+            head = connection.before_select + sql.SELECT
+            statements = sql.statements(head, literals, sql.LOCKING, connection.max_statement_bytes)
+            answers = [connection.run(statement) for statement in statements]
+        return dict(record(key, value, int(kind)) for rows in answers for key, value, kind in rows)
+
+    def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
+        literals = [sql.literal(key) for key in sorted_keys(keys)]
+        select = f"SELECT kv_key, kv_value, kv_type {sql.BY_KEY}"
+        if max_value_bytes:
+            fits = f"LENGTH(kv_value) <= {max_value_bytes}"
+            # The size, below zero, in the place of the type, as one more column would be paid for by every row.
+            select = f"SELECT kv_key, IF({fits}, kv_value, NULL), IF({fits}, kv_type, -LENGTH(kv_value)) {sql.BY_KEY}"
+        with self._in_use() as connection:
+            end = self._end_of_load or self._load_without_waiting(connection)
+            head = connection.before_select + select
+            statements = sql.statements(head, literals, end, connection.max_statement_bytes)
+            began = time.monotonic()
+            try:
+                answers = [connection.run(statement) for statement in statements]
+            except StatementFailed as error:
+                # The other thing that it may have waited for, much longer, is the table, which is no matter of rows.
+                waited = time.monotonic() - began > LOCK_WAIT / 2
+                if error.code == sql.LOCK_NOWAIT or (error.code == ER.LOCK_WAIT_TIMEOUT and not waited):
+                    raise RowsLocked(str(error)) from error
+                raise
+        loaded = Loaded({}, {})
+        for rows in answers:
+            for key, value, kind in rows:
+                if (number := int(kind)) < 0:
+                    loaded.larger[to_text(key)] = -number
+                else:
+                    name, held = record(key, value, number)
+                    loaded.found[name] = held
+        return loaded
+
+    def _load_without_waiting(self, connection: Connection) -> str:
+        """Sees to it that loads do not wait for locked rows; the end of their statements."""
+        version = connection.server_version
+        self._end_of_load = sql.LOCKING
+        if "MariaDB" in version:
+            connection.run("SET SESSION innodb_lock_wait_timeout = 0")
+        elif [int(part) for part in re.findall(r"\d+", version)[:3]] >= [8, 0, 1]:
+            self._end_of_load = sql.NOT_WAITING
+        else:
+            connection.run("SET SESSION innodb_lock_wait_timeout = 1")
+        return self._end_of_load
+
+    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+        with self._in_use(writing=True) as connection:
+            self._commit(connection, self._upserts(connection, rows))
+
+    def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
+        tuples = []
+        room = connection.max_statement_bytes - len(sql.INSERT) - len(sql.UPSERT)
+        for key, value, kind in sorted_rows(rows):
+            row = f"(X'{key.hex()}',X'{value.hex()}',{kind})"
+            tuples.append(row)
+            if len(row) > room:
+                # Not left to the server, which closes the connection over such a statement.
+                raise RowsRefused(
+                    f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
+                    f" {len(key)} and a value of {len(value)} bytes takes {len(row)}"
+                )
+        return sql.statements(sql.INSERT, tuples, sql.UPSERT, connection.max_statement_bytes)
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        literals = [sql.literal(key) for key in sorted_keys(keys)]
+        with self._in_use(writing=True) as connection:
+            self._commit(connection, sql.statements(sql.DELETE, literals, ")", connection.max_statement_bytes))
+
+    def probe(self) -> None:
+        with self._in_use() as connection:
+            try:
+                connection.run("BEGIN", f"{sql.INSERT}(X'{PROBE_KEY.hex()}',X'',{TYPE_STR}){sql.UPSERT}")
+            except StatementFailed as error:
+                if error.code not in DATA_ERRORS:
+                    raise
+                # A table that refuses rows for what is in them takes writes.
+            connection.run("ROLLBACK")
+
+    def count(self) -> int:
+        with self._in_use() as connection:
+            return int(connection.run(f"{connection.before_select}SELECT COUNT(*) FROM {TABLE}")[0][0])
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _commit(self, connection: Connection, statements: Sequence[str]) -> None:
+        """Run the statements in one transaction.
+
+        COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server
+        that stalls can hold a statement of ours long after we gave up on it and have written the row anew over another
+        connection; in auto-commit mode the old statement would then still take effect, over the new value. Like this
+        it either has its row locks by then, and the new one waits behind it until it is over, or it is rolled back
+        with its connection, because its COMMIT was never sent.
+        """
+        if not statements:
+            return
+        steps = [["BEGIN", statements[0]], *([statement] for statement in statements[1:])]
+        steps[-1].append("SELECT @@global.read_only")
+        try:
+            for step in steps:
+                answer = connection.run(*step)
+        except StatementFailed as error:
+            if error.is_loss or error.code in OUTAGE_ERRORS:
+                raise
+            # When this fails, its error goes out and not one that promises that nothing was written.
+            connection.run("ROLLBACK")
+            kind = RowsRefused if error.code in DATA_ERRORS else WriteFailed
+            raise kind(str(error)) from error
+        if answer[0][0] not in (b"0", b"OFF"):
+            # A server that was demoted, and an account that may write all the same: nobody would ever see it.
+            raise StatementFailed("the server is read-only", ER.OPTION_PREVENTS_STATEMENT)
+        connection.run("COMMIT")
+
+    @contextmanager
+    def _in_use(self, *, writing: bool = False) -> Iterator[Connection]:
+        """The connection, which leads where it did.
+
+        It is broken off unless its state is known afterwards: also when the greenlet is killed inside of a call.
+        """
+        try:
+            self._look()
+            yield self._connection
+        except (RowsRefused, RowsLocked, WriteFailed):
+            raise
+        except BaseException as error:
+            self._connection.abort()
+            if isinstance(error, StatementFailed):
+                raise self._tier.failed(error, SessionLost if writing and error.is_loss else TierUnavailable) from error
+            raise
+
+    def _look(self) -> None:
+        """Connect anew when the other side has forgotten the connection, or it leads to another server than it did.
+
+        Before anything was asked, so nothing is lost by it. A firewall that has forgotten a connection drops its
+        packets without a word, and a server closes what idles for long.
+        """
+        if self._at is None or not self._connection.open or time.monotonic() - self._looked < LOOK_EVERY:
+            return
+        try:
+            with self._connection.within(LOOK_TIMEOUT):
+                at = place(self._connection)
+        except StatementFailed as error:
+            at = None
+            if error.silent:
+                # What has forgotten one connection has forgotten all that idled: the others need not wait for that too.
+                self._tier.generation += 1
+        if at is not None and at.server == self._at.server:
+            self._tier.look_at_table(at)
+        else:
+            self._connection.abort()
+            self._connection, self._at, self.generation = self._tier.open()
+            self._end_of_load = ""
+        self._looked = time.monotonic()
+
+
+def _is_gone(error: StatementFailed) -> bool:
+    """Whether there is no such table, or no such database. Another table may be one that a trigger misses."""
+    if error.code == ER.NO_SUCH_TABLE:
+        return TABLE.lower() in str(error).lower()
+    return error.code == ER.BAD_DB_ERROR
+
+
+def _unavailable(
+    error: StatementFailed, more: str = "", kind: type[TierUnavailable] = TierUnavailable
+) -> TierUnavailable:
+    found = kind(f"{error}{more}")
+    found.number = error.code
+    found.silent = error.silent
+    found.login_refused = error.code in LOGIN_ERRORS
+    return found

@@ -1,0 +1,27 @@
+"""Which tier an address means."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from ckv.persistent import Tier
+
+_SQLITE = "sqlite:"
+
+
+def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
+    """The tier at ``host:port``, ``mysql://user:password@host:port/database`` or ``sqlite:PATH``; does not connect.
+
+    ``environ`` gives what an address of MySQL leaves out (:mod:`ckv.persistent.mysql.address`). Raises
+    :class:`~ckv.errors.BadSetting`, with one line that names what is wrong and never shows a password.
+    """
+    # Imported here: a node on SQLite has no use for PyMySQL and cryptography, whose import takes a tenth of a second.
+    if address.startswith(_SQLITE):
+        from ckv.persistent.sqlite import SQLiteTier
+
+        return SQLiteTier.at(address.removeprefix(_SQLITE))
+    from ckv.persistent.mysql.address import parse
+    from ckv.persistent.mysql.tier import MySQLTier
+
+    return MySQLTier(parse(address, environ))

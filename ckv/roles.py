@@ -1,0 +1,130 @@
+"""The roles of the program: how each is called, explained and run, in one place.
+
+The pages of ``--help`` and the dispatch are made from :data:`ROLES`. A new role is one new row here, its arguments in
+:mod:`ckv.settings.table`, its settings in :mod:`ckv.settings.roles`, and a module with ``run(settings) -> int``. Here
+is nothing but text: the program reads it before it has patched the sockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "demo"]
+
+
+class Role(NamedTuple):
+    """One thing that the program can be: the first word of its command line."""
+
+    name: RoleName
+
+    usage: str
+    """The arguments behind the name, in docopt's language."""
+
+    summary: str
+    """What it is, in one line of the main page."""
+
+    about: str
+    """What it is, at the top of its own page."""
+
+    module: str
+    """The full name of the module whose ``run`` takes its settings and returns the exit code. It is imported when the
+    role is run: the demo needs no database driver, a node no prompt."""
+
+    is_node: bool = False
+    """Whether it listens. Then stderr is its log, which must never keep it waiting."""
+
+    on_gevent: bool = True
+    """Whether its sockets are gevent's. Who asks a node one thing at a time does without: loading gevent would be most
+    of what it costs, and Ctrl-C would have to go through its loop."""
+
+    needs_nothing: bool = False
+    """Whether it does something without any argument; the others show their page."""
+
+
+ROLES: Final[Mapping[str, Role]] = {
+    role.name: role
+    for role in (
+        Role(
+            "primary",
+            "[options] <port> [<secondary>...]",
+            "Takes the requests of all clients and passes each one to the secondary that owns its key.",
+            "ckv primary, the node that clients talk to: it passes each request to the secondary that owns its key.",
+            "ckv.node.primary",
+            is_node=True,
+        ),
+        Role(
+            "secondary",
+            "[options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]",
+            "Keeps a share of the records: the hot ones in memory, the others in the persistent node.",
+            "ckv secondary, a node that keeps a share of the records: the hot ones in memory, the others in MySQL.",
+            "ckv.node.secondary",
+            is_node=True,
+        ),
+        Role(
+            "shell",
+            "[options] [<host> [<port>]] [<command>...]",
+            "A prompt for people; with piped input, or with a command, for scripts.",
+            r"""ckv shell, a prompt for a node: PUT key value, GET key, DEL key, PING, HELP [command], EXIT.
+
+With <command> it runs that one, with its arguments as they are: "ckv shell localhost 8080 PUT bob -5". Options stand
+before the command. With piped input there is no prompt, and each line is a command. GET prints the bytes of the value,
+PUT prints OK, DEL prints 1 if there was one, else 0, and PING prints PONG, each with a line end. An error goes to
+stderr, with the number of its line, and the next line is run. A GET that finds nothing prints no line (with --json it
+prints null), and counts as an error. The exit status is 1 if there was an error.
+
+Words are split as redis-cli does it: 'it\'s' and "two\nlines"; in double quotes there are \n \r \t \b \a \\ \" and
+\xHH, one byte. b"\x00" is a binary value (msgpack bin), any other word a str. docs/shell.md has it all.""",
+            "ckv.tools.shell.shell",
+            on_gevent=False,
+            needs_nothing=True,
+        ),
+        Role(
+            "status",
+            "[options] <host> <port>",
+            "Shows the figures of a node: records, hits, what waits for the database, connections.",
+            """\
+ckv status, which shows the figures of a node as "name value" lines, in groups. docs/info.md says what each one means.
+
+Without an answer from the node it prints one line on stderr, and the exit status is 1.""",
+            "ckv.tools.status",
+            on_gevent=False,
+        ),
+        Role(
+            "ping",
+            "[options] <host> <port>",
+            "Tells by its exit code whether a node answers: for probes.",
+            """\
+ckv ping, which asks a node whether it answers, for probes and scripts: exit status 0 if it does, else 1 and one line on
+stderr. The node answers for itself and asks no other node and no database.""",
+            "ckv.tools.ping",
+            on_gevent=False,
+        ),
+        Role(
+            "verify",
+            "[options] <host> <port> <persistent-node>",
+            "Audits a secondary against its database, while both go on working.",
+            """\
+ckv verify, which audits a secondary against its database: what memory holds as clean must be a row with the same value
+and type, and what is known not to exist must be no row. Whatever else the node knows is on its way and is counted only.
+
+Clients may go on: what seems to differ is looked at several times before it is reported, one line each. The last line
+is the summary. Nothing is written, and no record counts as used. The exit status is 1 if there are differences, and 4
+with one line on stderr if the node or the database did not answer.""",
+            "ckv.tools.verify",
+        ),
+        Role(
+            "demo",
+            "[(<host> <port>)]",
+            "Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.",
+            """\
+ckv demo, which shows put, get, delete, an eviction and the way back, and says what it does as it goes.
+
+Without an address it starts a cluster of its own on free ports of this machine, with an embedded persistent node in a
+temporary folder, and removes it all in the end. With one it works on that cluster, with keys that nobody else has.""",
+            "ckv.tools.demo",
+            needs_nothing=True,
+        ),
+    )
+}
+"""Name to role, in the order of the main page."""

@@ -1,0 +1,53 @@
+"""Environment variables that begin with ``CKV_`` and that nobody reads: no misspelt setting is silently ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from ckv.settings.table import SETTINGS
+from ckv.spelling import nearest
+
+PREFIX: Final = "CKV_"
+
+OF_TOOLS: Final = ("CKV_COMMAND", "CKV_FAILURES_SEED", "CKV_MODEL_EXAMPLES", "CKV_MODEL_SHRINK")
+"""Those of the tests and the benchmark."""
+
+_LINK: Final = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_LINKED: Final = re.compile(r"(tcp|udp|sctp)://.*")
+"""What Kubernetes puts into the environment for a Service whose name begins with ckv, as Docker's links did."""
+
+
+def known() -> frozenset[str]:
+    """The names of all variables that some role reads."""
+    from ckv.persistent.mysql.address import DATABASE, PASSWORD, PASSWORD_FILE, USER
+
+    twins = (setting.environment for setting in SETTINGS if setting.environment)
+    return frozenset((*twins, USER, PASSWORD, PASSWORD_FILE, DATABASE))
+
+
+def warning(environ: Mapping[str, str]) -> str | None:
+    """One line that names the variables nobody reads; ``None`` if there are none.
+
+    >>> warning({"CKV_WRITEMODE": "through"})
+    'ignored: no such variable: CKV_WRITEMODE (did you mean CKV_WRITE_MODE?)'
+    """
+    given = sorted(name for name, value in environ.items() if name.startswith(PREFIX) and not _foreign(name, value))
+    if not given:
+        return None
+    names = known()
+    bare = [name.removeprefix(PREFIX) for name in names]
+    strangers = []
+    for name in given:
+        if name not in names:
+            # Without what all of them begin with, which would make any two alike.
+            near = nearest(name.removeprefix(PREFIX), bare)
+            strangers.append(f"{name} (did you mean {PREFIX}{near}?)" if near else name)
+    return f"ignored: no such variable: {', '.join(strangers)}" if strangers else None
+
+
+def _foreign(name: str, value: str) -> bool:
+    if name in OF_TOOLS or _LINK.fullmatch(name):
+        return True
+    return name.endswith("_PORT") and _LINKED.fullmatch(value) is not None

@@ -1,0 +1,326 @@
+"""The demo: starts a whole cluster for a moment, shows what it does, and removes it again.
+
+With an address it runs the same script on a cluster that is there already, with keys of its own that it deletes
+afterwards. What it expects stands beside each step; the first difference ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import ckv
+from ckv.address import Address
+from ckv.client import Client
+from ckv.errors import CkvError, to_wire
+from ckv.exits import Exit
+from ckv.persistent.opening import open_tier
+from ckv.settings.roles import DemoSettings
+from ckv.tools import about
+from ckv.values import Value
+
+LAST_LINE = "Congratulation, databases are working!"
+
+CAPACITY = 5
+NAMES = ("alice", "bob", "charles", "daniel", "frey", "eduard")
+"""One more than the capacity, so that the first one is evicted."""
+
+PATIENCE = 20.0
+"""Seconds that something which happens by itself may take: a start, a connection, a write to the table, a stop."""
+
+_POLL = 0.02
+
+
+class Difference(Exception):
+    """Something was not as the script expects it."""
+
+
+def run(settings: DemoSettings) -> int:
+    """Run the demo; the exit code."""
+    try:
+        with _signals(), ExitStack() as stack:
+            if settings.address is None:
+                address, persistent = stack.enter_context(_cluster())
+            else:
+                address, persistent = settings.address, None
+            with Client(address.host, address.port) as client:
+                _script(client, persistent)
+    except (CkvError, Difference) as error:
+        sys.stdout.flush()
+        what = to_wire(error) if isinstance(error, CkvError) else str(error)
+        print(f"ckv: the demo failed: {what}", file=sys.stderr)
+        return Exit.FAILED
+    _say(LAST_LINE)
+    return Exit.FINE
+
+
+# --- the script ------------------------------------------------------------------------------------------------------
+
+
+def _script(client: Client, persistent: str | None) -> None:
+    # The braces make all of the keys one node's (Redis Cluster's hash tags), so that they compete for its memory.
+    prefix = "{demo}" if persistent else f"{{ckv-demo-{secrets.token_hex(8)}}}"
+    steps = _Steps(client)
+    try:
+        _say("One record: put it, get it, delete it.")
+        steps.put(prefix + "bob", "bob@gmail.com")
+        steps.get(prefix + "bob", "bob@gmail.com")
+        steps.get(prefix + "nobody", None)
+        steps.delete(prefix + "bob", True)
+        steps.get(prefix + "bob", None)
+        steps.delete(prefix + "bob", False)
+        _more_than_fit(steps, {prefix + name: f"{name}@gmail.com" for name in NAMES}, persistent)
+    finally:
+        if persistent is None and steps.wrote:
+            _clean(client, prefix)
+
+
+def _more_than_fit(steps: _Steps, records: Mapping[str, str], persistent: str | None) -> None:
+    alice, bob = list(records)[:2]
+    if persistent is None:
+        _say("More records. Whether this cluster evicts one of them depends on its capacity.")
+    else:
+        _say(f"One record more than a secondary holds in memory ({CAPACITY}), so one must go.")
+    for key, value in records.items():
+        steps.put(key, value)
+    if persistent is not None:
+        _table(persistent, records, {alice}, "the least recently used record is there, and no other")
+    steps.get(alice, records[alice])
+    if persistent is not None:
+        _table(persistent, records, {alice, bob}, "back in memory, it took the place of the next one")
+    _say("Every record can be read, wherever it is.")
+    for key, value in records.items():
+        steps.get(key, value)
+
+
+class _Steps:
+    """Calls that say what they do and what came back; a result that is not the expected one ends the demo."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.wrote = False
+        """Whether there may be a record."""
+
+    def put(self, key: str, value: str) -> None:
+        try:
+            self._client.put(key, value)
+        except CkvError as error:
+            self.wrote |= error.written != "no"
+            raise
+        self.wrote = True
+        _say(f"  PUT {key} {value} -> OK")
+
+    def get(self, key: str, expected: str | None) -> None:
+        self._compare(f"GET {key}", self._client.get(key), expected)
+
+    def delete(self, key: str, expected: bool) -> None:
+        self._compare(f"DEL {key}", self._client.delete(key), expected)
+
+    def _compare(self, what: str, got: object, expected: object) -> None:
+        _say(f"  {what} -> {got!r}")
+        if got != expected:
+            raise Difference(f"{what}: expected {expected!r}, got {got!r}")
+
+
+def _clean(client: Client, prefix: str) -> None:
+    failing = sys.exc_info()[0] is not None
+    try:
+        # Before anything is said: a signal makes that raise, and so does a reader who has gone.
+        with client.pipeline() as batch:
+            for name in NAMES:
+                batch.delete(prefix + name)
+    except CkvError as error:
+        # Not on top of an error of the script, which says more.
+        if not failing:
+            raise
+        print(f"ckv: records may be left under {prefix}: {to_wire(error)}", file=sys.stderr)
+    if not failing:
+        _say("Deleted the records of the demo.")
+
+
+def _table(persistent: str, records: Mapping[str, Value], expected: set[str], why: str) -> None:
+    """Wait until the table has just these of the records, byte for byte: an evicted one gets there a moment later."""
+    wanted = {key: records[key] for key in expected}
+    session = open_tier(persistent).connect()
+    try:
+        got: dict[str, Value] = {}
+
+        def written() -> bool:
+            got.clear()
+            got.update(session.load_many(list(records)))
+            return got == wanted
+
+        if not _within(written):
+            raise Difference(f"the table: expected {wanted!r}, got {got!r}")
+        _say(f"  SELECT kv_key FROM CelonisData -> {', '.join(sorted(got))}  ({why})")
+    finally:
+        session.close()
+
+
+# --- a cluster of its own --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _cluster() -> Iterator[tuple[Address, str]]:
+    """Two secondaries and a primary; its address, and that of the persistent tier. Nothing of them stays."""
+    with tempfile.TemporaryDirectory(prefix="ckv-demo-") as name, ExitStack() as nodes:
+        folder = Path(name)
+        persistent = f"sqlite:{folder / 'records.db'}"
+        _say(f"Starting a cluster: two secondaries with room for {CAPACITY} records each, the others in {persistent}")
+        address = Address("127.0.0.1", _free_port())
+        secondaries = [
+            nodes.enter_context(_node(folder, number, "secondary", str(address), "0", persistent, str(CAPACITY), "lru"))
+            for number in (1, 2)
+        ]
+        nodes.enter_context(_node(folder, 0, "primary", str(address.port), *secondaries))
+        with Client(address.host, address.port) as client:
+            _wait_for_secondaries(client)
+        yield address, persistent
+        _say("Stopping the cluster.")
+
+
+@contextmanager
+def _node(folder: Path, number: int, role: str, *arguments: str) -> Iterator[str]:
+    """A node as a process of its own; where it listens. Its end is its stop, whatever happens."""
+    log = folder / f"{role}-{number}.log"
+    # A setting of whoever runs the demo is not meant for its nodes.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CKV_")}
+    command, places = program()
+    environ |= places
+    with log.open("wb") as errors:
+        # In a session of its own Ctrl-C does not reach it, so that it always stops after the demo, and in order.
+        process = subprocess.Popen(
+            [*command, role, "--bind=127.0.0.1", "--drain-timeout=10s", *arguments],
+            stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, env=environ, start_new_session=True,
+        )  # fmt: skip
+    try:
+        address = _ready(process, log)
+        _say(f"  {role} ready on {address}")
+        yield address
+        code = _stop(process)
+        if code != Exit.FINE:
+            raise Difference(f"the exit code of the {role}: expected 0, got {code}\n{_tail(log)}")
+    finally:
+        # Does nothing to one that has stopped. After a failure there is nothing to save, and Ctrl-C may come twice.
+        process.kill()
+        process.wait()
+
+
+def program() -> tuple[list[str], dict[str, str]]:
+    """How this program starts itself: the command without arguments, and what the environment must have for it."""
+    if about.compiled():
+        return [about.executable()], {}
+    source = str(Path(ckv.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    return [sys.executable, "-m", "ckv"], {"PYTHONPATH": path}
+
+
+def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where the node listens, from its start-up line."""
+    found = ""
+
+    def started() -> bool:
+        nonlocal found
+        for line in log.read_text("utf-8", "replace").splitlines():
+            _, ready, rest = line.partition(" ready on ")
+            if ready:
+                found = rest.split()[0]
+        return bool(found) or process.poll() is not None
+
+    if not _within(started) or not found:
+        raise Difference(f"the start of a node: expected a line 'ready on', got {_tail(log)}")
+    return found
+
+
+def _wait_for_secondaries(client: Client) -> None:
+    """Wait until the primary reaches both: of 32 keys each owns some, for all practical purposes."""
+    errors: list[object] = []
+
+    def reached() -> bool:
+        with client.pipeline() as probe:
+            for number in range(32):
+                probe.get(f"ckv-demo-probe-{number}")
+            errors[:] = [result for result in probe.execute(raise_on_error=False) if result is not None]
+        return not errors
+
+    if not _within(reached):
+        raise Difference(f"the way from the primary to the secondaries: expected no errors, got {errors[0]!r}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> int | str:
+    """Stop a node in order; its exit code."""
+    process.terminate()
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        return f"none within {PATIENCE:g} s"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _tail(log: Path) -> str:
+    lines: Sequence[str] = log.read_text("utf-8", "replace").splitlines()
+    return "\n".join(lines[-10:])
+
+
+def _within(condition: Callable[[], bool]) -> bool:
+    """Wait until the condition holds; whether it did in time."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        _leave_if_told()
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _say(line: str) -> None:
+    _leave_if_told()
+    # At once, for whoever watches through a pipe.
+    print(line, flush=True)
+
+
+# --- signals ---------------------------------------------------------------------------------------------------------
+
+# Which of SIGINT, SIGTERM and SIGHUP came. A handler that raised at once could do so in the middle of starting a
+# process, which nobody would know of then, or where Python ignores exceptions. So it takes a note, and the demo leaves
+# at the next line that it says, or the next time that it waits.
+_told: list[int] = []
+
+
+def _leave_if_told() -> None:
+    if _told:
+        number = _told.pop()
+        _told.clear()
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    def note(number: int, frame: FrameType | None) -> None:
+        _told.append(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as it is under nohup
+                signal.signal(number, note)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,102 @@
+"""``ckv ping``: whether a node answers, for probes and scripts.
+
+A probe runs every few seconds on a machine that has other work, so this takes the shortest way: a plain blocking
+socket, one request, and nothing imported that the good case does not need.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ckv.address import Address
+from ckv.exits import Exit
+from ckv.settings.roles import PingSettings
+
+REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
+"""The msgpack-RPC request ``[0, 1, "PING", []]``."""
+
+ANSWER: Final = b"\x94\x01\x01\xc0\xa4PONG"
+"""The response to it, ``[1, 1, nil, "PONG"]``, as a node packs it."""
+
+_MOST: Final = 4096
+"""Bytes of an answer that is not :data:`ANSWER`; an error is shorter by far."""
+
+
+class _NoAnswer(Exception):
+    """Why there is none."""
+
+
+def run(settings: PingSettings) -> int:
+    """Asks the node; the exit code. What is wrong becomes one line on stderr."""
+    try:
+        _ask(settings.address, settings.timeout)
+    except _NoAnswer as error:
+        print(f"ckv: {settings.address} does not answer: {error}", file=sys.stderr)
+        return Exit.FAILED
+    return Exit.FINE
+
+
+def _ask(address: Address, timeout: float) -> None:
+    """Returns if the node answers PING within ``timeout`` seconds; raises _NoAnswer.
+
+    They begin when the host name is known; the system's own bound is that of looking it up.
+    """
+    try:
+        places = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        deadline = time.monotonic() + timeout
+        with _connected(places, deadline) as sock:
+            sock.sendall(REQUEST)
+            answer = b""
+            while answer != ANSWER:
+                sock.settimeout(_left(deadline))
+                data = sock.recv(_MOST)
+                if not data:
+                    raise _NoAnswer("it closed the connection")
+                answer += data
+                if not ANSWER.startswith(answer):
+                    raise _NoAnswer(_meaning(answer))
+    except TimeoutError:
+        raise _NoAnswer(f"nothing came within {timeout:g} s") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS can have
+        raise _NoAnswer(getattr(error, "strerror", None) or str(error)) from None
+
+
+def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.socket:
+    """A connection to the first address that accepts one. Each has its share of the time, so that none takes all."""
+    refused: OSError | None = None
+    for number, (family, kind, protocol, _, place) in enumerate(places):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(_left(deadline) / (len(places) - number))
+            sock.connect(place)
+            return sock
+        except OSError as error:
+            sock.close()
+            refused = error
+    raise refused or OSError("the host has no address")
+
+
+def _meaning(answer: bytes) -> str:
+    """What an answer says that is not the usual one."""
+    import msgpack
+
+    try:
+        message = msgpack.unpackb(answer, raw=False, unicode_errors="surrogateescape")
+    except ValueError:  # whatever can be wrong with it
+        message = None
+    match message:
+        case [1, 1, str() as error, _]:
+            return error
+    return "what came is no answer to a PING"
+
+
+def _left(deadline: float) -> float:
+    """Seconds until the deadline; raises TimeoutError at it."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

@@ -1,0 +1,1 @@
+"""The shell: a prompt for people, and a command for scripts."""

@@ -1,0 +1,145 @@
+"""What can be typed: the commands of the table, and HELP, EXIT and QUIT. One line or list of words, run on a client."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ckv.client import Client
+from ckv.commands import COMMANDS
+from ckv.spelling import nearest, shown
+from ckv.tools.shell.words import Unbalanced, split
+from ckv.values import Value, to_bytes, to_text
+
+HELP: Final = "HELP"
+ENDS: Final = ("EXIT", "QUIT")
+
+OWN: Final[dict[str, tuple[str, str]]] = {
+    HELP: ("HELP [command]", "Show all commands, or what one of them takes, does and answers; ? is short for it."),
+    **{name: (name, "Leave the shell, as Ctrl-D does.") for name in ENDS},
+}
+"""The shell's own words: how each is used, and what it does."""
+
+NAMES: Final = (*COMMANDS, *OWN)
+
+READS: Final = frozenset({"GET", "PING", "INFO", "PEEK", "SCAN"})
+"""Commands that change nothing, whatever becomes of them."""
+
+_CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
+    "PUT": lambda client, arguments: client.put(*arguments),
+    "GET": lambda client, arguments: client.get(*arguments),
+    "DEL": lambda client, arguments: client.delete(*arguments),
+    "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),
+}
+"""The commands whose result the client reads; that of any other one is shown as it came."""
+
+_ABOUT_WORDS: Final = (
+    r"""Names in upper or lower case. Words in '...' or "..." may have spaces; in "..." there are \n \r \t \b \a \\ """
+    r"""\" and \xHH, one byte. b"..." is a binary value."""
+)
+
+_NARROW: Final = 30
+"""Columns beside the names of the commands that a text needs; where there are fewer, it stands below."""
+
+
+class BadLine(Exception):
+    """A line that is no command; nothing was sent."""
+
+
+class End(Exception):
+    """EXIT or QUIT."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C during a call; the text says what is known of its outcome."""
+
+
+def run_line(client: Client, line: Value, width: int | None = None) -> tuple[str, object]:
+    """The name of the command on the line and its result; an empty name for an empty line.
+
+    Raises :class:`BadLine`, :class:`End`, :class:`Interrupted`, or what the client raises.
+    """
+    try:
+        words = split(line)
+    except Unbalanced as error:
+        raise BadLine(str(error)) from None
+    return run_words(client, words, width) if words else ("", None)
+
+
+def run_words(client: Client, words: Sequence[Value], width: int | None = None) -> tuple[str, object]:
+    """As :func:`run_line`, for what is split already. HELP is wrapped to the width, in columns."""
+    name, arguments = name_of(words[0]), list(words[1:])
+    if name in ENDS:
+        raise End
+    if name == HELP:
+        return HELP, help_text(width, *map(name_of, arguments))
+    command = COMMANDS[name]
+    count = len(command.arguments)
+    # The shell of the original program took three words always: GET bob "".
+    spare = arguments[count:]
+    if len(arguments) < count or any(spare):
+        raise BadLine(f"expected {command.usage}")
+    arguments = arguments[:count]
+    call = _CALLS.get(name)
+    try:
+        return name, call(client, arguments) if call else client.call(name, *arguments)
+    except KeyboardInterrupt:
+        outcome = "changed nothing" if name in READS else "may or may not have happened"
+        raise Interrupted(f"interrupted: the {name} {outcome}") from None
+
+
+def is_command(word: str) -> bool:
+    """Whether it names one, in whatever case."""
+    return word == "?" or word.upper() in NAMES
+
+
+def name_of(word: Value) -> str:
+    """The command that a word names, in upper case. Raises :class:`BadLine`."""
+    text = to_text(to_bytes(word))
+    name = HELP if text == "?" else text.upper()
+    if name in NAMES:
+        return name
+    near = nearest(text, NAMES)
+    hint = f"did you mean {near}?" if near else f"allowed is {', '.join(NAMES)}"
+    raise BadLine(f"{shown(text)} is no command: {hint}")
+
+
+def help_text(width: int | None = None, *names: str) -> str:
+    """All commands, or those named, with what they take and do; lines of at most that many columns."""
+    if names:
+        return "\n".join(_wrapped(line, width, 0) for name in names for line in _help_of(name))
+    entries = [(command.usage, command.help) for command in COMMANDS.values()] + list(OWN.values())
+    column = max(len(usage) for usage, _ in entries) + 2
+    below = width is not None and width < column + _NARROW
+    lines = []
+    for usage, text in entries:
+        if below:
+            lines += [usage, _wrapped("  " + text, width, 2)]
+        else:
+            lines.append(_wrapped(f"{usage:<{column}}{text}", width, column))
+    lines.append(_wrapped(_ABOUT_WORDS, width, 0))
+    return "\n".join(lines)
+
+
+def _help_of(name: str) -> list[str]:
+    command = COMMANDS.get(name)
+    if command is None:
+        return list(OWN[name])
+    return [command.usage, command.help, f"Answers {command.result.replace('`', '')}."]
+
+
+def _wrapped(text: str, width: int | None, indent: int) -> str:
+    if width is None:
+        return text
+    # One column stays free: a terminal may go to the next line by itself after the last one.
+    return textwrap.fill(
+        text, max(width - 1, indent + 1), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _number(word: Value) -> int:
+    text = to_text(to_bytes(word))
+    if not (text.isascii() and text.isdigit()):
+        raise BadLine(f"{shown(text)} is not a whole number")
+    return int(text)

@@ -1,0 +1,190 @@
+"""The shell: a prompt for people; with piped input, a command for scripts; with a command, that one and no more."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
+
+from ckv import __version__
+from ckv.client import Client
+from ckv.commands import COMMANDS
+from ckv.errors import CkvError, OutcomeUnknown, Unreachable, to_wire
+from ckv.exits import Exit
+from ckv.settings.roles import ShellSettings
+from ckv.settings.table import LARGEST_VALUE
+from ckv.tools.shell.commands import BadLine, End, Interrupted, name_of, run_line, run_words
+from ckv.tools.shell.results import as_json, error_as_json, for_people, raw
+from ckv.units import show_size
+from ckv.values import Value
+
+if TYPE_CHECKING:
+    from ckv.tools.shell.prompt import Prompt
+
+MAX_LINE_BYTES: Final = 5 * LARGEST_VALUE
+"""The longest line: the longest value with four characters for each byte, and room for the rest."""
+
+_NO_SUCH_KEY: Final = "no such key"
+
+
+def run(settings: ShellSettings) -> int:
+    """Run the command, or what is typed or piped until it ends; the exit code."""
+    with Client(settings.address.host, settings.address.port, timeout=settings.timeout) as client:
+        if settings.command:
+            return run_command(client, settings)
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            from ckv.tools.shell.prompt import Prompt  # loading prompt_toolkit takes longer than a command
+
+            prompt = Prompt(f"ckv {settings.address}> ", settings.history, sys.stdout)
+            return interact(client, prompt, sys.stdout, json=settings.json)
+        lines = _lines(sys.stdin.buffer)
+        return run_lines(client, lines, sys.stdout.buffer, sys.stderr, json=settings.json)
+
+
+def run_command(client: Client, settings: ShellSettings) -> int:
+    """Run the one command of the command line; the exit code. People get it as at the prompt, scripts as raw bytes."""
+    words: list[Value] = list(settings.command)
+    people = sys.stdout.isatty()
+    try:
+        name_of(words[0])  # before anything is read or sent
+        if settings.stdin:
+            words.append(_value(sys.stdin.buffer))
+        name, result = run_words(client, words)
+        if name == "GET" and result is None and not (people or settings.json):
+            raise BadLine(_NO_SUCH_KEY)
+    except End:
+        return Exit.FINE
+    except Interrupted as error:
+        print(f"ckv: {error}", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except (BadLine, CkvError, OSError, _TooLong) as error:
+        if settings.json:
+            print(error_as_json(error))
+        else:
+            print(f"ckv: {_told(error)}", file=sys.stderr)
+        return Exit.FAILED
+    if settings.json:
+        print(as_json(name, result))
+    elif people:
+        print(for_people(name, result, sys.stdout.encoding))
+    else:
+        sys.stdout.buffer.write(raw(name, result) + b"\n")
+    return Exit.FAILED if name == "GET" and result is None else Exit.FINE
+
+
+def interact(client: Client, prompt: Prompt, out: TextIO, *, json: bool = False) -> int:
+    """Prompt, run and show, until Ctrl-D or EXIT; no failure of a command ends it."""
+    print(f"ckv {__version__} on {client.host}:{client.port}. HELP lists the commands, Ctrl-D ends.", file=out)
+    session = _Session(client, prompt, out, json)
+    session.greet()
+    while True:
+        try:
+            session.turn()
+        except (EOFError, End):
+            return Exit.FINE
+        except (KeyboardInterrupt, Interrupted) as error:  # as in any shell: it drops the line, or the call
+            if isinstance(error, Interrupted):
+                print(error, file=out)
+            if prompt.pasted:
+                print(f"{prompt.pasted} lines that were pasted behind it are not run", file=out)
+            prompt.forget_pasted()
+
+
+class _Session:
+    """Somebody at a prompt."""
+
+    def __init__(self, client: Client, prompt: Prompt, out: TextIO, json: bool) -> None:
+        self._client = client
+        self._prompt = prompt
+        self._out = out
+        self._json = json
+        self._away = False
+        """Whether the node could not be reached the last time."""
+
+    def greet(self) -> None:
+        try:
+            self._client.ping()
+        except CkvError as error:
+            self._away = True
+            print(f"{to_wire(error)}. Each command tries again.", file=self._out)
+
+    def turn(self) -> None:
+        """One line."""
+        line = self._prompt.line()
+        try:
+            name, result = run_line(self._client, line, self._prompt.columns())
+        except (BadLine, CkvError) as error:
+            self._away |= isinstance(error, (Unreachable, OutcomeUnknown))
+            shown = error_as_json(error) if self._json else self._prompt.error(_told(error))
+        else:
+            if self._away and name in COMMANDS:
+                self._away = False
+                print(f"Connected to {self._client.host}:{self._client.port} again.", file=self._out)
+            encoding = self._out.encoding or "utf-8"
+            shown = as_json(name, result) if self._json else for_people(name, result, encoding) if name else ""
+        if shown:
+            print(shown, file=self._out)
+
+
+def run_lines(client: Client, lines: Iterable[bytes], out: BinaryIO, errors: TextIO, *, json: bool = False) -> int:
+    """Run the lines as a script: raw results, errors with the number of their line, 1 if any command failed."""
+    code = Exit.FINE
+    number = 0
+    try:
+        for number, line in enumerate(lines, 1):
+            try:
+                name, result = run_line(client, line)
+                if name == "GET" and result is None:
+                    code = Exit.FAILED
+                    if not json:
+                        raise BadLine(_NO_SUCH_KEY)
+            except End:
+                break
+            except (BadLine, CkvError) as error:
+                code = Exit.FAILED
+                if not json:
+                    print(f"ckv: line {number}: {_told(error)}", file=errors, flush=True)
+                    continue
+                shown = error_as_json(error).encode()
+            else:
+                if not name:
+                    continue
+                shown = as_json(name, result).encode() if json else raw(name, result)
+            out.write(shown + b"\n")
+            out.flush()
+    except Interrupted as error:
+        print(f"ckv: line {number}: {error}", file=errors, flush=True)
+        return Exit.INTERRUPTED
+    except (OSError, _TooLong) as error:
+        print(f"ckv: {_told(error)}", file=errors, flush=True)
+        return Exit.FAILED
+    return code
+
+
+class _TooLong(Exception):
+    """More on stdin than any node takes."""
+
+
+def _lines(stdin: BinaryIO) -> Iterator[bytes]:
+    """The lines; raises :class:`_TooLong` for one that no node could take, so that it does not fill the memory."""
+    while line := stdin.readline(MAX_LINE_BYTES + 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise _TooLong(f"a line of more than {show_size(MAX_LINE_BYTES)}")
+        yield line
+
+
+def _value(stdin: BinaryIO) -> Value:
+    """All that stdin holds: a str where it is UTF-8, else a bin."""
+    data = stdin.read(LARGEST_VALUE + 1)
+    if len(data) > LARGEST_VALUE:
+        raise _TooLong(f"more than {show_size(LARGEST_VALUE)} on stdin, the longest value that a node can allow")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read stdin: {error.strerror or error}"
+    return to_wire(error) if isinstance(error, CkvError) else str(error)

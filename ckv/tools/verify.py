@@ -1,0 +1,208 @@
+"""``ckv verify``: audits a secondary against its database, while both go on working.
+
+The node says of each key where its current value is (:data:`ckv.store.store.Where`). Of two of these places follows
+what the database must have: the same value and type for a ``clean`` record, and nothing for an ``absent`` key. All
+others may differ from it, and are counted only.
+
+Node and database are asked one after the other, and somebody may write in between. So what seems to differ is looked at
+again: the node, the database, the node. It is reported only if it differs each time that the node said the same before
+and after, and that at least :data:`NEEDED` times of :data:`LOOKS`.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from ckv.client import Client
+from ckv.errors import BadSetting, CkvError, ProtocolError, TierError, to_wire
+from ckv.exits import Exit
+from ckv.node.scans import MAX_COUNT, digest
+from ckv.persistent import Session
+from ckv.persistent.opening import open_tier
+from ckv.settings.parsers import NO_TIER
+from ckv.settings.roles import VerifySettings
+from ckv.tools import status
+from ckv.values import Value, to_bytes, to_text
+
+LOOKS: Final = 6
+"""How often something that seems to differ is looked at again."""
+
+NEEDED: Final = 3
+"""How often it must have differed then, beyond the doubt of a write in between, to be reported."""
+
+PEEKS: Final = 100
+"""Keys that are asked for in one go: with the largest values, more would keep the node from its clients for long."""
+
+PAUSE: Final = 0.05
+"""Seconds between two looks: longer than most commits take."""
+
+Said = tuple[str, bytes]
+"""What the node says of a key: where its current value is, and the digest."""
+
+_PLACES: Final = ("clean", "dirty", "pending", "parked", "tombstone", "absent")
+
+
+def run(settings: VerifySettings) -> int:
+    """Audits, and prints what differs and a summary; the exit code. Raises BadSetting."""
+    tier = open_tier(settings.persistent)
+    address = settings.address
+    try:
+        with Client(address.host, address.port, timeout=settings.timeout, connect_timeout=settings.timeout) as client:
+            _check_node(settings, client)
+            session = tier.connect(prepare=False)
+            try:
+                return Audit(client, session).run(settings.sample)
+            finally:
+                session.close()
+    except TierError as error:
+        print(f"ckv: cannot verify: database {tier.name}: {error}", file=sys.stderr)
+    except BadSetting:
+        raise
+    except CkvError as error:
+        print(f"ckv: cannot verify: {to_wire(error)}", file=sys.stderr)
+    return Exit.CANNOT_START
+
+
+def _check_node(settings: VerifySettings, client: Client) -> None:
+    info = status.read(client)
+    if info.get("role") != "secondary":
+        raise BadSetting(f"<port>: {settings.address} is a {info.get('role')}: allowed is a secondary")
+    if info.get("persistent_node") == NO_TIER:
+        raise BadSetting(f"<port>: {settings.address} has no persistent node: there is nothing to compare it with")
+
+
+class Audit:
+    """One audit of one node."""
+
+    def __init__(self, client: Client, session: Session) -> None:
+        self._client = client
+        self._session = session
+        self._counts: Counter[str] = Counter()
+        self._differing = 0
+        self._unsettled = 0
+
+    def run(self, sample: int | None) -> int:
+        """Checks all keys that the node knows, or that many, taken by chance; the exit code."""
+        for batch in self._all() if sample is None else self._some(sample):
+            self._check(batch)
+        counts = ", ".join(f"{self._counts[place]} {place}" for place in _PLACES)
+        unsettled = f", {self._unsettled} changing too fast to tell" if self._unsettled else ""
+        print(f"checked {sum(self._counts.values())}: {counts}; {self._differing} differing{unsettled}")
+        return Exit.FAILED if self._differing else Exit.FINE
+
+    # --- what the node says --------------------------------------------------------------------------------------
+
+    def _all(self) -> Iterator[dict[str, Said]]:
+        cursor = 0
+        while True:
+            match self._client.call("SCAN", cursor, MAX_COUNT):
+                case [int() as cursor, [*entries]]:
+                    yield dict(map(_scanned, entries))
+                case other:
+                    raise ProtocolError(f"a SCAN was answered with {type(other).__name__}")
+            if cursor == 0:
+                return
+
+    def _some(self, count: int) -> Iterator[dict[str, Said]]:
+        # Each key gets the same chance, without a list of all keys: reservoir sampling (Vitter's algorithm R).
+        chosen: list[str] = []
+        seen = 0
+        for batch in self._all():
+            for key in batch:
+                seen += 1
+                if len(chosen) < count:
+                    chosen.append(key)
+                elif (place := random.randrange(seen)) < count:
+                    chosen[place] = key
+        keys = iter(chosen)
+        while some := list(islice(keys, PEEKS)):
+            yield {key: said for key, said in self._peek(some).items() if said[0] != "elsewhere"}
+
+    def _peek(self, keys: Sequence[str]) -> dict[str, Said]:
+        found: dict[str, Said] = {}
+        for start in range(0, len(keys), PEEKS):
+            some = keys[start : start + PEEKS]
+            pipeline = self._client.pipeline()
+            for key in some:
+                pipeline.call("PEEK", key)
+            found.update(_scanned([key, *answer]) for key, answer in zip(some, pipeline.execute(), strict=True))
+        return found
+
+    # --- what the database has -----------------------------------------------------------------------------------
+
+    def _check(self, batch: Mapping[str, Said]) -> None:
+        self._counts.update(where for where, _ in batch.values())
+        rows = self._load([key for key, said in batch.items() if _is_bound(said)])
+        suspects = {key for key, said in batch.items() if _difference(said, rows.get(key)) is not None}
+        found: dict[str, list[str]] = {key: [] for key in suspects}
+        for _ in range(LOOKS):
+            if not suspects:
+                return
+            time.sleep(PAUSE)
+            before = self._peek(sorted(suspects))
+            rows = self._load(sorted(suspects))
+            after = self._peek(sorted(suspects))
+            for key in sorted(suspects):
+                what = _difference(before[key], rows.get(key))
+                if what is None or _difference(after[key], rows.get(key)) is None:
+                    suspects.remove(key)
+                elif before[key] == after[key]:
+                    found[key].append(f"{before[key][0]}: {what}")
+        for key in sorted(suspects):
+            if len(found[key]) >= NEEDED:
+                self._differing += 1
+                print(f"differs: {escaped(key)} {found[key][-1]}")
+            else:
+                self._unsettled += 1
+
+    def _load(self, keys: Sequence[str]) -> dict[str, Value]:
+        return self._session.load_many(keys) if keys else {}
+
+
+def _scanned(entry: object) -> tuple[str, Said]:
+    match entry:
+        case [str() as key, str() as where, bytes() as said]:
+            return key, (where, said)
+    raise ProtocolError("a SCAN or PEEK was answered with something else than a place and a digest")
+
+
+def _is_bound(said: Said) -> bool:
+    """Whether it follows from what the node says what the database must have."""
+    return said[0] in ("clean", "absent")
+
+
+def _difference(said: Said, row: Value | None) -> str | None:
+    """How the row contradicts what the node says; None when it does not."""
+    where, expected = said
+    if where == "absent":
+        return "the database has a row" if row is not None else None
+    if where != "clean":
+        return None
+    if row is None:
+        return "the database has no row"
+    if digest(row) == expected:
+        return None
+    if digest(_as_other_type(row)) == expected:
+        kinds = ("str", "bin") if isinstance(row, str) else ("bin", "str")
+        return f"the database has another type, {kinds[0]} for {kinds[1]}"
+    return "the database has another value"
+
+
+def _as_other_type(value: Value) -> Value:
+    return to_bytes(value) if isinstance(value, str) else to_text(value)
+
+
+def escaped(key: str) -> str:
+    """The key in one word of printable ASCII.
+
+    >>> print(escaped("two words"), escaped("a\\nb"), escaped("\\udcff"))
+    "two words" "a\\nb" "\\udcff"
+    """
+    return json.dumps(key)
