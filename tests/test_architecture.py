@@ -1,53 +1,123 @@
-"""What may import what: the store and the cluster know no sockets, no greenlets and no roles."""
+"""What may import what: the floors of the house, no circle, and a core that knows nothing of the outside."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.support.nodes import ROOT
 
-CORE = sorted(path for part in ("store", "cluster") for path in (ROOT / "ckv" / part).glob("*.py"))
-FORBIDDEN = (
-    "gevent",
-    "socket",
-    "time",
-    "random",
-    "threading",
-    "ckv.node",
-    "ckv.tools",
-    "ckv.wire",
-    "ckv.persistent",
-    "ckv.settings",
+FLOORS: Final = (
+    {
+        *("address", "commands", "errors", "exits", "logs", "resolver"),
+        *("roles", "spelling", "stderr", "streams", "units", "values"),
+    },
+    {"client", "cluster", "persistent", "store"},
+    {"settings", "wire"},
+    {"node"},
+    {"tools"},
+    {"cli"},
+    {"__main__"},
 )
+"""The rooms of ``ckv``, from the ground up. A room may know those below it. Of those on its own floor it knows none,
+but for the ground floor, whose modules are words that all share."""
+
+CIRCLES: Final = {frozenset({"ckv.wire.connection", "ckv.wire.msgpackrpc", "ckv.wire.poller"})}
+"""The circles of imports that there are, those for types alone included."""
+
+MAX_LINES: Final = 400
+"""Lines of a file, from which on it has more than one subject."""
+
+LONGER: Final = {
+    *("store/pending.py", "store/store.py"),
+    *("wire/client.py", "wire/connection.py", "wire/msgpackrpc.py"),
+}
+"""The files that have more."""
+
+OUTSIDE: Final = ("gevent", "socket", "time", "random", "threading")
+"""What the store and the cluster do not import: sockets, greenlets, and a time and a chance that are not arguments."""
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES: Final = {module(path): path for path in sorted((ROOT / "ckv").rglob("*.py"))}
 
 
 def imported(path: Path) -> set[str]:
+    """The modules that a file imports, wherever and whatever for, and the names that it imports from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_the_core_imports_nothing_of_the_outside(path: Path) -> None:
-    guilty = [
-        name for name in imported(path) for banned in FORBIDDEN if name == banned or name.startswith(banned + ".")
-    ]
-    assert not guilty
+def known(name: str) -> set[str]:
+    """The modules of ckv that a module imports, but for the package itself, which tells the version."""
+    found = (of if of in MODULES else of.rpartition(".")[0] for of in imported(MODULES[name]))
+    return {of for of in found if of in MODULES and of not in ("ckv", name)}
+
+
+def room(name: str) -> str:
+    return name.split(".")[1]
+
+
+def floor(name: str) -> int:
+    (number,) = [number for number, rooms in enumerate(FLOORS) if room(name) in rooms]
+    return number
+
+
+def circles() -> Iterator[frozenset[str]]:
+    """The largest sets of modules in which each one imports, in the end, itself."""
+    reached = {name: set(known(name)) for name in MODULES}
+    for between in MODULES:
+        for of in reached.values():
+            if between in of:
+                of |= reached[between]
+    for name, of in reached.items():
+        if name in of:
+            yield frozenset(other for other in of if name in reached[other])
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"ckv"}))
+def test_nobody_knows_who_lives_above_or_next_door(name: str) -> None:
+    def fine(other: str) -> bool:
+        if floor(name) == floor(other):
+            return floor(name) == 0 or room(name) == room(other)
+        return floor(other) < floor(name)
+
+    assert not [other for other in known(name) if not fine(other)]
+
+
+def test_every_room_has_somebody_in_it() -> None:
+    assert set().union(*FLOORS) == {room(name) for name in MODULES if name != "ckv"}
+
+
+def test_no_circle() -> None:
+    assert set(circles()) == CIRCLES
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("ckv.store", "ckv.cluster"))])
+def test_the_core_imports_nothing_of_the_outside(name: str) -> None:
+    assert not [of for of in imported(MODULES[name]) if of.partition(".")[0] in OUTSIDE]
+
+
+def test_no_file_is_long() -> None:
+    long = {str(path.relative_to(ROOT / "ckv")) for path in MODULES.values() if len(lines(path)) > MAX_LINES}
+    assert long == LONGER
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
 
 
 def test_ckv_py_only_calls() -> None:
-    assert imported(ROOT / "ckv.py") <= {
-        "__future__",
-        "__future__.annotations",
-        "sys",
-        "ckv.__main__",
-        "ckv.__main__.main",
-    }
+    assert imported(ROOT / "ckv.py") <= {"__future__.annotations", "sys", "ckv.__main__.main"}
