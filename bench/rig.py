@@ -20,15 +20,16 @@ import msgpack
 
 from bench.data import record
 from bench.generator import Load
+from ckv.net.connection import Connection
+from ckv.net.poller import Poller
+from ckv.protocol.handler import Caller
+from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
+from ckv.protocol.msgpackrpc import NO_MESSAGE, Service, new_requests_unpacker
+from ckv.protocol.packing import REQUEST, RESPONSE, new_batch_packer, new_packer
 from ckv.roles.secondary import handlers
 from ckv.store.memory import POLICIES, Memory
 from ckv.store.pending import Pending
 from ckv.store.store import Store
-from ckv.wire.connection import Connection
-from ckv.wire.handler import Caller
-from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
-from ckv.wire.msgpackrpc import NO_MESSAGE, REQUEST, RESPONSE, Service, new_batch_packer, new_packer, new_unpacker
-from ckv.wire.poller import Poller
 
 SETTING: Final = Load()
 """50 connections, 100,000 keys, values of 64 bytes: what the benchmarks start from."""
@@ -140,7 +141,7 @@ class Rig:
         self._clients: list[socket.socket] = []
         self._fds: list[int] = []
         self._connections: list[Connection] = []
-        self._unpackers = [new_unpacker(self._limits) for _ in range(SETTING.connections)]
+        self._unpackers = [new_requests_unpacker(self._limits) for _ in range(SETTING.connections)]
         self._best: Timings = {}
         self._next_key = SETTING.keys
         self._requests: deque[bytes] = deque()
@@ -294,7 +295,7 @@ class Rig:
             ("memory hot", self._hot, self._hot_records),
         ):
             get, put = memory.get, memory.put
-            unpacker = new_unpacker(self._limits)
+            unpacker = new_requests_unpacker(self._limits)
             unpacker.feed(prepared.popleft())
             records = list(unpacker)
             clock.start()

@@ -8,11 +8,11 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.cluster.slots",
     "ckv.roles.primary",
     "ckv.roles.secondary",
-    "ckv.wire.batch",
-    "ckv.wire.client",
-    "ckv.wire.connection",
-    "ckv.wire.msgpackrpc",
-    "ckv.wire.poller",
+    "ckv.protocol.batch",
+    "ckv.net.peer",
+    "ckv.net.connection",
+    "ckv.protocol.msgpackrpc",
+    "ckv.net.poller",
 )
 """Modules of ckv that requests go through, by their full names; ``build/compiled.py`` compiles them.
 

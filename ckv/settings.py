@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ckv import logs
+from ckv.address import Address
 from ckv.errors import BadSetting
 
 Policy = Literal["lru", "lfu", "fifo"]
@@ -41,17 +42,6 @@ ALL: Final = "all"
 POLICIES: Final[Mapping[str, Policy]] = {
     "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
-    """Where a node listens."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,9 @@ FORBIDDEN = (
     "random",
     "threading",
     "ckv.roles",
-    "ckv.wire",
+    "ckv.client",
+    "ckv.net",
+    "ckv.protocol",
     "ckv.persistent",
     "ckv.settings",
 )

@@ -15,9 +15,10 @@ import pytest
 
 import ckv.roles
 from ckv import about, cli, settings
+from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.roles import Exit
-from ckv.settings import SETTINGS, Address, Role
+from ckv.settings import SETTINGS, Role
 from tests.support.nodes import ckv_environment, run_ckv
 
 ROOT = Path(__file__).resolve().parents[1]

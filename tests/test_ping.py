@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import pytest
 
+from ckv.address import Address
 from ckv.roles import ping
-from ckv.settings import Address, PingSettings
+from ckv.settings import PingSettings
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment, run_ckv

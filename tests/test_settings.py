@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv import settings
+from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.settings import SETTINGS, Address, DemoSettings, parse_address
+from ckv.settings import SETTINGS, DemoSettings, parse_address
 
 SECONDARY: dict[str, Any] = {"<primary>": "localhost:8080", "<port>": "8081"}
 PRIMARY: dict[str, Any] = {"<port>": "8080", "<secondary>": ["localhost:8081", "localhost:8082"]}

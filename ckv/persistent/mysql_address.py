@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.settings import Address, parse_address
+from ckv.settings import parse_address
 
 USER: Final = "CKV_MYSQL_USER"
 PASSWORD: Final = "CKV_MYSQL_PASSWORD"

@@ -21,11 +21,12 @@ from types import FrameType
 
 import ckv
 from ckv import about
+from ckv.address import Address
 from ckv.client import Client
 from ckv.errors import CkvError, to_wire
 from ckv.persistent import open_tier
 from ckv.roles import Exit
-from ckv.settings import Address, DemoSettings
+from ckv.settings import DemoSettings
 from ckv.values import Value
 
 LAST_LINE = "Congratulation, databases are working!"

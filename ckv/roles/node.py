@@ -13,14 +13,14 @@ import gevent
 from gevent.event import Event
 
 from ckv import __version__, errors, logs
+from ckv.address import Address
 from ckv.figures import Info, resident_bytes
+from ckv.net.poller import Poller
+from ckv.net.server import Server
+from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.limits import Limits
 from ckv.roles import Exit
 from ckv.roles.signals import Signals
-from ckv.settings import Address
-from ckv.wire.handler import Caller, Handler
-from ckv.wire.limits import Limits
-from ckv.wire.poller import Poller
-from ckv.wire.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ckv.address import Address
 from ckv.roles import Exit
-from ckv.settings import Address, PingSettings
+from ckv.settings import PingSettings
 
 REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
 """The msgpack-RPC request ``[0, 1, "PING", []]``."""

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckv import errors
+from ckv.address import Address
 from ckv.audit import Scans, entry
 from ckv.commands import COMMANDS
 from ckv.figures import Info, of_store, of_workers
+from ckv.net.connection import Connection
 from ckv.persistent import open_tier
 from ckv.persistent.workers import Workers
+from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.roles.node import Node, info, pong
-from ckv.settings import NO_TIER, Address, SecondarySettings
+from ckv.settings import NO_TIER, SecondarySettings
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
@@ -22,10 +26,6 @@ from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
-from ckv.wire.connection import Connection
-from ckv.wire.handler import Caller, Handler
-from ckv.wire.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
-from ckv.wire.msgpackrpc import LATER
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import compose_spec
 import yaml
 
 import ckv
+from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.settings import Address
 from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
 from tests.deploy.hardening import USER_OF_CKV, tells_password
 from tests.deploy.rendered import DEPLOY, Object

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import ckv
+from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.settings import Address, PrimarySettings, SecondarySettings
-from ckv.wire.limits import IDLE_CONNECTION_BYTES
-from ckv.wire.server import MOST_GUESTS
+from ckv.net.server import MOST_GUESTS
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES
+from ckv.settings import PrimarySettings, SecondarySettings
 from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
 from tests.deploy.quantities import number_of
 from tests.deploy.rendered import Cluster, Container, name

@@ -13,13 +13,13 @@ import msgpack
 
 from ckv import errors
 from ckv.audit import Scans
+from ckv.protocol.limits import KIB, Limits
+from ckv.protocol.msgpackrpc import Service, new_requests_unpacker
 from ckv.roles.secondary import handlers, operator_handlers
 from ckv.store.memory import LRU
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import ENCODING_ERRORS
-from ckv.wire.limits import KIB, Limits
-from ckv.wire.msgpackrpc import Service, new_unpacker
 
 LIMITS = Limits(max_value_bytes=4 * KIB, max_container=64)
 CHUNK = 512
@@ -72,7 +72,7 @@ def one_input(data: bytes) -> bool:
     scans = Scans(store, lambda: now)
     service = Service(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
     sink = Sink()
-    unpacker = new_unpacker(LIMITS)
+    unpacker = new_requests_unpacker(LIMITS)
     try:
         for start in range(0, len(data), CHUNK):
             unpacker.feed(data[start : start + CHUNK])

@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from ckv import Client
-from ckv.resolver import Resolver
-from ckv.settings import Address
-from ckv.wire import server
+from ckv.address import Address
+from ckv.net import server
+from ckv.net.resolver import Resolver
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv
 
