@@ -6,13 +6,20 @@ from typing import Final
 
 COMPILED: Final[tuple[str, ...]] = (
     "ckv.cluster.slots",
+    "ckv.net.connection",
+    "ckv.net.inbox",
+    "ckv.net.peer",
+    "ckv.net.polled",
+    "ckv.net.poller",
+    "ckv.protocol.batch",
+    "ckv.protocol.calling",
+    "ckv.protocol.messages",
+    "ckv.protocol.methods",
+    "ckv.protocol.msgpackrpc",
+    "ckv.protocol.reading",
+    "ckv.protocol.session",
     "ckv.roles.primary",
     "ckv.roles.secondary",
-    "ckv.protocol.batch",
-    "ckv.net.peer",
-    "ckv.net.connection",
-    "ckv.protocol.msgpackrpc",
-    "ckv.net.poller",
 )
 """Modules of ckv that requests go through, by their full names; ``build/compiled.py`` compiles them.
 

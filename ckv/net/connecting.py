@@ -13,15 +13,13 @@ from contextlib import closing
 from typing import Any, Final, NamedTuple
 
 import gevent.socket
-import msgpack
 from gevent.queue import Empty, SimpleQueue
 
 from ckv import errors
 from ckv.address import Address
-from ckv.net.connection import plain_socket
+from ckv.net.transport import plain_socket
+from ckv.protocol.greeting import Greeting
 from ckv.protocol.limits import Limits
-from ckv.protocol.msgpackrpc import BATCH, HELLO, new_requests_unpacker
-from ckv.protocol.packing import REQUEST, RESPONSE
 
 NAME_TIMEOUT: Final = 30.0
 """Seconds to look the name up. The C library takes as long when all is silent: 3 servers, 2 attempts, 5 s each."""
@@ -34,12 +32,6 @@ GREETING_TIMEOUT: Final = 2.0
 
 NEXT_ADDRESS: Final = 0.25
 """Seconds until the next address is tried beside one that has not answered: RFC 8305's "Connection Attempt Delay"."""
-
-_GREETING: Final = ("PING", HELLO, BATCH)
-"""Asked all at once, each without arguments, under its position. A node that does not know one says so, and lives on.
-
-PING, for every node has answered that. BATCH, for nodes that know it and not HELLO.
-"""
 
 Place = tuple[Any, ...]
 """What getaddrinfo() finds: family, type, protocol, canonical name, address."""
@@ -105,28 +97,16 @@ def _attempt(place: Place, address: Address, limits: Limits, outcome: Callable[[
 
 
 def _greet(sock: Any, limits: Limits) -> frozenset[str]:
-    """Greets; which :data:`~ckv.protocol.msgpackrpc.FEATURES` the node has. Raises when it is none, or not fit."""
-    sock.sendall(b"".join(msgpack.packb((REQUEST, msgid, name, ())) for msgid, name in enumerate(_GREETING)))
-    unpacker = new_requests_unpacker(limits)
-    answers: dict[object, tuple[object, object]] = {}
-    while len(answers) < len(_GREETING):
+    """Says hello; what the node knows. Raises when it is none, or not fit."""
+    greeting = Greeting(limits)
+    sock.sendall(greeting.calls)
+    while True:
         data = sock.recv(4096)
         if not data:
             raise errors.NodeLost("closed by the peer")
-        unpacker.feed(data)
-        for kind, msgid, error, result in unpacker:
-            if kind != RESPONSE or msgid not in range(len(_GREETING)):
-                raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
-            known = errors.from_wire(error) if error is not None else None
-            # Whoever drains says so to HELLO; to PING too, if it is older than that.
-            if known is not None and (msgid == 0 or isinstance(known, errors.Draining)):
-                raise known
-            answers[msgid] = (error, result)
-    said, (refused, _) = answers[1], answers[2]
-    match said:
-        case [None, [str(), tuple() as features]]:
-            return frozenset(name for name in features if isinstance(name, str))
-    return frozenset() if refused is not None else frozenset([BATCH])
+        features = greeting.received(data)
+        if features is not None:
+            return features
 
 
 def _reason(error: Exception) -> str:

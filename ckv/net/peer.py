@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, Final
 
 import gevent
@@ -26,12 +25,15 @@ from ckv.address import Address
 from ckv.net.connecting import Greeted, connect
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
+from ckv.net.probes import Heartbeat, Mark
+from ckv.net.transport import Plain
 from ckv.net.waiting import WaitingCalls, WaitingRoom
-from ckv.protocol.batch import Batch, Call, Calls
-from ckv.protocol.handler import Caller
-from ckv.protocol.limits import MAX_PARTS_BYTES, Limits
-from ckv.protocol.msgpackrpc import BATCH, BATCH_REQUESTS, NO_MESSAGE, Message, new_answers_unpacker
-from ckv.protocol.packing import MSGIDS, REQUEST, RESPONSE, new_packer, new_utf8_packer
+from ckv.protocol.batch import Batch, Call
+from ckv.protocol.calling import CallingSession
+from ckv.protocol.handler import Caller, Line
+from ckv.protocol.limits import Limits
+from ckv.protocol.messages import BATCH
+from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -75,30 +77,18 @@ class Peer:
         self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
         self._call_timeout = call_timeout
-        self._pack_utf8 = new_utf8_packer().pack
-        self._new = Batch([], [])
-        """The calls of this turn that are not packed yet."""
-        self._batch_requests = BATCH_REQUESTS
-        """How many of them fit into one message, as far as is known."""
-        self._most_batch_requests = BATCH_REQUESTS
-        """The most of them that the node takes in one: 1 if it does not know BATCH."""
-        self._answered: list[Connection] = []
-        """To be flushed, at once or at the end of this turn."""
-        self._packed: list[bytes] = []
         self._flushing = False
         self._connection: Connection | None = None
-        self._ready: Connection | None = None
+        self._session: CallingSession | None = None
+        self._ready: CallingSession | None = None
         """The same, as long as the node takes calls."""
+        self._features: frozenset[str] = frozenset()
         self._closing = False
         self._waiting = WaitingCalls(room or WaitingRoom())
         self._wait = node_wait
         self._may_wait = False
         self._waiter: Any = poller.loop.timer(node_wait)
         self._ended = Event()
-        self._msgid = 0
-        # Two generations instead of a time per call: nothing is computed per call, and ageing costs one swap a tick.
-        self._calls: Calls = {}
-        self._old_calls: Calls = {}
         self._congested = False
         self._slowed: set[Caller] = set()
         self._queued: deque[Batch] = deque()
@@ -106,7 +96,7 @@ class Peer:
         self._unread = 0
         """Bytes of large requests that the node may not have read yet, and of these, those behind the last mark."""
         self._unmarked = 0
-        self._heartbeat = _Heartbeat()
+        self._heartbeat = Heartbeat()
         self._late = False
         """Whether it has been busy for longer than from one tick to the next."""
         self._untaken = 0
@@ -142,8 +132,7 @@ class Peer:
     @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
-        sent = sum(_count(calls) for calls in (self._calls, self._old_calls))
-        return sent + len(self._new.calls) + len(self._queued)
+        return (self._session.unanswered if self._session is not None else 0) + len(self._queued)
 
     @property
     def waiting(self) -> int:
@@ -174,20 +163,13 @@ class Peer:
 
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
-        self._most_batch_requests = BATCH_REQUESTS if BATCH in greeted.features else 1
-        self._batch_requests = self._most_batch_requests
-        self._connection = self._ready = Connection(
-            self._poller,
-            greeted.sock,
-            str(self.address),
-            self._limits,
-            self,
-            self._lost,
-            self._drained,
-            new_answers_unpacker,
+        self._features = greeted.features
+        self._connection = Connection(
+            self._poller, Plain(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
         )
-        self._connection.heard = True  # the greeting
-        self._heartbeat.answered = True
+        self._connection.open(0)
+        self._poller.hear(self._connection.fd)  # the greeting
+        self._heartbeat.respond(0, None, None)
         self._late = False
         self._untaken = 0
         self._may_wait = False
@@ -197,9 +179,15 @@ class Peer:
             if not caller.is_open:
                 caller.settle()  # Nobody would hear of it, and whoever asked may have asked again elsewhere.
             elif large:
-                self._send_large(Batch([method, params], [(caller, msgid)]))
+                self._pack_large(Batch([method, params], [(caller, msgid)]))
+                self._flush_later()
             else:
                 self.call(method, params, caller, msgid)
+
+    def new_session(self, line: Line, first: int) -> Session:
+        """The session of a new connection; see :class:`ckv.net.poller.Receiver`."""
+        self._session = self._ready = CallingSession(line, self._limits, self._bounced, BATCH in self._features)
+        return self._session
 
     # --- while there is no connection ----------------------------------------------------------------------------
 
@@ -256,7 +244,8 @@ class Peer:
         Raises NodeDown (Draining while the node stops), and nothing was sent, when there is no connection and nothing
         to wait for.
         """
-        if self._ready is None:
+        session = self._ready
+        if session is None:
             if self._may_wait and self._waiting.add(method, params, caller, msgid, large):
                 return
             raise self._no_connection()
@@ -266,14 +255,11 @@ class Peer:
                 self._queued.append(batch)
                 caller.hold(batch)
                 return
-            self._send_large(batch)
+            self._pack_large(batch)
         else:
-            new = self._new
-            new.requests.extend((method, params))
-            new.calls.append((caller, msgid))
+            session.add(method, params, caller, msgid)
         if not self._flushing:
-            self._flushing = True
-            self._poller.send_first(self)
+            self._flush_later()
         if self._congested:
             # The node takes requests more slowly than they come. Its callers wait as they would on a socket.
             caller.hold(self)
@@ -283,26 +269,23 @@ class Peer:
     def _is_full(self) -> bool:
         return self._unread > 2 * self._limits.soft_unsent_bytes
 
-    def _send_large(self, batch: Batch) -> None:
-        self._pack_new()  # Requests of one key arrive in their order.
-        self._pack_large(batch)
-        self._flush_later()
-
     def _pack_large(self, batch: Batch) -> None:
         """Packs it, and behind every so many bytes a PING: its answer tells that the node has read what is before it.
 
         The answers to the requests would not do, as they may wait for the database, and others would wait with them.
         Neither would what the socket takes, which is up to 40 MB on its way with Linux's usual settings.
         """
-        self._pack_batch(batch, keep=False)
-        size = len(self._packed[-1])
+        session = self._session
+        if session is None:
+            return
+        size = session.pack_alone(batch)
         self._unread += size
         self._unmarked += size
         if self._unmarked > self._limits.soft_unsent_bytes:
-            self._pack_batch(Batch(["PING", ()], [(_Mark(self, self._unmarked), 0)]), keep=False)
+            session.pack_alone(Batch(["PING", ()], [(Mark(self._was_read, self._unmarked), 0)]))
             self._unmarked = 0
 
-    def was_read(self, count: int) -> None:
+    def _was_read(self, count: int) -> None:
         """So many bytes of large requests were read."""
         self._unread -= count
         if self._queued:
@@ -316,135 +299,63 @@ class Peer:
     def flush(self) -> None:
         """Hands the calls of this turn to the connection; see :class:`ckv.net.poller.Sender`."""
         self._flushing = False
-        self._pack_new()
+        if self._session is not None:
+            self._session.pack_new()
         while self._queued and not self._is_full:
             batch = self._queued.popleft()
             self._pack_large(batch)
             batch.calls[0][0].release(batch)
-        packed, self._packed = self._packed, []
-        connection = self._connection
-        if connection is not None:
-            connection.posted += b"".join(packed)
-            connection.flush()
+        if self._connection is not None:
+            self._connection.flush()
         if self._connection is not None:  # sending may have found it broken
             self._congested = self._connection.congested
 
-    def _pack_new(self) -> None:
-        new = self._new
-        count = len(new.calls)
-        if not count:
-            return
-        self._new = Batch([], [])
-        packed = self._pack_batch(new) if count <= self._batch_requests else 0
-        while packed < count:
-            packed += self._pack_batch(new.part(packed, packed + self._batch_requests))
-
-    def _pack_batch(self, batch: Batch, *, keep: bool = True) -> int:
-        """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer.
-
-        ``keep``: a request that is alone is kept until it is answered, as those of a BATCH are.
-        """
-        count = len(batch.calls)
-        msgids = 1 if count == 1 else 1 + count  # with those of the requests that are answered by themselves
-        own = self._msgid if self._msgid + msgids <= MSGIDS else 0
-        if count == 1:
-            data = self._pack((REQUEST, own, *batch.requests))
-            self._calls[own] = batch if keep else batch.calls[0]
-        else:
-            data = self._pack((REQUEST, own, BATCH, batch.requests))
-            if len(data) > MAX_PARTS_BYTES:
-                self._batch_requests = count // 2
-                return 0
-            self._calls[own] = batch
-        if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
-            self._batch_requests = min(2 * count, self._most_batch_requests)
-        self._msgid = own + msgids
-        self._packed.append(data)
-        return count
-
-    def _pack(self, message: tuple[object, ...]) -> bytes:
-        try:
-            data: bytes = self._pack_utf8(message)
-        except UnicodeEncodeError:
-            data = new_packer().pack(message)
-        return data
-
-    def receive_all(self) -> list[Connection]:
+    def receive_all(self) -> list[tuple[Connection, bytes]]:
         """Hands on the answers that have arrived. Clients that wait for nothing else are answered at once, the others
-        are returned, to be flushed at the end of the turn.
+        at the end of the turn.
         """
         for connection, data in self.inbox:
-            message = connection.take_only(data)
-            if message is not NO_MESSAGE:
-                connection.hand_over(iter((message,)))
-        answered, self._answered = self._answered, []
-        return self._poller.answer(answered)
-
-    def receive(self, connection: Connection, messages: Iterator[Any]) -> int:
-        """Hands each answer to its caller; see :class:`ckv.net.connection.Receiver`."""
-        count = 0
-        try:
-            for message in messages:
-                response: Message = message
-                kind, own, error, result = response
-                count += 1
-                if kind != RESPONSE:
-                    raise ValueError("not a response")
-                generation = self._calls if own in self._calls else self._old_calls
-                call = generation.get(own)
-                if error is not None and self._bounced(call, error):
-                    del generation[own]
-                elif isinstance(call, Batch):
-                    calls = call.calls
-                    if len(calls) == 1:  # it was an ordinary request
-                        caller, asked = calls[0]
-                        caller.respond(asked, error, result)
-                    else:
-                        call.answered(own, error, result, generation, self._pack_utf8, self._answered)
-                    del generation[own]
-                elif call is not None:  # else it came after its time-out
-                    del generation[own]
-                    call[0].respond(call[1], error, result)
-        except Exception as error:  # whatever msgpack raises, and what a message of another shape raises here
-            raise errors.ProtocolError(f"not a msgpack-RPC response: {type(error).__name__} {error}") from error
-        return count
+            session = connection.session
+            if session is None or connection.held or not data:
+                connection.received(data)
+                continue
+            session.received(data)
+            if session.attention:
+                connection.attend(b"")
+        self._poller.answer()
+        return []
 
     # --- what goes wrong -----------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        connection = self._connection
-        if connection is None:
+        connection, session = self._connection, self._session
+        if connection is None or session is None:
             return  # and no call waits
         # A large request may take its time on the way; as long as more and more of it was taken, all is well.
         before, self._untaken = self._untaken, connection.untaken_bytes
-        alive = connection.heard or self._untaken < before
-        connection.heard = False
+        alive = connection.was_heard() or self._untaken < before
         if alive and not self._heartbeat.answered:
             self._late = True
             return
         if not self._late:
-            overdue, self._old_calls, self._calls = self._old_calls, self._calls, {}
-            _fail(overdue, errors.CallTimeout(f"{self.address} did not answer within {self._call_timeout:g} s"))
+            session.fail_old(errors.CallTimeout(f"{self.address} did not answer within {self._call_timeout:g} s"))
         self._late = False  # What it has got to only now has its time, too.
         if not alive:
             connection.close(f"silent for {self._call_timeout / 2:g} s")
             return
-        self._heartbeat.answered = False
+        self._heartbeat.sent()
         # Not a call: it is sent to a node that is stopping too.
-        self._pack_new()
-        self._pack_batch(Batch(["PING", ()], [(self._heartbeat, 0)]), keep=False)
+        session.pack_alone(Batch(["PING", ()], [(self._heartbeat, 0)]))
         self._flush_later()
 
     def _lost(self, connection: Connection, reason: str) -> None:
         if not self._closing:
             log.warning("peer %s lost: %s", self.address, reason or "closed by the peer")
-        self._connection = self._ready = None
+        session = self._session
+        self._connection = self._session = self._ready = None
         self._let_wait()
-        self._pack_new()
-        self._packed.clear()
-        calls = self._old_calls | self._calls
-        self._old_calls, self._calls = {}, {}
-        _fail(calls, errors.NodeLost(f"the connection to {self.address} broke before the answer came"))
+        if session is not None:
+            session.fail_all(errors.NodeLost(f"the connection to {self.address} broke before the answer came"))
         self._unread = self._unmarked = 0
         self._drained()
         self._ended.set()
@@ -454,57 +365,3 @@ class Peer:
         slowed, self._slowed = self._slowed, set()
         for caller in slowed:
             caller.release(self)
-
-
-def _count(calls: Calls) -> int:
-    return sum(len(call.calls) if isinstance(call, Batch) else 1 for call in calls.values())
-
-
-def _fail(calls: Calls, error: errors.CkvError) -> None:
-    text = errors.to_wire(error)
-    for call in calls.values():
-        if isinstance(call, Batch):
-            call.fail(text)
-        else:
-            call[0].respond(call[1], text, None)
-
-
-class _Ping:
-    """The caller of a PING of our own."""
-
-    is_open = True
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        """Whatever it says: the node has got to it."""
-
-    def settle(self) -> None:
-        """Nothing is counted."""
-
-    def hold(self, reason: object) -> None:
-        """One call needs no slowing down."""
-
-    def release(self, reason: object) -> None:
-        """See :meth:`hold`."""
-
-
-class _Heartbeat(_Ping):
-    """One that is sent only to get any answer at all."""
-
-    def __init__(self) -> None:
-        self.answered = True
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        """See :meth:`_Ping.respond`."""
-        self.answered = True
-
-
-class _Mark(_Ping):
-    """One that stands behind so many bytes of large requests."""
-
-    def __init__(self, peer: Peer, count: int) -> None:
-        self._peer = peer
-        self._count = count
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        """See :meth:`_Ping.respond`."""
-        self._peer.was_read(self._count)

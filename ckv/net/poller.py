@@ -10,8 +10,6 @@ else gets its own at once, and can go on. See ``docs/performance.md`` for the fi
 
 from __future__ import annotations
 
-import logging
-import os
 import select
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -19,7 +17,8 @@ from typing import Any, Final, Protocol
 
 from gevent import monkey
 
-from ckv.net.connection import Connection, Receiver
+from ckv.net.polled import Polled
+from ckv.protocol.handler import Line
 from ckv.protocol.limits import (
     BYTES_OF_ONE,
     KIB,
@@ -28,10 +27,10 @@ from ckv.protocol.limits import (
     RECV_BYTES_OF_ONE,
     RECV_BYTES_OF_SMALL,
 )
-
-log = logging.getLogger(__name__)
+from ckv.protocol.session import Session
 
 READ: Final = 1
+WRITE: Final = 2
 """What a watcher of gevent's loop waits for."""
 
 SOCKETS_PER_TURN: Final = 64
@@ -71,11 +70,17 @@ class Sender(Protocol):
         """Sends them."""
 
 
-class InboxReceiver(Receiver, Protocol):
+class Receiver(Protocol):
     """Takes what has arrived for any number of connections."""
 
-    def receive_all(self) -> Iterable[Connection]:
-        """Takes what is in its inbox. Returns connections that are to be flushed, besides those that asked for it."""
+    inbox: list[Any]
+    """What has arrived in this turn, as ``(polled, bytes)``."""
+
+    def receive_all(self) -> Iterable[tuple[Polled, bytes]]:
+        """Takes what is in its inbox. Returns what is to be sent, besides what connections will be flushed for."""
+
+    def new_session(self, line: Line, first: int) -> Session:
+        """The session of a new connection, whose peer's first byte is ``first``."""
 
 
 class Poller:
@@ -83,16 +88,22 @@ class Poller:
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
-        self._connections: list[Connection | None] = []
+        self._connections: list[Polled | None] = []
         """At the number of their file, which the kernel keeps as small as it can: quicker than a dict."""
-        self._receivers: dict[InboxReceiver, None] = {}
+        self._read_bytes: list[int] = []
+        """What the next read of each may take."""
+        self._heard: list[bool] = []
+        """Whether anything has arrived since somebody asked."""
+        self._receivers: dict[Receiver, None] = {}
         self._again: dict[int, None] = {}
         """The sockets in which something was left, each once, in the order in which they have their turn."""
         self._answers_again: dict[int, None] = {}
         """The same of those to other nodes."""
         self._answers_in_a_row = 0
         self._first_to_send: list[Sender] = []
-        self._to_send: list[Connection] = []
+        self._to_send: list[Polled] = []
+        self._answers: list[tuple[Polled, bytes]] = []
+        """To be sent before what those have to send."""
         self._in_turn = False
         self._room = 0
         """For how many more sockets there is in this turn."""
@@ -103,33 +114,51 @@ class Poller:
         self._watcher = loop.io(self._epoll.fileno(), READ)
         self._watcher.start(self._turn)
 
-    def add(self, fd: int, connection: Connection) -> None:
+    def add(self, connection: Polled) -> None:
         """Reads the socket from now on, whenever something has arrived."""
-        self._connections += [None] * (fd + 1 - len(self._connections))
+        fd = connection.fd
+        missing = fd + 1 - len(self._connections)
+        self._connections += [None] * missing
+        self._read_bytes += [0] * missing
+        self._heard += [False] * missing
         self._connections[fd] = connection
+        self._read_bytes[fd] = RECV_BYTES_OF_SMALL
+        self._heard[fd] = False
         self._epoll.register(fd, _EVENTS)
 
-    def remove(self, fd: int) -> None:
+    def remove(self, connection: Polled) -> None:
         """Forgets a socket that is about to be closed."""
-        self._connections[fd] = None
-        self._epoll.unregister(fd)
+        self._connections[connection.fd] = None
+        self._epoll.unregister(connection.fd)
 
-    def add_receiver(self, receiver: InboxReceiver) -> None:
+    def expect(self, fd: int, count: int) -> None:
+        """Reads so many bytes from the socket next time, at most."""
+        self._read_bytes[fd] = count
+
+    def was_heard(self, fd: int) -> bool:
+        """Whether anything has arrived from the socket since the last call of this."""
+        heard, self._heard[fd] = self._heard[fd], False
+        return heard
+
+    def hear(self, fd: int) -> None:
+        """Has :meth:`was_heard` say that something has."""
+        self._heard[fd] = True
+
+    def add_receiver(self, receiver: Receiver) -> None:
         """Has it receive, in every turn from now on."""
         self._receivers[receiver] = None
 
-    def remove_receiver(self, receiver: InboxReceiver) -> None:
+    def remove_receiver(self, receiver: Receiver) -> None:
         """Ends what :meth:`add_receiver` began; doing it again does nothing."""
         self._receivers.pop(receiver, None)
 
-    def again(self, fd: int) -> None:
+    def again(self, connection: Polled) -> None:
         """Reads the socket in the next turn, whether or not something arrives until then."""
-        connection = self._connections[fd]
-        (self._answers_again if connection is not None and connection.calls else self._again)[fd] = None
+        (self._answers_again if connection.calls else self._again)[connection.fd] = None
         if not self._in_turn:
             self._ask_for_turn()
 
-    def send(self, connection: Connection) -> None:
+    def send(self, connection: Polled) -> None:
         """Flushes it once, at the end of this turn."""
         self._to_send.append(connection)
         if not self._in_turn:
@@ -141,18 +170,25 @@ class Poller:
         if not self._in_turn:
             self._ask_for_turn()
 
-    def answer(self, connections: Iterable[Connection]) -> list[Connection]:
-        """Flushes those at once that wait for nothing else, and returns the others.
+    def answer(self) -> None:
+        """Flushes those at once that wait for nothing else.
 
         A client that waits for each answer can send the next request while the rest of the turn goes on. One with more
         in flight gets all answers of this turn together.
         """
-        waiting: list[Connection] = []
-        others: list[Connection] = []
+        self.send_answers()
+        connections, self._to_send = self._to_send, []
         for connection in connections:
-            (others if connection.in_flight else waiting).append(connection)
-        self._flush(waiting)
-        return others
+            if connection.in_flight:
+                self._to_send.append(connection)
+            else:
+                connection.flush()
+
+    def send_answers(self) -> None:
+        """Sends the answers that wait for the end of the turn."""
+        answers, self._answers = self._answers, []
+        for connection, data in answers:
+            connection.send(data)
 
     def close(self) -> None:
         """Ends it, when all its sockets are closed."""
@@ -178,11 +214,11 @@ class Poller:
                 for receiver in tuple(self._receivers):  # one may end in its turn
                     if receiver.inbox:
                         try:
-                            self._to_send += receiver.receive_all()
+                            self._answers += receiver.receive_all()
                         finally:
                             receiver.inbox.clear()
                 # What arrived meanwhile comes along: the larger the batches, the less a call costs.
-                if ready < FEW_SOCKETS and self._to_send:
+                if ready < FEW_SOCKETS and (self._answers or self._to_send):
                     break
         finally:
             self._in_turn = False
@@ -193,7 +229,8 @@ class Poller:
     def _read(self) -> int:
         """Puts what has arrived into the inboxes, of as many sockets as there is room for; returns their number."""
         connections = self._connections
-        read = os.read
+        sizes = self._read_bytes
+        heard = self._heard
         events = self._with_some_left_behind() if self._again or self._answers_again else self._poll(0, self._room)
         room = self._room - len(events)
         left = BYTES_LEFT_BEHIND
@@ -202,30 +239,30 @@ class Poller:
             if connection is None or connection.held:
                 self._again.pop(fd, None)
                 continue  # Closed a moment ago; or it comes again when it is released.
-            size = connection.read_bytes
+            size = sizes[fd]
             try:
-                # As recv(), which would parse its arguments the slow way.
-                data = read(fd, size)
+                data = connection.read(size)
             except (BlockingIOError, InterruptedError):
                 self._again.pop(fd, None)
                 continue
             except OSError as error:
                 connection.close(f"{error.strerror or error}")
                 continue
+            heard[fd] = True
             length = len(data)
             room -= length // BYTES_OF_A_SOCKET
             if length == size or event > _ARRIVED:
                 self._again.pop(fd, None)  # it goes to the end
-                self.again(fd)
+                self.again(connection)
                 if size <= RECV_BYTES_OF_SMALL:
-                    connection.read_bytes = RECV_BYTES
+                    sizes[fd] = RECV_BYTES
                 if event == _LEFT:
                     left -= length
                     if left <= 0:
                         connection.inbox.append((connection, data))
                         break  # The rest has its turn later.
             elif size != RECV_BYTES_OF_ONE and length < RECV_BYTES_OF_SMALL:
-                connection.read_bytes = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
+                sizes[fd] = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
             connection.inbox.append((connection, data))
         self._room = room
         return len(events)
@@ -252,31 +289,13 @@ class Poller:
         return first + new + [(fd, _LEFT) for fd in islice(left, SOCKETS_PER_TURN)]
 
     def _are_large(self, fds: Iterable[int]) -> bool:
-        found = [self._connections[fd] for fd in fds]
-        return any(connection is not None and connection.read_bytes > RECV_BYTES for connection in found)
+        return any(self._connections[fd] is not None and self._read_bytes[fd] > RECV_BYTES for fd in fds)
 
     def _send(self) -> None:
         senders, self._first_to_send = self._first_to_send, []
         for sender in senders:
             sender.flush()
+        self.send_answers()
         connections, self._to_send = self._to_send, []
-        self._flush(connections)
-
-    def _flush(self, connections: list[Connection]) -> None:
-        write = os.write
         for connection in connections:
-            if connection.packed or connection.held:
-                connection.flush()
-                continue
-            # The same for the ordinary case, without a call.
-            connection.queued = False
-            data, connection.posted = connection.posted, b""
-            try:
-                sent = write(connection.fd, data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError as error:
-                connection.close(f"{error.strerror or error}")
-                continue
-            if sent != len(data):
-                connection.keep(data, sent)
+            connection.flush()

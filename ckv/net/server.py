@@ -16,17 +16,20 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from ckv import errors
 from ckv.address import Address
-from ckv.net.connection import Connection, plain_socket
+from ckv.net.connection import Connection
 from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
+from ckv.net.inbox import Inbox
 from ckv.net.poller import READ, Poller
 from ckv.net.resolver import plain_getaddrinfo
+from ckv.net.transport import Plain, plain_socket
 from ckv.protocol.handler import Caller, Handler
 from ckv.protocol.limits import Limits
-from ckv.protocol.msgpackrpc import Service
+from ckv.protocol.msgpackrpc import RpcMethods
+from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +81,9 @@ class Server:
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._service = Service(handlers, limits)
-        self._lobby = Service({name: self._for_guests(name, handler) for name, handler in handlers.items()}, limits)
+        self._clients = Inbox(RpcMethods(handlers, limits))
+        for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
+        self._lobby = Inbox(RpcMethods(for_guests, limits))
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.
@@ -119,7 +123,7 @@ class Server:
                 self._files + self._most_guests,
             )
         self._listener = listener
-        self._poller.add_receiver(self._service)
+        self._poller.add_receiver(self._clients)
         self._watcher = self._poller.loop.io(listener.fileno(), READ)
         self._watcher.start(self._acceptable)
         self._ticker.start(self._tick)
@@ -147,13 +151,13 @@ class Server:
         """
         but = tuple(but)
         self._draining = True
-        self._service.refuse_everything(error, but)
+        self._clients.refuse_everything(error, but)
         self._lobby.refuse_everything(error, but)
 
     def close(self) -> None:
         """Closes everything at once."""
         self._ticker.stop()
-        self._poller.remove_receiver(self._service)
+        self._poller.remove_receiver(self._clients)
         self._poller.remove_receiver(self._lobby)
         self._stop_accepting()
         for connection in list(self._connections):
@@ -210,9 +214,9 @@ class Server:
             oldest = self._oldest_guest
             if oldest is not None:
                 oldest.close("")
-        service = self._lobby if is_guest else self._service
+        inbox = self._lobby if is_guest else self._clients
         try:
-            connection = Connection(self._poller, sock, peer, self._limits, service, self._connection_closed)
+            connection = Connection(self._poller, Plain(sock), peer, self._limits, inbox, self._connection_closed)
         except OSError as error:
             # It was reset between the kernel's accept and ours.
             why = error.strerror
@@ -265,14 +269,14 @@ class Server:
         """The handler for whoever may be in the lobby."""
 
         def of_operators(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-            guest = self._guests.get(caller)  # type: ignore[call-overload]
+            guest = self._guest(caller)
             if guest is not None:
                 guest.is_operator = True
             return handler(caller, msgid, params)
 
         def of_clients(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-            # What is no connection has sent a notification.
-            if not isinstance(caller, Connection) or (caller in self._guests and not self._admit(caller)):
+            # What is no session has sent a notification.
+            if not isinstance(caller, Session) or (self._guest(caller) and not self._admit(caller)):
                 raise errors.Overloaded(
                     f"all {self.places} places of clients are taken; the request was not carried out"
                 )
@@ -282,12 +286,17 @@ class Server:
             return of_operators
         return handler if name in FOR_GUESTS else of_clients
 
-    def _admit(self, connection: Connection) -> bool:
+    def _guest(self, caller: Caller) -> _Guest | None:
+        """The guest who calls, if it is one; never for a notification."""
+        return self._guests.get(cast(Connection, caller.line)) if isinstance(caller, Session) else None
+
+    def _admit(self, session: Session) -> bool:
         """Gives a guest one of the places of clients, if there is one."""
         if not self._has_place:
             return False
+        connection = cast(Connection, session.line)
         del self._guests[connection]
-        connection.hand_over_to(self._service)
+        self._clients.adopt(connection)
         return True
 
     # --- looking after what is there -----------------------------------------------------------------------------
@@ -300,8 +309,7 @@ class Server:
     def _look_after_guests(self) -> None:
         now = time.monotonic()
         for connection, guest in list(self._guests.items()):
-            if connection.heard:
-                connection.heard = False
+            if connection.was_heard():
                 guest.heard = now
                 self._guests[connection] = self._guests.pop(connection)
             elif now - guest.heard >= GUEST_SILENCE:

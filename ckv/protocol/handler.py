@@ -1,4 +1,4 @@
-"""What a method of a node is, and who calls it.
+"""What a method of a node is, who calls it, and what carries the bytes of whoever calls.
 
 Interpreted, not compiled: a compiled module would look at each caller for whether it inherits from a protocol of its
 own, which none does.
@@ -6,6 +6,7 @@ own, which none does.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Final, Protocol
 
 LATER: Final = object()
@@ -13,7 +14,7 @@ LATER: Final = object()
 
 
 class Caller(Protocol):
-    """Whoever waits for the answer to one or more requests: a client's connection, a greenlet."""
+    """Whoever waits for the answer to one or more requests: a client's session, another node."""
 
     @property
     def is_open(self) -> bool:
@@ -25,10 +26,10 @@ class Caller(Protocol):
     def settle(self) -> None:
         """Takes note that a request is done without an answer."""
 
-    def hold(self, reason: object) -> None:
+    def hold(self, reason: Hashable) -> None:
         """Sends no further requests until :meth:`release`, as far as that is in its power."""
 
-    def release(self, reason: object) -> None:
+    def release(self, reason: Hashable) -> None:
         """Ends a :meth:`hold`."""
 
 
@@ -39,3 +40,38 @@ class Handler(Protocol):
     """
 
     def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...], /) -> object: ...
+
+
+class Line(Protocol):
+    """What carries the bytes of a session: a connection, as the session sees it."""
+
+    @property
+    def peer(self) -> str:
+        """Who is at the other end, for the log."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing more is to be served now: somebody holds it, or it is closed."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is unsent that nothing should be added."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What the socket has not taken yet."""
+
+    def wake(self) -> None:
+        """Takes and sends what the session has to send, at the end of this turn of the loop."""
+
+    def hold(self, reason: Hashable) -> None:
+        """Stops reading until everybody who held it has released it."""
+
+    def release(self, reason: Hashable) -> None:
+        """Takes back one :meth:`hold`; releasing what is not held does nothing."""
+
+    def pause(self) -> None:
+        """Holds it until the next turn of the loop."""
+
+    def done(self) -> None:
+        """Takes note that a request was the last one in flight, maybe; whoever closed the other end waits for that."""

@@ -12,11 +12,11 @@ from ckv.address import Address
 from ckv.audit import Scans, entry
 from ckv.commands import COMMANDS
 from ckv.figures import Info, of_store, of_workers
-from ckv.net.connection import Connection
 from ckv.persistent import open_tier
 from ckv.persistent.workers import Workers
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
+from ckv.protocol.session import Session
 from ckv.roles.node import Node, info, pong
 from ckv.settings import NO_TIER, SecondarySettings
 from ckv.store.loading import Load
@@ -146,7 +146,7 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
             return NOT_FOUND
         if isinstance(elsewhere, Load):
             elsewhere.wait(lambda found, error: _answer_get(caller, msgid, found, error))
-            if isinstance(caller, Connection):
+            if isinstance(caller, Session):
                 store.asked_by(elsewhere, caller)
             return LATER
         return (True, elsewhere)

@@ -7,7 +7,7 @@ from ckv.address import Address
 from ckv.net.peer import Peer
 from ckv.protocol.handler import Caller
 from ckv.protocol.limits import Limits
-from ckv.protocol.msgpackrpc import is_bulky
+from ckv.protocol.messages import is_bulky
 from tests.net.conftest import World, until
 from tests.support import fakenode
 from tests.support.fakenode import FakeNode

@@ -1,4 +1,4 @@
-"""Connection, Service and Server over real sockets, on gevent's loop: order, limits, ends, failures."""
+"""Connection, session and Server over real sockets, on gevent's loop: order, limits, ends, failures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import gevent.socket
 import pytest
 
 from ckv import errors
-from ckv.net.connection import Connection
 from ckv.protocol.handler import Caller
 from ckv.protocol.limits import KIB, MIB, Limits
+from ckv.protocol.session import Session
 from tests.net.conftest import LONGEST, Lines, World, until
 from tests.support.wire import pack
 
@@ -126,12 +126,12 @@ def test_an_answer_waits_behind_what_the_socket_did_not_take(world: World) -> No
     asker = world.ask(address, receive_buffer=4 * KIB)
     asker.send(*([0, msgid, "GIVE", []] for msgid in range(10)))  # more than the system keeps for a socket
     until(lambda: asked == 10 and any(connection.unsent_bytes for connection in server._connections))
-    service, (connection,) = server._service, server._connections
+    inbox, (connection,) = server._clients, server._connections
     # The client takes so much that there is room in the socket again, and before the loop notices comes a request.
     taken = without_the_loop(asker.socket, 2 * MIB)
-    service.inbox.append((connection, pack([0, 10, "ECHO", ["small"]])))
-    world.poller._to_send += service.receive_all()
-    service.inbox.clear()
+    inbox.inbox.append((connection, pack([0, 10, "ECHO", ["small"]])))
+    world.poller._answers += inbox.receive_all()
+    inbox.inbox.clear()
     world.poller._send()
     asker.feed(taken)
     assert asker.answers(11) == [*([msgid, None, large] for msgid in range(10)), [10, None, ["small"]]]
@@ -152,11 +152,11 @@ def test_what_was_read_already_when_it_became_held_waits(world: World) -> None:
     asker = world.ask(address)
     asker.send([0, 1, "PING", []])
     asker.answer()
-    service, (connection,) = server._service, server._connections
+    inbox, (connection,) = server._clients, server._connections
     # As when it was read twice before it was served.
-    service.inbox += [(connection, pack([0, msgid, "LATER", []])) for msgid in (2, 3)]
-    assert service.receive_all() == []
-    service.inbox.clear()
+    inbox.inbox += [(connection, pack([0, msgid, "LATER", []])) for msgid in (2, 3)]
+    assert inbox.receive_all() == []
+    inbox.inbox.clear()
     assert [msgid for _, msgid, _ in world.later.asked] == [2]
     world.later.answer()
     until(lambda: [msgid for _, msgid, _ in world.later.asked] == [3])
@@ -227,7 +227,7 @@ def test_answers_that_pile_up_beyond_the_hard_limit_close_the_connection(world: 
     asker.send(*requests(200, "LATER"))
     until(lambda: len(world.later.asked) == 200)
     caller = world.later.asked[0][0]
-    assert isinstance(caller, Connection)
+    assert isinstance(caller, Session)
     for msgid in range(200):
         caller.respond(msgid, "x" * (limits.hard_unsent_bytes // 100), None)
         gevent.sleep(0)

@@ -93,7 +93,8 @@ def test_an_error_of_the_node_goes_to_the_caller(world: World) -> None:
 def test_numbers_start_again(world: World) -> None:
     _, address = world.serve(NUMBER=lambda _caller, msgid, _params: msgid)
     peer = connected(world, address)
-    peer._msgid = MSGIDS - 3
+    assert peer._session is not None
+    peer._session.msgid = MSGIDS - 3
     caller = Asking()
     numbers = []
     for msgid in range(10):

@@ -14,8 +14,8 @@ import pytest
 
 from ckv import errors
 from ckv.net import poller
-from ckv.net.connection import Connection
-from ckv.protocol import msgpackrpc
+from ckv.net.inbox import Inbox
+from ckv.net.polled import Polled
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from tests.net.calling import connected, hello, node_at
@@ -59,9 +59,9 @@ def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypat
         sizes.append(size)
         return data
 
+    monkeypatch.setattr(os, "read", note)
     _, address = world.serve()
     asker = world.ask(address)
-    monkeypatch.setattr(os, "read", note)
     for size in (20, 20, RECV_BYTES_OF_ONE + 1, 1000, 20, 20, RECV_BYTES_OF_SMALL + 1, 1000, 1000, 20):
         asker.socket.sendall(filled(size))
         assert asker.answer()[0] == 1
@@ -135,20 +135,13 @@ def test_more_sockets_than_a_turn_takes(world: World) -> None:
 def test_an_error_in_one_connection_costs_the_others_nothing(
     world: World, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of the program itself, which nobody foresaw."""
-    server, address = world.serve()
-    receive = msgpackrpc.Service.receive
-
-    def broken(self: msgpackrpc.Service, connection: object, messages: object) -> int:
-        if getattr(connection, "peer", "").endswith(f":{unlucky.socket.getsockname()[1]}"):
-            raise RuntimeError("a mistake")
-        return receive(self, connection, messages)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(msgpackrpc.Service, "receive", broken)
+    """An error of the program itself, which nobody foresaw: a result that has no form in msgpack."""
+    server, address = world.serve(STRANGE=lambda _caller, _msgid, _params: object())
     before, unlucky, after = (world.ask(address) for _ in range(3))
     world.turn(address)
-    for asker in (before, unlucky, after):
-        asker.send([0, 1, "PING", []], [0, 2, "PING", []])
+    before.send([0, 1, "PING", []], [0, 2, "PING", []])
+    unlucky.send([0, 1, "STRANGE", []])
+    after.send([0, 1, "PING", []], [0, 2, "PING", []])
     assert len(before.answers(2)) == len(after.answers(2)) == 2
     assert unlucky.answer() == []
     until(lambda: server.connections == 2)
@@ -171,12 +164,13 @@ def test_other_nodes_are_told_before_clients_are_answered(world: World, monkeypa
         peer.call("ECHO", (), caller, msgid)
         return LATER
 
+    monkeypatch.setattr(os, "write", note)
     _, node = world.serve()
     peer = world.peer(node)
     until(lambda: peer.connected)
     _, address = world.serve(PONG=pong, FORWARD=forward)
     asker = world.ask(address)
-    monkeypatch.setattr(os, "write", note)
+    written.clear()
     asker.send([0, 1, "PONG", []], [0, 2, "FORWARD", []])
     assert sorted(answer[0] for answer in asker.answers(2)) == [1, 2]
     assert written[:2] == ["node", "client"]
@@ -210,6 +204,7 @@ def test_a_client_is_answered_before_the_next_requests_leave_if_it_waits_for_not
         written.append("client" if b"first" in data else "node")
         return write(fd, data)
 
+    monkeypatch.setattr(os, "write", note)
     with FakeNode(node) as fake:
         peer = connected(world, node_at(fake))
         _, address = world.serve(FORWARD=forward)
@@ -219,7 +214,7 @@ def test_a_client_is_answered_before_the_next_requests_leave_if_it_waits_for_not
         if waits_for_more:
             asker.send([0, 3, "FORWARD", ["k"]])
             until(lambda: len(batches) == 2)
-        monkeypatch.setattr(os, "write", note)
+        written.clear()
         other.socket.sendall(pack([0, 1, "FORWARD", ["k"]]))
         answer.set()
         assert peer._connection is not None
@@ -295,13 +290,15 @@ def test_turns_do_not_multiply() -> None:
 
     loop = Loop()
     turning = poller.Poller(loop)
-    turning._connections = [None, None]  # as after a socket was closed
+    closed = Polled(1, lambda _size: b"", [], calls=False)
+    turning.add(closed)
+    turning.remove(closed)
     for _ in range(3):
-        turning.again(1)
+        turning.again(closed)
         turning._turn()
     assert len(loop.callbacks) == 1
     loop.callbacks.pop()()
-    turning.again(1)
+    turning.again(closed)
     assert len(loop.callbacks) == 1
     turning.close()
     loop.callbacks.pop()()  # what was asked for and comes too late
@@ -318,16 +315,16 @@ def test_what_a_socket_brought_is_served_before_it_is_read_again(world: World, m
         assert unserved.count(fd) == 1, "read twice"
         return data
 
-    receive_all = msgpackrpc.Service.receive_all
+    receive_all = Inbox.receive_all
 
-    def served(self: msgpackrpc.Service) -> object:
+    def served(self: Inbox) -> object:
         unserved.clear()
         return receive_all(self)
 
+    monkeypatch.setattr(os, "read", note)
+    monkeypatch.setattr(Inbox, "receive_all", served)
     _, address = world.serve(PUT=lambda _caller, _msgid, _params: True)
     askers = [world.ask(address) for _ in range(3)]
-    monkeypatch.setattr(os, "read", note)
-    monkeypatch.setattr(msgpackrpc.Service, "receive_all", served)
     values = ["x" * length for length in (20, 5_000, 70_000, 300_000, 1_000_000)]
 
     def send(asker: Asker) -> None:
@@ -343,13 +340,13 @@ def test_what_a_socket_brought_is_served_before_it_is_read_again(world: World, m
 def test_those_that_send_a_lot_do_not_keep_the_others_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn reads as much from them as can be served quickly, however many they are, and each has its turn."""
     most: list[int] = []
-    receive_all = msgpackrpc.Service.receive_all
+    receive_all = Inbox.receive_all
 
-    def note(self: msgpackrpc.Service) -> list[Connection]:
+    def note(self: Inbox) -> object:
         most.append(sum(len(data) for _, data in self.inbox))
         return receive_all(self)
 
-    monkeypatch.setattr(msgpackrpc.Service, "receive_all", note)
+    monkeypatch.setattr(Inbox, "receive_all", note)
     _, address = world.serve(PUT=lambda _caller, _msgid, _params: True)
     askers = [world.ask(address) for _ in range(200)]
 

@@ -14,6 +14,7 @@ import pytest
 from ckv.net import server as servers
 from ckv.net.server import MOST_GUESTS, Server, kind_of
 from ckv.protocol.limits import Limits
+from ckv.protocol.msgpackrpc import RpcSession
 from tests.net.conftest import Asker, Lines, World, until
 from tests.support.wire import pack
 
@@ -162,8 +163,10 @@ def test_the_buffers_of_whoever_is_silent_are_given_back(world: World) -> None:
     asker.send(*[[0, number, "ECHO", ["x" * 5000]] for number in range(10)])
     asker.answers(10)
     (connection,) = server._connections
-    assert connection.unpacker is not None
-    until(lambda: connection.unpacker is None)
+    session = connection.session
+    assert isinstance(session, RpcSession)
+    assert session.has_buffers
+    until(lambda: not session.has_buffers)
     assert ask(asker, "ECHO") == [1, None, []]
 
 

@@ -21,8 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
-from ckv.protocol.msgpackrpc import BATCH_REQUESTS
 from tests.net.watch import MIB, Watch
 from tests.support.eventually import eventually
 from tests.support.nodes import Cluster, Node, Nodes

@@ -10,9 +10,9 @@ import pytest
 
 from ckv import errors
 from ckv.audit import Scans
+from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, KIB, Limits
-from ckv.protocol.msgpackrpc import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.roles.node import info
 from ckv.roles.secondary import handlers, operator_handlers
 from ckv.store.memory import LRU

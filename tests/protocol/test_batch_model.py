@@ -12,8 +12,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from ckv.protocol.batch import BATCH_RESULT_CHARACTERS
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES
-from ckv.protocol.msgpackrpc import BATCH_RESULT_CHARACTERS
 from tests.support.nodes import Cluster, Nodes
 from tests.support.wire import RawClient, pack
 

@@ -10,6 +10,7 @@ import pytest
 
 from ckv import errors
 from ckv.commands import COMMANDS, MAX_KEY_BYTES
+from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.limits import (
     BULKY_BYTES,
     IDLE_CONNECTION_BYTES,
@@ -22,13 +23,7 @@ from ckv.protocol.limits import (
     WAITING_REQUESTS,
     Limits,
 )
-from ckv.protocol.msgpackrpc import (
-    BATCH_REQUESTS,
-    BATCH_RESULT_CHARACTERS,
-    FEATURES,
-    LAST_MSGID_OF_BATCH,
-    MAX_ODD_MSGID,
-)
+from ckv.protocol.messages import FEATURES, MAX_ODD_MSGID
 from tests.support.nodes import ROOT, Nodes
 from tests.support.wire import RawClient
 

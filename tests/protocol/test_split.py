@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv import errors
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import KIB, Limits
-from ckv.protocol.msgpackrpc import Service, new_requests_unpacker
+from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
+from tests.support.line import Nowhere, served
 from tests.support.wire import pack
 
 LIMITS = Limits(max_value_bytes=4 * KIB)
@@ -29,33 +28,8 @@ message = st.one_of(
 rubbish = st.sampled_from([b"", b"\xc1", b"\x05", b"\x94\x01\x02\xc0\xc0", b"\x91" * 2000, b"\xdd\xff\xff\xff\xff"])
 
 
-class Sink:
-    """A connection that collects what a Service does to it."""
-
-    def __init__(self) -> None:
-        self.held = False
-        self.is_open = True
-        self.peer = "nobody"
-        self.sent = b""
-        self.deferred = 0
-
-    def post(self, data: bytes) -> None:
-        self.sent += data
-
-    def defer(self) -> None:
-        self.deferred += 1
-
-    def put_off(self, requests: Iterable[object]) -> None:
-        raise AssertionError("nothing is put off here")
-
-    def respond(self, msgid: int, error: object, result: object) -> None: ...
-    def settle(self) -> None: ...
-    def hold(self, reason: object) -> None: ...
-    def release(self, reason: object) -> None: ...
-
-
-def served(pieces: list[bytes]) -> tuple[bytes, int, int, str]:
-    """What a new Service sends, how many requests wait, how many messages it counted, and how it ended."""
+def answered(pieces: list[bytes]) -> tuple[bytes, int, str]:
+    """What a new session answers, how many requests wait, and how it ended."""
     count = 0
 
     def number(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
@@ -66,7 +40,7 @@ def served(pieces: list[bytes]) -> tuple[bytes, int, int, str]:
     def refuse(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
         raise errors.BadArguments(f"{len(params)}")
 
-    service = Service(
+    methods = RpcMethods(
         {
             "ECHO": lambda _caller, _msgid, params: params,
             "COUNT": number,
@@ -75,16 +49,13 @@ def served(pieces: list[bytes]) -> tuple[bytes, int, int, str]:
         },
         LIMITS,
     )
-    sink = Sink()
-    unpacker = new_requests_unpacker(LIMITS)
-    messages = 0
-    try:
-        for piece in pieces:
-            unpacker.feed(piece)
-            messages += service.receive(sink, unpacker)
-    except errors.ProtocolError as error:
-        return sink.sent, sink.deferred, -1, str(error)
-    return sink.sent, sink.deferred, messages, ""
+    line = Nowhere()
+    session = RpcSession(line, methods)
+    sent = b""
+    for piece in pieces:
+        if piece and not session.failed:
+            sent += served(session, line, piece)
+    return sent, session.in_flight, session.failed
 
 
 @given(st.lists(message, max_size=10), rubbish, st.data())
@@ -92,13 +63,13 @@ def test_the_cuts_do_not_matter(messages: list[tuple[object, ...]], rubbish: byt
     stream = b"".join(map(pack, messages)) + rubbish
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20), label="cuts"))
     pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    assert served(pieces) == served([stream])
+    assert answered(pieces) == answered([stream])
 
 
 @given(st.lists(message, max_size=5), rubbish)
 def test_every_byte_by_itself(messages: list[tuple[object, ...]], rubbish: bytes) -> None:
     stream = b"".join(map(pack, messages)) + rubbish
-    assert served([bytes([byte]) for byte in stream]) == served([stream])
+    assert answered([bytes([byte]) for byte in stream]) == answered([stream])
 
 
 def test_the_answers_are_right() -> None:
@@ -110,6 +81,6 @@ def test_the_answers_are_right() -> None:
         [0, 3, "ECHO", ["x", b"y"]],
         [0, 4, "LATER", []],
     ]
-    sent, deferred, messages, error = served([b"".join(map(pack, stream))])
+    sent, deferred, error = answered([b"".join(map(pack, stream))])
     assert sent == pack([1, 1, None, 1]) + pack([1, 2, None, 3]) + pack([1, 3, None, ["x", b"y"]])
-    assert (deferred, messages, error) == (1, 5, "")
+    assert (deferred, error) == (1, "")
