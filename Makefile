@@ -108,7 +108,7 @@ else
 endif
 
 # What starts ckv as a process, with the native program in the place of the source, and what only that can fail.
-BINARY_TESTS ?= tests/binary tests/system tests/wire tests/test_cli.py tests/test_demo.py tests/test_ping.py \
+BINARY_TESTS ?= tests/binary tests/system tests/protocol tests/net tests/test_cli.py tests/test_demo.py tests/test_ping.py \
 	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
 test-binary: build $(DEV) mariadb ## run the tests of whole processes on the native program
@@ -117,9 +117,9 @@ test-binary: build $(DEV) mariadb ## run the tests of whole processes on the nat
 # The package with the modules that are compiled in the native program, for a Python of ours.
 COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
 test-compiled: build $(DEV) ## run the tests of the wire and of routing on the compiled modules, in the test's own process
-	@$(COMPILED) $(PY) -P -c 'from ckv.wire import poller as module; file = module.__file__; \
+	@$(COMPILED) $(PY) -P -c 'from ckv.net import poller as module; file = module.__file__; \
 		assert file.endswith(".so"), "not what was built, but " + file'
-	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib tests/wire tests/cluster $(ARGS)
+	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib tests/protocol tests/net tests/cluster $(ARGS)
 
 # `make image ENGINE=docker` where both are there; IMAGE_ARGS are further arguments of the engine's `build`.
 ENGINE ?=

@@ -14,21 +14,24 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import chain
 from typing import Any, Final
-from unittest import mock
 
 import msgpack
 
 from bench.data import record
 from bench.generator import Load
+from ckv.net.connection import Connection
+from ckv.net.inbox import Inbox
+from ckv.net.poller import Poller
+from ckv.net.transport import Plain, Transport
 from ckv.node.secondary import handlers
+from ckv.protocol.handler import Caller
+from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
+from ckv.protocol.messages import NO_MESSAGE, new_requests_unpacker
+from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
+from ckv.protocol.packing import REQUEST, RESPONSE, new_batch_packer, new_packer
 from ckv.store.memory import POLICIES, Memory
 from ckv.store.pending import Pending
 from ckv.store.store import Store
-from ckv.wire.connection import Connection
-from ckv.wire.handler import Caller
-from ckv.wire.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
-from ckv.wire.msgpackrpc import NO_MESSAGE, REQUEST, RESPONSE, Service, new_batch_packer, new_packer, new_unpacker
-from ckv.wire.poller import Poller
 
 SETTING: Final = Load()
 """50 connections, 100,000 keys, values of 64 bytes: what the benchmarks start from."""
@@ -88,6 +91,19 @@ class _Loop:
             callback()
 
 
+class _Unwritten:
+    """A transport that takes everything at once, and sends nothing."""
+
+    kept_bytes = 0
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.read: Callable[[int], bytes] = bytes
+        self.write: Callable[[bytes | memoryview], int] = len
+
+    def close(self) -> None: ...
+
+
 @dataclass
 class _Clock:
     """Sums up the process time of each step."""
@@ -130,17 +146,18 @@ class Rig:
         )
         table = handlers(self._store, self._limits.max_value_bytes)
         self._handler = table[op.upper()]
-        self._service = Service(table, self._limits)
+        self._inbox = Inbox(RpcMethods(table, self._limits))
         self._fixed: object = (True, record(0)[1]) if op == "get" else True
-        self._null_service = Service({op.upper(): self._null}, self._limits)
-        self._poller.add_receiver(self._service)
+        self._null_methods = RpcMethods({op.upper(): self._null}, self._limits)
+        self._poller.add_receiver(self._inbox)
         self._packer = new_packer() if depth == 1 else new_batch_packer()
         self._packers = [new_batch_packer() for _ in range(SETTING.connections)]
         self._stack = ExitStack()
         self._clients: list[socket.socket] = []
         self._fds: list[int] = []
-        self._connections: list[Connection] = []
-        self._unpackers = [new_unpacker(self._limits) for _ in range(SETTING.connections)]
+        self._null_sessions: list[RpcSession] = []
+        self._posting: list[Connection] = []
+        self._unpackers = [new_requests_unpacker(self._limits) for _ in range(SETTING.connections)]
         self._best: Timings = {}
         self._next_key = SETTING.keys
         self._requests: deque[bytes] = deque()
@@ -156,9 +173,12 @@ class Rig:
                 self._stack.callback(served.close)
                 self._clients.append(client)
                 self._fds.append(served.fileno())
-                self._connections.append(
-                    Connection(self._poller, served, "a client", self._limits, self._service, _closed)
-                )
+                connection = self._connection(Plain(served))
+                self._null_sessions.append(RpcSession(connection, self._null_methods))
+                idle, other = socket.socketpair()
+                self._stack.enter_context(idle)
+                self._stack.enter_context(other)
+                self._posting.append(self._connection(_Unwritten(idle.fileno())))
         # A node frees each request before the next one. Here a step leaves those of a whole turn behind, and the
         # collector would look at them.
         gc.collect()
@@ -168,6 +188,9 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
         gc.enable()
+
+    def _connection(self, transport: Transport) -> Connection:
+        return Connection(self._poller, transport, "a client", self._limits, self._inbox, _closed)
 
     def _null(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
         return self._fixed
@@ -196,18 +219,17 @@ class Rig:
         # Timed once a turn, and not once for each group.
         raw["in one go"] = self._best["in one go"] - self._best["clock"] / groups
         raw["unpack"] -= raw["null unpack"]
-        if self._depth == 1:  # see Service.receive_all(), which unpacks by itself and leaves nothing to be collected
-            raw["null service"] -= raw["unpack"]
+        if self._depth == 1:  # see RpcSession, which packs the answer to one request by itself
             raw["take"] = 0.0
         return {
             "read": raw["read"],
             "feed and unpack": raw["unpack"],
-            "checks and dispatch": raw["null service"] - raw["pack fixed"] - raw["take"],
+            "checks and dispatch": raw["null session"] - raw["unpack"] - raw["pack fixed"] - raw["take"],
             "handler": raw["handler"] - raw["null handler"],
             MEMORY: raw["memory"] - raw["null memory"],
             MEMORY_HOT: raw["memory hot"] - raw["null memory"],
             "pack": raw["pack"] - raw["null pack"],
-            "collect and post": raw["take"] + raw["post"] - raw["unwritten"],
+            "collect and post": raw["take"] + raw["post"],
             "write": raw["write"],
             IN_ONE_GO: raw["in one go"],
         }
@@ -230,8 +252,11 @@ class Rig:
             self._not_unpacked(unpacker, data)
         clock.stop("null unpack")
 
-        self._serve_null(clock, group, arrived, batches)
-        handler, null, caller = self._handler, self._null, self._connections[0]
+        clock.start()
+        for session, data in zip(self._null_sessions[group], arrived, strict=True):
+            session.received(data)
+        clock.stop("null session")
+        handler, null, caller = self._handler, self._null, self._null_sessions[0]
         everything = list(chain.from_iterable(batches))
         clock.start()
         results = [handler(caller, message[1], message[3]) for message in everything]
@@ -250,35 +275,8 @@ class Rig:
         self._write(clock, group, answers)
         self._flush_rows()
 
-    def _serve_null(
-        self, clock: _Clock, group: slice, arrived: Sequence[bytes], batches: Sequence[tuple[Any, ...]]
-    ) -> None:
-        """With the connections of the turns, but the Unpackers of the steps; nothing is sent."""
-        service, connections = self._null_service, self._connections[group]
-        if self._depth == 1:
-            kept = [(connection.unpacker, connection.fed, connection.consumed) for connection in connections]
-            for connection, unpacker in zip(connections, self._unpackers[group], strict=True):
-                connection.unpacker = unpacker
-                connection.fed = connection.consumed = unpacker.tell()
-            service.inbox += zip(connections, arrived, strict=True)
-            clock.start()
-            service.receive_all()
-            clock.stop("null service")
-            service.inbox.clear()
-            for connection, (unpacker, fed, consumed) in zip(connections, kept, strict=True):
-                connection.unpacker, connection.fed, connection.consumed = unpacker, fed, consumed
-                connection.queued = False
-        else:
-            clock.start()
-            for connection, batch in zip(connections, batches, strict=True):
-                service.receive(connection, iter(batch))
-            clock.stop("null service")
-        for connection in connections:
-            connection.posted = b""
-        self._loop.end_of_turn()
-
     def _unpacked(self, unpacker: msgpack.Unpacker, data: bytes) -> tuple[Any, ...]:
-        """As Connection does it."""
+        """As a session does it."""
         unpacker.feed(data)
         first = next(unpacker, NO_MESSAGE)
         unpacker.tell()
@@ -294,7 +292,7 @@ class Rig:
             ("memory hot", self._hot, self._hot_records),
         ):
             get, put = memory.get, memory.put
-            unpacker = new_unpacker(self._limits)
+            unpacker = new_requests_unpacker(self._limits)
             unpacker.feed(prepared.popleft())
             records = list(unpacker)
             clock.start()
@@ -335,23 +333,18 @@ class Rig:
         return answers
 
     def _write(self, clock: _Clock, group: slice, answers: Sequence[bytes]) -> None:
-        fds, connections = self._fds[group], self._connections[group]
+        fds, connections = self._fds[group], self._posting[group]
         clock.start()
         for fd, data in zip(fds, answers, strict=True):
             os.write(fd, data)
         clock.stop("write")
         self._receive(self._clients[group], answers)
         # Without the write, which would be a large figure to take away from another large one.
-        with mock.patch.object(os, "write", _unwritten):
-            clock.start()
-            for connection, data in zip(connections, answers, strict=True):
-                connection.post(data)
-            self._loop.end_of_turn()
-            clock.stop("post")
         clock.start()
-        for fd, data in zip(fds, answers, strict=True):
-            _unwritten(fd, data)
-        clock.stop("unwritten")
+        for connection, data in zip(connections, answers, strict=True):
+            connection.post(data)
+        self._loop.end_of_turn()
+        clock.stop("post")
 
     def _in_one_go(self, clock: _Clock) -> None:
         """One turn as it is."""
@@ -408,10 +401,6 @@ class Rig:
         """What is left of the database: rows that were pending are said to be saved."""
         while batch := self._store.flush_begin():
             self._store.flush_end(batch)
-
-
-def _unwritten(_fd: int, data: bytes) -> int:
-    return len(data)
 
 
 def _closed(connection: Connection, reason: str) -> None:

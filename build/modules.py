@@ -6,13 +6,20 @@ from typing import Final
 
 COMPILED: Final[tuple[str, ...]] = (
     "ckv.cluster.slots",
+    "ckv.net.connection",
+    "ckv.net.inbox",
+    "ckv.net.peer",
+    "ckv.net.polled",
+    "ckv.net.poller",
     "ckv.node.primary",
     "ckv.node.secondary",
-    "ckv.wire.batch",
-    "ckv.wire.client",
-    "ckv.wire.connection",
-    "ckv.wire.msgpackrpc",
-    "ckv.wire.poller",
+    "ckv.protocol.batch",
+    "ckv.protocol.calling",
+    "ckv.protocol.messages",
+    "ckv.protocol.methods",
+    "ckv.protocol.msgpackrpc",
+    "ckv.protocol.reading",
+    "ckv.protocol.session",
 )
 """Modules of ckv that requests go through, by their full names; ``build/compiled.py`` compiles them.
 

@@ -44,7 +44,7 @@ with _packages():
 
         monkey.patch_all()
 
-        from ckv.resolver import Resolver
+        from ckv.net.resolver import Resolver
 
         # Ctrl-C ends the program, and is no failure of the loop: without this it prints a traceback.
         gevent.hub.Hub.NOT_ERROR = (*gevent.hub.Hub.NOT_ERROR, KeyboardInterrupt)

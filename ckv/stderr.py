@@ -2,7 +2,7 @@
 
 A pipe whose reader hangs, a terminal that was stopped with Ctrl-S, a journal that is restarting: a ``write`` to any of
 them waits, and with it a node that lives in one thread. No thread writes for it: from the second one on the kernel
-counts the users of each file in each call, and a small request pays for it (see ``ckv/resolver.py``). And
+counts the users of each file in each call, and a small request pays for it (see ``ckv/net/resolver.py``). And
 ``O_NONBLOCK`` is not set on file 2, for it would hold for everybody who has the same open file, a shell for instance.
 So pipes and terminals are opened once more (``/proc/self/fd/2``), which makes an open file of our own, and a socket is
 asked not to wait call by call.

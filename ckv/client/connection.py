@@ -9,17 +9,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-import msgpack
-
 from ckv.client.calls import Call
 from ckv.errors import CallTimeout, CkvError, Draining, NodeLost, ProtocolError, Unreachable, from_wire
-from ckv.values import ENCODING_ERRORS
+from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_packer, new_unpacker
 
 MAX_ANSWER_BYTES: Final = 65 * 2**20
 """The longest answer: the largest value that ``--max-value-bytes`` can allow, and room for what is around it."""
-
-_MAX_CONTAINER: Final = 1024
-"""Elements of an array, pairs of a map; no answer of a node has more than four."""
 
 _CHUNK_BYTES: Final = 256 * 1024
 """The most that one read takes and one write offers."""
@@ -29,8 +24,6 @@ _SURELY_FITS: Final = 16 * 1024
 
 STALE_AFTER: Final = 0.02
 """Seconds without a call after which a connection is looked at before it is used: a call more to the system."""
-
-_REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
 
 
 class Connection:
@@ -43,8 +36,8 @@ class Connection:
         self._host: Final = host
         self._port: Final = port
         self._name: Final = f"{host}:{port}"
-        self._packer: Final = msgpack.Packer(unicode_errors=ENCODING_ERRORS)
-        self._unpacker = _new_unpacker()
+        self._packer: Final = new_packer()
+        self._unpacker = new_unpacker(MAX_ANSWER_BYTES, _CHUNK_BYTES)
         self._socket: socket.socket | None = None
         self._last_id = 0
         self._sent = 0
@@ -70,11 +63,11 @@ class Connection:
         first = self._last_id + 1
         # Packed before the connection is touched: what cannot be packed must leave no trace of itself.
         packed = [
-            self._packer.pack((_REQUEST, msgid % 2**32, call.method, call.params))
+            self._packer.pack((REQUEST, msgid % MSGIDS, call.method, call.params))
             for msgid, call in enumerate(calls, first)
         ]
-        self._last_id = (first + len(calls) - 1) % 2**32
-        waiting = {msgid % 2**32: index for index, msgid in enumerate(range(first, first + len(calls)))}
+        self._last_id = (first + len(calls) - 1) % MSGIDS
+        waiting = {msgid % MSGIDS: index for index, msgid in enumerate(range(first, first + len(calls)))}
         results: list[object] = [None] * len(calls)
         requests = packed[0] if len(packed) == 1 else b"".join(packed)
         # Small ones leave in one piece: any byte of them stands for all.
@@ -203,11 +196,11 @@ class Connection:
         responses = []
         for message in messages:
             # Not a pattern, which takes three times as long.
-            if message.__class__ is list and len(message) == 4 and message[0] == _RESPONSE and type(message[1]) is int:
+            if message.__class__ is list and len(message) == 4 and message[0] == RESPONSE and type(message[1]) is int:
                 responses.append((message[1], message[2], message[3]))
                 continue
             match message:
-                case [int(kind), str(), [*_]] if kind == _NOTIFICATION:
+                case [int(kind), str(), [*_]] if kind == NOTIFICATION:
                     pass
                 case _:
                     raise ProtocolError(f"{self._name} sent a message that is no msgpack-RPC response")
@@ -225,7 +218,7 @@ class Connection:
     def _connect(self, timeout: float) -> None:
         """Connect to the first address of the host that takes it. Raises Unreachable."""
         # Never the old one: it may hold half a message of the connection before, or be broken by a bad one.
-        self._unpacker = _new_unpacker()
+        self._unpacker = new_unpacker(MAX_ANSWER_BYTES, _CHUNK_BYTES)
         failure: Exception = OSError("the host has no address")
         try:
             # Not socket.create_connection(): what is being connected must be known here, to be let go of after a fork.
@@ -260,19 +253,6 @@ class Connection:
         if isinstance(error, TimeoutError):
             return CallTimeout(f"{self._name} did not answer within {timeout:g} s")
         return NodeLost(f"the connection to {self._name} broke: {error}")
-
-
-def _new_unpacker() -> msgpack.Unpacker:
-    return msgpack.Unpacker(
-        raw=False,
-        unicode_errors=ENCODING_ERRORS,
-        max_buffer_size=MAX_ANSWER_BYTES + _CHUNK_BYTES,
-        max_str_len=MAX_ANSWER_BYTES,
-        max_bin_len=MAX_ANSWER_BYTES,
-        max_ext_len=MAX_ANSWER_BYTES,
-        max_array_len=_MAX_CONTAINER,
-        max_map_len=_MAX_CONTAINER,
-    )
 
 
 def _left(deadline: float) -> float:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ckv.net.peer import Peer
     from ckv.node.workers import Workers
     from ckv.settings.roles import SecondarySettings
     from ckv.store.store import Store
-    from ckv.wire.client import Peer
 
 Info = dict[str, int | float | str]
 """Name to figure. Text where the table says so, else a number; what is true or false is 1 or 0."""

@@ -15,12 +15,12 @@ from gevent.event import Event
 from ckv import __version__, errors, logs
 from ckv.address import Address
 from ckv.exits import Exit
+from ckv.net.poller import Poller
+from ckv.net.server import Server
 from ckv.node.figures import Info, resident_bytes
 from ckv.node.signals import Signals
-from ckv.wire.handler import Caller, Handler
-from ckv.wire.limits import Limits
-from ckv.wire.poller import Poller
-from ckv.wire.server import Server
+from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.limits import Limits
 
 log = logging.getLogger(__name__)
 

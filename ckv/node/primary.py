@@ -10,15 +10,14 @@ from ckv import errors
 from ckv.address import Address
 from ckv.cluster.slots import SlotMap
 from ckv.commands import COMMANDS, Command
+from ckv.net.peer import Peer
+from ckv.net.waiting import WaitingRoom
 from ckv.node.figures import of_peers
 from ckv.node.node import Node, info, pong
+from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.limits import BULKY_BYTES, Limits
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
-from ckv.wire.client import Peer
-from ckv.wire.handler import Caller, Handler
-from ckv.wire.limits import BULKY_BYTES, Limits
-from ckv.wire.msgpackrpc import LATER
-from ckv.wire.waiting import WaitingRoom
 
 FILES_OF_A_PEER: Final = 2
 """Open files for each secondary: the old connection may still be there while the next one is tried."""

@@ -15,6 +15,9 @@ from ckv.node.node import Node, info, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.workers import Workers
 from ckv.persistent.opening import open_tier
+from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
+from ckv.protocol.session import Session
 from ckv.settings.parsers import NO_TIER
 from ckv.settings.roles import SecondarySettings
 from ckv.store.loading import Load
@@ -24,10 +27,6 @@ from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
-from ckv.wire.connection import Connection
-from ckv.wire.handler import Caller, Handler
-from ckv.wire.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
-from ckv.wire.msgpackrpc import LATER
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +147,7 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
             return NOT_FOUND
         if isinstance(elsewhere, Load):
             elsewhere.wait(lambda found, error: _answer_get(caller, msgid, found, error))
-            if isinstance(caller, Connection):
+            if isinstance(caller, Session):
                 store.asked_by(elsewhere, caller)
             return LATER
         return (True, elsewhere)

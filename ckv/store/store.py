@@ -103,7 +103,7 @@ class Store:
         self._waiting_keys: dict[str, int] = {}
         """Keys of the writes that wait for room, and how many of each."""
         self._draining = False
-        # Figures since the start; ckv/figures.py says what each of them counts.
+        # Figures since the start; ckv/node/figures.py says what each of them counts.
         self.dropped = 0
         self.evicted = 0
         self.hits_memory = 0

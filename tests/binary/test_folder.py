@@ -41,7 +41,7 @@ def test_the_fast_parts_are_the_compiled_ones(program: Path, nodes: Nodes) -> No
     maps = loaded(nodes.start_secondary())
     for part in (
         "/compiled/ckv__mypyc.so",
-        "/compiled/ckv.wire.poller.so",
+        "/compiled/ckv.net.poller.so",
         "/msgpack/_cmsgpack.so",
         "/gevent/libev/corecext.so",
         "/cachebox/_core.so",

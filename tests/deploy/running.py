@@ -8,9 +8,9 @@ from typing import Any, Final
 import ckv
 from ckv.address import Address
 from ckv.errors import BadSetting
+from ckv.net.server import MOST_GUESTS
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES
 from ckv.settings.roles import PrimarySettings, SecondarySettings
-from ckv.wire.limits import IDLE_CONNECTION_BYTES
-from ckv.wire.server import MOST_GUESTS
 from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
 from tests.deploy.quantities import number_of
 from tests.deploy.rendered import Cluster, Container, name

@@ -6,7 +6,6 @@ make fuzz FUZZ_SECONDS=600     # coverage-guided, for a stated time; a crash is 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgpack
@@ -14,85 +13,48 @@ import msgpack
 from ckv import errors
 from ckv.node.scans import Scans
 from ckv.node.secondary import handlers, operator_handlers
+from ckv.protocol.limits import KIB, Limits
+from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.store.memory import LRU
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import ENCODING_ERRORS
-from ckv.wire.limits import KIB, Limits
-from ckv.wire.msgpackrpc import Service, new_unpacker
+from tests.support.line import Nowhere, served
 
-LIMITS = Limits(max_value_bytes=4 * KIB, max_container=64)
+LIMITS = Limits(max_value_bytes=4 * KIB, max_container=64, max_in_flight=1_000_000)
 CHUNK = 512
 
 
-class Sink:
-    """A connection that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.is_open = True
-        self.held = False
-        self.peer = "fuzzer"
-        self.sent = bytearray()
-        self.in_flight = 0
-        self.waiting: list[object] = []
-
-    def post(self, data: bytes) -> None:
-        self.sent += data
-
-    def defer(self) -> None:
-        self.in_flight += 1
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        self.sent += msgpack.packb([1, msgid, error, result], unicode_errors=ENCODING_ERRORS)
-        self.settle()
-
-    def settle(self) -> None:
-        self.in_flight -= 1
-
-    def put_off(self, requests: Iterable[object]) -> None:
-        self.waiting += requests
-        self.held = True
-
-    def hold(self, reason: object) -> None:
-        """Nothing is sent back that could be held."""
-
-    def release(self, reason: object) -> None:
-        """See :meth:`hold`."""
-
-
 def one_input(data: bytes) -> bool:
-    """Feeds the bytes in pieces; raises when anything but an answer or a ProtocolError comes of it.
+    """Feeds the bytes in pieces; raises when anything but answers or a failure of the session comes of it.
 
-    Returns whether there was no ProtocolError: nothing for which the connection would be closed.
+    Returns whether there was no failure: nothing for which the connection would be closed.
     """
-    fine = True
     now = 0.0
     pending = Pending(100, KIB * KIB)
     store = Store(LRU(2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
     scans = Scans(store, lambda: now)
-    service = Service(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
-    sink = Sink()
-    unpacker = new_unpacker(LIMITS)
-    try:
-        for start in range(0, len(data), CHUNK):
-            unpacker.feed(data[start : start + CHUNK])
-            service.receive(sink, unpacker)
-            while sink.waiting:
-                waiting, sink.waiting, sink.held = sink.waiting, [], False
-                assert service.receive(sink, iter(waiting)) == len(waiting)
-                service.receive(sink, unpacker)
-    except (errors.ProtocolError, msgpack.BufferFull):
-        fine = False
+    methods = RpcMethods(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
+    line = Nowhere()
+    session = RpcSession(line, methods)
+    sent = b""
+    for start in range(0, len(data), CHUNK):
+        sent += served(session, line, data[start : start + CHUNK])
+        assert not line.holds, "nothing is sent back that could be held"
+        if session.failed:
+            break
     store.check()
     now = 10.0
     store.expire()  # whoever waits for the persistent tier, which is not there, is told
-    assert sink.in_flight == 0, f"{sink.in_flight} requests were never answered"
-    for answer in msgpack.Unpacker(BytesReader(bytes(sink.sent)), unicode_errors=ENCODING_ERRORS):
+    assert session.in_flight == 0, f"{session.in_flight} requests were never answered"
+    assert session.waiting == (line.woken > 0)
+    sent += session.take()
+    for answer in msgpack.Unpacker(BytesReader(sent), unicode_errors=ENCODING_ERRORS):
         kind, _, error, result = answer
         assert kind == 1
         assert (error is None) != (result is None)
         assert error is None or type(errors.from_wire(error)) is not errors.ServerError, error
-    return fine
+    return not session.failed
 
 
 class BytesReader:

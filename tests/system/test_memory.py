@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ckv.wire.limits import IDLE_CONNECTION_BYTES, KIB
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB
 from tests.deploy.commandline import parse
 from tests.deploy.compose import memory_limit, read
 from tests.support.nodes import Node, Nodes

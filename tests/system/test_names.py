@@ -9,8 +9,8 @@ import pytest
 
 from ckv import Client
 from ckv.address import Address
-from ckv.resolver import Resolver
-from ckv.wire import server
+from ckv.net import server
+from ckv.net.resolver import Resolver
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv
 

@@ -1,0 +1,336 @@
+"""One non-blocking socket on the event loop, which carries the bytes of a session: bounded, and of no protocol.
+
+The same class serves the listening side and the calling side. There is no greenlet for it: in a turn of the
+:class:`~ckv.net.poller.Poller` its session gets the bytes that have arrived, and everything that these answer leaves
+together.
+
+Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
+a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself. The
+calling side never stops reading for what it has not sent: two ends that each wait for the other one to read wait for
+ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+from ckv.net.polled import Polled
+from ckv.net.poller import WRITE, Poller, Receiver
+from ckv.net.transport import Transport
+from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
+from ckv.protocol.session import Session
+
+log = logging.getLogger(__name__)
+
+UNSENT: Final = "unsent answers"
+PAUSED: Final = "a pause"
+END_OF_INPUT: Final = "end of input"
+
+
+class Connection(Polled):
+    """A transport, the session that it carries, and the bytes that still have to go out."""
+
+    __slots__ = (
+        "_closed",
+        "_holds",
+        "_large",
+        "_limits",
+        "_on_drained",
+        "_poller",
+        "_posted",
+        "_queued",
+        "_receiver",
+        "_resuming",
+        "_transport",
+        "_unsent",
+        "_write",
+        "_write_watcher",
+        "is_open",
+        "peer",
+        "session",
+        "unsent_bytes",
+    )
+
+    def __init__(
+        self,
+        poller: Poller,
+        transport: Transport,
+        peer: str,
+        limits: Limits,
+        receiver: Receiver,
+        closed: Callable[[Connection, str], None],
+        on_drained: Callable[[], None] | None = None,
+    ) -> None:
+        """Starts to read.
+
+        ``closed(connection, reason)`` is called once, whoever closes it; an empty reason is an ordinary end.
+        ``on_drained()`` is what makes it the calling side: it is called whenever nothing is unsent any more. Unsent
+        requests are bounded by whoever makes them, and are no reason to stop reading the answers.
+        """
+        super().__init__(transport.fd, transport.read, receiver.inbox, on_drained is not None)
+        self._poller = poller
+        self._transport = transport
+        self._write = transport.write
+        self._limits = limits
+        self._receiver = receiver
+        self._closed = closed
+        self._on_drained = on_drained
+        self.session: Session | None = None
+        """None until the first byte."""
+        self._large = False
+        """Whether larger reads were asked for."""
+        self._holds: set[Hashable] = set()
+        self._resuming = False
+        self._queued = False
+        """Whether it will be flushed at the end of this turn."""
+        self._posted = b""
+        """What is to be sent then, before what its session has to send."""
+        self._unsent: deque[memoryview] = deque()
+        self.peer = peer
+        self.is_open = True
+        self.unsent_bytes = 0
+        self._write_watcher: Any = None
+        poller.add(self)
+
+    def open(self, first: int) -> Session:
+        """Begins the session, whose peer's first byte is ``first``; 0 where it is known without."""
+        self.session = session = self._receiver.new_session(self, first)
+        return session
+
+    def hand_over_to(self, receiver: Receiver) -> None:
+        """Has somebody else receive what is read from now on."""
+        self._receiver = receiver
+        self.inbox = receiver.inbox
+
+    def look_after(self) -> None:
+        """To be called after each half of the time that a message may be unfinished.
+
+        A peer that has sent nothing since the last call is closed if it is in the middle of a message; else the memory
+        of its buffers is given back. Nobody can tell which it is without spending these.
+        """
+        heard = self.was_heard()
+        if self.held:
+            self._poller.hear(self.fd)  # It cannot go on.
+        elif not heard and self.session is not None and not self.session.rest():
+            self.close(f"nothing came of the rest of a message for {self._limits.unfinished_seconds:g} s")
+
+    def was_heard(self) -> bool:
+        """Whether the peer has sent anything since the last call of this."""
+        return self._poller.was_heard(self.fd)
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        """Serves what has arrived; no bytes are the end of input."""
+        if not self.is_open:
+            return
+        if not data:
+            self._input_ended()
+            return
+        session = self.session
+        if session is None:
+            session = self.open(data[0])
+        session.feed(data)
+        self.attend(b"")
+
+    def attend(self, answers: bytes) -> None:
+        """Sends the answers, and goes on with what the session has left, as long as nobody holds the connection."""
+        session = self.session
+        if session is None:
+            return
+        try:
+            while True:
+                if session.large or self._large:
+                    self._large = session.large
+                    self._poller.expect(self.fd, RECV_BYTES_OF_LARGE if session.large else RECV_BYTES)
+                if answers:
+                    self.post(answers)
+                if session.failed:
+                    self.break_off(session.failed)
+                    return
+                if self.held or not session.attention:
+                    return
+                answers = session.more()
+        except Exception:  # it must not cost the other connections what was read for them
+            log.exception("unexpected error while serving %s", self.peer)
+            self.close("unexpected error")
+
+    def _input_ended(self) -> None:
+        # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
+        self._poller.send_answers()
+        if self.session is not None and not self.session.ended():
+            self.close("the input ends in the middle of a message")
+            return
+        self.hold(END_OF_INPUT)
+        self.done()
+
+    def hold(self, reason: Hashable) -> None:
+        """Stops reading until everybody who held the connection has released it."""
+        self._holds.add(reason)
+        self.held = True
+
+    def release(self, reason: Hashable) -> None:
+        """Takes back one :meth:`hold`; releasing what is not held does nothing."""
+        self._holds.discard(reason)
+        if self.held and not self._holds and self.is_open and not self._resuming:
+            # Not at once: whoever releases is in the middle of something, and serving may hold again.
+            self._resuming = True
+            self._poller.loop.run_callback(self._resume)
+
+    def pause(self) -> None:
+        """Holds it until the next turn of the loop."""
+        self.hold(PAUSED)
+        self.release(PAUSED)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._holds or not self.is_open:
+            return
+        self.held = False
+        self._poller.hear(self.fd)  # what has arrived meanwhile is still to be read
+        self.attend(b"")
+        if not self.held:
+            self._poller.again(self)
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of the peer that were read and are not answered yet."""
+        return self.session.in_flight if self.session is not None else 0
+
+    def post(self, data: bytes) -> None:
+        """Sends at the end of this turn of the loop; what is large, at once.
+
+        Each send may wake a peer on another core up, which costs more than the rest of a small request. When the
+        answers to all peers leave together, the peer is still awake at the second one.
+        """
+        if not self.is_open:
+            return
+        self._posted += data
+        if len(self._posted) > SPARE_BUFFER_BYTES:
+            self._send_posted()
+        else:
+            self.wake()
+
+    def wake(self) -> None:
+        """Sends what the session has to send, at the end of this turn."""
+        if not self._queued:
+            self._queued = True
+            self._poller.send(self)
+
+    def flush(self) -> None:
+        """Sends what was posted and what the session has to send."""
+        self._queued = False
+        if self.session is not None and self.session.waiting:
+            self._posted += self.session.take()
+        self._send_posted()
+
+    def _send_posted(self) -> None:
+        data, self._posted = self._posted, b""
+        if data:
+            self.send(data)
+        if self.held:
+            self.done()
+
+    def send(self, data: bytes) -> None:
+        """Sends these bytes now: what the socket takes, and the rest as soon as it takes more."""
+        sent = 0
+        if not self.unsent_bytes and self.is_open:
+            try:
+                sent = self._write(data)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                self.close(f"{error.strerror or error}")
+                return
+        if sent != len(data):
+            self._keep(data, sent)
+
+    def _keep(self, data: bytes, sent: int) -> None:
+        """Takes note of what the socket did not take; the first ``sent`` bytes it did."""
+        if not self.is_open:
+            return
+        if not self._unsent:
+            if self._write_watcher is None:
+                self._write_watcher = self._poller.loop.io(self.fd, WRITE)
+            self._write_watcher.start(self._writable)
+        self._unsent.append(memoryview(data)[sent:])
+        self.unsent_bytes += len(data) - sent
+        if self.calls:
+            return
+        if self.unsent_bytes > self._limits.hard_unsent_bytes:
+            self.close(f"more than {self._limits.hard_unsent_bytes} bytes unsent: the peer does not read")
+        elif self.congested:
+            self.hold(UNSENT)
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is unsent that nothing should be added."""
+        return self.unsent_bytes > self._limits.soft_unsent_bytes
+
+    @property
+    def untaken_bytes(self) -> int:
+        """How much the peer's system has not taken yet: what is unsent, and what the system keeps for it."""
+        return self.unsent_bytes + self._transport.kept_bytes
+
+    def _writable(self) -> None:
+        unsent = self._unsent
+        while unsent:
+            try:
+                sent = self._write(unsent[0])
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.close(f"{error.strerror or error}")
+                return
+            self.unsent_bytes -= sent
+            if sent < len(unsent[0]):
+                unsent[0] = unsent[0][sent:]
+                return
+            unsent.popleft()
+        self._write_watcher.stop()
+        self.release(UNSENT)
+        if self._on_drained is not None:
+            self._on_drained()
+        self.done()
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether every request that was read has been answered and every answer been sent."""
+        return not (self.in_flight or self._unsent or self._queued)
+
+    def done(self) -> None:
+        """Closes it when the peer has asked for the last time, and all is answered."""
+        if END_OF_INPUT in self._holds and self.idle:
+            self.close("")
+
+    def break_off(self, reason: str) -> None:
+        """Closes the socket, for nobody can tell what the peer will send next; what was answered before is sent."""
+        self._poller.send_answers()
+        self.flush()
+        self.close(reason)
+
+    def close(self, reason: str) -> None:
+        """Closes the socket; what is unsent is dropped. Closing it again does nothing."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self.held = True  # whoever is serving it stops
+        self._poller.remove(self)
+        if self._write_watcher is not None:
+            self._write_watcher.stop()
+            self._write_watcher.close()
+        self._transport.close()
+        self.fd = -1
+        self._unsent.clear()
+        self._posted = b""
+        self.unsent_bytes = 0
+        if self.session is not None:
+            self.session.close()
+        self._closed(self, reason)

@@ -1,0 +1,301 @@
+"""The sockets of all connections, and one turn over those that are ready: read all, serve all, send all.
+
+Each step is taken for all sockets before the next one begins. That is what makes small requests quick: the kernel's
+code for reading, the interpreter, and the kernel's code for sending each stay in the processor's caches while they are
+needed, and the peer that the first answer wakes up is still awake at the second. For the same reason the sockets are
+in an epoll of their own, which gevent's loop watches as one file: it calls once for all of them, and the loop's own
+work is not repeated for each turn. The one exception are answers that other nodes sent: a client that waits for nothing
+else gets its own at once, and can go on. See ``docs/performance.md`` for the figures.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from gevent import monkey
+
+from ckv.net.polled import Polled
+from ckv.protocol.handler import Line
+from ckv.protocol.limits import (
+    BYTES_OF_ONE,
+    KIB,
+    RECV_BYTES,
+    RECV_BYTES_OF_LARGE,
+    RECV_BYTES_OF_ONE,
+    RECV_BYTES_OF_SMALL,
+)
+from ckv.protocol.session import Session
+
+READ: Final = 1
+WRITE: Final = 2
+"""What a watcher of gevent's loop waits for."""
+
+SOCKETS_PER_TURN: Final = 64
+"""Sockets that are served in a turn, before gevent's loop goes on."""
+
+BYTES_OF_A_SOCKET: Final = 16 * KIB
+"""So many bytes from a socket make it count once more."""
+
+BYTES_LEFT_BEHIND: Final = RECV_BYTES_OF_LARGE
+"""So many bytes are read in one go, about, of what clients' sockets had left."""
+
+ANSWERS_IN_A_ROW: Final = 3
+"""So often are other nodes' sockets in which something was left read by themselves, before clients have their turn."""
+
+FEW_SOCKETS: Final = 4
+"""Fewer than that are served so quickly that little has arrived meanwhile, and answers need not wait for it."""
+
+# Edge-triggered (https://man7.org/linux/man-pages/man7/epoll.7.html): a socket is reported once when something has
+# arrived, so that neither reading it nor leaving it alone for a while costs another call of the kernel. The price is
+# that whoever leaves something unread has to come back by himself, see :meth:`Poller.again`. The end of input is asked
+# for by its own name: it may arrive together with data, and nothing else would report it then.
+_ARRIVED: Final[int] = select.EPOLLIN
+_EVENTS: Final[int] = _ARRIVED | select.EPOLLRDHUP | select.EPOLLET
+# In the place of an event, for a socket in which something was left. As after an end of input, it is read until there
+# is nothing more. A client's has a number that the kernel does not use.
+_ANSWERS_LEFT: Final[int] = select.EPOLLRDHUP
+_LEFT: Final[int] = 1 << 32
+
+# gevent's patches take epoll away, for a greenlet must not wait in it. Nobody waits here.
+_new_epoll: Final[Callable[[], select.epoll]] = monkey.get_original("select", "epoll")
+
+
+class Sender(Protocol):
+    """Something that collects bytes to be sent."""
+
+    def flush(self) -> None:
+        """Sends them."""
+
+
+class Receiver(Protocol):
+    """Takes what has arrived for any number of connections."""
+
+    inbox: list[Any]
+    """What has arrived in this turn, as ``(polled, bytes)``."""
+
+    def receive_all(self) -> Iterable[tuple[Polled, bytes]]:
+        """Takes what is in its inbox. Returns what is to be sent, besides what connections will be flushed for."""
+
+    def new_session(self, line: Line, first: int) -> Session:
+        """The session of a new connection, whose peer's first byte is ``first``."""
+
+
+class Poller:
+    """Reads, serves and sends for the connections of a node, on gevent's loop."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self._connections: list[Polled | None] = []
+        """At the number of their file, which the kernel keeps as small as it can: quicker than a dict."""
+        self._read_bytes: list[int] = []
+        """What the next read of each may take."""
+        self._heard: list[bool] = []
+        """Whether anything has arrived since somebody asked."""
+        self._receivers: dict[Receiver, None] = {}
+        self._again: dict[int, None] = {}
+        """The sockets in which something was left, each once, in the order in which they have their turn."""
+        self._answers_again: dict[int, None] = {}
+        """The same of those to other nodes."""
+        self._answers_in_a_row = 0
+        self._first_to_send: list[Sender] = []
+        self._to_send: list[Polled] = []
+        self._answers: list[tuple[Polled, bytes]] = []
+        """To be sent before what those have to send."""
+        self._in_turn = False
+        self._room = 0
+        """For how many more sockets there is in this turn."""
+        self._turn_is_due = False
+        """Whether the loop was asked for a turn. It may have others before, which must not make it more than one."""
+        self._epoll = _new_epoll()
+        self._poll = self._epoll.poll
+        self._watcher = loop.io(self._epoll.fileno(), READ)
+        self._watcher.start(self._turn)
+
+    def add(self, connection: Polled) -> None:
+        """Reads the socket from now on, whenever something has arrived."""
+        fd = connection.fd
+        missing = fd + 1 - len(self._connections)
+        self._connections += [None] * missing
+        self._read_bytes += [0] * missing
+        self._heard += [False] * missing
+        self._connections[fd] = connection
+        self._read_bytes[fd] = RECV_BYTES_OF_SMALL
+        self._heard[fd] = False
+        self._epoll.register(fd, _EVENTS)
+
+    def remove(self, connection: Polled) -> None:
+        """Forgets a socket that is about to be closed."""
+        self._connections[connection.fd] = None
+        self._epoll.unregister(connection.fd)
+
+    def expect(self, fd: int, count: int) -> None:
+        """Reads so many bytes from the socket next time, at most."""
+        self._read_bytes[fd] = count
+
+    def was_heard(self, fd: int) -> bool:
+        """Whether anything has arrived from the socket since the last call of this."""
+        heard, self._heard[fd] = self._heard[fd], False
+        return heard
+
+    def hear(self, fd: int) -> None:
+        """Has :meth:`was_heard` say that something has."""
+        self._heard[fd] = True
+
+    def add_receiver(self, receiver: Receiver) -> None:
+        """Has it receive, in every turn from now on."""
+        self._receivers[receiver] = None
+
+    def remove_receiver(self, receiver: Receiver) -> None:
+        """Ends what :meth:`add_receiver` began; doing it again does nothing."""
+        self._receivers.pop(receiver, None)
+
+    def again(self, connection: Polled) -> None:
+        """Reads the socket in the next turn, whether or not something arrives until then."""
+        (self._answers_again if connection.calls else self._again)[connection.fd] = None
+        if not self._in_turn:
+            self._ask_for_turn()
+
+    def send(self, connection: Polled) -> None:
+        """Flushes it once, at the end of this turn."""
+        self._to_send.append(connection)
+        if not self._in_turn:
+            self._ask_for_turn()
+
+    def send_first(self, sender: Sender) -> None:
+        """Flushes it once, at the end of this turn, before all connections: another node has to work for some."""
+        self._first_to_send.append(sender)
+        if not self._in_turn:
+            self._ask_for_turn()
+
+    def answer(self) -> None:
+        """Flushes those at once that wait for nothing else.
+
+        A client that waits for each answer can send the next request while the rest of the turn goes on. One with more
+        in flight gets all answers of this turn together.
+        """
+        self.send_answers()
+        connections, self._to_send = self._to_send, []
+        for connection in connections:
+            if connection.in_flight:
+                self._to_send.append(connection)
+            else:
+                connection.flush()
+
+    def send_answers(self) -> None:
+        """Sends the answers that wait for the end of the turn."""
+        answers, self._answers = self._answers, []
+        for connection, data in answers:
+            connection.send(data)
+
+    def close(self) -> None:
+        """Ends it, when all its sockets are closed."""
+        self._watcher.stop()
+        self._watcher.close()
+        self._epoll.close()
+
+    def _ask_for_turn(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.loop.run_callback(self._due_turn)
+
+    def _due_turn(self) -> None:
+        self._turn_is_due = False
+        if not self._epoll.closed:
+            self._turn()
+
+    def _turn(self) -> None:
+        self._room = SOCKETS_PER_TURN
+        self._in_turn = True
+        try:
+            while self._room > 0 and (ready := self._read()):
+                for receiver in tuple(self._receivers):  # one may end in its turn
+                    if receiver.inbox:
+                        try:
+                            self._answers += receiver.receive_all()
+                        finally:
+                            receiver.inbox.clear()
+                # What arrived meanwhile comes along: the larger the batches, the less a call costs.
+                if ready < FEW_SOCKETS and (self._answers or self._to_send):
+                    break
+        finally:
+            self._in_turn = False
+            if self._again or self._answers_again:
+                self._ask_for_turn()
+            self._send()
+
+    def _read(self) -> int:
+        """Puts what has arrived into the inboxes, of as many sockets as there is room for; returns their number."""
+        connections = self._connections
+        sizes = self._read_bytes
+        heard = self._heard
+        events = self._with_some_left_behind() if self._again or self._answers_again else self._poll(0, self._room)
+        room = self._room - len(events)
+        left = BYTES_LEFT_BEHIND
+        for fd, event in events:
+            connection = connections[fd]
+            if connection is None or connection.held:
+                self._again.pop(fd, None)
+                continue  # Closed a moment ago; or it comes again when it is released.
+            size = sizes[fd]
+            try:
+                data = connection.read(size)
+            except (BlockingIOError, InterruptedError):
+                self._again.pop(fd, None)
+                continue
+            except OSError as error:
+                connection.close(f"{error.strerror or error}")
+                continue
+            heard[fd] = True
+            length = len(data)
+            room -= length // BYTES_OF_A_SOCKET
+            if length == size or event > _ARRIVED:
+                self._again.pop(fd, None)  # it goes to the end
+                self.again(connection)
+                if size <= RECV_BYTES_OF_SMALL:
+                    sizes[fd] = RECV_BYTES
+                if event == _LEFT:
+                    left -= length
+                    if left <= 0:
+                        connection.inbox.append((connection, data))
+                        break  # The rest has its turn later.
+            elif size != RECV_BYTES_OF_ONE and length < RECV_BYTES_OF_SMALL:
+                sizes[fd] = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
+            connection.inbox.append((connection, data))
+        self._room = room
+        return len(events)
+
+    def _with_some_left_behind(self) -> list[tuple[int, int]]:
+        """Sockets in which something was left, beside those that are ready: clients that send a lot come last.
+
+        What other nodes answer is always read, and first. It ends what was begun, and small answers are behind large
+        ones: while these come, clients can wait.
+
+        Each socket is read once at most before what it brought is served: whoever sends more than one read takes would
+        otherwise fill the buffer of its connection beyond any bound. So what was reported of one that was left is
+        dropped.
+        """
+        left, answers = self._again, self._answers_again
+        first = [(fd, _ANSWERS_LEFT) for fd in answers]
+        if first and self._answers_in_a_row < ANSWERS_IN_A_ROW and self._are_large(answers):
+            self._answers_in_a_row += 1
+            answers.clear()
+            return first
+        self._answers_in_a_row = 0
+        new = [event for event in self._poll(0, self._room) if event[0] not in left and event[0] not in answers]
+        answers.clear()
+        return first + new + [(fd, _LEFT) for fd in islice(left, SOCKETS_PER_TURN)]
+
+    def _are_large(self, fds: Iterable[int]) -> bool:
+        return any(self._connections[fd] is not None and self._read_bytes[fd] > RECV_BYTES for fd in fds)
+
+    def _send(self) -> None:
+        senders, self._first_to_send = self._first_to_send, []
+        for sender in senders:
+            sender.flush()
+        self.send_answers()
+        connections, self._to_send = self._to_send, []
+        for connection in connections:
+            connection.flush()

@@ -1,0 +1,375 @@
+"""The listening side: accept, limit the number of connections, look after those that are silent, drain.
+
+Clients have ``--max-connections`` places, or fewer when there are not so many open files. Beyond them stands a lobby:
+up to :data:`MOST_GUESTS` connections more are accepted, which may ask what operators and probes ask, so that a node
+whose places are taken can be looked at, and is not taken for dead. A guest that asks for a record gets an error, or a
+place as soon as there is one. A guest that says nothing makes room for the next one, so nobody can be kept out.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, cast
+
+from ckv import errors
+from ckv.address import Address
+from ckv.net.connection import Connection
+from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
+from ckv.net.inbox import Inbox
+from ckv.net.poller import READ, Poller
+from ckv.net.resolver import plain_getaddrinfo
+from ckv.net.transport import Plain, plain_socket
+from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.limits import Limits
+from ckv.protocol.msgpackrpc import RpcMethods
+from ckv.protocol.session import Session
+
+log = logging.getLogger(__name__)
+
+BACKLOG: Final = 4096
+"""Connections that the kernel completes while the loop is busy; the kernel lowers it to its own somaxconn."""
+
+ACCEPTS_PER_TURN: Final = 64
+"""Connections accepted before those that are there already get their turn."""
+
+PAUSE: Final = 0.025
+"""Seconds without accepting when there is no file descriptor or no memory, for the loop would spin otherwise; and what
+a guest has at least to say what it wants. Whoever waits meanwhile to be accepted may have said it by then.
+"""
+
+OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+MOST_GUESTS: Final = 128
+FEWEST_GUESTS: Final = 4
+"""Connections beyond the places of clients: the most, and the fewest where there are few open files; else a quarter of
+what these allow.
+"""
+
+GUEST_SILENCE: Final = 10.0
+"""Seconds after which a guest that says nothing has to go, though nobody else wants to come in."""
+
+FOR_OPERATORS: Final = frozenset({"INFO", "RETRY", "PEEK", "SCAN"})
+"""The methods that make a guest an operator. Operators may have half of the lobby, whoever else wants to come in."""
+
+FOR_GUESTS: Final = FOR_OPERATORS | {"PING"}
+"""The methods that guests may call."""
+
+TICK: Final = 1.0
+"""Seconds between two looks after the connections, at most."""
+
+
+@dataclass(slots=True)
+class _Guest:
+    heard: float
+    """When it came, or was last seen to have said something."""
+
+    is_operator: bool = False
+
+
+class Server:
+    """Serves a table of handlers on one address."""
+
+    def __init__(self, poller: Poller, handlers: Mapping[str, Handler], limits: Limits, files: int = 0) -> None:
+        """``files``: the open files that the node needs beside the connections that it serves."""
+        self._poller = poller
+        self._limits = limits
+        self._files = files
+        self._clients = Inbox(RpcMethods(handlers, limits))
+        for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
+        self._lobby = Inbox(RpcMethods(for_guests, limits))
+        self._listener: socket.socket | None = None
+        self._watcher: Any = None
+        # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.
+        self._pause: Any = poller.loop.timer(PAUSE, PAUSE)
+        tick = min(TICK, limits.unfinished_seconds / 4)
+        self._ticker: Any = poller.loop.timer(tick, tick)
+        self._ticks_per_round = max(1, int(limits.unfinished_seconds / 2 / tick))
+        self._round: Iterator[Connection] = iter(())
+        self._share = 0
+        self._ticks = 0
+        self._connections: set[Connection] = set()
+        self._draining = False
+        self._most_guests = MOST_GUESTS
+        self._guests: dict[Connection, _Guest] = {}
+        """The guests, those first that were heard least recently."""
+        self.places = limits.max_connections
+        """Clients that are served at a time."""
+        self.rejected = 0
+        """Connections that found all places taken."""
+
+    def listen(self, address: Address) -> Address:
+        """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
+        listener = _bound(address)
+        self._files += open_files() + SPARE_FILES
+        self._count_places()
+        if self.places < 1:
+            listener.close()
+            least = self._files + FEWEST_GUESTS + 1
+            raise OSError(errno.EMFILE, f"{file_limit(0)} open files are allowed, and it needs {least}")
+        if self.places < self._limits.max_connections:
+            log.warning(
+                "only %d clients are served at a time, and not --max-connections=%d: %d open files are allowed, of "
+                "which %d are kept for the database, other nodes and operators",
+                self.places,
+                self._limits.max_connections,
+                file_limit(0),
+                self._files + self._most_guests,
+            )
+        self._listener = listener
+        self._poller.add_receiver(self._clients)
+        self._watcher = self._poller.loop.io(listener.fileno(), READ)
+        self._watcher.start(self._acceptable)
+        self._ticker.start(self._tick)
+        return Address(address.host, listener.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were read and are not answered yet."""
+        return sum(connection.in_flight for connection in self._connections)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all requests that were read are answered and all answers sent."""
+        return all(connection.idle for connection in self._connections)
+
+    def drain(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
+        """From now on answers every request with the error, ``but`` those of these methods.
+
+        It goes on accepting, or nobody could ask how far the drain is. An idle connection holds nothing up.
+        """
+        but = tuple(but)
+        self._draining = True
+        self._clients.refuse_everything(error, but)
+        self._lobby.refuse_everything(error, but)
+
+    def close(self) -> None:
+        """Closes everything at once."""
+        self._ticker.stop()
+        self._poller.remove_receiver(self._clients)
+        self._poller.remove_receiver(self._lobby)
+        self._stop_accepting()
+        for connection in list(self._connections):
+            connection.close("")
+
+    # --- accepting -----------------------------------------------------------------------------------------------
+
+    def _stop_accepting(self) -> None:
+        self._pause.stop()
+        if self._listener is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._listener.close()
+            self._listener = None
+
+    def _acceptable(self) -> None:
+        assert self._listener is not None
+        for _ in range(ACCEPTS_PER_TURN):
+            if not self._has_place and self._lobby_is_busy:
+                self._pause_accepting()
+                return
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    why = error.strerror
+                    log.error("cannot accept connections for now: %s", why, extra={"once_a_minute": why})
+                    self._pause_accepting()
+                    return
+                raise
+            self._accept(sock, address)
+
+    def _pause_accepting(self) -> None:
+        self._watcher.stop()
+        self._pause.start(self._accept_again)
+
+    def _accept_again(self) -> None:
+        self._pause.stop()
+        self._watcher.start(self._acceptable)
+
+    def _accept(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        peer = str(Address(str(address[0]), int(address[1])))
+        is_guest = not self._has_place
+        if is_guest:
+            self.rejected += 1
+            log.warning(
+                "connection from %s refused: all %d places are taken (--max-connections)",
+                peer,
+                self.places,
+                extra={"once_a_minute": "full"},
+            )
+            oldest = self._oldest_guest
+            if oldest is not None:
+                oldest.close("")
+        inbox = self._lobby if is_guest else self._clients
+        try:
+            connection = Connection(self._poller, Plain(sock), peer, self._limits, inbox, self._connection_closed)
+        except OSError as error:
+            # It was reset between the kernel's accept and ours.
+            why = error.strerror
+            log.info("connection from %s lost at once: %s", peer, why, extra={"once_a_minute": why})
+            sock.close()
+            return
+        self._connections.add(connection)
+        log.debug("connection from %s", peer)
+        if is_guest:
+            if not self._guests:
+                self._poller.add_receiver(self._lobby)
+            self._guests[connection] = _Guest(time.monotonic())
+
+    def _connection_closed(self, connection: Connection, reason: str) -> None:
+        self._connections.discard(connection)
+        self._guests.pop(connection, None)
+        if reason:
+            kind = kind_of(reason)
+            log.warning("connection from %s closed: %s", connection.peer, reason, extra={"once_a_minute": kind})
+        else:
+            log.debug("connection from %s ended", connection.peer)
+
+    # --- places and guests ---------------------------------------------------------------------------------------
+
+    @property
+    def _has_place(self) -> bool:
+        return len(self._connections) - len(self._guests) < self.places
+
+    def _count_places(self) -> None:
+        most = self._limits.max_connections
+        left = file_limit(most + MOST_GUESTS + self._files) - self._files
+        self._most_guests = min(MOST_GUESTS, max(FEWEST_GUESTS, left // 4))
+        self.places = max(0, min(most, left - self._most_guests))
+
+    @property
+    def _oldest_guest(self) -> Connection | None:
+        """Who has to go when another one comes in; nobody while there is room."""
+        if len(self._guests) < self._most_guests:
+            return None
+        operators = [connection for connection, guest in self._guests.items() if guest.is_operator]
+        others = (connection for connection, guest in self._guests.items() if not guest.is_operator)
+        return operators[0] if 2 * len(operators) > self._most_guests else next(others)
+
+    @property
+    def _lobby_is_busy(self) -> bool:
+        oldest = self._oldest_guest
+        return oldest is not None and time.monotonic() - self._guests[oldest].heard < PAUSE
+
+    def _for_guests(self, name: str, handler: Handler) -> Handler:
+        """The handler for whoever may be in the lobby."""
+
+        def of_operators(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            guest = self._guest(caller)
+            if guest is not None:
+                guest.is_operator = True
+            return handler(caller, msgid, params)
+
+        def of_clients(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            # What is no session has sent a notification.
+            if not isinstance(caller, Session) or (self._guest(caller) and not self._admit(caller)):
+                raise errors.Overloaded(
+                    f"all {self.places} places of clients are taken; the request was not carried out"
+                )
+            return handler(caller, msgid, params)
+
+        if name in FOR_OPERATORS:
+            return of_operators
+        return handler if name in FOR_GUESTS else of_clients
+
+    def _guest(self, caller: Caller) -> _Guest | None:
+        """The guest who calls, if it is one; never for a notification."""
+        return self._guests.get(cast(Connection, caller.line)) if isinstance(caller, Session) else None
+
+    def _admit(self, session: Session) -> bool:
+        """Gives a guest one of the places of clients, if there is one."""
+        if not self._has_place:
+            return False
+        connection = cast(Connection, session.line)
+        del self._guests[connection]
+        self._clients.adopt(connection)
+        return True
+
+    # --- looking after what is there -----------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._look_after_guests()
+        self._look_after_clients()
+        self._look_after_files()
+
+    def _look_after_guests(self) -> None:
+        now = time.monotonic()
+        for connection, guest in list(self._guests.items()):
+            if connection.was_heard():
+                guest.heard = now
+                self._guests[connection] = self._guests.pop(connection)
+            elif now - guest.heard >= GUEST_SILENCE:
+                connection.close("")
+        if not self._guests:
+            self._poller.remove_receiver(self._lobby)
+
+    def _look_after_clients(self) -> None:
+        """Goes through all of them in half of the time that a message may be unfinished, some in each tick."""
+        if self._ticks % self._ticks_per_round == 0:
+            self._round = iter(list(self._connections))
+            self._share = -(-len(self._connections) // self._ticks_per_round)
+        self._ticks += 1
+        for connection in islice(self._round, self._share):
+            if connection.is_open and connection not in self._guests:
+                connection.look_after()
+
+    def _look_after_files(self) -> None:
+        """Sees to it that those open files can be had which are kept, though somebody has lowered the limit."""
+        self._count_places()
+        guests = len(self._guests)
+        surplus = max(len(self._connections) - guests - self.places, 0) + max(guests - self._most_guests, 0)
+        if surplus > 0:
+            # The limit is on the number of a file, not on how many there are.
+            for connection in sorted(self._connections, key=lambda connection: connection.fd)[:surplus]:
+                connection.close("")
+            log.warning("%d connections closed: only %d open files are allowed now", surplus, file_limit(0))
+        if self._draining and not can_open_another():
+            idle = [connection for connection in self._connections if connection.idle]
+            for connection in idle:
+                connection.close("")
+            log.warning("%d connections closed: the drain may need their files, and no other can be opened", len(idle))
+
+
+def _bound(address: Address) -> socket.socket:
+    """Listens on the first address of the name that this machine has. Raises OSError, for the first that failed."""
+    # The plain one, for nobody has to be served meanwhile, and gevent's may start a thread.
+    try:
+        places = plain_getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError as error:  # a host name that no DNS can have
+        raise OSError(str(error)) from error
+    failed: OSError | None = None
+    for family, kind, proto, _, target in places:
+        listener = plain_socket(family, kind, proto)
+        try:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(target)
+            listener.listen(BACKLOG)
+            return listener
+        except OSError as error:
+            listener.close()
+            failed = failed or error
+    raise failed or OSError("the name has no address")
+
+
+def kind_of(reason: str) -> str:
+    """What reasons that differ only in what the peer has sent have in common: there are few of them.
+
+    >>> kind_of("not msgpack: ValueError 2000 exceeds max_array_len(1024)"), kind_of("more than 5 bytes unsent")
+    ('not msgpack', 'more than N bytes unsent')
+    """
+    return re.sub(r"\d+", "N", reason.partition(":")[0])

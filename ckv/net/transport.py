@@ -1,0 +1,67 @@
+"""The bytes of a connected socket. TLS would be another class with the same members.
+
+Whatever reads ahead, as TLS does, has to ask for another turn (:meth:`~ckv.net.poller.Poller.again`) while it has bytes
+that the socket will not report.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from gevent import monkey
+
+# The loop tells when a socket is ready, so the plain class is wanted, not gevent's, which would wait in a greenlet.
+plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
+
+
+class Transport(Protocol):
+    """What a connection reads from and writes to. It never waits."""
+
+    fd: int
+    """What is watched to know when to read and write."""
+
+    read: Callable[[int], bytes]
+    """Up to so many bytes; none at the end of input. Raises BlockingIOError when there are none now, OSError."""
+
+    write: Callable[[bytes | memoryview], int]
+    """Takes some of the bytes, and says how many. Raises BlockingIOError when it takes none now, OSError."""
+
+    @property
+    def kept_bytes(self) -> int:
+        """What was written and the peer's system has not taken yet."""
+
+    def close(self) -> None:
+        """Closes it at once."""
+
+
+class Plain:
+    """A socket as it is."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Takes the socket over. Raises OSError when the peer has reset it already."""
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            # Without it Nagle's algorithm holds back a small batch until the peer's delayed ACK: 40 ms stalls.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that vanished without a word (power, a firewall) is noticed after the system's keep-alive time.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._sock = sock
+        self.fd = sock.fileno()
+        # As the socket's own methods, which parse their arguments the slow way.
+        self.read: Callable[[int], bytes] = partial(os.read, self.fd)
+        self.write: Callable[[bytes | memoryview], int] = partial(os.write, self.fd)
+
+    @property
+    def kept_bytes(self) -> int:
+        kept: tuple[int] = struct.unpack("i", fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))
+        return kept[0]
+
+    def close(self) -> None:
+        self._sock.close()

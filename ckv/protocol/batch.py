@@ -1,0 +1,125 @@
+"""BATCH: many requests in one message, ``[method, params, method, params, ...]``, and their results in one answer.
+
+In the place of a result stands ``[error]`` where there was one, and nil where the answer comes later, by itself, under
+the msgid of the BATCH + 1 + the number of the request. Nothing waits for a slow one.
+
+:class:`Batch` is the half of whoever asks, :func:`carry_out` that of whoever answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ckv import errors
+from ckv.protocol.handler import LATER, Caller
+from ckv.protocol.limits import BULKY_BYTES
+from ckv.protocol.messages import BATCH, arguments
+from ckv.protocol.methods import Methods
+from ckv.protocol.session import Session
+
+BATCH_REQUESTS: Final = 256
+"""The most requests in one BATCH; each is two elements of an array, which may have :attr:`Limits.max_container`."""
+
+BATCH_RESULT_CHARACTERS: Final = 48 * 1024
+"""The values that the one answer to a BATCH may have, about. Its size is bounded like that of any small message."""
+
+LAST_MSGID_OF_BATCH: Final = 2**64 - 1 - BATCH_REQUESTS
+"""msgpack has no number for the msgids of the requests in a BATCH with a larger one."""
+
+Call = tuple[Caller, int]
+"""Who made a call, and the msgid under which it wants the answer."""
+
+
+def carry_out(
+    session: Session, methods: Methods, msgid: int, params: tuple[object, ...]
+) -> tuple[list[object], tuple[object, ...]]:
+    """Carries requests out until all are, or one has a large result, or the line is held.
+
+    Returns the results of those, and the large one, if there is one: it is to be sent by itself and has nil among them.
+    The requests behind are to be served as requests of their own, so that no limit of a connection is stretched by a
+    BATCH. Raises BadArguments, and nothing was carried out.
+    """
+    count, odd = divmod(len(params), 2)
+    if odd or count > BATCH_REQUESTS:
+        raise errors.BadArguments(f"{len(params)} arguments; it is {BATCH} and up to {BATCH_REQUESTS} requests")
+    if msgid > LAST_MSGID_OF_BATCH:
+        raise errors.BadArguments(f"the msgid of a {BATCH} may be {LAST_MSGID_OF_BATCH} at most")
+    line = session.line
+    handlers = methods.handlers
+    results: list[object] = []
+    add = results.append
+    room = BATCH_RESULT_CHARACTERS
+    for at in range(0, 2 * count, 2):
+        method, inner = params[at], params[at + 1]
+        try:
+            if type(inner) is not tuple:
+                inner = arguments(inner)
+            result: Any = handlers[method](session, msgid + 1 + at // 2, inner)
+        except Exception as error:  # noqa: BLE001 - one bad request must not end the node
+            add((methods.to_wire(error, method),))
+            continue
+        if type(result) is bool:
+            add(result)
+        elif result is LATER:
+            session.defer()
+            add(None)
+            if line.held:
+                break
+        else:
+            if type(result) is tuple and len(result) == 2 and type(result[1]) in (str, bytes):
+                size = len(result[1])  # of [true, value]
+                if size <= BULKY_BYTES and size <= room:
+                    room -= size
+                    add(result)
+                    continue
+            add(None)
+            return results, (result,)
+    return results, ()
+
+
+class Batch:
+    """Requests in their order, and who made each of them."""
+
+    __slots__ = ("calls", "requests")
+
+    def __init__(self, requests: list[object], calls: list[Call]) -> None:
+        self.requests = requests
+        """``[method, params, method, params, ...]``"""
+        self.calls = calls
+
+    def part(self, start: int, end: int) -> Batch:
+        """The requests from number ``start`` up to ``end``; itself when these are all."""
+        if start == 0 and end >= len(self.calls):
+            return self
+        return Batch(self.requests[2 * start : 2 * end], self.calls[start:end])
+
+    def answered(self, msgid: int, error: object, results: Any, in_flight: Calls) -> None:
+        """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``.
+
+        Raises ValueError, and nobody was told, when it is no answer to this BATCH.
+        """
+        if error is not None:
+            self.fail(error)
+            return
+        if type(results) is not tuple or len(results) != len(self.calls):
+            raise ValueError("not the results of the batch")
+        for index, (caller, own) in enumerate(self.calls):
+            result = results[index]
+            msgid += 1
+            if result is None:
+                in_flight[msgid] = (caller, own)
+            elif type(result) is tuple and len(result) == 1:
+                caller.respond(own, result[0], None)
+            elif isinstance(caller, Session):
+                caller.respond_small(own, None, result)
+            else:
+                caller.respond(own, None, result)
+
+    def fail(self, error: object) -> None:
+        """Tells everybody the same error, in the form that travels."""
+        for caller, msgid in self.calls:
+            caller.respond(msgid, error, None)
+
+
+Calls = dict[int, Call | Batch]
+"""What waits for the answer with this msgid."""

@@ -1,0 +1,110 @@
+"""What messages of msgpack-RPC look like, and their Unpackers.
+
+The protocol is https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md: a request ``[0, msgid, method,
+params]`` is answered by ``[1, msgid, error, result]``; a notification ``[2, method, params]`` is not answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgpack
+
+from ckv import errors
+from ckv.protocol.limits import BULKY_BYTES, RECV_BYTES_OF_LARGE, Limits
+from ckv.protocol.packing import REQUEST, new_unpacker
+
+Message = tuple[object, Any, Any, Any]
+"""A request or a response: four parts, whatever they are. In compiled code nothing else fits into it."""
+
+NO_MESSAGE: Final = object()
+"""In the place of a message that is not complete yet."""
+
+BATCH: Final = "BATCH"
+"""The method that carries many requests in one message; see :mod:`ckv.protocol.batch`."""
+
+HELLO: Final = "HELLO"
+"""The method that tells another node what this one is and knows: ``[version, [feature, ...]]``."""
+
+FEATURES: Final = (BATCH,)
+"""What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
+
+MAX_ODD_MSGID: Final = 64
+"""Characters of a str, or bytes of a bin, that is sent back although a msgid has to be an integer."""
+
+
+class Map:
+    """What a map becomes: an argument of a wrong type, and nothing that can be looked up."""
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    # __eq__ without __hash__: not hashable
+
+
+_MAP: Final = Map()
+
+
+def _no_map(_pairs: object) -> Map:
+    return _MAP
+
+
+def _refuse_map(_pairs: object) -> Map:
+    raise ValueError("a map")
+
+
+def new_requests_unpacker(limits: Limits) -> msgpack.Unpacker:
+    """An Unpacker of what clients and other nodes ask. No request has a map, so none is built: 1,024 keys with one hash
+    would take a dict half a million comparisons.
+    """
+    return _new_unpacker(limits, _no_map)
+
+
+def new_answers_unpacker(limits: Limits) -> msgpack.Unpacker:
+    """An Unpacker of another node's answers. None has a map, which could not be passed on: it is an error."""
+    return _new_unpacker(limits, _refuse_map)
+
+
+def _new_unpacker(limits: Limits, on_map: Callable[[object], Map]) -> msgpack.Unpacker:
+    return new_unpacker(
+        limits.max_message_bytes, RECV_BYTES_OF_LARGE, limits.max_container, use_list=False, on_map=on_map
+    )
+
+
+def not_msgpack(error: Exception) -> str:
+    """For whatever msgpack raises: FormatError, StackError, ValueError, TypeError, ..."""
+    return f"not msgpack: {type(error).__name__} {error}".rstrip()
+
+
+def at_message_end(unpacker: msgpack.Unpacker) -> bool:
+    """Whether everything that it was fed were whole messages. Spends the Unpacker."""
+    try:
+        unpacker.feed(b"\xc0")  # a nil: a message of its own here, part of another one in the middle
+        return next(unpacker, REQUEST) is None
+    except Exception:  # noqa: BLE001 - whatever msgpack raises
+        return False
+
+
+def is_bulky(message: object) -> bool:
+    """Whether the last part of a request's arguments, or of a GET's result, is worth being counted."""
+    try:
+        return len(message[-1]) > BULKY_BYTES  # type: ignore[index]
+    except (TypeError, IndexError):
+        return False
+
+
+def arguments(params: object) -> tuple[object, ...]:
+    """The arguments that ``params`` are: nil is none at all. Raises BadArguments for everything but an array."""
+    if params is None:
+        return ()
+    if not isinstance(params, tuple):
+        raise errors.BadArguments("the arguments are no array")
+    return params
+
+
+def is_number(msgid: object) -> bool:
+    """Whether it can be sent back to whoever numbered a request with it, be it a number or not."""
+    if isinstance(msgid, (str, bytes)):
+        return len(msgid) <= MAX_ODD_MSGID
+    return msgid is None or isinstance(msgid, (int, float))

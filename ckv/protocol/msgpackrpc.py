@@ -1,0 +1,382 @@
+"""The msgpack-RPC session of a client, or of another node that asks: requests in, answers out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from itertools import islice
+from operator import length_hint
+from typing import Any, Final, cast
+
+import msgpack
+
+from ckv import __version__, errors
+from ckv.protocol.batch import carry_out
+from ckv.protocol.handler import LATER, Caller, Handler, Line
+from ckv.protocol.limits import REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
+from ckv.protocol.messages import (
+    BATCH,
+    FEATURES,
+    HELLO,
+    Message,
+    arguments,
+    is_bulky,
+    is_number,
+    new_requests_unpacker,
+    not_msgpack,
+)
+from ckv.protocol.methods import Methods, refusing, with_bins
+from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer, new_utf8_packer
+from ckv.protocol.reading import Reader
+
+log = logging.getLogger(__name__)
+
+_PUT_OFF: Final = object()
+"""The method of a request that was in a BATCH, and is served after it by itself. No message can name it."""
+
+_NOTHING: Final[Iterator[Any]] = iter(())
+
+
+class RpcMethods(Methods):
+    """What all msgpack-RPC sessions of a server share: the methods, with those of the protocol, and the Packers.
+
+    Shared, so that the Packers stay in the processor's cache; one session after the other uses them up.
+    """
+
+    def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
+        super().__init__(handlers)
+        self.limits = limits
+        self.soft_unsent_bytes = limits.soft_unsent_bytes
+        wire: dict[str, Handler] = {BATCH: self._batch, HELLO: self._hello}
+        self.methods: dict[Any, Handler] = {**self.handlers, **with_bins(wire), _PUT_OFF: self._put_off}
+        """The handlers, and what only msgpack-RPC has."""
+        self.methods[BATCH.encode()] = self._batch_by_bin
+        self.packer = new_batch_packer()
+        """Collects the answers to what came together."""
+        self._lone = new_packer()
+        self._utf8 = new_utf8_packer()
+
+    def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
+        super().refuse_everything(error, but)
+        kept = with_bins({name: self.handlers[name] for name in but})
+        self.methods = dict.fromkeys(self.methods, refusing(error)) | kept
+
+    def packed(self, msgid: object, error: object, result: object) -> bytes:
+        """One answer."""
+        answer: bytes = self._lone.pack((RESPONSE, msgid, error, result))
+        if len(answer) > SPARE_BUFFER_BYTES:
+            self._lone = new_packer()  # it would keep its size
+        return answer
+
+    def packed_utf8(self, msgid: object, error: object, result: object) -> bytes:
+        """The same in less time, as long as all text is UTF-8."""
+        try:
+            answer: bytes = self._utf8.pack((RESPONSE, msgid, error, result))
+        except UnicodeEncodeError:
+            return self.packed(msgid, error, result)
+        if len(answer) > SPARE_BUFFER_BYTES:
+            self._utf8 = new_utf8_packer()
+        return answer
+
+    def take(self) -> bytes:
+        """The answers that are in the Packer."""
+        packer = self.packer
+        answers: bytes = packer.bytes()
+        if len(answers) > SPARE_BUFFER_BYTES:
+            self.packer = new_batch_packer()
+        else:
+            packer.reset()
+        return answers
+
+    def _batch(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """BATCH: the results in their order, in one answer, and what is left for later; see :func:`carry_out`."""
+        session = cast(RpcSession, caller)  # a notification cannot be a BATCH
+        results, large = carry_out(session, self, msgid, params)
+        done = len(results)
+        rest = params[2 * done :]
+        if not large and not rest:
+            return results
+        # Packed here, for whoever is told "later" has to hear of the BATCH first.
+        self.packer.pack((RESPONSE, msgid, None, results + [None] * (len(rest) // 2)))
+        for result in large:
+            self.packer.pack((RESPONSE, msgid + done, None, result))
+        if rest:
+            each = zip(rest[::2], rest[1::2], strict=True)
+            session.put_off([(REQUEST, own, _PUT_OFF, request) for own, request in enumerate(each, msgid + 1 + done)])
+        session.settle()  # It is answered, and LATER makes the session look whether to go on.
+        return LATER
+
+    def _put_off(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """Carries out one request that :meth:`_batch` has left: its method and its params."""
+        method, inner = params
+        try:
+            return self.handlers[method](caller, msgid, arguments(inner))
+        except errors.CkvError:
+            raise
+        except Exception as error:
+            raise self.unexpected(error, method) from error
+
+    def _hello(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        """HELLO. Arguments are for callers to come."""
+        return (__version__, FEATURES)
+
+    def _batch_by_bin(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """Has a BATCH that was asked for with a bin carried out as if it had been a str, in the next turn."""
+        session = cast(RpcSession, caller)
+        session.put_off([(REQUEST, msgid, BATCH, params)])
+        session.settle()  # It is not on its way, and LATER makes the session look whether to go on.
+        return LATER
+
+
+class RpcSession(Reader):
+    """Answers the requests of one peer, a batch at a time.
+
+    One request after the other is unpacked, handed to its handler and answered into one buffer. A handler that returns
+    LATER holds up nobody.
+    """
+
+    __slots__ = ("_broken", "_first", "_found", "_packer", "_shared", "_to_come")
+
+    def __init__(self, line: Line, shared: RpcMethods) -> None:
+        super().__init__(line, shared.limits)
+        self._shared = shared
+        self._found: Any = []
+        self._to_come: Iterator[Any] = _NOTHING
+        """Goes through the messages that were found, so that what it has not come to is left."""
+        self._broken = ""
+        """What is wrong behind them."""
+        self._first = b""
+        """The first answer of this turn to a request that had to wait; further ones are in the Packer."""
+        self._packer: msgpack.Packer | None = None
+
+    def move_to(self, shared: RpcMethods) -> None:
+        """Has what is read from now on served by other methods."""
+        self._shared = shared
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def _new_unpacker(self) -> msgpack.Unpacker:
+        return new_requests_unpacker(self._limits)
+
+    def _serve_one(self, message: Any) -> bytes:
+        """The hottest code of a node: most clients wait for each answer, so that what arrives is one request."""
+        shared = self._shared
+        try:
+            request: Message = message
+            kind, msgid, method, params = request
+            if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
+                raise ValueError
+        except (TypeError, ValueError):
+            return self._serve(iter((message,)))
+        try:
+            result = shared.methods[method](self, msgid, params)
+        except Exception as error:  # noqa: BLE001 - one bad request must not end the node
+            return shared.packed(msgid, shared.to_wire(error, method), None)
+        if result is LATER:
+            self.defer()
+            return shared.take() if method == BATCH else b""
+        return shared.packed(msgid, None, result)
+
+    def _serve(self, messages: Iterator[Any]) -> bytes:
+        # No list to the compiler, whose own extend() would leave nothing; what came before an error has to stay.
+        found: Any = []
+        try:
+            found.extend(messages)
+        except Exception as error:  # noqa: BLE001 - the Unpacker's, which was handed over as the messages to come
+            self._broken = not_msgpack(error)
+        self._count = len(found)
+        self._found = found
+        self._to_come = iter(found)
+        return self._serve_left()
+
+    def _serve_left(self) -> bytes:
+        """Serves until all is served, or the line is held, or there are many bytes to be sent before the rest."""
+        shared = self._shared
+        try:
+            self._serve_requests(shared)
+        except errors.ProtocolError as error:
+            self._broken = str(error)
+            self._to_come = _NOTHING
+        except BaseException:
+            shared.take()  # They are not the next session's.
+            raise
+        if not length_hint(self._to_come):
+            self._found, self._to_come = [], _NOTHING
+        elif not self._broken or not self.line.held:
+            self.attention = True
+            return shared.take()
+        if self._broken:
+            self._fail(self._broken)
+        return shared.take()
+
+    def _serve_requests(self, shared: RpcMethods) -> None:
+        to_come = self._to_come
+        methods = shared.methods
+        line = self.line
+        pack = shared.packer.pack
+        while length_hint(to_come):
+            try:
+                # Requests are taken apart by the loop itself, and whatever is none ends it: with the list to go
+                # through, a tenth less for a call.
+                for message in islice(to_come, REQUESTS_AT_A_TIME):
+                    request: Message = message
+                    kind, msgid, method, params = request
+                    if kind != REQUEST or type(msgid) is not int or type(params) is not tuple:
+                        raise ValueError
+                    try:
+                        result = methods[method](self, msgid, params)
+                    except Exception as error:  # noqa: BLE001 - one bad request must not end the node
+                        pack((RESPONSE, msgid, shared.to_wire(error, method), None))
+                        continue
+                    if result is LATER:
+                        self.defer()
+                        if line.held:
+                            break
+                    else:
+                        pack((RESPONSE, msgid, None, result))
+            except (TypeError, ValueError):
+                self._odd(self._found[-1 - length_hint(to_come)])
+            if line.held or len(shared.packer.getbuffer()) > shared.soft_unsent_bytes:
+                return
+
+    @property
+    def _has_left(self) -> bool:
+        return length_hint(self._to_come) > 0
+
+    def put_off(self, requests: Iterable[object]) -> None:
+        """Serves them in another turn of the loop, as soon as nobody holds the line, before anything else."""
+        if self.is_open:
+            self._found = [*requests, *self._to_come]
+            self._to_come = iter(self._found)
+            self.attention = True
+            self.line.pause()
+
+    # --- out -----------------------------------------------------------------------------------------------------
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        # The one result of any size is that of a GET: [true, value].
+        if error is None and type(result) is tuple and is_bulky(result):
+            waiting = self.line.unsent_bytes + len(self._first)
+            if self._packer is not None:
+                waiting += len(self._packer.getbuffer())
+            if waiting > self._limits.max_queued_bytes:
+                result, error = None, errors.to_wire(errors.Overloaded(f"{waiting} bytes of answers are unread"))
+        self.respond_small(msgid, error, result)
+
+    def respond_small(self, msgid: int, error: object, result: object) -> None:
+        if self.waiting:
+            packer = self._packer
+            if packer is None:
+                packer = self._packer = new_batch_packer()
+            packer.pack((RESPONSE, msgid, error, result))
+        elif self.is_open:
+            self._first = self._shared.packed_utf8(msgid, error, result)
+            self.waiting = True
+            self.line.wake()
+        self.in_flight -= 1
+        if self._watched:
+            self._settled()
+
+    def take(self) -> bytes:
+        answers, self._first = self._first, b""
+        self.waiting = False
+        packer = self._packer
+        if packer is not None:
+            answers += packer.bytes()
+            if len(answers) > SPARE_BUFFER_BYTES:
+                self._packer = None  # it would keep its size
+            else:
+                packer.reset()
+        return answers
+
+    # --- between messages, and the end ---------------------------------------------------------------------------
+
+    def rest(self) -> bool:
+        between = super().rest()
+        if between and not self.waiting:
+            self._packer = None
+        return between
+
+    def close(self) -> None:
+        super().close()
+        self._found, self._to_come = [], _NOTHING
+        self._first = b""
+        self._packer = None
+
+    # --- what is no ordinary request -----------------------------------------------------------------------------
+
+    def _odd(self, message: object) -> None:
+        """Deals with a message that is no ordinary request.
+
+        Whoever can be told what is wrong with it is told, as long as it is clear who that is; otherwise raises
+        ProtocolError, for nobody can tell what comes next.
+        """
+        if type(message) is tuple and message:  # an ext is a tuple too, of a subclass
+            if message[0] == NOTIFICATION:
+                self._notified(message)
+                return
+            if message[0] == REQUEST and self._answered_all_the_same(message):
+                return
+        raise errors.ProtocolError("a message that is neither a request nor a notification")
+
+    def _answered_all_the_same(self, request: tuple[object, ...]) -> bool:
+        """Answers a request that is not as it should be; false when it has no number that an answer could have."""
+        if len(request) < 2 or not is_number(request[1]):
+            return False
+        shared = self._shared
+        msgid: Any = request[1]
+        if len(request) == 4 and type(msgid) is int and type(request[3]) is tuple:
+            return False  # It is as it should be, and was carried out; its answer was what could not be packed.
+        method = request[2] if len(request) > 2 else None
+        try:
+            if type(msgid) is not int:
+                raise errors.BadArguments("the msgid is no integer")
+            if len(request) != 4:
+                raise errors.BadArguments(f"a request of {len(request)} elements; it is [0, msgid, method, params]")
+            result = shared.methods[method](self, msgid, arguments(request[3]))
+        except Exception as error:  # noqa: BLE001 - as in _serve_requests()
+            shared.packer.pack((RESPONSE, msgid, shared.to_wire(error, method), None))
+        else:
+            if result is LATER:
+                self.defer()
+            else:
+                shared.packer.pack((RESPONSE, msgid, None, result))
+        return True
+
+    def _notified(self, message: tuple[object, ...]) -> None:
+        """Carries out a notification: the same as a request, except that nobody is told."""
+        shared = self._shared
+        method = message[1] if len(message) > 1 else None
+        try:
+            if len(message) != 3:
+                raise errors.BadArguments(f"{len(message)} elements; it is [2, method, params]")
+            if shared.handlers[method](Unanswered(self), 0, arguments(message[2])) is LATER:
+                self.defer()
+        except Exception as error:  # noqa: BLE001 - as in _serve_requests()
+            text = shared.to_wire(error, method)
+            log.debug("notification %.64r from %s not carried out: %s", method, self.line.peer, text)
+
+
+class Unanswered:
+    """The caller of a notification: it counts as in flight until it is done, and its answer goes nowhere."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: RpcSession) -> None:
+        self._session = session
+
+    @property
+    def is_open(self) -> bool:
+        return self._session.is_open
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        self._session.settle()
+
+    def settle(self) -> None:
+        self._session.settle()
+
+    def hold(self, reason: Hashable) -> None:
+        self._session.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self._session.release(reason)

@@ -1,0 +1,78 @@
+"""msgpack within bounds: Unpackers that no peer can make allocate without limit, and Packers.
+
+Nodes and the Python client share them.
+A *str* is held as ``str`` and a *bin* as ``bytes``; see :mod:`ckv.values`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgpack
+
+from ckv.values import ENCODING_ERRORS
+
+REQUEST: Final = 0
+RESPONSE: Final = 1
+NOTIFICATION: Final = 2
+"""The first element of a message: https://github.com/msgpack-rpc/msgpack-rpc/blob/master/spec.md."""
+
+MSGIDS: Final = 2**32
+"""A msgid of ours is an unsigned 32-bit number; it starts again at 0, long after the call that had it is over."""
+
+MAX_CONTAINER: Final = 1024
+"""Elements of an array, pairs of a map. No message has more; msgpack itself bounds nesting to 1,024."""
+
+PACKER_BYTES: Final = 4096
+"""The first buffer of a Packer, which grows as needed: connections have one each, so the default would be too large."""
+
+UNPACKER_BYTES: Final = 2048
+"""The first buffer of an Unpacker, which grows as needed: 16 KiB, the default, would be too much for each idle one."""
+
+
+def new_unpacker(
+    max_bytes: int,
+    chunk_bytes: int,
+    max_container: int = MAX_CONTAINER,
+    *,
+    use_list: bool = True,
+    on_map: Callable[[object], object] | None = None,
+) -> msgpack.Unpacker:
+    """An Unpacker of messages of at most ``max_bytes``, which is fed at most ``chunk_bytes`` at a time.
+
+    ``use_list``: whether an array becomes a list, or a tuple. ``on_map``: what makes something else than a dict of the
+    pairs of a map.
+
+    Declared lengths are checked before anything is allocated for them (msgpack >= 1.2.4). After an error it must be
+    thrown away, as its state is undefined.
+    """
+    return msgpack.Unpacker(
+        raw=False,
+        unicode_errors=ENCODING_ERRORS,
+        use_list=use_list,
+        strict_map_key=on_map is None,
+        object_pairs_hook=on_map,
+        read_size=UNPACKER_BYTES,
+        max_buffer_size=max_bytes + chunk_bytes,
+        max_str_len=max_bytes,
+        max_bin_len=max_bytes,
+        max_ext_len=max_bytes,
+        max_array_len=max_container,
+        max_map_len=max_container,
+    )
+
+
+def new_packer() -> msgpack.Packer:
+    """A Packer that returns each message by itself."""
+    return msgpack.Packer(unicode_errors=ENCODING_ERRORS, buf_size=PACKER_BYTES)
+
+
+def new_batch_packer() -> msgpack.Packer:
+    """A Packer that collects messages until it is reset: half the price of one bytes object per message."""
+    return msgpack.Packer(unicode_errors=ENCODING_ERRORS, autoreset=False, buf_size=PACKER_BYTES)
+
+
+def new_utf8_packer() -> msgpack.Packer:
+    """As :func:`new_packer`, in two thirds of the time. Text that is not UTF-8 raises UnicodeEncodeError."""
+    return msgpack.Packer(buf_size=PACKER_BYTES)

@@ -1,0 +1,176 @@
+"""Bytes into msgpack messages, however they are cut, and within bounds: what both ends have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import msgpack
+
+from ckv.protocol.handler import Line
+from ckv.protocol.limits import MAX_PARTS_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
+from ckv.protocol.messages import NO_MESSAGE, at_message_end, not_msgpack
+from ckv.protocol.session import Session
+
+
+class _Marked:
+    """The messages of an Unpacker, and where the last one ended."""
+
+    def __init__(self, unpacker: msgpack.Unpacker) -> None:
+        self.unpacker = unpacker
+        self.end = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for message in self.unpacker:
+            self.end = self.unpacker.tell()
+            yield message
+
+
+class Reader(Session):
+    """A session whose peer sends msgpack."""
+
+    __slots__ = ("_consumed", "_count", "_fed", "_limits", "_unpacker", "_unread")
+
+    def __init__(self, line: Line, limits: Limits) -> None:
+        super().__init__(line, limits.max_in_flight)
+        self._limits = limits
+        self._unpacker: msgpack.Unpacker | None = None
+        self._fed = 0
+        """Bytes that the Unpacker has been given."""
+        self._consumed = 0
+        """Bytes that it had taken in after the last complete message, or somewhat more."""
+        self._unread = False
+        """Whether it was given some that nobody has looked at."""
+        self._count = 0
+        """Messages in what was looked at last."""
+
+    @property
+    def has_buffers(self) -> bool:
+        """Whether it keeps memory for what may come."""
+        return self._unpacker is not None
+
+    # --- what is different at the two ends -----------------------------------------------------------------------
+
+    def _new_unpacker(self) -> msgpack.Unpacker:
+        raise NotImplementedError
+
+    def _serve_one(self, message: Any) -> bytes:
+        """Serves a message that came by itself; the answer to it."""
+        raise NotImplementedError
+
+    def _serve(self, messages: Iterator[Any]) -> bytes:
+        """Serves the messages that are there, and notes in ``_count`` how many there were; the answers to them."""
+        raise NotImplementedError
+
+    def _serve_left(self) -> bytes:
+        """Serves what :meth:`_serve` had left; the answers to it."""
+        return b""
+
+    @property
+    def _has_left(self) -> bool:
+        """Whether it has left any."""
+        return False
+
+    # --- what is the same ----------------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> bytes:
+        unpacker = self._unpacker
+        fed = self._fed
+        if unpacker is None or fed != self._consumed:
+            self.feed(data)
+            return self.more()
+        self._fed = fed = fed + len(data)
+        try:
+            unpacker.feed(data)
+            message: Any = next(unpacker, NO_MESSAGE)
+            end: int = unpacker.tell()
+        except Exception as error:  # noqa: BLE001 - whatever msgpack raises
+            self._fail(not_msgpack(error))
+            return b""
+        if end == fed and message is not NO_MESSAGE:
+            # To let the Unpacker look for another would end in an exception inside of it, which costs as much as three
+            # messages.
+            self._consumed = fed
+            return self._serve_one(message)
+        return self._look(unpacker, unpacker if message is NO_MESSAGE else chain((message,), unpacker))
+
+    def feed(self, data: bytes) -> None:
+        unpacker = self._unpacker
+        if unpacker is None:
+            # Not before the first byte: an Unpacker takes 40 KiB, and thousands of idle connections are normal.
+            unpacker = self._unpacker = self._new_unpacker()
+            self._fed = self._consumed = 0
+        try:
+            unpacker.feed(data)
+        except msgpack.BufferFull:
+            self._fail(self._too_long())
+            return
+        self._fed += len(data)
+        self._unread = self.attention = True
+
+    def more(self) -> bytes:
+        self.attention = False
+        answers = b""
+        if self._has_left:
+            answers = self._serve_left()
+        elif self._unread and not self.failed:
+            self._unread = False
+            unpacker = self._unpacker
+            if self._fed - self._consumed > SPARE_BUFFER_BYTES:
+                answers = self._look_at_large(unpacker)
+            else:
+                answers = self._look(unpacker, unpacker)
+        if self._unread or self._has_left or self.failed:
+            self.attention = True
+        return answers
+
+    def ended(self) -> bool:
+        super().ended()
+        return self._unpacker is None or at_message_end(self._unpacker)
+
+    def rest(self) -> bool:
+        if self._unpacker is not None and not at_message_end(self._unpacker):
+            return False
+        self._unpacker = None
+        return True
+
+    def close(self) -> None:
+        super().close()
+        self._unpacker = None
+        self._unread = False
+
+    def _look(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> bytes:
+        """Serves what is there: the Unpacker's messages, maybe with some before them."""
+        self._count = 0
+        answers = self._serve(messages)
+        end = unpacker.tell()
+        if self._count:
+            self._consumed = end
+        elif end - self._consumed > MAX_PARTS_BYTES + RECV_BYTES_OF_LARGE:
+            self._fail(self._too_long())
+        return answers
+
+    def _look_at_large(self, unpacker: msgpack.Unpacker) -> bytes:
+        """Serves a message that filled the Unpacker's buffer, and gives the buffer back if nothing else is in it.
+
+        The Unpacker does not tell whether it is in the middle of a message, so each message's end is noted here, which
+        would cost the ordinary path too much.
+        """
+        marked = _Marked(unpacker)
+        answers = self._look(unpacker, iter(marked))
+        self.large = not self._count
+        self.attention = True
+        if self._count and marked.end == self._fed:
+            self._unpacker = None
+        return answers
+
+    def _too_long(self) -> str:
+        return (
+            f"a message of more than {self._limits.max_message_bytes} bytes, or of more than {MAX_PARTS_BYTES} before "
+            "its last string"
+        )
+
+    def _fail(self, reason: str) -> None:
+        self.failed = self.failed or reason
+        self.attention = True

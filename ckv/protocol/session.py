@@ -1,0 +1,132 @@
+"""One peer's end of a protocol: bytes in, bytes out, and tickets for what is answered later. It knows no socket.
+
+Whoever has the bytes of a peer gives them to :meth:`Session.received` and sends what that returns. A handler that
+returned LATER answers by :meth:`Session.respond`; such answers are collected, and the line (see
+:class:`~ckv.protocol.handler.Line`) is told once that there are some to be taken. A protocol is one subclass of this;
+``ckv/net/inbox.py`` chooses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Final
+
+from ckv.protocol.handler import Line
+
+IN_FLIGHT: Final = "requests in flight"
+"""Why a session holds its line."""
+
+
+class Session:
+    """The requests of one peer. It is the caller that handlers see."""
+
+    __slots__ = (
+        "_ended",
+        "_full",
+        "_max_in_flight",
+        "_watched",
+        "attention",
+        "failed",
+        "in_flight",
+        "is_open",
+        "large",
+        "line",
+        "waiting",
+    )
+
+    def __init__(self, line: Line, max_in_flight: int) -> None:
+        """``max_in_flight``: requests that wait for an answer before the line is held."""
+        self.line = line
+        self._max_in_flight = max_in_flight
+        self.in_flight = 0
+        """Requests that were read and are not answered yet."""
+        self._full = False
+        self._ended = False
+        self._watched = False
+        """Whether somebody has to know when fewer are in flight: one of the two above."""
+        self.is_open = True
+        self.waiting = False
+        """Whether there are answers to be taken."""
+        self.attention = False
+        """Whether :meth:`received` or :meth:`more` has left something: more to be served, a failure, :attr:`large`."""
+        self.failed = ""
+        """Why nothing more of the peer can be understood; empty while all is well."""
+        self.large = False
+        """Whether it is in the middle of a large message, so that larger reads pay."""
+
+    # --- for whoever has the bytes -------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> bytes:
+        """Serves what has arrived; the answers to it. Not while the line is held, for which there is :meth:`feed`."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes) -> None:
+        """Keeps what has arrived for :meth:`more`."""
+        raise NotImplementedError
+
+    def more(self) -> bytes:
+        """Goes on with what was left; the answers to it."""
+        raise NotImplementedError
+
+    def take(self) -> bytes:
+        """The answers that were collected."""
+        raise NotImplementedError
+
+    def ended(self) -> bool:
+        """Takes note that no more will arrive, and whether that is between two messages."""
+        self._ended = self._watched = True
+        return True
+
+    def rest(self) -> bool:
+        """Gives back the memory that nothing needs between two messages; false in the middle of one."""
+        return True
+
+    def close(self) -> None:
+        """Drops everything; nobody can be told anything any more."""
+        self.is_open = False
+        self.waiting = False
+        self.attention = False
+
+    # --- for handlers, as their caller ---------------------------------------------------------------------------
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        """Answers the request with this ticket. The bytes leave at the end of this turn of the loop."""
+        raise NotImplementedError
+
+    def respond_small(self, msgid: int, error: object, result: object) -> None:
+        """As :meth:`respond`, for what is known not to be large."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Counts a request as done that needs no answer."""
+        self.in_flight -= 1
+        if self._watched:
+            self._settled()
+
+    def defer(self) -> None:
+        """Counts a request that will be answered later, by :meth:`respond` or :meth:`settle`."""
+        self.in_flight += 1
+        if self.in_flight >= self._max_in_flight:
+            self._full = self._watched = True
+            self.line.hold(IN_FLIGHT)
+
+    def hold(self, reason: Hashable) -> None:
+        """Has nothing more read until :meth:`release`."""
+        self.line.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        """Ends a :meth:`hold`."""
+        self.line.release(reason)
+
+    @property
+    def congested(self) -> bool:
+        """Whether so much is unsent that nothing should be added."""
+        return self.line.congested
+
+    def _settled(self) -> None:
+        if self._full and self.in_flight <= self._max_in_flight // 2:
+            self._full = False
+            self._watched = self._ended
+            self.line.release(IN_FLIGHT)
+        if self._ended:
+            self.line.done()

@@ -1,1 +1,0 @@
-"""Bytes to messages and back: msgpack-RPC over TCP, as callbacks on gevent's loop."""

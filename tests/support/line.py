@@ -1,0 +1,48 @@
+"""A line that carries the bytes of a session nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from ckv.protocol.session import Session
+
+
+class Nowhere:
+    """Notes what the session does to it; see :class:`ckv.protocol.handler.Line`."""
+
+    peer = "nobody"
+    congested = False
+    unsent_bytes = 0
+
+    def __init__(self) -> None:
+        self.holds: set[Hashable] = set()
+        self.paused = False
+        self.woken = 0
+
+    @property
+    def held(self) -> bool:
+        return bool(self.holds) or self.paused
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def hold(self, reason: Hashable) -> None:
+        self.holds.add(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self.holds.discard(reason)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def done(self) -> None:
+        """Nobody waits for it."""
+
+
+def served(session: Session, line: Nowhere, data: bytes) -> bytes:
+    """What the session answers to the bytes, as a connection has it: it goes on until nothing is left that can be."""
+    answers = session.received(data)
+    while session.attention and not session.failed and not line.holds:
+        line.paused = False
+        answers += session.more()
+    return answers
