@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from ckv import logs
 from ckv.errors import BadSetting
+from ckv.values import MAX_RECORDS
 
 Policy = Literal["lru", "lfu", "fifo"]
 WriteMode = Literal["evict", "behind", "through"]
@@ -419,8 +420,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("persistent", "<persistent-node>", ("verify",), parse_audited, "Address of its persistent node, as the "
             "secondary was given it."),
-    Setting("capacity", "<capacity>", ("secondary",), _whole(1, 2**40), "Records that memory holds, 1 to "
-            f"{2**40}; k, M, G stand for thousand, million, billion.", "1000000"),
+    Setting("capacity", "<capacity>", ("secondary",), _whole(1, MAX_RECORDS), "Records that memory holds, 1 to "
+            f"{MAX_RECORDS}; k, M, G stand for thousand, million, billion.", "1000000"),
     Setting(
         "policy", "<eviction-policy>", ("secondary",), parse_policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "

@@ -24,6 +24,7 @@ cdef object audit(Table table):
     for at in range(1, table.next_entry):
         blocks += (table.entries[at].block != NULL)
     assert blocks == table.count, "a block is lost"
+    assert table.next_entry <= table.capacity + 1, "an entry that came free is not used again"
     audit_order(table)
 
 

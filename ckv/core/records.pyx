@@ -23,9 +23,6 @@ from libc.string cimport memcpy
 
 import os
 
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *) except NULL
-
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *, size_t, int, int, int, int64_t)
     int munmap(void *, size_t)
@@ -270,7 +267,8 @@ cdef class Table:
 
     def put(self, key, value, uint64_t version=0, bint clean=False):
         cdef Py_ssize_t key_bytes, value_bytes
-        cdef const char *key_data, *value_data
+        cdef const char *key_data
+        cdef const char *value_data
         cdef object key_owner = as_utf8(key, &key_data, &key_bytes)
         cdef object value_owner = value
         cdef uint32_t flags = CLEAN if clean else 0
@@ -297,6 +295,10 @@ cdef class Table:
         if version > self.version:
             self.version = version
         return True
+
+    def next_victim(self):
+        cdef uint32_t at = self.victim()
+        return self.record_at(&self.entries[at]) if at else None
 
     def evict(self):
         cdef uint32_t at = self.victim()
@@ -388,14 +390,5 @@ cdef void *reserved(size_t *size, size_t wanted) except NULL:
     return area
 
 
-cdef inline object as_utf8(object text, const char **data, Py_ssize_t *size):
-    # Where the bytes of a text are: in the object that is returned.
-    try:
-        data[0] = PyUnicode_AsUTF8AndSize(text, size)
-    except UnicodeEncodeError:
-        text = text.encode("utf-8", "surrogateescape")
-        data[0], size[0] = PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text)
-    return text
-
-
+include "text.pxi"
 include "audit.pxi"

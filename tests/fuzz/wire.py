@@ -14,7 +14,7 @@ import msgpack
 from ckv import errors
 from ckv.audit import Scans
 from ckv.roles.secondary import handlers, operator_handlers
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import ENCODING_ERRORS
@@ -68,7 +68,7 @@ def one_input(data: bytes) -> bool:
     fine = True
     now = 0.0
     pending = Pending(100, KIB * KIB)
-    store = Store(LRU(2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
+    store = Store(POLICIES["lru"](2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
     scans = Scans(store, lambda: now)
     service = Service(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
     sink = Sink()

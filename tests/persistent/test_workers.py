@@ -14,7 +14,7 @@ from ckv import errors
 from ckv.persistent import Loaded, RowsLocked, workers
 from ckv.persistent.workers import Workers
 from ckv.store.loading import Load
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import Value
@@ -113,7 +113,7 @@ class World:
         self.tier = FakeTier()
         self.workers = Workers(self.tier, size, LOAD_TIMEOUT)
         self.store = Store(
-            LRU(1),
+            POLICIES["lru"](1),
             Pending(1000, 1 << 30),
             clock=time.monotonic,
             load_timeout=LOAD_TIMEOUT,

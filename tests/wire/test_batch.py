@@ -12,7 +12,7 @@ from ckv import errors
 from ckv.audit import Scans
 from ckv.roles.node import info
 from ckv.roles.secondary import handlers, operator_handlers
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.store import Store
 from ckv.wire.handler import Caller, Handler
 from ckv.wire.limits import BULKY_BYTES, KIB, Limits
@@ -224,7 +224,7 @@ def test_results_of_other_shapes(world: World) -> None:
 
 
 def test_the_methods_of_a_secondary(world: World) -> None:
-    store = Store(LRU(100), None, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None)
+    store = Store(POLICIES["lru"](100), None, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None)
     table = {
         **handlers(store, KIB),
         **operator_handlers(store, Scans(store, lambda: 0.0)),
