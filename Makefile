@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-mysql fuzz lint format format-check types check mariadb bench bench-page bench-steps compiler build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo test test-mysql fuzz lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -11,6 +11,7 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 
 # What ckv runs on, and that with the tools of a developer. The demo does not wait for the second.
 RUN := $(VENV)/.run
+CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
 
@@ -30,12 +31,12 @@ ARGS ?=
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-venv: $(RUN) ## install what ckv runs on into .venv
+venv: $(CORE) ## install what ckv runs on into .venv, and compile its core where a compiler is or can be installed
 
-demo: $(RUN) ## start a whole cluster and watch it work (embedded persistent tier)
+demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent tier)
 	$(PY) ckv.py demo
 
-test: $(DEV) mariadb compiler ## run the tests of the source, with real processes and a private MariaDB
+test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
 	$(PY) -m pytest $(ARGS)
 
 # What has to do with the persistent tier, on a MySQL of today in the place of MariaDB. The folder with it is made once.
@@ -46,7 +47,7 @@ MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcri
 	$(SCENARIOS)::test_the_secondary_and_the_database_are_killed \
 	$(SCENARIOS)::test_connections_are_cut_in_the_middle_of_a_commit \
 	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late
-test-mysql: $(DEV) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
+test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
 	@.ci/newest-servers $(NEWEST)
 	@TEST_MYSQL=$(NEWEST) $(PY) -m pytest $(MYSQL_TESTS) $(ARGS)
 
@@ -55,7 +56,7 @@ lint: $(DEV) ## look for mistakes
 
 # Seconds that the fuzzer searches.
 FUZZ_SECONDS ?= 60
-fuzz: $(FUZZ) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600
+fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600
 	$(PY) -m tests.fuzz.wire .fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024
 
 format: $(DEV) ## format the code, and fix what the linter can fix
@@ -73,8 +74,8 @@ check: lint format-check types test ## all of these: what has to pass before a c
 mariadb: ## install MariaDB's server programs where they are missing (Debian, as root)
 	@.ci/need-mariadb
 
-compiler: # the benchmark's load generator is written in C; without a compiler its tests are skipped, except in CI
-	@.ci/need-bench gcc:gcc || [ "$(CI)" != true ]
+core-check: $(DEV) $(CORE) ## run the laws of the compiled core under the sanitizers for addresses and undefined behaviour
+	$(PY) -m tests.core.sanitized
 
 # `make bench ONLY=secondary,primary`, `QUICK=1` to try it, `ALL=1` for all axes (hours), `ROUNDS=9`. It measures the native
 # program; `BENCH_CKV="$PWD/.venv-bench/bin/python $PWD/ckv.py"` measures the interpreter, or any other command.
@@ -142,6 +143,7 @@ COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --ge
 lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lock UPGRADE=--upgrade
 	$(PIP) install uv
 	$(COMPILE) pyproject.toml --extra server --output-file requirements.lock
+	$(COMPILE) --group core --output-file requirements-core.lock
 	$(COMPILE) pyproject.toml --extra server --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --extra server --group build --constraints requirements.lock --output-file requirements-build.lock
@@ -149,6 +151,7 @@ lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lo
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) $(BUILD_VENV) build/out build/cache $(BENCH_VENV) .bench .fuzz .newest dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f ckv/core/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
@@ -157,6 +160,13 @@ $(PY):
 
 $(RUN): requirements.lock | $(PY)
 	$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+# In place: ckv is run from the checkout.
+$(CORE): requirements-core.lock build/extension.py $(wildcard $(addprefix ckv/core/*.,pyx pxd pxi h)) $(RUN)
+	@.ci/need-compiler $(PY)
+	$(PIP) install --require-hashes --requirement $<
+	@$(PY) build/extension.py
 	@touch $@
 
 # After the other, so that what a developer has is a superset of it, and `make venv` finds it done.

@@ -83,15 +83,14 @@ def compile_folder(out: Path, name: str, hot: Sequence[str]) -> Path:
         raise SystemExit(f"no such modules: {', '.join(sorted(unknown))}")
     source = out / "source"
     copy_source(source)
-    imported = compiled.compile_modules(source, hot, out / WORK) if hot else []
+    imported = compiled.compile_modules(source, hot, out / WORK)
     for old in [*out.glob(OLD), source / "ckv.dist"]:
         shutil.rmtree(old, ignore_errors=True)
     # The work folder of the compiler has to keep its place: its cache goes by the names of files.
     subprocess.run(nuitka(hot, imported), cwd=source, env=environment(out), check=True)
     folder = out / name
     (source / "ckv.dist").rename(folder)
-    if hot:
-        compiled.put_into(folder, out / WORK)
+    compiled.put_into(folder, out / WORK)
     return folder
 
 
@@ -162,7 +161,7 @@ def copy_source(target: Path) -> None:
             shutil.rmtree(path)
         elif path.exists():
             path.unlink()
-    shutil.copytree(ROOT / "ckv", target / "ckv", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "ckv", target / "ckv", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     shutil.copy2(ROOT / "ckv.py", target)
     about = target / "ckv" / "tools" / "about.py"
     text, count = re.subn(

@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -44,6 +44,7 @@ def parts(report: Path) -> list[Part]:
     found.append(_python())
     found.append(_nuitka())
     found.append(_mypyc())
+    found.append(replace(_distribution("Cython"), name="Cython-runtime", kind="generic"))
     for part in found:
         if not part.texts:
             raise NoLicence(f"{part.name} {part.version} has no licence text")

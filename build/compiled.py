@@ -1,4 +1,4 @@
-"""Compiles modules of ckv to C by mypyc, and lets the native program find them.
+"""Compiles modules of ckv to C, by mypyc and by Cython, and lets the native program find them.
 
 mypyc (https://mypyc.readthedocs.io) makes extension modules of ordinary modules with type hints. Classes in them become
 native ones: what they call of each other and what they keep in attributes needs no look-up, and types are checked at
@@ -16,6 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+
+import extension
 
 FOLDER: Final = "compiled"
 """The folder beside the program: one file for each module, by its full name."""
@@ -47,18 +49,20 @@ _find_compiled_modules()
 
 
 def compile_modules(source: Path, names: Sequence[str], work: Path) -> list[str]:
-    """Compiles the modules, and takes them out of the copy of the source; :func:`put_into` has where they go.
+    """Compiles the core, and the modules of these names, which it takes out of the copy of the source.
 
-    Returns the modules of others that they import, for whoever cannot read that there any more. In ``work`` stays what
-    the next build can use. Raises CalledProcessError.
+    :func:`put_into` has where they go. Returns the modules of others that they import, for whoever cannot read that
+    there any more. In ``work`` stays what the next build can use. Raises CalledProcessError.
     """
     texts = [Path(*name.split(".")).with_suffix(".py") for name in names]
     ccache = shutil.which("ccache")
     environment = {**os.environ, "CC": f"{ccache} gcc" if ccache else "gcc"}
     shutil.rmtree(package(work), ignore_errors=True)
-    command = [sys.executable, str(Path(__file__)), str(work), *map(str, texts)]
-    subprocess.run(command, cwd=source, env=environment, check=True)
+    if texts:
+        command = [sys.executable, str(Path(__file__)), str(work), *map(str, texts)]
+        subprocess.run(command, cwd=source, env=environment, check=True)
     shutil.copytree(source / "ckv", package(work) / "ckv", dirs_exist_ok=True)
+    extension.compile_core(package(work) / extension.CORE, work / "core", source=source)
     with (source / "ckv" / "__init__.py").open("a") as file:
         file.write(FINDER)
     imported = {name for text in texts for name in imports(source / text)} - set(sys.builtin_module_names)

@@ -27,7 +27,6 @@ What is in no list is bytecode, for it needs no C compiler. Nuitka's own C gains
 """
 
 THIRD_PARTY: Final[tuple[str, ...]] = (
-    "cachebox",
     "cffi",
     "cryptography",
     "docopt",

@@ -24,6 +24,9 @@ ENCODING_ERRORS: Final = "surrogateescape"
 BYTES_PER_CHARACTER: Final = 4
 """The most bytes that UTF-8 takes for one character."""
 
+MAX_RECORDS: Final = 2**32 - 16
+"""The most records that memory can hold: it counts them in 32 bits."""
+
 SURELY_FITS: Final = MAX_KEY_BYTES // BYTES_PER_CHARACTER
 """Characters up to which a key needs no encoding to know that it is short enough."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import ckv
+from ckv import core
 from ckv.tools import about
 from tests.support.nodes import ROOT, ckv_environment
 
@@ -47,7 +48,9 @@ def told(folder: Path, **environ: str) -> str:
 
 
 def line(commit: str) -> str:
-    return f"ckv {ckv.__version__} (commit {commit}, Python {platform.python_version()}, interpreted)\n"
+    return (
+        f"ckv {ckv.__version__} (commit {commit}, Python {platform.python_version()}, core {core.KIND}, interpreted)\n"
+    )
 
 
 def test_a_checkout_has_the_commit_from_git(copy: Path) -> None:

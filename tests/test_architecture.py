@@ -13,7 +13,7 @@ from tests.support.nodes import ROOT
 
 FLOORS: Final = (
     {
-        *("address", "commands", "errors", "exits", "logs"),
+        *("address", "commands", "core", "errors", "exits", "logs"),
         *("roles", "spelling", "stderr", "streams", "units", "values"),
     },
     {"client", "cluster", "persistent", "protocol", "store"},
@@ -38,7 +38,7 @@ LONGER: Final = {
 """The files that have more."""
 
 OUTSIDE: Final = ("gevent", "socket", "time", "random", "threading")
-"""What the store, the cluster and the protocol do not import: sockets, greenlets, time or chance that are no arguments."""
+"""What the store, the cluster and the protocol do not import: sockets, greenlets, a clock or chance of their own."""
 
 
 def module(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
-from ckv import __version__, errors, logs
+from ckv import __version__, core, errors, logs
 from ckv.address import Address
 from ckv.exits import Exit
 from ckv.net.poller import Poller
@@ -87,7 +87,7 @@ class Node:
             log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
             return Exit.CANNOT_START
         self._server, self._port = server, bound.port
-        log.info("%s ready on %s %s", self._role, bound, description)
+        log.info("%s ready on %s core=%s %s", self._role, bound, core.KIND, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()

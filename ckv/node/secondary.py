@@ -136,7 +136,6 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
         # As store.get(), in two steps: most GETs end with the first.
         value = memory_get(key)
         if value is not None:
-            store.hits_memory += 1
             return (True, value)
         return get_elsewhere(caller, msgid, key)
 

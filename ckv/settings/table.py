@@ -28,6 +28,7 @@ from ckv.settings.parsers import (
     size,
     whole,
 )
+from ckv.values import MAX_RECORDS
 
 DEFAULT_HOST: Final = "localhost"
 DEFAULT_PORT: Final = "8080"
@@ -118,8 +119,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("persistent", "<persistent-node>", ("verify",), parse_audited, "Address of its persistent node, as the "
             "secondary was given it."),
-    Setting("capacity", "<capacity>", ("secondary",), whole(1, 2**40), "Records that memory holds, 1 to "
-            f"{2**40}; k, M, G stand for thousand, million, billion.", "1000000"),
+    Setting("capacity", "<capacity>", ("secondary",), whole(1, MAX_RECORDS), "Records that memory holds, 1 to "
+            f"{MAX_RECORDS}; k, M, G stand for thousand, million, billion.", "1000000"),
     Setting(
         "policy", "<eviction-policy>", ("secondary",), parse_policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "

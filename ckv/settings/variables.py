@@ -11,7 +11,7 @@ from ckv.spelling import nearest
 
 PREFIX: Final = "CKV_"
 
-OF_TOOLS: Final = ("CKV_COMMAND", "CKV_FAILURES_SEED", "CKV_MODEL_EXAMPLES", "CKV_MODEL_SHRINK")
+OF_TOOLS: Final = ("CKV_COMMAND", "CKV_CORE", "CKV_FAILURES_SEED", "CKV_MODEL_EXAMPLES", "CKV_MODEL_SHRINK")
 """Those of the tests and the benchmark."""
 
 _LINK: Final = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")

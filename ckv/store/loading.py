@@ -6,20 +6,18 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import takewhile
-from sys import getsizeof
 from typing import Final, NamedTuple, Protocol
 
-import cachebox
-
 from ckv.errors import CkvError, TierUnavailable
+from ckv.store.memory import Memory
 from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 ABSENT_BYTES: Final = 16 * 1024 * 1024
 """The memory that the keys take which do not exist and are remembered, so that asking again costs no query."""
 
-ABSENT_OVERHEAD_BYTES: Final = 110
-"""What such a key takes besides its string: measured, 87 to 108 bytes, also after many have come and gone."""
+ABSENT_KEYS: Final = 2**18
+"""More of them than there is room for in these bytes."""
 
 LOAD_RECORDS: Final = 500
 """Keys in one query: measured, MariaDB gives most rows a second at 500 a statement."""
@@ -98,9 +96,15 @@ class Query(NamedTuple):
 class Loading:
     """The loads that are queued or under way, and the keys that are known not to exist."""
 
-    def __init__(self, timeout: float) -> None:
-        """``timeout``, in seconds, is how long anybody waits for a load."""
+    def __init__(self, timeout: float, memory: Memory, absent: Memory) -> None:
+        """``timeout``, in seconds, is how long anybody waits for a load.
+
+        ``memory`` is told whether a PUT of a new key has to come here; ``absent`` keeps the keys without a record.
+        """
         self._timeout = timeout
+        self._memory = memory
+        self._absent = absent
+        memory.may_add = True
         self._current: dict[str, Load] = {}
         self._queue: deque[Load] = deque()
         self._parts: deque[list[Load]] = deque()
@@ -118,11 +122,8 @@ class Loading:
         do not ask for everything at once."""
         self._credited = 0.0
         self._mean_bytes: float = FIRST_GUESS_BYTES
-        self._absent: cachebox.LRUCache[str, int] = cachebox.LRUCache(0)  # no bound of its own
         self.refusal: CkvError | None = None
         """Why nothing is loaded now: the persistent tier is known to be away."""
-        self.absent_bytes = 0
-        """The memory that the keys take which are known not to exist."""
         self.begun = 0
         """Loads that were begun."""
         self.shared = 0
@@ -161,6 +162,7 @@ class Loading:
             load = self._current[key] = Load(key, now - self._credit + self._timeout)
             self._queue.append(load)
             self._open[load] = None
+            self._memory.may_add = False
             self.begun += 1
         else:
             self.shared += 1
@@ -177,6 +179,7 @@ class Loading:
         load = self._current.pop(key, None)
         if load is not None:
             load.current = False
+            self._memory.may_add = not self._current
         return load
 
     # --- queries ---------------------------------------------------------------------------------------------------
@@ -297,6 +300,7 @@ class Loading:
         del self._open[load]
         if load.current:
             del self._current[load.key]
+            self._memory.may_add = not self._current
 
     def expire(self, now: float) -> None:
         """Tells everybody whose time is over that the persistent tier did not answer."""
@@ -339,8 +343,8 @@ class Loading:
         for load in self._open:
             load.current = load.trusted = False
         self._current.clear()
+        self._memory.may_add = True
         self._absent.clear()
-        self.absent_bytes = 0
 
     # --- keys that do not exist ----------------------------------------------------------------------------------
 
@@ -348,27 +352,39 @@ class Loading:
         """Whether the persistent tier is known to have no record of this key."""
         return key in self._absent
 
+    def finds_absent(self, key: str) -> bool:
+        """The same for a GET: it counts in :attr:`absent_hits`, and the key is forgotten later than others."""
+        return self._absent.get(key) is not None
+
     def absent_keys(self) -> list[str]:
         """All keys that are known not to exist."""
-        return list(self._absent.keys())
+        return self._absent.keys()
 
     @property
     def absent(self) -> int:
         """How many keys are known not to exist."""
         return len(self._absent)
 
+    @property
+    def absent_bytes(self) -> int:
+        """The memory that they take."""
+        return self._absent.bytes
+
+    @property
+    def absent_hits(self) -> int:
+        """GETs of such a key."""
+        return self._absent.hits
+
     def note_absent(self, key: str) -> None:
         """The persistent tier has no record of this key."""
-        size = getsizeof(key) + ABSENT_OVERHEAD_BYTES
-        self.absent_bytes += size - (self._absent.insert(key, size) or 0)
-        while self.absent_bytes > ABSENT_BYTES:
-            self.absent_bytes -= self._absent.popitem()[1]
+        while not self._absent.put(key, b""):
+            self._absent.evict()
 
     def note_present(self, key: str) -> None:
         """The persistent tier may be going to have a record of this key."""
-        self.absent_bytes -= self._absent.pop(key, 0)
+        self._absent.remove(key)
 
     def check(self) -> None:
         """Audits the bookkeeping; raises AssertionError."""
-        sizes = sum(getsizeof(key) + ABSENT_OVERHEAD_BYTES for key in self.absent_keys())
-        assert self.absent_bytes == sizes, "the keys that are known to be absent are miscounted"
+        self._absent.check()
+        assert self._memory.may_add is not bool(self._current), "memory may add what a load would overwrite"

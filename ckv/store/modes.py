@@ -36,17 +36,20 @@ class BehindStore(Store):
     def put(self, key: str, value: Value) -> Literal[True] | RoomWait:
         if key in self._waiting_keys or (self._queue.full and key not in self._queue):
             return self._wait_for_room(key, value)
-        self._clean.discard(key)
+        version = self.memory.new_version()
         self._loading.written(key)
-        self._queue.add(key, value, self._clock())
+        self._queue.add(key, value, self._clock(), version)
         self._loading.note_present(key)
         self._wake()
-        # Its row may have taken the last room, and then there is none for a victim that has to be written again.
-        if not (self._doubts and self._queue.full and not self._memory.has_room_for(key)):
-            victim = self._memory_put(key, value)
-            if victim is not None:
-                self._evicted(*victim)
+        self._recall(key, value, version)
         return True
+
+    def _has_room_for(self, key: str, value: Value) -> bool:
+        # Victims are on their way already, but for those that have to be written again.
+        return not self._doubts or super()._has_room_for(key, value)
+
+    def _permit(self) -> None:
+        self.memory.may_put = False
 
     def distrust(self) -> None:
         super().distrust()
@@ -100,17 +103,16 @@ class ThroughStore(Store):
         self._queue = pending
         self._commit_timeout = commit_timeout
         self._chains: dict[str, Chain] = {}
-        self._doubtful: set[str] = set()
-        """Keys in memory that are committed, but perhaps not in what the persistent tier is now."""
-        self._again: dict[str, Value] = {}
-        """Records of that kind which are on their way to it a second time. They can be read: they are committed."""
+        self._again: dict[str, tuple[Value, int]] = {}
+        """Values and versions of records that are on their way to the persistent tier a second time, as it may have
+        become another one: in memory they were not clean any more. They can be read, for they are committed."""
         self._deadlines: deque[Commit] = deque()
 
     def put(self, key: str, value: Value) -> Waiting[bool] | RoomWait:
         if key in self._waiting_keys or (self._queue.full and key not in self._queue):
             return self._wait_for_room(key, value)
         chain = self._chain(key)
-        return self._commit(chain, self._queue.add(key, value, self._clock()), deletes=False)
+        return self._queue_up(chain, key, value)
 
     def delete(self, key: str) -> bool | Waiting[bool] | RoomWait:
         if key in self._waiting_keys or (self._queue.full and key not in self._queue):
@@ -122,7 +124,10 @@ class ThroughStore(Store):
                 return False
             if chain.exists is None:
                 return self._delete_unknown(key, chain)
-        return self._commit(chain, self._queue.add(key, TOMBSTONE, self._clock()), deletes=True)
+        return self._queue_up(chain, key, TOMBSTONE)
+
+    def _permit(self) -> None:
+        self.memory.may_put = False
 
     def _delete_unknown(self, key: str, chain: Chain) -> Waiting[bool]:
         def known(value: Value | None, error: CkvError | None) -> None:
@@ -131,19 +136,26 @@ class ThroughStore(Store):
 
         if self._loading.refusal is not None:
             # It is deleted all the same, and whoever waits for the commit is told that the rest is not known.
-            return self._commit(chain, self._queue.add(key, TOMBSTONE, self._clock()), deletes=True)
+            return self._queue_up(chain, key, TOMBSTONE)
         load = self._loading.join(key, self._clock())
         self._loading.written(key)
         load.deletes = True
         load.wait(known)
         self._wake_loads()
-        return self._commit(chain, self._queue.hold(key, self._clock()), deletes=True)
+        version = self.memory.new_version()
+        self._queue.hold(key, self._clock(), version)
+        return self._commit(chain, version, deletes=True)
+
+    def _queue_up(self, chain: Chain, key: str, value: Value | None) -> Commit:
+        version = self.memory.new_version()
+        self._queue.add(key, value, self._clock(), version)
+        return self._commit(chain, version, deletes=value is TOMBSTONE)
 
     def _chain(self, key: str) -> Chain:
         chain = self._chains.get(key)
         if chain is None:
             exists = (
-                True if key in self._memory or key in self._again else False if self._loading.is_absent(key) else None
+                True if key in self.memory or key in self._again else False if self._loading.is_absent(key) else None
             )
             chain = self._chains[key] = Chain(exists)
         return chain
@@ -158,51 +170,42 @@ class ThroughStore(Store):
     # --- where this mode differs from the others -----------------------------------------------------------------
 
     def get_elsewhere(self, key: str) -> Value | Load | None:
-        value = self._again.get(key)
-        if value is not None:
+        again = self._again.get(key)
+        if again is not None:
             self.hits_pending += 1
-            return value
+            return again[0]
         return self._look_up(key)
 
-    def _recall(self, key: str, value: Value) -> bool:
-        # The victim is committed, as everything in memory is; but one that is doubtful needs room in pending.
-        if self._doubtful and self._queue.full and not self._memory.has_room_for(key):
-            return False
-        victim = self._memory_put(key, value)
-        if victim is not None:
-            self.evicted += 1
-            if victim[0] in self._doubtful:
-                self._doubtful.remove(victim[0])
-                self._save_again(*victim)
-        return True
+    def _has_room_for(self, key: str, value: Value) -> bool:
+        # Victims are committed, as everything in memory is; but those that are not clean any more need room in pending.
+        return self.memory.clean == len(self.memory) or super()._has_room_for(key, value)
 
-    def _save_again(self, key: str, value: Value) -> None:
-        self._again[key] = value
+    def _evict(self) -> None:
+        key, value, version, clean = self.memory.evict()
+        if not clean:
+            self._save_again(key, value, version)
+
+    def _save_again(self, key: str, value: Value, version: int) -> None:
+        self._again[key] = value, version
         if key not in self._queue:  # else a newer write is on its way, and nobody reads it before it is committed
-            self._queue.add(key, value, self._clock())
+            self._queue.add(key, value, self._clock(), version)
             self._wake()
-
-    def _loaded(self, key: str, value: Value) -> None:
-        self._recall(key, value)
-
-    def distrust(self) -> None:
-        super().distrust()
-        self._doubtful.update(self._memory.keys())
 
     def _committed(self, batch: Sequence[Write]) -> None:
         self._queue.committed(batch)
         # All of them first: the first one to enter memory may be taking the place of a later one's older value.
-        self._doubtful.difference_update([write.key for write in batch])
+        for key, _, _ in batch:
+            self.memory.mark_clean(key, self.memory.version_of(key))
         for key, value, version in batch:
             # A load that is under way may bring what was there before.
             self._loading.written(key)
             if value is TOMBSTONE:
-                self._memory.remove(key)
+                self.memory.remove(key)
                 self._loading.note_absent(key)
             else:
                 self._loading.note_present(key)
-                if self._again.get(key) is not value:  # that one was evicted already
-                    self._recall(key, value)
+                if not self._is_again(key, version):  # that one was evicted already
+                    self._recall(key, value, version, clean=True)
             self._again.pop(key, None)
             self._settle(key, version, None)
 
@@ -211,15 +214,15 @@ class ThroughStore(Store):
 
         Unless it was saved once already, or it is not sure that it was not written.
         """
-        if self._is_again(write) or not isinstance(error, RowsRefused):
+        if self._is_again(write.key, write.version) or not isinstance(error, RowsRefused):
             super()._refused(write, error)
             return
         if self._queue.is_doubtful(write.key):
             # An earlier attempt may have been committed. Only the persistent tier knows now what the record is, or what
             # memory has is written to it once more.
             self._loading.written(write.key)
-            if write.key not in self._doubtful:
-                self._memory.remove(write.key)
+            if self.memory.is_clean(write.key):
+                self.memory.remove(write.key)
             chain = self._chains.get(write.key)
             if chain is not None:
                 chain.exists = None
@@ -231,10 +234,10 @@ class ThroughStore(Store):
         self._loading.note_present(write.key)
         self._settle(write.key, write.version, error)
         if write.key in self._again:
-            self._save_again(write.key, self._again[write.key])
+            self._save_again(write.key, *self._again[write.key])
 
-    def _is_again(self, write: Write) -> bool:
-        return write.value is not TOMBSTONE and self._again.get(write.key) is write.value
+    def _is_again(self, key: str, version: int) -> bool:
+        return key in self._again and self._again[key][1] == version
 
     def _nothing_to_delete(self, key: str) -> None:
         chain = self._chains[key]
@@ -277,18 +280,13 @@ class ThroughStore(Store):
 
     def _make_pending(self) -> None:
         """Everything in memory is committed, but for what the persistent tier may have lost."""
-        for key in self._doubtful:
-            value = self._memory.peek(key)
-            assert value is not None, f"{key!r} is doubtful and not in memory"
-            self._save_again(key, value)
+        for key, value, version, clean in self.memory.records():
+            if not clean:
+                self._save_again(key, value, version)
 
     def _is_clean(self, key: str) -> bool:
         # Without a row: one that is on its way may have been committed already, and memory not been told.
-        return key not in self._queue and key not in self._doubtful
-
-    @property
-    def clean(self) -> int:
-        return len(self._memory) - len(self._doubtful)
+        return key not in self._queue and self.memory.is_clean(key)
 
     def _check_rows(self, pending: Pending) -> None:
         waiting = {key for key, chain in self._chains.items() if chain.commits}
@@ -296,7 +294,7 @@ class ThroughStore(Store):
         assert pending.keys() == waiting | self._again.keys(), (
             "a pending row without its writer, or a writer without it"
         )
-        assert all(key in self._memory for key in self._doubtful), "a doubtful key is not in memory"
+        assert not any(self._loading.is_absent(key) for key in self._again), "what is saved again is called absent"
 
 
 MODES: Final[dict[str, Callable[..., Store]]] = {"evict": Store, "behind": BehindStore, "through": ThroughStore}

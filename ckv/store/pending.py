@@ -77,12 +77,12 @@ class Row:
         "version",
     )
 
-    def __init__(self, value: Value | None, since: float, size: int) -> None:
+    def __init__(self, value: Value | None, since: float, size: int, version: int) -> None:
         self.value = value
         self.size = size
         """Bytes of memory that it takes, with its key and value."""
-        self.version = 0
-        """Counts the writes that were coalesced into this row."""
+        self.version = version
+        """The version of the record that it holds, or that its tombstone would have had."""
         self.taken = -1
         """The version of the last snapshot; -1 without one that counts."""
         self.since = since
@@ -187,14 +187,14 @@ class Pending:
                     break
         return since
 
-    def add(self, key: str, value: Value | None, now: float) -> int:
-        """Notes the latest write of a key; returns the version of its row.
+    def add(self, key: str, value: Value | None, now: float, version: int) -> None:
+        """Notes the latest write of a key.
 
         It is never refused: whoever calls has looked at :attr:`full`.
         """
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(value, now, _size(key, value))
+            row = self._rows[key] = Row(value, now, _size(key, value), version)
             self.bytes += row.size
         else:
             size = _size(key, value)
@@ -203,26 +203,24 @@ class Pending:
             if row.version == row.taken:
                 row.since = now
             row.value = value
-            row.version += 1
+            row.version = version
             if row.refused is not None:
                 row.refused = None
                 self._parked -= 1
         self._enqueue(key, row)
         self._measure()
-        return row.version
 
-    def hold(self, key: str, now: float) -> int:
+    def hold(self, key: str, now: float, version: int) -> None:
         """Notes a tombstone for a key without a row, and keeps the key out of every batch until :meth:`release`.
 
         A DEL of a key that only the persistent tier may have takes effect at once, but its answer needs to know
         whether there was a row. It must stay there until it has been looked for, whatever is written to the key
         meanwhile: otherwise the search would find our own later write.
         """
-        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE))
+        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE), version)
         row.held = True
         self.bytes += row.size
         self._measure()
-        return row.version
 
     def release(self, key: str, *, absent: bool) -> bool:
         """Ends a hold. With ``absent`` there is nothing to delete: returns whether the tombstone was dropped for it."""

@@ -1,4 +1,4 @@
-"""What this program is: its version, the commit it was made from, its Python, and whether it is compiled."""
+"""What this program is: its version, the commit it was made from, its Python, and what of it is compiled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import ckv
+from ckv import core
 
 BAKED_COMMIT: Final = ""
 """The commit of a compiled program. ``build/binary.py`` writes it here, in the copy that it compiles."""
@@ -22,7 +23,7 @@ _GIT_TIMEOUT: Final = 5.0
 def line() -> str:
     """One line for ``--version``."""
     how = "compiled" if compiled() else "interpreted"
-    return f"ckv {ckv.__version__} (commit {commit()}, Python {platform.python_version()}, {how})"
+    return f"ckv {ckv.__version__} (commit {commit()}, Python {platform.python_version()}, core {core.KIND}, {how})"
 
 
 def compiled() -> bool:

@@ -36,7 +36,7 @@ def test_an_archive_has_the_program_and_all_licences(program: Path, dist: Path, 
     assert (root / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     listed = {line.split()[0] for line in (root / "licences" / "LIST.txt").read_text().splitlines()}
     assert listed == {path.name for path in (root / "licences").iterdir()} - {"LIST.txt"}
-    assert {"cachebox", "gevent", "msgpack", "PyMySQL", "Nuitka-runtime", "mypyc-runtime", "libssl3"} <= listed
+    assert {"gevent", "msgpack", "PyMySQL", "Nuitka-runtime", "mypyc-runtime", "Cython-runtime", "libssl3"} <= listed
 
 
 def test_the_bill_of_materials_names_all_that_is_licensed(program: Path, dist: Path) -> None:

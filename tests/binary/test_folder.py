@@ -44,7 +44,7 @@ def test_the_fast_parts_are_the_compiled_ones(program: Path, nodes: Nodes) -> No
         "/compiled/ckv.net.poller.so",
         "/msgpack/_cmsgpack.so",
         "/gevent/libev/corecext.so",
-        "/cachebox/_core.so",
+        "/compiled/ckv.core.records.so",
         "/_json.so",
     ):
         assert f"{program.parent}{part}" in maps, part

@@ -15,7 +15,7 @@ from ckv.node.scans import Scans
 from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.limits import KIB, Limits
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import ENCODING_ERRORS
@@ -32,7 +32,7 @@ def one_input(data: bytes) -> bool:
     """
     now = 0.0
     pending = Pending(100, KIB * KIB)
-    store = Store(LRU(2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
+    store = Store(POLICIES["lru"](2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
     scans = Scans(store, lambda: now)
     methods = RpcMethods(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
     line = Nowhere()

@@ -17,7 +17,7 @@ from ckv.errors import CkvError, CommitTimeout, RowsRefused, SessionLost, TierUn
 from ckv.node.flushing import flush
 from ckv.persistent import Loaded
 from ckv.store.loading import Load
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.store import BATCH_BYTES, BATCH_RECORDS, Store
@@ -85,7 +85,7 @@ class Rig:
         self.now = 0.0
         self.tier = tier
         self.store: Store = MODES[mode](
-            LRU(1 if mode == "evict" else 10_000),
+            POLICIES["lru"](1 if mode == "evict" else 10_000),
             Pending(10_000, 1 << 40),
             clock=lambda: self.now,
             load_timeout=3600.0,

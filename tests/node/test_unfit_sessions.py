@@ -12,7 +12,7 @@ from ckv.errors import CkvError
 from ckv.node.workers import Workers
 from ckv.persistent import Loaded
 from ckv.store.loading import Load
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import Value
@@ -83,7 +83,7 @@ class FakeSession:
 def working(tier: FakeTier, capacity: int = 1) -> Iterator[Store]:
     workers = Workers(tier, 1, load_timeout=5.0)
     store = Store(
-        LRU(capacity),
+        POLICIES["lru"](capacity),
         Pending(1000, 1 << 30),
         clock=lambda: 0.0,
         load_timeout=5.0,

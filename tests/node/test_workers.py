@@ -15,7 +15,7 @@ from ckv.node import workers
 from ckv.node.workers import Workers
 from ckv.persistent import Loaded, RowsLocked
 from ckv.store.loading import Load
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import Value
@@ -114,7 +114,7 @@ class World:
         self.tier = FakeTier()
         self.workers = Workers(self.tier, size, LOAD_TIMEOUT)
         self.store = Store(
-            LRU(1),
+            POLICIES["lru"](1),
             Pending(1000, 1 << 30),
             clock=time.monotonic,
             load_timeout=LOAD_TIMEOUT,

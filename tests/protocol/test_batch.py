@@ -15,7 +15,7 @@ from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, KIB, Limits
-from ckv.store.memory import LRU
+from ckv.store.memory import POLICIES
 from ckv.store.store import Store
 from tests.net.conftest import Asker, Lines, World, until
 
@@ -224,7 +224,7 @@ def test_results_of_other_shapes(world: World) -> None:
 
 
 def test_the_methods_of_a_secondary(world: World) -> None:
-    store = Store(LRU(100), None, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None)
+    store = Store(POLICIES["lru"](100), None, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None)
     table = {
         **handlers(store, KIB),
         **operator_handlers(store, Scans(store, lambda: 0.0)),

@@ -1,6 +1,6 @@
 """Schedules by the thousand: a seeded scheduler decides what happens next to a :class:`~tests.store.world.World`.
 
-python -m tests.store.simulate                           # 20,000 schedules over all modes and policies
+python -m tests.store.simulate                           # 20,000 schedules over all modes, policies and tables
 python -m tests.store.simulate --mode through --seed 42  # that one again, step by step
 """
 
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 
-from ckv.store.memory import POLICIES
+from ckv.store.memory import POLICIES, TABLES
 from ckv.store.modes import MODES
 from tests.store.world import World
 
@@ -49,11 +49,12 @@ EVENTS: dict[str, int] = {
 }
 
 
-def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = None) -> World:
-    """One schedule; raises AssertionError when an invariant does not hold."""
+def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = None, table: str = "plain") -> World:
+    """One schedule; raises AssertionError when an invariant does not hold. Both tables have the same ones."""
     chance = random.Random(f"{mode} {policy} {seed}")
     keys = KEYS[: chance.randint(1, len(KEYS))]
-    world = World(policy, chance.randint(1, 3), chance.randint(1, 5), mode)
+    world = World(policy, chance.randint(1, 3), chance.randint(1, 5), mode, table)
+    world.alone = seed % 2 == 1
     names, weights = list(EVENTS), list(EVENTS.values())
     for name in chance.choices(names, weights, k=STEPS):
         arguments: tuple[object, ...] = ()
@@ -81,16 +82,19 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
     return world
 
 
-def first_failure(count: int, modes: list[str], policies: list[str]) -> tuple[int, str, str, AssertionError] | None:
-    """Runs that many schedules, spread over modes and policies; the first one that fails."""
-    kinds = list(product(modes, policies))
+Failure = tuple[int, str, str, str, AssertionError]
+
+
+def first_failure(count: int, modes: list[str], policies: list[str], tables: list[str]) -> Failure | None:
+    """Runs that many schedules, spread over modes, policies and tables; the first one that fails."""
+    kinds = list(product(modes, policies, tables))
     for number in range(count):
-        mode, policy = kinds[number % len(kinds)]
+        mode, policy, table = kinds[number % len(kinds)]
         seed = number // len(kinds)
         try:
-            run(seed, mode, policy)
+            run(seed, mode, policy, table=table)
         except AssertionError as error:
-            return seed, mode, policy, error
+            return seed, mode, policy, table, error
     return None
 
 
@@ -101,19 +105,22 @@ def main(words: list[str]) -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--mode", choices=MODES)
     parser.add_argument("--policy", choices=POLICIES)
+    parser.add_argument("--table", choices=TABLES)
     options = parser.parse_args(words)
     modes = [options.mode] if options.mode else list(MODES)
     policies = [options.policy] if options.policy else list(POLICIES)
+    tables = [options.table] if options.table else list(TABLES)
     if options.seed is not None:
-        for mode, policy in product(modes, policies):
-            print(f"--- {mode} {policy}")
-            run(options.seed, mode, policy, print)
+        for mode, policy, table in product(modes, policies, tables):
+            print(f"--- {mode} {policy} {table}")
+            run(options.seed, mode, policy, print, table)
         return 0
     began = time.monotonic()
-    failure = first_failure(options.count, modes, policies)
+    failure = first_failure(options.count, modes, policies, tables)
     if failure is not None:
-        seed, mode, policy, error = failure
-        print(f"FAILED: {error}\npython -m tests.store.simulate --mode {mode} --policy {policy} --seed {seed}")
+        seed, mode, policy, table, error = failure
+        again = f"--mode {mode} --policy {policy} --table {table} --seed {seed}"
+        print(f"FAILED: {error}\npython -m tests.store.simulate {again}")
         return 1
     print(f"{options.count} schedules held in {time.monotonic() - began:.0f} s")
     return 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from sys import getsizeof
 
 import pytest
 
 from ckv.errors import TierError, TierUnavailable
 from ckv.store.loading import (
     ABSENT_BYTES,
-    ABSENT_OVERHEAD_BYTES,
+    ABSENT_KEYS,
     LOAD_BYTES,
     LOAD_RECORDS,
     LONGEST_PAUSE,
@@ -18,6 +17,7 @@ from ckv.store.loading import (
     Loading,
     Query,
 )
+from ckv.store.memory import POLICIES, TABLES
 
 TIMEOUT = 3.0
 LOCKED = TierError("locked")
@@ -34,7 +34,7 @@ class Table:
     """Values of a size, and what is asked for them."""
 
     def __init__(self) -> None:
-        self.loading = Loading(TIMEOUT)
+        self.loading = Loading(TIMEOUT, POLICIES["lru"](1), POLICIES["lru"](1))
         self.now = 50.0
         self.told: dict[str, object] = {}
         self.sizes: dict[str, int] = {}
@@ -242,15 +242,18 @@ def test_refusing_tells_everybody_wherever_his_load_is(table: Table) -> None:
 
 
 @pytest.mark.parametrize("length", [8, 100, 1000])
-def test_absent_keys_are_bounded_in_bytes(length: int) -> None:
-    loading = Loading(TIMEOUT)
-    keys = [f"{number:0{length}}" for number in range(120_000)]
-    size = getsizeof(keys[0]) + ABSENT_OVERHEAD_BYTES
+@pytest.mark.parametrize("table", TABLES)
+def test_absent_keys_are_bounded_in_bytes(table: str, length: int) -> None:
+    lru = TABLES[table]["lru"]
+    loading = Loading(TIMEOUT, lru(1), lru(ABSENT_KEYS, ABSENT_BYTES))
+    keys = [f"{number:0{length}}" for number in range(ABSENT_KEYS if length < 100 else 120_000)]
     for key in keys:
         loading.note_absent(key)
         loading.note_absent(key)
-    assert loading.absent == ABSENT_BYTES // size
-    assert loading.absent_bytes == loading.absent * size
+    size = loading.absent_bytes / loading.absent
+    assert length < size < length + 350
+    assert ABSENT_BYTES - 2 * size < loading.absent_bytes <= ABSENT_BYTES
+    assert loading.absent < len(keys)
     assert loading.is_absent(keys[-1])
     assert not loading.is_absent(keys[0])
     for key in keys:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ckv.store.memory import POLICIES
+from ckv.store.memory import PLAIN, TABLES
 from tests.store.world import World
 
 EXAMPLES = int(os.environ.get("CKV_MODEL_EXAMPLES", "300"))
@@ -39,10 +39,12 @@ class StoreMachine(RuleBasedStateMachine):
     """What can happen to a store."""
 
     policy = "lru"
+    table = "plain"
 
-    @initialize(capacity=st.integers(1, 2), pending_max=st.integers(1, 4))
-    def begin(self, capacity: int, pending_max: int) -> None:
-        self.world = World(self.policy, capacity, pending_max)
+    @initialize(capacity=st.integers(1, 2), pending_max=st.integers(1, 4), alone=st.booleans())
+    def begin(self, capacity: int, pending_max: int, alone: bool) -> None:
+        self.world = World(self.policy, capacity, pending_max, table=self.table)
+        self.world.alone = alone
 
     @rule(key=keys)
     def put(self, key: str) -> None:
@@ -118,9 +120,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.world.drain_and_restart()
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_the_store_agrees_with_the_model(policy: str) -> None:
-    machine: Any = type("Machine", (StoreMachine,), {"policy": policy})
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("policy", PLAIN)
+def test_the_store_agrees_with_the_model(policy: str, table: str) -> None:
+    machine: Any = type("Machine", (StoreMachine,), {"policy": policy, "table": table})
     run_state_machine_as_test(
         machine,
         settings=settings(

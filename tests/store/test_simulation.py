@@ -1,4 +1,4 @@
-"""Thousands of schedules hold the invariants, in every mode, under every policy."""
+"""Thousands of schedules hold the invariants, in every mode, under every policy, over both tables."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from itertools import product
 
 import pytest
 
-from ckv.store.memory import POLICIES
+from ckv.store.memory import PLAIN, TABLES
 from ckv.store.modes import MODES
 from tests.store.simulate import run
 
 SCHEDULES = 3000
-"""Per mode and policy; 27,000 together."""
+"""Per mode, policy and table; 27,000 over each table."""
 
 
-@pytest.mark.parametrize(("mode", "policy"), list(product(MODES, POLICIES)))
-def test_the_invariants_hold(mode: str, policy: str) -> None:
+@pytest.mark.parametrize(("mode", "policy", "table"), list(product(MODES, PLAIN, TABLES)))
+def test_the_invariants_hold(mode: str, policy: str, table: str) -> None:
     for seed in range(SCHEDULES):
         try:
-            run(seed, mode, policy)
+            run(seed, mode, policy, table=table)
         except AssertionError as error:
-            raise AssertionError(
-                f"{error}\npython -m tests.store.simulate --mode {mode} --policy {policy} --seed {seed}"
-            ) from error
+            again = f"--mode {mode} --policy {policy} --table {table} --seed {seed}"
+            raise AssertionError(f"{error}\npython -m tests.store.simulate {again}") from error
 
 
 def test_a_seed_is_the_same_schedule_again() -> None:

@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 
 from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, SessionLost, TierUnavailable, WriteFailed
-from ckv.store.loading import Load, Query
-from ckv.store.memory import POLICIES
+from ckv.store.loading import ABSENT_BYTES, ABSENT_KEYS, Load, Query
+from ckv.store.memory import TABLES
 from ckv.store.modes import MODES, ThroughStore
 from ckv.store.pending import STRIKES, Pending, Write
 from ckv.store.store import RoomWait
@@ -82,11 +82,14 @@ class Told(Waiting[bool]):
 class World:
     """One store, its simulated tier, and the truth."""
 
-    def __init__(self, policy: str, capacity: int, pending_max: int, mode: str = "evict") -> None:
+    def __init__(self, policy: str, capacity: int, pending_max: int, mode: str = "evict", table: str = "plain") -> None:
+        self._policies = TABLES[table]
         self._policy = policy
         self._capacity = capacity
         self._pending_max = pending_max
         self._mode = mode
+        self.alone = False
+        """Memory does alone what it may (``may_put`` and so on), as the compiled core has it do."""
         self._through = mode == "through"
         self.now = 0.0
         self.tier: dict[str, Value] = {}
@@ -116,7 +119,7 @@ class World:
         self.draining = False
         self.queries.clear()
         self.flushes.clear()
-        self.memory = POLICIES[self._policy](self._capacity)
+        self.memory = self._policies[self._policy](self._capacity)
         self.pending = Pending(self._pending_max, max_bytes=1 << 40)
         self.store = MODES[self._mode](
             self.memory,
@@ -125,6 +128,7 @@ class World:
             load_timeout=LOAD_TIMEOUT,
             pending_wait=PENDING_WAIT,
             wake=lambda: None,
+            absent=self._policies["lru"](ABSENT_KEYS, ABSENT_BYTES),
             **OWN_ARGUMENTS[self._mode],
         )
 
@@ -134,7 +138,21 @@ class World:
         self._turn += 1
         # A value of its own for each put, so that it can be told when it was written.
         value = f"{key}={self._turn}"
-        self._written(key, value, self._turn, self.store.put(key, value), None)
+        accepted = self.alone and self._put_alone(key, value)
+        self._written(key, value, self._turn, accepted or self.store.put(key, value), None)
+
+    def _put_alone(self, key: str, value: Value) -> bool:
+        """A PUT that does not come to the store; False, and nothing is done, where memory may not do it."""
+        memory = self.memory
+        if not memory.may_put or not (memory.may_add or key in memory):
+            return False
+        if memory.put(key, value):
+            return True
+        victim = memory.next_victim()
+        if victim is None or not (memory.may_drop or victim[3]):
+            return False
+        memory.evict()
+        return memory.put(key, value)
 
     def delete(self, key: str) -> None:
         self._turn += 1
@@ -204,7 +222,10 @@ class World:
     def get(self, key: str) -> None:
         since = self._landed[key] if self._through else len(self.history[key]) - 1
         try:
-            answer = self.store.get(key)
+            if self.alone and key not in self.memory and self.store.absent.get(key) is not None:
+                answer = None
+            else:
+                answer = self.store.get(key)
         except TierUnavailable:
             return
         if isinstance(answer, Load):
@@ -406,7 +427,7 @@ class World:
             self._set(key, self._last_value[key])
         self.store.distrust()
 
-    def _again(self) -> dict[str, Value]:
+    def _again(self) -> dict[str, tuple[Value, int]]:
         """``through``: what is on its way to the tier a second time."""
         return self.store._again if isinstance(self.store, ThroughStore) else {}
 
@@ -489,7 +510,7 @@ class World:
             value = self.memory.peek(key)
             if self._through:
                 allowed = [seen.value for seen in history[self._landed[key] :]]
-                value = self._again().get(key, self.tier.get(key)) if value is None else value
+                value = self._again().get(key, (self.tier.get(key),))[0] if value is None else value
             else:
                 allowed = [history[-1].value]
                 if value is None:

@@ -1,0 +1,172 @@
+"""The table of records, for the other modules of the core. ``records.pyx`` says how it works."""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+
+cdef extern from "siphash.h" nogil:
+    uint64_t siphash13(const void *data, size_t bytes, uint64_t key0, uint64_t key1)
+
+
+cdef enum Policy:
+    LRU, FIFO, LFU
+
+cdef enum:
+    # The flags of an entry.
+    TEXT = 1     # the value is a str, not a bin
+    CLEAN = 2    # the persistent tier has this version
+    SPECIAL = 4  # only Python may answer for the record; nothing sets it yet (a time to live will)
+
+cdef enum:
+    MAX_KEY_BYTES = 1024
+    VERSION_BYTES = 8
+
+# Numbers of entries and lists begin at 1; 0 stands for none.
+
+cdef struct Entry:
+    # Two to a line of the cache. A free one has no block, and `chain` has the next free one.
+    uint8_t *block        # an LFU's number of the list (8 bytes), the version, the key, the value
+    uint32_t hash
+    uint32_t chain        # the next entry of the bucket
+    uint32_t before       # neighbours in the order of the policy
+    uint32_t after
+    uint32_t value_bytes
+    uint16_t key_bytes
+    uint16_t flags
+
+cdef struct Order:
+    # Entries from the next victim on. An LFU has a list for each number of uses, the others have number 0 alone.
+    uint64_t uses
+    uint32_t first
+    uint32_t last
+    uint32_t fewer        # neighbours among the lists; those of number 0 are the most and the fewest
+    uint32_t more
+
+
+@cython.final
+cdef class Table:
+    cdef Entry *entries
+    cdef uint32_t *buckets
+    cdef Order *lists
+    cdef size_t entries_size
+    cdef size_t buckets_size
+    cdef size_t lists_size
+    cdef uint32_t mask         # of the buckets that were there when this round of splits began
+    cdef uint32_t split        # the bucket that is split next
+    cdef uint32_t free_entry
+    cdef uint32_t next_entry   # the first that was never used
+    cdef uint32_t free_list
+    cdef uint32_t next_list
+    cdef uint64_t key0
+    cdef uint64_t key1
+    cdef Policy policy
+    cdef size_t head           # bytes of a block before its key
+    cdef readonly uint32_t capacity
+    cdef readonly uint32_t count
+    cdef readonly uint32_t clean
+    cdef readonly uint64_t max_bytes
+    cdef readonly uint64_t bytes
+    cdef readonly uint64_t version
+    cdef readonly uint64_t hits
+    cdef readonly uint64_t misses
+    cdef readonly uint64_t evicted
+    cdef public bint may_put
+    cdef public bint may_add
+    cdef public bint may_drop
+    cdef public bint may_miss
+
+    # No number or pointer that these give outlives the next call that stores, inserts or deletes.
+
+    cdef inline uint32_t hash_of(self, const uint8_t *key, size_t size) noexcept nogil:
+        return <uint32_t>siphash13(key, size, self.key0, self.key1)
+
+    cdef inline uint32_t bucket_of(self, uint32_t hash) noexcept nogil:
+        cdef uint32_t bucket = hash & self.mask
+        return bucket if bucket >= self.split else hash & (2 * self.mask + 1)
+
+    cdef inline uint8_t *key_of(self, Entry *entry) noexcept nogil:
+        return entry.block + self.head
+
+    cdef inline uint8_t *value_of(self, Entry *entry) noexcept nogil:
+        return entry.block + self.head + entry.key_bytes
+
+    cdef inline uint64_t version_of_entry(self, Entry *entry) noexcept nogil:
+        return (<uint64_t *>(entry.block + self.head - VERSION_BYTES))[0]
+
+    # The number of the entry with this key, 0 for none.
+    cdef inline uint32_t find(self, const uint8_t *key, size_t size, uint32_t hash) noexcept nogil:
+        cdef uint32_t at = self.buckets[self.bucket_of(hash)]
+        cdef Entry *entry
+        while at:
+            entry = &self.entries[at]
+            if entry.hash == hash and entry.key_bytes == size and memcmp(self.key_of(entry), key, size) == 0:
+                return at
+            at = entry.chain
+        return 0
+
+    cdef inline void append(self, uint32_t which, uint32_t at) noexcept nogil:
+        cdef Order *order = &self.lists[which]
+        cdef Entry *entry = &self.entries[at]
+        entry.before = order.last
+        entry.after = 0
+        if order.last:
+            self.entries[order.last].after = at
+        else:
+            order.first = at
+        order.last = at
+
+    cdef inline void take_out(self, uint32_t which, uint32_t at) noexcept nogil:
+        cdef Order *order = &self.lists[which]
+        cdef Entry *entry = &self.entries[at]
+        if entry.before:
+            self.entries[entry.before].after = entry.after
+        else:
+            order.first = entry.after
+        if entry.after:
+            self.entries[entry.after].before = entry.before
+        else:
+            order.last = entry.before
+
+    # The entry was used once more.
+    cdef inline void used(self, uint32_t at) noexcept nogil:
+        if self.policy == LRU:
+            if self.lists[0].last != at:
+                self.take_out(0, at)
+                self.append(0, at)
+        elif self.policy == LFU:
+            self.used_once_more(at)
+
+    # The entry that has to leave next, 0 when there is none.
+    cdef inline uint32_t victim(self) noexcept nogil:
+        return self.lists[self.lists[0].more].first
+
+    # Whether a value of this size finds room without a victim, for the entry `at` or, with 0, for a new one.
+    # A single record has room always, however large it is.
+    cdef inline bint has_room(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil:
+        if not at and self.count >= self.capacity:
+            return False
+        return self.max_bytes == 0 or self.fits(at, key_bytes, value_bytes)
+
+    # Another value for an entry, which does not count as a use. False, and nothing is changed, when memory is out.
+    # The caller has raised `self.version`, and has looked for room.
+    cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
+                    uint64_t version) noexcept nogil
+
+    # A new entry, which has been used once; 0 when memory is out. The key is not here, and there is room.
+    cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
+                         size_t value_bytes, uint32_t flags, uint64_t version) noexcept nogil
+
+    cdef void delete(self, uint32_t at) noexcept nogil
+
+    # Private.
+    cdef size_t bytes_of(self, Entry *entry) noexcept nogil
+    cdef bint fits(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil
+    cdef void grow(self) noexcept nogil
+    cdef void used_once_more(self, uint32_t at) noexcept nogil
+    cdef uint32_t new_list(self, uint64_t uses, uint32_t fewer) noexcept nogil
+    cdef void drop_list(self, uint32_t which) noexcept nogil
+    cdef uint32_t look_up(self, object key) except? 0
+    cdef object key_at(self, Entry *entry)
+    cdef object value_at(self, Entry *entry)
+    cdef tuple record_at(self, Entry *entry)

@@ -1,0 +1,394 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""The records of the memory tier, compactly: one block of bytes for each, and no Python object.
+
+:class:`ckv.store.memory.Memory` is the contract; :mod:`ckv.store.memory.plain` has the same in Python.
+
+- A record is an *entry* of 32 bytes in one array, and a *block* with its version, its key and its value.
+- An entry is found by linear hashing (Litwin 1980): each bucket is a chain of entries, and with each record more, one
+  bucket is split, so that nothing is ever rehashed as a whole.
+- The order of the policy is a list through the entries. LFU has one list for each number of uses, and an entry goes from
+  its list to the next one: the O(1) LFU of Shah, Mitra and Matani (2010).
+- The arrays are address space that is reserved for the whole capacity. The system gives memory as it is touched, so they
+  never move, and nothing is copied when they grow.
+
+Nothing here is left half done when memory is out: what can fail comes before the first change.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
+
+import os
+
+cdef extern from "sys/mman.h" nogil:
+    void *mmap(void *, size_t, int, int, int, int64_t)
+    int munmap(void *, size_t)
+    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE
+    void *MAP_FAILED
+
+cdef extern from "malloc.h" nogil:
+    size_t malloc_usable_size(void *)
+
+cdef extern from * nogil:
+    """
+    /* What malloc gives for a wish, so that a value which changes its length a little stays where it is. A sanitizer is
+       to see each byte too many. */
+    #ifdef CKV_SANITIZED
+    #define ckv_rounded(bytes) (bytes)
+    #else
+    #define ckv_rounded(bytes) (((bytes) + 23) / 16 * 16 - 8)
+    #endif
+    """
+    size_t rounded "ckv_rounded"(size_t bytes)
+
+cdef enum:
+    LIST_BYTES = 8            # of an LFU's block
+    FIRST_BUCKETS = 16        # a power of two
+    OVERHEAD_BYTES = 8 + 32 + 4  # of a record besides its block: malloc's, the entry, the bucket
+
+cdef uint64_t MAX_CAPACITY = 0xFFFFFFF0  # 32 bits, with room for what counts one further
+cdef uint64_t MAX_VALUE_BYTES = 0xFFFFFFFF
+cdef dict POLICIES = {"lru": LRU, "fifo": FIFO, "lfu": LFU}
+
+
+@cython.final
+cdef class Table:
+    def __cinit__(self, str policy not None, uint64_t capacity, uint64_t max_bytes=0):
+        cdef uint64_t buckets = FIRST_BUCKETS
+        if not 0 < capacity <= MAX_CAPACITY:
+            raise ValueError(f"a table has 1 to {MAX_CAPACITY} records, not {capacity}")
+        self.policy = POLICIES[policy]
+        self.head = VERSION_BYTES + (LIST_BYTES if self.policy == LFU else 0)
+        self.capacity = <uint32_t>capacity
+        self.max_bytes = max_bytes
+        while buckets <= capacity:
+            buckets *= 2
+        # Each size is set when its area is there, for __dealloc__() to know.
+        self.entries = <Entry *>reserved(&self.entries_size, (capacity + 1) * sizeof(Entry))
+        self.buckets = <uint32_t *>reserved(&self.buckets_size, buckets * sizeof(uint32_t))
+        self.lists = <Order *>reserved(&self.lists_size, (capacity + 2 if self.policy == LFU else 1) * sizeof(Order))
+        self.mask = FIRST_BUCKETS - 1
+        self.next_entry = self.next_list = 1
+        self.key0, self.key1 = int.from_bytes(os.urandom(8), "little"), int.from_bytes(os.urandom(8), "little")
+
+    def __dealloc__(self):
+        cdef uint32_t at
+        if self.entries_size:
+            for at in range(1, self.next_entry):
+                free(self.entries[at].block)
+            munmap(self.entries, self.entries_size)
+        if self.buckets_size:
+            munmap(self.buckets, self.buckets_size)
+        if self.lists_size:
+            munmap(self.lists, self.lists_size)
+
+    # --- for the core --------------------------------------------------------------------------------------------
+
+    cdef bint fits(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil:
+        cdef uint64_t others = self.bytes
+        if at:
+            others -= self.bytes_of(&self.entries[at])
+        return others == 0 or others + rounded(self.head + key_bytes + value_bytes) + OVERHEAD_BYTES <= self.max_bytes
+
+    cdef size_t bytes_of(self, Entry *entry) noexcept nogil:
+        return malloc_usable_size(entry.block) + OVERHEAD_BYTES
+
+    cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
+                    uint64_t version) noexcept nogil:
+        cdef size_t before = self.head + entry.key_bytes
+        cdef size_t wanted = rounded(before + value_bytes)
+        cdef size_t had
+        cdef uint8_t *block = entry.block
+        if wanted != rounded(before + entry.value_bytes):
+            had = malloc_usable_size(block)
+            block = <uint8_t *>realloc(block, wanted)
+            if block == NULL:
+                return False
+            entry.block = block
+            self.bytes += malloc_usable_size(block)
+            self.bytes -= had
+        memcpy(block + before, value, value_bytes)
+        (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
+        self.clean += (flags & CLEAN != 0)
+        self.clean -= (entry.flags & CLEAN != 0)
+        entry.value_bytes = <uint32_t>value_bytes
+        entry.flags = <uint16_t>flags
+        return True
+
+    cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
+                         size_t value_bytes, uint32_t flags, uint64_t version) noexcept nogil:
+        cdef uint32_t at = self.free_entry, bucket, which = 0
+        cdef Entry *entry
+        cdef uint8_t *block = <uint8_t *>malloc(rounded(self.head + key_bytes + value_bytes))
+        if block == NULL:
+            return 0
+        if at:
+            self.free_entry = self.entries[at].chain
+        else:
+            at = self.next_entry
+            self.next_entry += 1
+        entry = &self.entries[at]
+        entry.block = block
+        entry.hash = hash
+        entry.key_bytes = <uint16_t>key_bytes
+        entry.value_bytes = <uint32_t>value_bytes
+        entry.flags = <uint16_t>flags
+        (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
+        memcpy(self.key_of(entry), key, key_bytes)
+        memcpy(self.value_of(entry), value, value_bytes)
+        bucket = self.bucket_of(hash)
+        entry.chain = self.buckets[bucket]
+        self.buckets[bucket] = at
+        if self.policy == LFU:
+            which = self.lists[0].more
+            if not which or self.lists[which].uses != 1:
+                which = self.new_list(1, 0)
+            (<uint64_t *>block)[0] = which
+        self.append(which, at)
+        self.count += 1
+        self.clean += (flags & CLEAN != 0)
+        self.bytes += self.bytes_of(entry)
+        if self.count > self.mask + self.split:
+            self.grow()
+        return at
+
+    cdef void delete(self, uint32_t at) noexcept nogil:
+        cdef Entry *entry = &self.entries[at]
+        cdef uint32_t *link = &self.buckets[self.bucket_of(entry.hash)]
+        cdef uint32_t which = 0
+        while link[0] != at:
+            link = &self.entries[link[0]].chain
+        link[0] = entry.chain
+        if self.policy == LFU:
+            which = <uint32_t>(<uint64_t *>entry.block)[0]
+        self.take_out(which, at)
+        if which and not self.lists[which].first:
+            self.drop_list(which)
+        self.count -= 1
+        self.clean -= (entry.flags & CLEAN != 0)
+        self.bytes -= self.bytes_of(entry)
+        free(entry.block)
+        entry.block = NULL
+        entry.chain = self.free_entry
+        self.free_entry = at
+
+    cdef void grow(self) noexcept nogil:
+        # One bucket more than there are records at most; those of `low` whose next bit is set move to `high`.
+        cdef uint32_t low = self.split, high = self.split + self.mask + 1
+        cdef uint32_t at = self.buckets[low], following
+        cdef uint32_t stay = 0, move = 0
+        while at:
+            following = self.entries[at].chain
+            if self.entries[at].hash & (self.mask + 1):
+                self.entries[at].chain = move
+                move = at
+            else:
+                self.entries[at].chain = stay
+                stay = at
+            at = following
+        self.buckets[low] = stay
+        self.buckets[high] = move
+        self.split += 1
+        if self.split > self.mask:
+            self.mask = 2 * self.mask + 1
+            self.split = 0
+
+    cdef void used_once_more(self, uint32_t at) noexcept nogil:
+        cdef uint64_t *place = <uint64_t *>self.entries[at].block
+        cdef uint32_t which = <uint32_t>place[0]
+        cdef uint32_t more = self.lists[which].more
+        if not more or self.lists[more].uses != self.lists[which].uses + 1:
+            if self.lists[which].first == self.lists[which].last:
+                self.lists[which].uses += 1  # it is alone: the list goes with it
+                return
+            more = self.new_list(self.lists[which].uses + 1, which)
+        self.take_out(which, at)
+        if not self.lists[which].first:
+            self.drop_list(which)
+        self.append(more, at)
+        place[0] = more
+
+    cdef uint32_t new_list(self, uint64_t uses, uint32_t fewer) noexcept nogil:
+        # Behind the one with fewer uses. There are never more lists than entries, and one while an entry changes over.
+        cdef uint32_t which = self.free_list
+        cdef uint32_t more = self.lists[fewer].more
+        if which:
+            self.free_list = self.lists[which].more
+        else:
+            which = self.next_list
+            self.next_list += 1
+        self.lists[which] = Order(uses, 0, 0, fewer, more)
+        self.lists[fewer].more = which
+        self.lists[more].fewer = which
+        return which
+
+    cdef void drop_list(self, uint32_t which) noexcept nogil:
+        cdef Order *order = &self.lists[which]
+        self.lists[order.fewer].more = order.more
+        self.lists[order.more].fewer = order.fewer
+        order.more = self.free_list
+        self.free_list = which
+
+    # --- for Python: what these do is said by the contract ---------------------------------------------------------
+
+    cdef uint32_t look_up(self, object key) except? 0:
+        cdef Py_ssize_t size
+        cdef const char *data
+        cdef object owner = as_utf8(key, &data, &size)
+        return self.find(<const uint8_t *>data, size, self.hash_of(<const uint8_t *>data, size))
+
+    cdef object key_at(self, Entry *entry):
+        return PyUnicode_DecodeUTF8(<const char *>self.key_of(entry), entry.key_bytes, "surrogateescape")
+
+    cdef object value_at(self, Entry *entry):
+        cdef const char *value = <const char *>self.value_of(entry)
+        if entry.flags & TEXT:
+            return PyUnicode_DecodeUTF8(value, entry.value_bytes, "surrogateescape")
+        return PyBytes_FromStringAndSize(value, entry.value_bytes)
+
+    cdef tuple record_at(self, Entry *entry):
+        return (self.key_at(entry), self.value_at(entry), self.version_of_entry(entry), entry.flags & CLEAN != 0)
+
+    def get(self, key):
+        cdef uint32_t at = self.look_up(key)
+        if not at:
+            self.misses += 1
+            return None
+        self.used(at)
+        self.hits += 1
+        return self.value_at(&self.entries[at])
+
+    def peek(self, key):
+        cdef uint32_t at = self.look_up(key)
+        return self.value_at(&self.entries[at]) if at else None
+
+    def put(self, key, value, uint64_t version=0, bint clean=False):
+        cdef Py_ssize_t key_bytes, value_bytes
+        cdef const char *key_data
+        cdef const char *value_data
+        cdef object key_owner = as_utf8(key, &key_data, &key_bytes)
+        cdef object value_owner = value
+        cdef uint32_t flags = CLEAN if clean else 0
+        if type(value) is bytes:
+            value_data, value_bytes = PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
+        else:
+            value_owner = as_utf8(value, &value_data, &value_bytes)
+            flags |= TEXT
+        if key_bytes > MAX_KEY_BYTES or <uint64_t>value_bytes > MAX_VALUE_BYTES:
+            raise ValueError(f"too long for the table: a key of {key_bytes} bytes, a value of {value_bytes}")
+        cdef uint32_t hash = self.hash_of(<const uint8_t *>key_data, key_bytes)
+        cdef uint32_t at = self.find(<const uint8_t *>key_data, key_bytes, hash)
+        if not self.has_room(at, key_bytes, value_bytes):
+            return False
+        if not version:
+            version = self.version + 1
+        if at:
+            if not self.store(&self.entries[at], <const uint8_t *>value_data, value_bytes, flags, version):
+                raise MemoryError
+            self.used(at)
+        elif not self.insert(<const uint8_t *>key_data, key_bytes, hash,
+                             <const uint8_t *>value_data, value_bytes, flags, version):
+            raise MemoryError
+        if version > self.version:
+            self.version = version
+        return True
+
+    def next_victim(self):
+        cdef uint32_t at = self.victim()
+        return self.record_at(&self.entries[at]) if at else None
+
+    def evict(self):
+        cdef uint32_t at = self.victim()
+        if not at:
+            raise LookupError("there is no record to evict")
+        cdef tuple victim = self.record_at(&self.entries[at])  # which can fail
+        self.delete(at)
+        self.evicted += 1
+        return victim
+
+    def remove(self, key):
+        cdef uint32_t at = self.look_up(key)
+        if at:
+            self.delete(at)
+        return at != 0
+
+    def has_room_for(self, key, value):
+        cdef Py_ssize_t key_bytes, value_bytes
+        cdef const char *data
+        cdef object owner = as_utf8(key, &data, &key_bytes)
+        cdef uint32_t at = self.find(<const uint8_t *>data, key_bytes, self.hash_of(<const uint8_t *>data, key_bytes))
+        if type(value) is bytes:
+            value_bytes = PyBytes_GET_SIZE(value)
+        else:
+            owner = as_utf8(value, &data, &value_bytes)
+        return self.has_room(at, key_bytes, value_bytes)
+
+    def new_version(self):
+        self.version += 1
+        return self.version
+
+    def version_of(self, key):
+        cdef uint32_t at = self.look_up(key)
+        return self.version_of_entry(&self.entries[at]) if at else 0
+
+    def is_clean(self, key):
+        cdef uint32_t at = self.look_up(key)
+        return at != 0 and self.entries[at].flags & CLEAN != 0
+
+    def mark_clean(self, key, uint64_t version):
+        cdef uint32_t at = self.look_up(key)
+        if at and self.version_of_entry(&self.entries[at]) == version and not self.entries[at].flags & CLEAN:
+            self.entries[at].flags |= CLEAN
+            self.clean += 1
+
+    def forget_clean(self):
+        cdef uint32_t at
+        for at in range(1, self.next_entry):
+            self.entries[at].flags &= ~CLEAN
+        self.clean = 0
+
+    def clear(self):
+        cdef uint32_t at
+        for at in range(1, self.next_entry):
+            if self.entries[at].block != NULL:
+                self.delete(at)
+
+    def records(self):
+        cdef uint32_t at = 0
+        while at + 1 < self.next_entry:
+            at += 1
+            if self.entries[at].block != NULL:
+                yield self.record_at(&self.entries[at])
+
+    def keys(self):
+        cdef list found = []
+        cdef uint32_t at
+        for at in range(1, self.next_entry):
+            if self.entries[at].block != NULL:
+                found.append(self.key_at(&self.entries[at]))
+        return found
+
+    def __len__(self):
+        return self.count
+
+    def __contains__(self, key):
+        return self.look_up(key) != 0
+
+    def check(self):
+        audit(self)
+
+
+cdef void *reserved(size_t *size, size_t wanted) except NULL:
+    # Address space that is all zeros; an entry, bucket or list takes memory when it is first written to.
+    cdef void *area = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if area == MAP_FAILED:
+        raise MemoryError(f"no address space of {wanted} bytes for a table of records")
+    size[0] = wanted
+    return area
+
+
+include "text.pxi"
+include "audit.pxi"

@@ -1,0 +1,150 @@
+"""The memory tier: the contract of a table of records, and who keeps it.
+
+A table holds at most ``capacity`` records, and a policy names the one to leave next. It never drops a record by itself:
+:meth:`Memory.put` does nothing where there is no room, and the caller takes out victims (:meth:`Memory.evict`), which
+have to find another place.
+
+:class:`ckv.core.records.Table` is compiled; :mod:`ckv.store.memory.plain` is its twin in Python. Both are told what
+compiled code may decide without asking the store (``may_put`` and its neighbours), by the store, where that changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final, Protocol
+
+from ckv import core
+from ckv.store.memory import plain
+from ckv.values import Value
+
+Record = tuple[str, Value, int, bool]
+"""Key, value, version, and whether it is clean.
+
+The version is a number of 64 bits that grows with every write of the node: two records are the same write when their
+versions are equal. A record is clean when the persistent tier has this version of it.
+"""
+
+
+class Memory(Protocol):
+    """Records under one policy.
+
+    Keys have up to 1,024 bytes and values fewer than 2^32; the compiled table raises ValueError beyond. A call raises
+    MemoryError when there is no memory, and has then changed nothing.
+    """
+
+    may_put: bool
+    """A PUT of a key that is here needs nothing but memory. So do the others, where they are true:"""
+    may_add: bool
+    """A PUT of a key that is not here, if there is room, or its victim is clean, or ``may_drop``."""
+    may_drop: bool
+    """A victim that is not clean needs no other place."""
+    may_miss: bool
+    """A GET of a key that is not here is answered: there is no such record."""
+
+    @property
+    def capacity(self) -> int:
+        """The most records."""
+
+    @property
+    def max_bytes(self) -> int:
+        """The most :attr:`bytes`, 0 for no bound. A single record may be larger."""
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the records take, with what it costs to keep them."""
+
+    @property
+    def clean(self) -> int:
+        """Clean records."""
+
+    @property
+    def hits(self) -> int:
+        """Calls of :meth:`get` that found the key, since the start."""
+
+    @property
+    def misses(self) -> int:
+        """Calls of :meth:`get` that did not."""
+
+    @property
+    def evicted(self) -> int:
+        """Victims since the start."""
+
+    def get(self, key: str) -> Value | None:
+        """The value of a key, which counts as a use; None when the key is not here."""
+
+    def peek(self, key: str) -> Value | None:
+        """The value of a key, which does not count as a use."""
+
+    def put(self, key: str, value: Value, version: int = 0, clean: bool = False) -> bool:
+        """Stores a record, which counts as a use. Returns False, and does nothing, where that needs a victim.
+
+        Without a version the record gets a new one.
+        """
+
+    def has_room_for(self, key: str, value: Value) -> bool:
+        """Whether a put of this record would need no victim."""
+
+    def next_victim(self) -> Record | None:
+        """The record that has to leave next, None when there is none. It is not a use."""
+
+    def evict(self) -> Record:
+        """Takes the victim out. Raises LookupError when there is no record."""
+
+    def remove(self, key: str) -> bool:
+        """Takes a record out; returns whether it was here."""
+
+    def clear(self) -> None:
+        """Takes all records out."""
+
+    def new_version(self) -> int:
+        """The next version, for a write that comes here later or not at all."""
+
+    def version_of(self, key: str) -> int:
+        """The version of a record; 0 when it is not here."""
+
+    def is_clean(self, key: str) -> bool:
+        """Whether the record is here and clean."""
+
+    def mark_clean(self, key: str, version: int) -> None:
+        """The persistent tier has this version. Does nothing when another one is here, or none."""
+
+    def forget_clean(self) -> None:
+        """No record is clean any more."""
+
+    def records(self) -> Iterator[Record]:
+        """The records, in no particular order, to be taken in as many pieces as one likes.
+
+        One that is here all the while comes once; one that comes or goes meanwhile may.
+        """
+
+    def keys(self) -> list[str]:
+        """The keys of all records as they are now."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def check(self) -> None:
+        """Audits the table in a pass over all of it; raises AssertionError."""
+
+
+class Policy(Protocol):
+    """Makes the table of one policy."""
+
+    def __call__(self, capacity: int, max_bytes: int = 0) -> Memory:
+        """A table for 1 to :data:`~ckv.values.MAX_RECORDS` records, and so many bytes; 0 for no bound in bytes."""
+
+
+PLAIN: Final[dict[str, Policy]] = {"lru": plain.LRU, "lfu": plain.LFU, "fifo": plain.FIFO}
+
+TABLES: Final = {"plain": PLAIN}
+"""What there is, as the tests compare it: policy name to the table that follows it, in Python and compiled."""
+
+if core.COMPILED:
+    from ckv.core.records import Table
+
+    TABLES["compiled"] = {name: partial(Table, name) for name in PLAIN}
+
+POLICIES: Final = TABLES["compiled" if core.COMPILED else "plain"]
+"""Policy name to the table that follows it, in what this process runs on."""

@@ -1,0 +1,1 @@
+"""The compiled core: beside its twins, broken on purpose, and under sanitizers."""
