@@ -39,10 +39,11 @@ demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent ti
 test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
 	$(PY) -m pytest $(ARGS)
 
-# What has to do with the persistent tier, on a MySQL of today in the place of MariaDB. The folder with it is made once.
+# The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest
+# What has to do with the persistent tier, on a MySQL of today in the place of MariaDB.
 SCENARIOS := tests/failures/test_scenarios.py
-MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcript.py tests/system/test_modes.py tests/system/test_values.py \
+MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/node tests/system/test_transcript.py tests/system/test_modes.py tests/system/test_values.py \
 	$(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_and_the_database_are_killed \
 	$(SCENARIOS)::test_connections_are_cut_in_the_middle_of_a_commit \
@@ -85,8 +86,9 @@ QUICK ?=
 ALL ?=
 BENCH_CKV ?=
 BENCHED = "$(or $(BENCH_CKV),$$($(BUILD_PY) build/binary.py --where))"
-bench: $(BENCH) $(if $(BENCH_CKV),,build) ## measure ckv beside Redis, memcached, nutcracker and MariaDB, and write docs/benchmarks.md
-	@CKV_COMMAND=$(BENCHED) $(BENCH_PY) -m bench $(if $(ONLY),--only=$(ONLY)) $(if $(ROUNDS),--rounds=$(ROUNDS)) \
+bench: $(BENCH) $(if $(BENCH_CKV),,build) ## measure ckv beside Redis, Valkey, memcached, nutcracker and MariaDB, and write docs/benchmarks.md
+	@.ci/newest-servers $(NEWEST) || echo "without Valkey, the newest Redis and the newest memcached" >&2
+	@CKV_COMMAND=$(BENCHED) BENCH_NEWEST=$(NEWEST) $(BENCH_PY) -m bench $(if $(ONLY),--only=$(ONLY)) $(if $(ROUNDS),--rounds=$(ROUNDS)) \
 		$(if $(QUICK),--quick) $(if $(ALL),--all) \
 		--command="$(strip make bench $(foreach name,ONLY ROUNDS QUICK ALL BENCH_CKV,$(if $($(name)),$(name)=$($(name)))))"
 
@@ -117,7 +119,7 @@ test-binary: build $(DEV) mariadb ## run the tests of whole processes on the nat
 
 # The package with the modules that are compiled in the native program, for a Python of ours.
 COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
-test-compiled: build $(DEV) ## run the tests of the wire and of routing on the compiled modules, in the test's own process
+test-compiled: build $(DEV) ## run the tests of protocol, net and routing on the compiled modules, in the test's own process
 	@$(COMPILED) $(PY) -P -c 'from ckv.net import poller as module; file = module.__file__; \
 		assert file.endswith(".so"), "not what was built, but " + file'
 	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib tests/protocol tests/net tests/cluster $(ARGS)

@@ -18,6 +18,7 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.protocol.messages",
     "ckv.protocol.methods",
     "ckv.protocol.msgpackrpc",
+    "ckv.protocol.quick",
     "ckv.protocol.reading",
     "ckv.protocol.session",
 )

@@ -1,12 +1,29 @@
 """The command table: what a client may call, in one place.
 
-Dispatch, the primary's routing, the shell's help and completion, and ``docs/commands.md`` are all made from it, so a
-new command is one new row here and one handler in each role that serves it.
+Dispatch, the primary's routing, how a BATCH carries results, who may call what when a node is full, the shell's help
+and completion, and ``docs/commands.md`` are all made from it. So a new command is one new row here and one handler in
+each role; a role that lacks one does not start (:func:`complete`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+Flag = Literal["read", "write", "admin", "keyless", "blocking"]
+"""``read``, ``write``: of records. ``admin``: for whoever looks after a node. ``keyless``: a node answers it by itself.
+``blocking``: it may wait for what somebody else does.
+"""
+
+Access = Literal["anyone", "reader", "writer", "operator"]
+"""Who may call a command."""
+
+Reply = Literal["ok", "flag", "value", "number", "text", "table"]
+"""What a command answers: true, true or false, ``[found, value]``, a number, a text, or a structure of its own."""
+
+SMALL_REPLIES: Final[frozenset[Reply]] = frozenset({"ok", "flag", "number"})
+"""Those that are small whatever the command is asked, so that a BATCH carries them without a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +36,30 @@ class Command:
     arguments: tuple[str, ...]
     """The names of its arguments, in order. The protocol has no optional ones."""
 
-    key: int | None
-    """The position of the key among the arguments; ``None`` for a command that any node answers by itself."""
+    flags: frozenset[Flag]
+    """What kind of command it is."""
+
+    access: Access
+    """Who may call it."""
+
+    reply: Reply
+    """The kind of what it answers."""
 
     result: str
-    """What it answers, in msgpack's terms."""
+    """What it answers, in msgpack's terms, for the docs."""
 
     help: str
     """One sentence for the shell and for the docs."""
+
+    @property
+    def arity(self) -> int:
+        """How many arguments it has."""
+        return len(self.arguments)
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """The positions of the keys among the arguments; none for a command that any node answers by itself."""
+        return tuple(index for index, name in enumerate(self.arguments) if name == "key")
 
     @property
     def usage(self) -> str:
@@ -34,28 +67,57 @@ class Command:
         return " ".join((self.name, *self.arguments))
 
 
-COMMANDS: dict[str, Command] = {
+def _command(usage: str, flags: tuple[Flag, ...], access: Access, reply: Reply, result: str, sentence: str) -> Command:
+    name, *arguments = usage.split()
+    return Command(name, tuple(arguments), frozenset(flags), access, reply, result, sentence)
+
+
+COMMANDS: Final[dict[str, Command]] = {
     command.name: command
     for command in (
-        Command("PUT", ("key", "value"), 0, "`true`", "Store a value under a key, replacing what was there."),
-        Command("GET", ("key",), 0, '`[true, value]`, or `[false, ""]` when there is none', "Read the value of a key."),
-        Command("DEL", ("key",), 0, "`true` if there was one, else `false`", "Delete a key and its value."),
-        Command("PING", (), None, '`"PONG"`', "Ask the node itself whether it answers."),
-        Command("INFO", (), None, "a map of figure to number or text", "Show the figures of the node itself."),
-        Command(
-            "RETRY",
-            (),
-            None,
-            "the number of rows",
+        _command(
+            "PUT key value", ("write",), "writer", "ok", "`true`",
+            "Store a value under a key, replacing what was there.",
+        ),
+        _command(
+            "GET key", ("read",), "reader", "value", '`[true, value]`, or `[false, ""]` when there is none',
+            "Read the value of a key.",
+        ),
+        _command(
+            "DEL key", ("write",), "writer", "flag", "`true` if there was one, else `false`",
+            "Delete a key and its value.",
+        ),
+        _command(
+            "PING", ("keyless",), "anyone", "text", '`"PONG"`',
+            "Ask the node itself whether it answers.",
+        ),
+        _command(
+            "INFO", ("admin", "keyless"), "operator", "table", "a map of figure to number or text",
+            "Show the figures of the node itself.",
+        ),
+        _command(
+            "RETRY", ("admin", "keyless"), "operator", "number", "the number of rows",
             "Queue the rows again that the database refused and this secondary parked; a primary refuses it.",
         ),
-        Command("PEEK", ("key",), 0, "`[where, digest]`", "Say where a record is, without using or moving it."),
-        Command(
-            "SCAN",
-            ("cursor", "count"),
-            None,
+        _command(
+            "PEEK key", ("admin", "read"), "operator", "table", "`[where, digest]`",
+            "Say where a record is, without using or moving it.",
+        ),
+        _command(
+            "SCAN cursor count", ("admin", "read", "keyless"), "operator", "table",
             "`[cursor, [[key, where, digest], ...]]`",
             "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it.",
         ),
     )
-}
+}  # fmt: skip
+
+T = TypeVar("T")
+
+
+def complete(handlers: Mapping[str, T]) -> dict[str, T]:
+    """The handlers in the order of the table. Raises LookupError unless there is one for each command, and no other."""
+    if missing := COMMANDS.keys() - handlers.keys():
+        raise LookupError(f"no handler for {', '.join(sorted(missing))}")
+    if unknown := handlers.keys() - COMMANDS.keys():
+        raise LookupError(f"no command {', '.join(sorted(unknown))}")
+    return {name: handlers[name] for name in COMMANDS}

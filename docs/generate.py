@@ -25,7 +25,7 @@ def commands() -> str:
     """The command table as a page."""
     rows = "\n".join(
         f"| `{command.usage}` | {command.help} | {command.result} | "
-        f"{'the node itself' if command.key is None else 'the owner of the key'} |"
+        f"{'the owner of the key' if command.keys else 'the node itself'} |"
         for command in COMMANDS.values()
     )
     return f"""\

@@ -122,5 +122,17 @@ def lines(path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(("ckv.net", "ckv.protocol"))])
+def test_no_file_writes_the_fields_of_another(name: str) -> None:
+    own: set[str] = set()
+    written: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            own.add(node.target.id)  # of a dataclass
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            (own if ast.unparse(node.value) == "self" else written).add(node.attr)
+    assert not written - own
+
+
 def test_ckv_py_only_calls() -> None:
     assert imported(ROOT / "ckv.py") <= {"__future__.annotations", "sys", "ckv.__main__.main"}

@@ -160,7 +160,8 @@ def test_the_page_of_a_role_shows_the_table_of_settings(role: RoleName) -> None:
 def test_the_defaults_on_the_page_of_a_secondary() -> None:
     # The table made the page. This is what the page has to say, whatever the table does.
     defaults = {
-        "<persistent-node>": "-", "<capacity>": "1000000", "<eviction-policy>": "1", "<thread-pool-size>": "1",
+        "<persistent-node>": "-", "<capacity>": "1000000", "--memory-max": "0", "<eviction-policy>": "1",
+        "<thread-pool-size>": "1",
         "--bind": "127.0.0.1", "--max-connections": "10000", "--max-value-bytes": "1MiB", "--drain-timeout": "30s",
         "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "3s",
         "--write-delay": "1s", "--write-batch": "500",
@@ -178,7 +179,7 @@ def test_docopt_reads_from_the_page_what_the_table_has(role: RoleName) -> None:
     assert options == {setting.name for setting in settings_of(role) if setting.is_option} | {"--help"}
 
 
-@pytest.mark.parametrize("page", [cli.MAIN_PAGE, *(cli.page(role) for role in ROLES)])
+@pytest.mark.parametrize("page", [cli.MAIN_PAGE, *(cli.page(role.name) for role in ROLES.values())])
 def test_pages_have_all_exit_codes_and_fit_a_screen(page: str) -> None:
     codes = [int(code) for code in re.findall(r"^  (\d+) ", page, re.MULTILINE)]
     assert codes == list(Exit)
@@ -385,3 +386,9 @@ def test_what_starts_the_program(module: str) -> None:
         "print(monkey.is_module_patched('socket'), loaded)"
     )
     assert run_python("-c", code).stdout == f"{module == 'ckv.__main__'} []\n"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_asks_one_thing_at_a_time_loads_no_gevent(role: str) -> None:
+    code = f"import sys; sys.argv = ['ckv', {role!r}]; import ckv.__main__; print('gevent' in sys.modules)"
+    assert run_python("-c", code).stdout == f"{role not in ('ping', 'shell', 'status')}\n"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ckv.commands import COMMANDS, Command
+from ckv.address import Address
+from ckv.commands import COMMANDS, Command, complete
+from ckv.node.node import Node
+from ckv.protocol.limits import Limits
 from ckv.tools.shell.commands import NAMES, OWN, help_text
 from tests.support.nodes import Nodes
 from tests.support.wire import RawClient, RemoteError
@@ -14,7 +17,11 @@ from tests.support.wire import RawClient, RemoteError
 def test_a_command_is_well_formed(command: Command) -> None:
     assert COMMANDS[command.name] is command
     assert command.name.isupper()
-    assert command.key is None or command.arguments[command.key] == "key"
+    assert all(command.arguments[index] == "key" for index in command.keys)
+    assert ("keyless" in command.flags) == (not command.keys)
+    assert ("admin" in command.flags) == (command.access == "operator")
+    assert ("write" in command.flags) == (command.access == "writer")
+    assert command.arity == len(command.usage.split()) - 1
     assert command.usage.split() == [command.name, *command.arguments]
     assert command.help.endswith(".")
     assert "\n" not in command.help
@@ -32,6 +39,22 @@ def test_every_role_serves_every_command(nodes: Nodes, role: str) -> None:
         with pytest.raises(RemoteError, match=r"^UnknownMethod: no method 'FLY'; there are ") as caught:
             client.call("FLY")
     assert set(str(caught.value).partition("; there are ")[2].split(", ")) == set(COMMANDS)
+
+
+@pytest.mark.parametrize(("change", "named"), [("without", "no handler for DEL"), ("with", "no command FLY")])
+def test_a_role_that_lacks_a_handler_does_not_start(change: str, named: str) -> None:
+    table = dict.fromkeys(COMMANDS)
+    if change == "without":
+        del table["DEL"]
+    else:
+        table["FLY"] = None
+    node = Node("secondary", Limits(), drain_timeout=1, files=0)
+    with pytest.raises(LookupError, match=named):
+        node.serve(Address("127.0.0.1", 0), table, "", lambda _wait: 0)  # type: ignore[arg-type]
+
+
+def test_handlers_are_in_the_order_of_the_table() -> None:
+    assert list(complete(dict.fromkeys(reversed(COMMANDS)))) == list(COMMANDS)
 
 
 def test_the_commands_of_the_protocol() -> None:

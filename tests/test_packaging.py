@@ -117,7 +117,7 @@ def test_the_command_with_some_of_its_packages(environment: Path, tmp_path: Path
     assert (done.returncode, done.stderr) == (0, "")
     done = run(half, "python", "-m", "ckv", "secondary", "localhost:1", "0")
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    assert done.stderr.startswith("ckv: the package cachebox is missing: ")
+    assert done.stderr.startswith("ckv: the package tenacity is missing: ")
 
 
 def test_the_lines_of_the_readme(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def test_a_secondary() -> None:
         port=8081,
         persistent="-",
         capacity=1_000_000,
+        memory_max=0,
         policy="lru",
         pool_size=1,
         bind="127.0.0.1",
@@ -161,6 +162,7 @@ def test_every_default_is_allowed() -> None:
         ("--max-connections", "1", "1000000", ["0", "1000001"]),
         ("--max-value-bytes", "1", "64MiB", ["0", "67108865", "65MiB", "1MB", "1 MiB", "MiB"]),
         ("--pending-max", "1", "1099511627776", ["0", "1099511627777"]),
+        ("--memory-max", "0", "1024GiB", ["-1", "1025GiB", "1MB"]),
         ("--pending-max-bytes", "1MiB", "1024GiB", ["0", "1025GiB"]),
         ("--drain-timeout", "0", "60m", ["61m", "-1", "1h", "3600.1s", "nan", "inf", "1e1", ".5", "soon", ""]),
         ("--load-timeout", "10ms", "10m", ["9ms", "0", "601"]),
@@ -237,6 +239,14 @@ def test_a_value_must_fit_what_may_be_pending() -> None:
         "--pending-max-bytes: 1000 is less than the longest value: allowed is --max-value-bytes, 1MiB, and more"
     )
     assert secondary({"--pending-max-bytes": "1MiB"}).pending_max_bytes == 2**20
+
+
+def test_a_value_must_fit_into_memory() -> None:
+    line = refusal({"--memory-max": "1000"})
+    assert line == (
+        "--memory-max: 1000 is less than the longest value: allowed is 0, or --max-value-bytes, 1MiB, and more"
+    )
+    assert secondary({"--memory-max": "1MiB"}).memory_max == 2**20
 
 
 def test_a_secondary_twice() -> None:

@@ -64,6 +64,11 @@ class SlotMap(Generic[Node]):
         self._owners = deal(len(nodes))
         self._crc = crc_hqx  # compiled code would look the name up in a dict for every request
 
+    @property
+    def owners(self) -> Sequence[int]:
+        """For each slot the number of its node, in the order in which the nodes were given."""
+        return self._owners
+
     def owner(self, key: str) -> Node:
         """The node that owns the key."""
         # As slot_of(), which is not called: a primary does this for every request.

@@ -1,19 +1,22 @@
 # The bytes of a str, without a copy where that can be.
 
 cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object, Py_ssize_t *)
-    void PyErr_Clear()
+    bint PyUnicode_IS_COMPACT_ASCII(object)
+    void *PyUnicode_DATA(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
 
 
 cdef inline object as_utf8(object text, const char **data, Py_ssize_t *size):
     # Where the bytes of a text are: in the object that is returned.
-    data[0] = PyUnicode_AsUTF8AndSize(text, size)
-    return text if data[0] != NULL else encoded(text, data, size)
+    if type(text) is str and PyUnicode_IS_COMPACT_ASCII(text):
+        data[0] = <const char *>PyUnicode_DATA(text)
+        size[0] = PyUnicode_GET_LENGTH(text)
+        return text
+    return encoded(text, data, size)
 
 
 cdef object encoded(object text, const char **data, Py_ssize_t *size):
-    # The same for one with bytes that are no UTF-8, which are surrogates in a str.
-    PyErr_Clear()
+    # A copy of the others, for Python's own way of showing its bytes leaves a second copy with the str.
     if not isinstance(text, str):
         raise TypeError(f"a key is a str, and a value a str or bytes: not {type(text).__name__}")
     text = text.encode("utf-8", "surrogateescape")

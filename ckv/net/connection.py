@@ -17,10 +17,10 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from ckv.net.polled import Polled
+from ckv.net.polled import Polled, send_all
 from ckv.net.poller import WRITE, Poller, Receiver
 from ckv.net.transport import Transport
-from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
+from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
 from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ class Connection(Polled):
     __slots__ = (
         "_closed",
         "_holds",
-        "_large",
         "_limits",
         "_on_drained",
         "_poller",
@@ -46,12 +45,10 @@ class Connection(Polled):
         "_resuming",
         "_transport",
         "_unsent",
-        "_write",
         "_write_watcher",
         "is_open",
         "peer",
         "session",
-        "unsent_bytes",
     )
 
     def __init__(
@@ -70,18 +67,15 @@ class Connection(Polled):
         ``on_drained()`` is what makes it the calling side: it is called whenever nothing is unsent any more. Unsent
         requests are bounded by whoever makes them, and are no reason to stop reading the answers.
         """
-        super().__init__(transport.fd, transport.read, receiver.inbox, on_drained is not None)
+        super().__init__(transport, receiver.inbox, on_drained is not None)
         self._poller = poller
         self._transport = transport
-        self._write = transport.write
         self._limits = limits
         self._receiver = receiver
         self._closed = closed
         self._on_drained = on_drained
         self.session: Session | None = None
         """None until the first byte."""
-        self._large = False
-        """Whether larger reads were asked for."""
         self._holds: set[Hashable] = set()
         self._resuming = False
         self._queued = False
@@ -91,7 +85,6 @@ class Connection(Polled):
         self._unsent: deque[memoryview] = deque()
         self.peer = peer
         self.is_open = True
-        self.unsent_bytes = 0
         self._write_watcher: Any = None
         poller.add(self)
 
@@ -143,9 +136,8 @@ class Connection(Polled):
             return
         try:
             while True:
-                if session.large or self._large:
-                    self._large = session.large
-                    self._poller.expect(self.fd, RECV_BYTES_OF_LARGE if session.large else RECV_BYTES)
+                if session.large:
+                    self._poller.expect(self.fd, RECV_BYTES_OF_LARGE)
                 if answers:
                     self.post(answers)
                 if session.failed:
@@ -238,22 +230,10 @@ class Connection(Polled):
 
     def send(self, data: bytes) -> None:
         """Sends these bytes now: what the socket takes, and the rest as soon as it takes more."""
-        sent = 0
-        if not self.unsent_bytes and self.is_open:
-            try:
-                sent = self._write(data)
-            except (BlockingIOError, InterruptedError):
-                pass
-            except OSError as error:
-                self.close(f"{error.strerror or error}")
-                return
-        if sent != len(data):
-            self._keep(data, sent)
+        send_all(((self, data),))
 
-    def _keep(self, data: bytes, sent: int) -> None:
+    def keep(self, data: bytes, sent: int) -> None:
         """Takes note of what the socket did not take; the first ``sent`` bytes it did."""
-        if not self.is_open:
-            return
         if not self._unsent:
             if self._write_watcher is None:
                 self._write_watcher = self._poller.loop.io(self.fd, WRITE)
@@ -281,7 +261,7 @@ class Connection(Polled):
         unsent = self._unsent
         while unsent:
             try:
-                sent = self._write(unsent[0])
+                sent = self.write(self.fd, unsent[0])
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as error:
@@ -328,9 +308,15 @@ class Connection(Polled):
             self._write_watcher.close()
         self._transport.close()
         self.fd = -1
+        self.write = _nowhere
         self._unsent.clear()
         self._posted = b""
         self.unsent_bytes = 0
         if self.session is not None:
             self.session.close()
         self._closed(self, reason)
+
+
+def _nowhere(_fd: int, data: bytes | memoryview) -> int:
+    """Writes to a connection that is closed: everything is taken, and nobody gets it."""
+    return len(data)

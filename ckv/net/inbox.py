@@ -10,7 +10,9 @@ from ckv.net.connection import Connection
 from ckv.protocol.handler import Line
 from ckv.protocol.limits import SPARE_BUFFER_BYTES
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
+from ckv.protocol.quick import NoCore, QuickSession
 from ckv.protocol.session import Session
+from ckv.protocol.shortcuts import CUT, ENOUGH, Core
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +20,10 @@ log = logging.getLogger(__name__)
 class Inbox:
     """Serves the connections of clients, in any number, with one table of methods."""
 
-    def __init__(self, methods: RpcMethods) -> None:
+    def __init__(self, methods: RpcMethods, core: Core | None = None) -> None:
+        """``core``: compiled code that answers what it can before the methods are asked."""
         self._methods = methods
+        self._core = core
         self.inbox: list[tuple[Connection, bytes]] = []
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
@@ -28,7 +32,7 @@ class Inbox:
 
         There is one now, and so nothing to choose: whatever is no msgpack-RPC is told apart by its session.
         """
-        return RpcSession(line, self._methods)
+        return QuickSession(line, self._methods)
 
     def adopt(self, connection: Connection) -> None:
         """Serves it from now on, in the place of whoever did."""
@@ -38,25 +42,80 @@ class Inbox:
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every request is answered with this error, ``but`` those of these methods."""
+        if self._core is not None:
+            self._core = NoCore()
         self._methods.refuse_everything(error, but)
 
     def receive_all(self) -> list[tuple[Connection, bytes]]:
         """Serves what is there. Returns answers to be sent at the end of the turn, besides those that were posted."""
         answered: list[tuple[Connection, bytes]] = []
-        # What answers many requests at once, from memory alone, would take its share of the inbox here.
-        for connection, data in self.inbox:
+        for connection, data in self.inbox if self._core is None else self._served_by(self._core, answered):
             session = connection.session
             if session is None or connection.held or not data:
                 connection.received(data)
                 continue
             try:
                 answers = session.received(data)
-            except Exception:  # it must not cost the other connections what was read for them
-                log.exception("unexpected error while serving %s", connection.peer)
-                connection.close("unexpected error")
+            except Exception:  # noqa: BLE001 - it must not cost the other connections what was read for them
+                self._failed(connection)
                 continue
-            if session.attention or len(answers) > SPARE_BUFFER_BYTES:
+            if session.attention:
                 connection.attend(answers)
             elif answers:
                 answered.append((connection, answers))
         return answered
+
+    def _served_by(self, core: Core, answered: list[tuple[Connection, bytes]]) -> list[tuple[Connection, bytes]]:
+        """Has compiled code serve what it can; returns what is left."""
+        left = []
+        connections = []
+        inbox: list[tuple[QuickSession, bytes]] = []
+        for connection, data in self.inbox:
+            if connection.session is None and data:
+                connection.open(data[0])
+            session = connection.session
+            if not isinstance(session, QuickSession) or not data or connection.held:
+                left.append((connection, data))
+            elif session.is_between and not session.attention:
+                connections.append(connection)
+                inbox.append((session, session.with_kept(data)))
+            else:
+                left.append((connection, session.with_kept(data)))
+        while connections:
+            try:
+                outcomes = core.serve_all(inbox)
+            except MemoryError:
+                log.exception("there is no memory to answer what %d connections have asked", len(connections))
+                for connection in connections:
+                    connection.close("out of memory")
+                return left
+            again: list[tuple[Connection, QuickSession, bytes]] = []
+            for connection, (session, data), outcome in zip(connections, inbox, outcomes, strict=False):
+                if isinstance(outcome, bytes):
+                    answers = outcome
+                else:
+                    answers, end, why = outcome
+                    if why == ENOUGH:
+                        connection.post(answers)
+                        if not connection.held:
+                            again.append((connection, session, data[end:]))
+                            continue
+                        answers = b""
+                    try:
+                        answers += session.go_on(data[end:], why == CUT)
+                    except Exception:  # noqa: BLE001 - as above
+                        self._failed(connection)
+                        continue
+                if session.attention or len(answers) > SPARE_BUFFER_BYTES:
+                    connection.attend(answers)
+                elif answers:
+                    answered.append((connection, answers))
+            done = len(outcomes)
+            connections = [connection for connection, _, _ in again] + connections[done:]
+            inbox = [(session, data) for _, session, data in again] + inbox[done:]
+        return left
+
+    def _failed(self, connection: Connection) -> None:
+        """Ends a connection whose request met a defect."""
+        log.exception("unexpected error while serving %s", connection.peer)
+        connection.close("unexpected error")

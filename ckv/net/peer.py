@@ -28,12 +28,13 @@ from ckv.net.poller import Poller
 from ckv.net.probes import Heartbeat, Mark
 from ckv.net.transport import Plain
 from ckv.net.waiting import WaitingCalls, WaitingRoom
-from ckv.protocol.batch import Batch, Call
+from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
 from ckv.protocol.handler import Caller, Line
 from ckv.protocol.limits import Limits
 from ckv.protocol.messages import BATCH
 from ckv.protocol.session import Session
+from ckv.protocol.shortcuts import Call, Lane
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Peer:
         call_timeout: float,
         node_wait: float = 0.0,
         room: WaitingRoom | None = None,
+        lane: Lane | None = None,
     ) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
         the latest: every half of it, a tick fails the calls that were there at the tick before. A tick also sends a
@@ -71,15 +73,20 @@ class Peer:
 
         A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
         what came before the PING, it has not got to the calls behind it, and their time has not begun.
+
+        ``lane``: where compiled code collects calls for it; see :meth:`takes_calls` and :meth:`collected`.
         """
+        self._lane = lane
         self.address = address
         self._poller = poller
         self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
         self._call_timeout = call_timeout
         self._flushing = False
-        self._connection: Connection | None = None
-        self._session: CallingSession | None = None
+        self.connection: Connection | None = None
+        """None while there is none."""
+        self.session: CallingSession | None = None
+        """That of the connection."""
         self._ready: CallingSession | None = None
         """The same, as long as the node takes calls."""
         self._features: frozenset[str] = frozenset()
@@ -109,7 +116,7 @@ class Peer:
     def start(self) -> None:
         """Starts to connect, and keeps at it until :meth:`close`."""
         self._poller.add_receiver(self)
-        self._ticker.start(self._tick)
+        self._ticker.start(self.tick)
         self._let_wait()
         self._greenlet = gevent.spawn(self._keep_connected)
 
@@ -121,8 +128,8 @@ class Peer:
         self._end_wait()
         if self._greenlet is not None:
             self._greenlet.kill(block=False)
-        if self._connection is not None:
-            self._connection.close("closing")
+        if self.connection is not None:
+            self.connection.close("closing")
 
     @property
     def connected(self) -> bool:
@@ -132,7 +139,7 @@ class Peer:
     @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
-        return (self._session.unanswered if self._session is not None else 0) + len(self._queued)
+        return (self.session.unanswered if self.session is not None else 0) + len(self._queued)
 
     @property
     def waiting(self) -> int:
@@ -164,11 +171,11 @@ class Peer:
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
         self._features = greeted.features
-        self._connection = Connection(
+        self.connection = Connection(
             self._poller, Plain(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
         )
-        self._connection.open(0)
-        self._poller.hear(self._connection.fd)  # the greeting
+        self.connection.open(0)
+        self._poller.hear(self.connection.fd)  # the greeting
         self._heartbeat.respond(0, None, None)
         self._late = False
         self._untaken = 0
@@ -186,8 +193,10 @@ class Peer:
 
     def new_session(self, line: Line, first: int) -> Session:
         """The session of a new connection; see :class:`ckv.net.poller.Receiver`."""
-        self._session = self._ready = CallingSession(line, self._limits, self._bounced, BATCH in self._features)
-        return self._session
+        self.session = self._ready = CallingSession(
+            line, self._limits, self._bounced, BATCH in self._features, self._lane
+        )
+        return self.session
 
     # --- while there is no connection ----------------------------------------------------------------------------
 
@@ -215,7 +224,7 @@ class Peer:
             caller.respond(msgid, text, None)
 
     def _no_connection(self) -> errors.CkvError:
-        if self._connection is not None:
+        if self.connection is not None:
             return errors.Draining(f"{self.address} is stopping; the request was not carried out")
         return errors.NodeDown(f"{self.address} is not connected; the request was not sent")
 
@@ -265,6 +274,19 @@ class Peer:
             caller.hold(self)
             self._slowed.add(caller)
 
+    def takes_calls(self) -> bool:
+        """Whether compiled code may collect calls now; it has to ask before each time."""
+        session = self._ready
+        if session is None or self._congested or BATCH not in self._features:
+            return False
+        session.pack_added()
+        return True
+
+    def collected(self) -> None:
+        """Takes note that the lane has calls, which leave at the end of this turn."""
+        if not self._flushing:
+            self._flush_later()
+
     @property
     def _is_full(self) -> bool:
         return self._unread > 2 * self._limits.soft_unsent_bytes
@@ -275,7 +297,7 @@ class Peer:
         The answers to the requests would not do, as they may wait for the database, and others would wait with them.
         Neither would what the socket takes, which is up to 40 MB on its way with Linux's usual settings.
         """
-        session = self._session
+        session = self.session
         if session is None:
             return
         size = session.pack_alone(batch)
@@ -299,16 +321,16 @@ class Peer:
     def flush(self) -> None:
         """Hands the calls of this turn to the connection; see :class:`ckv.net.poller.Sender`."""
         self._flushing = False
-        if self._session is not None:
-            self._session.pack_new()
+        if self.session is not None:
+            self.session.pack_new()
         while self._queued and not self._is_full:
             batch = self._queued.popleft()
             self._pack_large(batch)
             batch.calls[0][0].release(batch)
-        if self._connection is not None:
-            self._connection.flush()
-        if self._connection is not None:  # sending may have found it broken
-            self._congested = self._connection.congested
+        if self.connection is not None:
+            self.connection.flush()
+        if self.connection is not None:  # sending may have found it broken
+            self._congested = self.connection.congested
 
     def receive_all(self) -> list[tuple[Connection, bytes]]:
         """Hands on the answers that have arrived. Clients that wait for nothing else are answered at once, the others
@@ -327,8 +349,12 @@ class Peer:
 
     # --- what goes wrong -----------------------------------------------------------------------------------------
 
-    def _tick(self) -> None:
-        connection, session = self._connection, self._session
+    def tick(self) -> None:
+        """Fails the calls that have been there for too long, and asks whether the node still answers.
+
+        To be called after each half of the time that a call may take.
+        """
+        connection, session = self.connection, self.session
         if connection is None or session is None:
             return  # and no call waits
         # A large request may take its time on the way; as long as more and more of it was taken, all is well.
@@ -351,8 +377,8 @@ class Peer:
     def _lost(self, connection: Connection, reason: str) -> None:
         if not self._closing:
             log.warning("peer %s lost: %s", self.address, reason or "closed by the peer")
-        session = self._session
-        self._connection = self._session = self._ready = None
+        session = self.session
+        self.connection = self.session = self._ready = None
         self._let_wait()
         if session is not None:
             session.fail_all(errors.NodeLost(f"the connection to {self.address} broke before the answer came"))

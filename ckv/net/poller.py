@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from gevent import monkey
 
-from ckv.net.polled import Polled
+from ckv.net.polled import Polled, send_all
 from ckv.protocol.handler import Line
 from ckv.protocol.limits import (
     BYTES_OF_ONE,
@@ -112,7 +112,7 @@ class Poller:
         self._epoll = _new_epoll()
         self._poll = self._epoll.poll
         self._watcher = loop.io(self._epoll.fileno(), READ)
-        self._watcher.start(self._turn)
+        self._watcher.start(self.turn)
 
     def add(self, connection: Polled) -> None:
         """Reads the socket from now on, whenever something has arrived."""
@@ -187,8 +187,7 @@ class Poller:
     def send_answers(self) -> None:
         """Sends the answers that wait for the end of the turn."""
         answers, self._answers = self._answers, []
-        for connection, data in answers:
-            connection.send(data)
+        send_all(answers)
 
     def close(self) -> None:
         """Ends it, when all its sockets are closed."""
@@ -204,9 +203,10 @@ class Poller:
     def _due_turn(self) -> None:
         self._turn_is_due = False
         if not self._epoll.closed:
-            self._turn()
+            self.turn()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Reads, serves and sends once. The loop calls it when a socket is ready."""
         self._room = SOCKETS_PER_TURN
         self._in_turn = True
         try:
@@ -214,7 +214,8 @@ class Poller:
                 for receiver in tuple(self._receivers):  # one may end in its turn
                     if receiver.inbox:
                         try:
-                            self._answers += receiver.receive_all()
+                            answers = receiver.receive_all()
+                            self._answers += answers  # apart, for the call may have sent those before
                         finally:
                             receiver.inbox.clear()
                 # What arrived meanwhile comes along: the larger the batches, the less a call costs.
@@ -241,7 +242,7 @@ class Poller:
                 continue  # Closed a moment ago; or it comes again when it is released.
             size = sizes[fd]
             try:
-                data = connection.read(size)
+                data = connection.read(fd, size)
             except (BlockingIOError, InterruptedError):
                 self._again.pop(fd, None)
                 continue
@@ -256,13 +257,18 @@ class Poller:
                 self.again(connection)
                 if size <= RECV_BYTES_OF_SMALL:
                     sizes[fd] = RECV_BYTES
+                elif length == size:
+                    sizes[fd] = RECV_BYTES_OF_LARGE
                 if event == _LEFT:
                     left -= length
                     if left <= 0:
                         connection.inbox.append((connection, data))
                         break  # The rest has its turn later.
-            elif size != RECV_BYTES_OF_ONE and length < RECV_BYTES_OF_SMALL:
-                sizes[fd] = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
+            elif size != RECV_BYTES_OF_ONE:
+                if length < RECV_BYTES_OF_SMALL:
+                    sizes[fd] = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
+                elif length < RECV_BYTES < size:
+                    sizes[fd] = RECV_BYTES
             connection.inbox.append((connection, data))
         self._room = room
         return len(events)

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 from ckv import errors
 from ckv.address import Address
+from ckv.commands import COMMANDS
 from ckv.net.connection import Connection
 from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
 from ckv.net.inbox import Inbox
@@ -30,6 +31,7 @@ from ckv.protocol.handler import Caller, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.session import Session
+from ckv.protocol.shortcuts import Core
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +57,10 @@ what these allow.
 GUEST_SILENCE: Final = 10.0
 """Seconds after which a guest that says nothing has to go, though nobody else wants to come in."""
 
-FOR_OPERATORS: Final = frozenset({"INFO", "RETRY", "PEEK", "SCAN"})
+FOR_OPERATORS: Final = frozenset(name for name, command in COMMANDS.items() if command.access == "operator")
 """The methods that make a guest an operator. Operators may have half of the lobby, whoever else wants to come in."""
 
-FOR_GUESTS: Final = FOR_OPERATORS | {"PING"}
+FOR_GUESTS: Final = FOR_OPERATORS | {name for name, command in COMMANDS.items() if command.access == "anyone"}
 """The methods that guests may call."""
 
 TICK: Final = 1.0
@@ -76,12 +78,22 @@ class _Guest:
 class Server:
     """Serves a table of handlers on one address."""
 
-    def __init__(self, poller: Poller, handlers: Mapping[str, Handler], limits: Limits, files: int = 0) -> None:
-        """``files``: the open files that the node needs beside the connections that it serves."""
+    def __init__(
+        self,
+        poller: Poller,
+        handlers: Mapping[str, Handler],
+        limits: Limits,
+        files: int = 0,
+        core: Core | None = None,
+    ) -> None:
+        """``files``: the open files that the node needs beside the connections that it serves.
+
+        ``core``: compiled code that answers what it can before the handlers are asked.
+        """
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._clients = Inbox(RpcMethods(handlers, limits))
+        self._clients = Inbox(RpcMethods(handlers, limits), core)
         for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
         self._lobby = Inbox(RpcMethods(for_guests, limits))
         self._listener: socket.socket | None = None

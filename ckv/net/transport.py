@@ -12,7 +12,6 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from gevent import monkey
@@ -27,11 +26,13 @@ class Transport(Protocol):
     fd: int
     """What is watched to know when to read and write."""
 
-    read: Callable[[int], bytes]
-    """Up to so many bytes; none at the end of input. Raises BlockingIOError when there are none now, OSError."""
+    read: Callable[[int, int], bytes]
+    """``read(fd, count)``: up to so many bytes; none at the end of input. Raises BlockingIOError when there are none
+    now, OSError. With the ``fd``, so that for a plain socket it is the system's call itself.
+    """
 
-    write: Callable[[bytes | memoryview], int]
-    """Takes some of the bytes, and says how many. Raises BlockingIOError when it takes none now, OSError."""
+    write: Callable[[int, bytes | memoryview], int]
+    """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""
 
     @property
     def kept_bytes(self) -> int:
@@ -55,8 +56,8 @@ class Plain:
         self._sock = sock
         self.fd = sock.fileno()
         # As the socket's own methods, which parse their arguments the slow way.
-        self.read: Callable[[int], bytes] = partial(os.read, self.fd)
-        self.write: Callable[[bytes | memoryview], int] = partial(os.write, self.fd)
+        self.read: Callable[[int, int], bytes] = os.read
+        self.write: Callable[[int, bytes | memoryview], int] = os.write
 
     @property
     def kept_bytes(self) -> int:

@@ -73,6 +73,8 @@ FIGURES: Final[tuple[Figure, ...]] = (
     Figure("Records", "policy", _SECONDARY, "lru, lfu or fifo (text)."),
     Figure("Records", "capacity", _SECONDARY, "Records that memory holds at most."),
     Figure("Records", "records", _SECONDARY, "Records in memory."),
+    Figure("Records", "records_bytes", _SECONDARY, "Bytes of memory that they take, with what it costs to keep them."),
+    Figure("Records", "records_max_bytes", _SECONDARY, "Their bound (--memory-max); 0 for none."),
     Figure("Records", "records_clean", _SECONDARY, "Records in memory whose value the database has; what the others "
            "have, a kill -9 would lose."),
     Figure("Records", "absent_keys", _SECONDARY, "Keys that are known not to exist, so that asking again costs no "
@@ -159,6 +161,8 @@ def of_store(store: Store, settings: SecondarySettings) -> Info:
         "policy": settings.policy,
         "capacity": settings.capacity,
         "records": store.records,
+        "records_bytes": store.memory.bytes,
+        "records_max_bytes": settings.memory_max,
         "records_clean": store.clean,
         "absent_keys": store.loading.absent,
         "absent_bytes": store.loading.absent_bytes,

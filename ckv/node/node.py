@@ -14,6 +14,7 @@ from gevent.event import Event
 
 from ckv import __version__, core, errors, logs
 from ckv.address import Address
+from ckv.commands import complete
 from ckv.exits import Exit
 from ckv.net.poller import Poller
 from ckv.net.server import Server
@@ -21,6 +22,7 @@ from ckv.node.figures import Info, resident_bytes
 from ckv.node.signals import Signals
 from ckv.protocol.handler import Caller, Handler
 from ckv.protocol.limits import Limits
+from ckv.protocol.shortcuts import Core
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +76,16 @@ class Node:
         handlers: Mapping[str, Handler],
         description: str,
         drain: Callable[[Callable[[Callable[[], bool]], bool]], int],
+        quick: Core | None = None,
     ) -> int:
         """Serves until it is told to stop; the exit code.
+
+        ``quick`` is compiled code that answers what it can before the handlers are asked.
 
         ``drain(wait)`` saves what the role has to save and returns how many records were left. ``wait(condition)``
         waits for a condition within what is left of the drain time-out, and returns whether it came true.
         """
-        server = Server(self.poller, handlers, self.limits, self._files)
+        server = Server(self.poller, complete(handlers), self.limits, self._files, quick)
         try:
             bound = server.listen(address)
         except OSError as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
-from ckv import errors
+from ckv import core, errors
 from ckv.address import Address
 from ckv.cluster.slots import SlotMap
 from ckv.commands import COMMANDS, Command
@@ -14,8 +14,11 @@ from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
 from ckv.node.figures import of_peers
 from ckv.node.node import Node, info, pong
+from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.handler import LATER, Caller, Handler
-from ckv.protocol.limits import BULKY_BYTES, Limits
+from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
+from ckv.protocol.quick import QuickSession
+from ckv.protocol.shortcuts import Core, Outcome
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
@@ -29,21 +32,24 @@ def run(settings: PrimarySettings) -> int:
     limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
     node = Node("primary", limits, settings.drain_timeout, FILES_OF_A_PEER * len(settings.secondaries))
     room = WaitingRoom()
+    lanes = new_lanes(len(settings.secondaries))
     peers = [
-        Peer(node.poller, address, limits, settings.call_timeout, settings.node_wait, room)
-        for address in settings.secondaries
+        Peer(node.poller, address, limits, settings.call_timeout, settings.node_wait, room, lane)
+        for address, lane in zip(settings.secondaries, lanes, strict=True)
     ]
+    slots = SlotMap(peers)
     for peer in peers:
         peer.start()
     try:
         return node.serve(
             Address(settings.bind, settings.port),
             {
-                **handlers(SlotMap(peers), settings.max_value_bytes),
+                **handlers(slots, settings.max_value_bytes),
                 "INFO": info(lambda: node.figures() | of_peers(peers)),
             },
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
+            route_loop(slots, peers, lanes, settings.max_value_bytes),
         )
     finally:
         for peer in peers:
@@ -55,14 +61,56 @@ def _answer_all(wait: Callable[[Callable[[], bool]], bool]) -> int:
     return 0
 
 
+def new_lanes(count: int) -> list[Any]:
+    """A lane for each node; None without the compiled modules."""
+    if not core.COMPILED:
+        return [None] * count
+    from ckv.core.route import Lane
+
+    return [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
+
+
+def route_loop(slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> Core | None:
+    """What passes requests on that need no look at their parts; None without the compiled modules."""
+    if not core.COMPILED:
+        return None
+    from ckv.core.route import Router
+
+    router = Router(
+        slots.owners,
+        lanes,
+        batch_requests=BATCH_REQUESTS,
+        batch_bytes=MAX_PARTS_BYTES,
+        bulky_bytes=min(BULKY_BYTES, max_value_bytes),
+    )
+    return RouteLoop(router, list(zip(peers, lanes, strict=True)))
+
+
+class RouteLoop:
+    """The route loop, and the nodes that it collects calls for."""
+
+    def __init__(self, router: Core, nodes: Sequence[tuple[Peer, Any]]) -> None:
+        self._router = router
+        self._nodes = nodes
+
+    def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
+        """See :class:`ckv.protocol.quick.Core`."""
+        for peer, lane in self._nodes:
+            lane.open(peer.takes_calls())
+        outcomes = self._router.serve_all(inbox)
+        for peer, lane in self._nodes:
+            if lane.count:
+                peer.collected()
+        return outcomes
+
+
 def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:
-    """One handler per command but INFO: those with a key go to its owner, the others are the node's own."""
-    forwarded = {
-        command.name: _forward(command, owners, max_value_bytes)
+    """One handler per command but INFO: those with a key go to its owner, the others are the node's own, or refused."""
+    made = {
+        command.name: _forward(command, owners, max_value_bytes) if command.keys else _keeps_nothing
         for command in COMMANDS.values()
-        if command.key is not None
     }
-    return forwarded | {"PING": pong, "RETRY": _keeps_nothing, "SCAN": _keeps_nothing}
+    return made | {"PING": pong}
 
 
 def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:

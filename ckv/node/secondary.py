@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from ckv import errors
+from ckv import core, errors
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.figures import Info, of_store, of_workers
@@ -17,7 +17,9 @@ from ckv.node.workers import Workers
 from ckv.persistent.opening import open_tier
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
+from ckv.protocol.quick import BATCH_BOUNDS
 from ckv.protocol.session import Session
+from ckv.protocol.shortcuts import Core
 from ckv.settings.parsers import NO_TIER
 from ckv.settings.roles import SecondarySettings
 from ckv.store.loading import Load
@@ -79,10 +81,11 @@ def run(settings: SecondarySettings) -> int:
             handlers(store, settings.max_value_bytes)
             | operator_handlers(store, scans, workers)
             | {"INFO": info(figures)},
-            f"primary={settings.primary} capacity={settings.capacity} policy={settings.policy} "
-            f"persistent={tier.name if tier is not None else 'none'} workers={settings.pool_size} "
-            f"write_mode={settings.write_mode}",
+            f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "
+            f"policy={settings.policy} persistent={tier.name if tier is not None else 'none'} "
+            f"workers={settings.pool_size} write_mode={settings.write_mode}",
             lambda wait: _save_all(store, workers, wait),
+            serve_loop(store, settings.max_value_bytes),
         )
     finally:
         expiry.stop()
@@ -92,7 +95,7 @@ def run(settings: SecondarySettings) -> int:
 
 def _store(settings: SecondarySettings, workers: Workers | None) -> Store:
     """The store of the write mode; without ``workers`` there is no persistent tier."""
-    memory = POLICIES[settings.policy](settings.capacity)
+    memory = POLICIES[settings.policy](settings.capacity, settings.memory_max)
     common: dict[str, Any] = {
         "clock": time.monotonic,
         "load_timeout": settings.load_timeout,
@@ -119,6 +122,16 @@ def _save_all(store: Store, workers: Workers | None, wait: Callable[[Callable[[]
     if store.parked:
         log.error("drain: the database still refuses %d records", store.parked)
     return store.unsaved
+
+
+def serve_loop(store: Store, max_value_bytes: int) -> Core | None:
+    """What answers the requests that memory alone decides; None without the compiled modules."""
+    if not core.COMPILED:
+        return None
+    from ckv.core.records import Table
+    from ckv.core.serve import Server
+
+    return Server(cast(Table, store.memory), cast(Table, store.absent), max_value_bytes=max_value_bytes, **BATCH_BOUNDS)
 
 
 def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ckv import errors
-from ckv.protocol.handler import LATER, Caller
+from ckv.commands import COMMANDS, SMALL_REPLIES
+from ckv.protocol.handler import LATER
 from ckv.protocol.limits import BULKY_BYTES
 from ckv.protocol.messages import BATCH, arguments
 from ckv.protocol.methods import Methods
 from ckv.protocol.session import Session
+from ckv.protocol.shortcuts import Call, Routed
 
 BATCH_REQUESTS: Final = 256
 """The most requests in one BATCH; each is two elements of an array, which may have :attr:`Limits.max_container`."""
@@ -26,8 +28,10 @@ BATCH_RESULT_CHARACTERS: Final = 48 * 1024
 LAST_MSGID_OF_BATCH: Final = 2**64 - 1 - BATCH_REQUESTS
 """msgpack has no number for the msgids of the requests in a BATCH with a larger one."""
 
-Call = tuple[Caller, int]
-"""Who made a call, and the msgid under which it wants the answer."""
+SMALL: Final = frozenset(
+    method for name, command in COMMANDS.items() if command.reply in SMALL_REPLIES for method in (name, name.encode())
+)
+"""Methods whose results are small, by the str and the bin of their names."""
 
 
 def carry_out(
@@ -72,6 +76,9 @@ def carry_out(
                     room -= size
                     add(result)
                     continue
+            elif method in SMALL:
+                add(result)
+                continue
             add(None)
             return results, (result,)
     return results, ()
@@ -87,6 +94,9 @@ class Batch:
         """``[method, params, method, params, ...]``"""
         self.calls = calls
 
+    def __len__(self) -> int:
+        return len(self.calls)
+
     def part(self, start: int, end: int) -> Batch:
         """The requests from number ``start`` up to ``end``; itself when these are all."""
         if start == 0 and end >= len(self.calls):
@@ -99,7 +109,7 @@ class Batch:
         Raises ValueError, and nobody was told, when it is no answer to this BATCH.
         """
         if error is not None:
-            self.fail(error)
+            fail(self.calls, error)
             return
         if type(results) is not tuple or len(results) != len(self.calls):
             raise ValueError("not the results of the batch")
@@ -115,11 +125,16 @@ class Batch:
             else:
                 caller.respond(own, None, result)
 
-    def fail(self, error: object) -> None:
-        """Tells everybody the same error, in the form that travels."""
-        for caller, msgid in self.calls:
-            caller.respond(msgid, error, None)
+    def calls_made(self) -> list[Call]:
+        """Who made each of the calls."""
+        return self.calls
 
 
-Calls = dict[int, Call | Batch]
+def fail(calls: list[Call], error: object) -> None:
+    """Tells everybody the same error, in the form that travels."""
+    for caller, msgid in calls:
+        caller.respond(msgid, error, None)
+
+
+Calls = dict[int, Call | Batch | Routed]
 """What waits for the answer with this msgid."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
 from ckv import errors
-from ckv.protocol.batch import BATCH_REQUESTS, Batch, Call, Calls
+from ckv.protocol.batch import BATCH_REQUESTS, Batch, Calls, fail
 from ckv.protocol.handler import Caller, Line
 from ckv.protocol.limits import MAX_PARTS_BYTES, Limits
 from ckv.protocol.messages import BATCH, Message, new_answers_unpacker
-from ckv.protocol.packing import MSGIDS, REQUEST, RESPONSE, new_packer, new_utf8_packer
+from ckv.protocol.packing import MSGIDS, REQUEST, RESPONSE, new_packer, new_utf8_packer, unpacked
 from ckv.protocol.reading import Reader
+from ckv.protocol.shortcuts import Call, Lane, Routed
+
+ARRAY_16: Final = b"\xdc"
+"""The head of an array, before the number of its elements in two bytes."""
 
 Bounced = Callable[[Call | Batch | None, object], bool]
 """Told of each error that the node answered, and to what; whether the call is taken back, and its caller not told."""
@@ -30,6 +34,7 @@ class CallingSession(Reader):
         "_batch_requests",
         "_bounced",
         "_calls",
+        "_lane",
         "_most_requests",
         "_new",
         "_old_calls",
@@ -38,8 +43,12 @@ class CallingSession(Reader):
         "msgid",
     )
 
-    def __init__(self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool) -> None:
-        super().__init__(line, limits)
+    def __init__(
+        self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool, lane: Lane | None = None
+    ) -> None:
+        """``knows_batch``: whether the node does. ``lane``: where compiled code collects calls to it as well."""
+        super().__init__(line, limits, is_shared=lane is not None)
+        self._lane = lane
         self._bounced = bounced
         self._most_requests = BATCH_REQUESTS if knows_batch else 1
         self._batch_requests = self._most_requests
@@ -58,20 +67,31 @@ class CallingSession(Reader):
 
     def add(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
         """Makes a call, whose answer the caller gets under its own ``msgid``."""
+        if self._lane is not None and self._lane.count:
+            self.pack_new()  # Requests of one key arrive in their order.
         new = self._new
         new.requests.extend((method, params))
         new.calls.append((caller, msgid))
 
-    def pack_new(self) -> None:
+    def pack_added(self) -> None:
         """Packs the calls that were added."""
         new = self._new
         count = len(new.calls)
-        if not count:
-            return
-        self._new = Batch([], [])
-        packed = self._pack(new) if count <= self._batch_requests else 0
-        while packed < count:
-            packed += self._pack(new.part(packed, packed + self._batch_requests))
+        if count:
+            self._new = Batch([], [])
+            packed = self._pack(new) if count <= self._batch_requests else 0
+            while packed < count:
+                packed += self._pack(new.part(packed, packed + self._batch_requests))
+
+    def pack_new(self) -> None:
+        """Packs the calls that were added, or those that the lane has: there are not both."""
+        self.pack_added()
+        if self._lane is not None and self._lane.count:
+            for routed in self._lane.take():
+                own = self._numbered(len(routed))
+                self._calls[own] = routed
+                self._out.append(routed.packed(own))
+                self.waiting = True
 
     def pack_alone(self, batch: Batch) -> int:
         """Packs the one call in it, which is not to be made again, behind those that were added; its bytes."""
@@ -90,8 +110,7 @@ class CallingSession(Reader):
         ``keep``: a request that is alone is kept until it is answered, as those of a BATCH are.
         """
         count = len(batch.calls)
-        msgids = 1 if count == 1 else 1 + count  # with those of the requests that are answered by themselves
-        own = self.msgid if self.msgid + msgids <= MSGIDS else 0
+        own = self._numbered(count)
         if count == 1:
             data = self._packed((REQUEST, own, *batch.requests))
             self._calls[own] = batch if keep else batch.calls[0]
@@ -103,10 +122,16 @@ class CallingSession(Reader):
             self._calls[own] = batch
         if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
             self._batch_requests = min(2 * count, self._most_requests)
-        self.msgid = own + msgids
         self._out.append(data)
         self.waiting = True
         return count
+
+    def _numbered(self, count: int) -> int:
+        """The msgid of a message with so many requests."""
+        msgids = 1 if count == 1 else 1 + count  # with those of the requests that are answered by themselves
+        own = self.msgid if self.msgid + msgids <= MSGIDS else 0
+        self.msgid = own + msgids
+        return own
 
     def _packed(self, message: tuple[object, ...]) -> bytes:
         try:
@@ -120,8 +145,17 @@ class CallingSession(Reader):
     def _new_unpacker(self) -> msgpack.Unpacker:
         return new_answers_unpacker(self._limits)
 
-    def _serve_one(self, message: Any) -> bytes:
-        return self._serve(iter((message,)))
+    def received(self, data: bytes) -> bytes:
+        lane = self._lane
+        if lane is None or not self.is_between or self.attention:
+            return super().received(data)
+        data = self.with_kept(data)
+        try:
+            end, is_cut = lane.answer_all(data, self._calls, self._old_calls)
+        except MemoryError:
+            self._fail("there is no memory to pass the answers on")  # and nobody knows which were
+            return b""
+        return b"" if end == len(data) else self.go_on(data[end:], is_cut)
 
     def _serve(self, messages: Iterator[Any]) -> bytes:
         """Hands each answer to its caller. Nothing is answered to that."""
@@ -134,7 +168,7 @@ class CallingSession(Reader):
                 if kind != RESPONSE:
                     raise ValueError("not a response")
                 generation = self._calls if own in self._calls else self._old_calls
-                call = generation.get(own)
+                call = _taken_apart(generation.get(own))
                 if error is not None and self._bounced(call, error):
                     del generation[own]
                 elif isinstance(call, Batch):
@@ -159,7 +193,7 @@ class CallingSession(Reader):
     def unanswered(self) -> int:
         """Calls that wait for their answer."""
         sent = sum(_count(calls) for calls in (self._calls, self._old_calls))
-        return sent + len(self._new.calls)
+        return sent + len(self._new.calls) + (self._lane.count if self._lane is not None else 0)
 
     def fail_old(self, error: errors.CkvError) -> None:
         """Fails the calls that were in flight at the last call of this already."""
@@ -172,7 +206,9 @@ class CallingSession(Reader):
         calls: Calls = self._old_calls | self._calls
         self._old_calls, self._calls = {}, {}
         _fail(calls, error)
-        new.fail(errors.to_wire(error))
+        fail(new.calls, errors.to_wire(error))
+        for routed in self._lane.take() if self._lane is not None else ():
+            fail(routed.calls_made(), errors.to_wire(error))
 
     def close(self) -> None:
         super().close()
@@ -180,13 +216,21 @@ class CallingSession(Reader):
 
 
 def _count(calls: Calls) -> int:
-    return sum(len(call.calls) if isinstance(call, Batch) else 1 for call in calls.values())
+    return sum(1 if isinstance(call, tuple) else len(call) for call in calls.values())
 
 
 def _fail(calls: Calls, error: errors.CkvError) -> None:
     text = errors.to_wire(error)
     for call in calls.values():
-        if isinstance(call, Batch):
-            call.fail(text)
+        if isinstance(call, tuple):
+            fail([call], text)
         else:
-            call[0].respond(call[1], text, None)
+            fail(call.calls_made(), text)
+
+
+def _taken_apart(call: Call | Batch | Routed | None) -> Call | Batch | None:
+    """What a message was made of: for what goes another way than an ordinary answer."""
+    if call is None or isinstance(call, (tuple, Batch)):
+        return call
+    parts = ARRAY_16 + (2 * len(call)).to_bytes(2) + call.requests_made()
+    return Batch(list(unpacked(parts)), call.calls_made())

@@ -11,7 +11,7 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 RECV_BYTES: Final = 64 * KIB
-"""The most that one read takes from a socket; with it, the most requests that are served before others get a turn."""
+"""What one read takes from a socket at most, unless it is busy."""
 
 RECV_BYTES_OF_SMALL: Final = 4 * KIB
 """The same as long as that was enough: measured, a larger buffer costs every read of a small request 0.2 us."""
@@ -25,7 +25,7 @@ BYTES_OF_ONE: Final = 128
 """Few enough for one small request, or two."""
 
 RECV_BYTES_OF_LARGE: Final = 256 * KIB
-"""The same in the middle of a large message."""
+"""The same in the middle of a large message, and after a read of :data:`RECV_BYTES` that left something."""
 
 MAX_PARTS_BYTES: Final = 64 * KIB
 """The bytes that an unfinished message may have apart from its last string.

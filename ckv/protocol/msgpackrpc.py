@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from operator import length_hint
 from typing import Any, Final, cast
 
@@ -18,6 +18,7 @@ from ckv.protocol.messages import (
     BATCH,
     FEATURES,
     HELLO,
+    NO_MESSAGE,
     Message,
     arguments,
     is_bulky,
@@ -28,10 +29,11 @@ from ckv.protocol.messages import (
 from ckv.protocol.methods import Methods, refusing, with_bins
 from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer, new_utf8_packer
 from ckv.protocol.reading import Reader
+from ckv.protocol.session import Unanswered
 
 log = logging.getLogger(__name__)
 
-_PUT_OFF: Final = object()
+PUT_OFF: Final = object()
 """The method of a request that was in a BATCH, and is served after it by itself. No message can name it."""
 
 _NOTHING: Final[Iterator[Any]] = iter(())
@@ -48,12 +50,13 @@ class RpcMethods(Methods):
         self.limits = limits
         self.soft_unsent_bytes = limits.soft_unsent_bytes
         wire: dict[str, Handler] = {BATCH: self._batch, HELLO: self._hello}
-        self.methods: dict[Any, Handler] = {**self.handlers, **with_bins(wire), _PUT_OFF: self._put_off}
+        self.methods: dict[Any, Handler] = {**self.handlers, **with_bins(wire), PUT_OFF: self._put_off}
         """The handlers, and what only msgpack-RPC has."""
         self.methods[BATCH.encode()] = self._batch_by_bin
         self.packer = new_batch_packer()
         """Collects the answers to what came together."""
-        self._lone = new_packer()
+        self.pack: Callable[[object], bytes] = new_packer().pack
+        """Packs one answer. Whoever has it pack a large one has to :meth:`renew` it."""
         self._utf8 = new_utf8_packer()
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
@@ -61,22 +64,20 @@ class RpcMethods(Methods):
         kept = with_bins({name: self.handlers[name] for name in but})
         self.methods = dict.fromkeys(self.methods, refusing(error)) | kept
 
-    def packed(self, msgid: object, error: object, result: object) -> bytes:
-        """One answer."""
-        answer: bytes = self._lone.pack((RESPONSE, msgid, error, result))
-        if len(answer) > SPARE_BUFFER_BYTES:
-            self._lone = new_packer()  # it would keep its size
-        return answer
-
-    def packed_utf8(self, msgid: object, error: object, result: object) -> bytes:
+    def pack_utf8(self, response: object) -> bytes:
         """The same in less time, as long as all text is UTF-8."""
         try:
-            answer: bytes = self._utf8.pack((RESPONSE, msgid, error, result))
+            answer: bytes = self._utf8.pack(response)
         except UnicodeEncodeError:
-            return self.packed(msgid, error, result)
+            answer = self.pack(response)
         if len(answer) > SPARE_BUFFER_BYTES:
-            self._utf8 = new_utf8_packer()
+            self.renew()
         return answer
+
+    def renew(self) -> None:
+        """Makes new Packers of one answer: one that has packed a large one keeps its size."""
+        self.pack = new_packer().pack
+        self._utf8 = new_utf8_packer()
 
     def take(self) -> bytes:
         """The answers that are in the Packer."""
@@ -102,7 +103,7 @@ class RpcMethods(Methods):
             self.packer.pack((RESPONSE, msgid + done, None, result))
         if rest:
             each = zip(rest[::2], rest[1::2], strict=True)
-            session.put_off([(REQUEST, own, _PUT_OFF, request) for own, request in enumerate(each, msgid + 1 + done)])
+            session.put_off([(REQUEST, own, PUT_OFF, request) for own, request in enumerate(each, msgid + 1 + done)])
         session.settle()  # It is answered, and LATER makes the session look whether to go on.
         return LATER
 
@@ -137,8 +138,8 @@ class RpcSession(Reader):
 
     __slots__ = ("_broken", "_first", "_found", "_packer", "_shared", "_to_come")
 
-    def __init__(self, line: Line, shared: RpcMethods) -> None:
-        super().__init__(line, shared.limits)
+    def __init__(self, line: Line, shared: RpcMethods, *, is_shared: bool = False) -> None:
+        super().__init__(line, shared.limits, is_shared=is_shared)
         self._shared = shared
         self._found: Any = []
         self._to_come: Iterator[Any] = _NOTHING
@@ -158,9 +159,28 @@ class RpcSession(Reader):
     def _new_unpacker(self) -> msgpack.Unpacker:
         return new_requests_unpacker(self._limits)
 
-    def _serve_one(self, message: Any) -> bytes:
-        """The hottest code of a node: most clients wait for each answer, so that what arrives is one request."""
-        shared = self._shared
+    def received(self, data: bytes) -> bytes:
+        """The hottest code of a node: most clients wait for each answer, so that what arrives is one request.
+
+        As :meth:`Reader.received`, but for a call less.
+        """
+        unpacker = self._unpacker
+        fed = self._fed
+        if unpacker is None or fed != self._consumed:
+            self.feed(data)
+            return self.more()
+        self._fed = fed = fed + len(data)
+        try:
+            unpacker.feed(data)
+            message: Any = next(unpacker, NO_MESSAGE)
+            end: int = unpacker.tell()
+        except Exception as error:  # noqa: BLE001 - whatever msgpack raises
+            self._fail(not_msgpack(error))
+            return b""
+        if end != fed or message is NO_MESSAGE:
+            return self._look(unpacker, unpacker if message is NO_MESSAGE else chain((message,), unpacker))
+        self._consumed = fed
+        self.is_between = True
         try:
             request: Message = message
             kind, msgid, method, params = request
@@ -168,14 +188,19 @@ class RpcSession(Reader):
                 raise ValueError
         except (TypeError, ValueError):
             return self._serve(iter((message,)))
+        shared = self._shared
         try:
             result = shared.methods[method](self, msgid, params)
         except Exception as error:  # noqa: BLE001 - one bad request must not end the node
-            return shared.packed(msgid, shared.to_wire(error, method), None)
+            return shared.pack((RESPONSE, msgid, shared.to_wire(error, method), None))
         if result is LATER:
             self.defer()
             return shared.take() if method == BATCH else b""
-        return shared.packed(msgid, None, result)
+        answer = shared.pack((RESPONSE, msgid, None, result))
+        if len(answer) > SPARE_BUFFER_BYTES:
+            shared.renew()
+            self.attention = True
+        return answer
 
     def _serve(self, messages: Iterator[Any]) -> bytes:
         # No list to the compiler, whose own extend() would leave nothing; what came before an error has to stay.
@@ -270,12 +295,25 @@ class RpcSession(Reader):
                 packer = self._packer = new_batch_packer()
             packer.pack((RESPONSE, msgid, error, result))
         elif self.is_open:
-            self._first = self._shared.packed_utf8(msgid, error, result)
+            self._first = self._shared.pack_utf8((RESPONSE, msgid, error, result))
             self.waiting = True
             self.line.wake()
         self.in_flight -= 1
         if self._watched:
             self._settled()
+
+    def collect(self, answers: bytes) -> None:
+        """Collects answers that are packed already."""
+        packer = self._packer
+        if self.waiting and packer is not None:
+            answers = packer.bytes() + answers
+            packer.reset()
+        if self.waiting:
+            self._first += answers
+        elif self.is_open:
+            self._first = answers
+            self.waiting = True
+            self.line.wake()
 
     def take(self) -> bytes:
         answers, self._first = self._first, b""
@@ -355,28 +393,3 @@ class RpcSession(Reader):
         except Exception as error:  # noqa: BLE001 - as in _serve_requests()
             text = shared.to_wire(error, method)
             log.debug("notification %.64r from %s not carried out: %s", method, self.line.peer, text)
-
-
-class Unanswered:
-    """The caller of a notification: it counts as in flight until it is done, and its answer goes nowhere."""
-
-    __slots__ = ("_session",)
-
-    def __init__(self, session: RpcSession) -> None:
-        self._session = session
-
-    @property
-    def is_open(self) -> bool:
-        return self._session.is_open
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        self._session.settle()
-
-    def settle(self) -> None:
-        self._session.settle()
-
-    def hold(self, reason: Hashable) -> None:
-        self._session.hold(reason)
-
-    def release(self, reason: Hashable) -> None:
-        self._session.release(reason)

@@ -7,7 +7,7 @@ A *str* is held as ``str`` and a *bin* as ``bytes``; see :mod:`ckv.values`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 
@@ -61,6 +61,11 @@ def new_unpacker(
         max_array_len=max_container,
         max_map_len=max_container,
     )
+
+
+def unpacked(data: bytes) -> Any:
+    """The one object that these bytes of ours are, with tuples for arrays."""
+    return msgpack.unpackb(data, use_list=False, unicode_errors=ENCODING_ERRORS)
 
 
 def new_packer() -> msgpack.Packer:

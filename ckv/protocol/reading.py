@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
@@ -13,28 +13,38 @@ from ckv.protocol.limits import MAX_PARTS_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFF
 from ckv.protocol.messages import NO_MESSAGE, at_message_end, not_msgpack
 from ckv.protocol.session import Session
 
+MOST_KEPT_BYTES: Final = RECV_BYTES_OF_LARGE
+"""A longer beginning of a message is the Unpacker's: it need not be looked at again with each read."""
+
 
 class _Marked:
-    """The messages of an Unpacker, and where the last one ended."""
+    """Messages of an Unpacker, and where the last one ended."""
 
-    def __init__(self, unpacker: msgpack.Unpacker) -> None:
-        self.unpacker = unpacker
+    def __init__(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> None:
+        self._unpacker = unpacker
+        self._messages = messages
         self.end = 0
 
     def __iter__(self) -> Iterator[Any]:
-        for message in self.unpacker:
-            self.end = self.unpacker.tell()
+        for message in self._messages:
+            self.end = self._unpacker.tell()
             yield message
 
 
 class Reader(Session):
     """A session whose peer sends msgpack."""
 
-    __slots__ = ("_consumed", "_count", "_fed", "_limits", "_unpacker", "_unread")
+    __slots__ = ("_consumed", "_count", "_fed", "_is_shared", "_kept", "_limits", "_unpacker", "_unread", "is_between")
 
-    def __init__(self, line: Line, limits: Limits) -> None:
+    def __init__(self, line: Line, limits: Limits, *, is_shared: bool = False) -> None:
+        """``is_shared``: whether compiled code serves some of the messages, for which :attr:`is_between` is kept."""
         super().__init__(line, limits.max_in_flight)
         self._limits = limits
+        self._is_shared = is_shared
+        self.is_between = True
+        """Whether all that it was given were whole messages."""
+        self._kept = b""
+        """The beginning of a message that it was not given yet."""
         self._unpacker: msgpack.Unpacker | None = None
         self._fed = 0
         """Bytes that the Unpacker has been given."""
@@ -57,7 +67,7 @@ class Reader(Session):
 
     def _serve_one(self, message: Any) -> bytes:
         """Serves a message that came by itself; the answer to it."""
-        raise NotImplementedError
+        return self._serve(iter((message,)))
 
     def _serve(self, messages: Iterator[Any]) -> bytes:
         """Serves the messages that are there, and notes in ``_count`` how many there were; the answers to them."""
@@ -92,10 +102,32 @@ class Reader(Session):
             # To let the Unpacker look for another would end in an exception inside of it, which costs as much as three
             # messages.
             self._consumed = fed
+            self.is_between = True
             return self._serve_one(message)
         return self._look(unpacker, unpacker if message is NO_MESSAGE else chain((message,), unpacker))
 
+    def with_kept(self, data: bytes) -> bytes:
+        """What has arrived, with what was kept of it before."""
+        kept = self._kept
+        if not kept:
+            return data
+        self._kept = b""
+        return kept + data
+
+    def go_on(self, data: bytes, is_cut: bool) -> bytes:
+        """Takes over where compiled code has stopped; the answers. ``is_cut``: it is the beginning of one message."""
+        if is_cut and len(data) <= MOST_KEPT_BYTES:
+            self._kept = data
+            return b""
+        if self.attention or self.line.held:
+            self.feed(data)
+            return b""
+        return Reader.received(self, data)  # not that of a class which asks compiled code first
+
     def feed(self, data: bytes) -> None:
+        if self._kept:
+            data = self.with_kept(data)
+        self.is_between = False
         unpacker = self._unpacker
         if unpacker is None:
             # Not before the first byte: an Unpacker takes 40 KiB, and thousands of idle connections are normal.
@@ -116,7 +148,7 @@ class Reader(Session):
             answers = self._serve_left()
         elif self._unread and not self.failed:
             self._unread = False
-            unpacker = self._unpacker
+            unpacker: Any = self._unpacker
             if self._fed - self._consumed > SPARE_BUFFER_BYTES:
                 answers = self._look_at_large(unpacker)
             else:
@@ -127,10 +159,10 @@ class Reader(Session):
 
     def ended(self) -> bool:
         super().ended()
-        return self._unpacker is None or at_message_end(self._unpacker)
+        return not self._kept and (self._unpacker is None or at_message_end(self._unpacker))
 
     def rest(self) -> bool:
-        if self._unpacker is not None and not at_message_end(self._unpacker):
+        if self._kept or (self._unpacker is not None and not at_message_end(self._unpacker)):
             return False
         self._unpacker = None
         return True
@@ -138,12 +170,18 @@ class Reader(Session):
     def close(self) -> None:
         super().close()
         self._unpacker = None
+        self._kept = b""
         self._unread = False
 
     def _look(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> bytes:
         """Serves what is there: the Unpacker's messages, maybe with some before them."""
         self._count = 0
-        answers = self._serve(messages)
+        if self._is_shared:
+            marked = _Marked(unpacker, messages)
+            answers = self._serve(iter(marked))
+            self.is_between = self._count > 0 and marked.end == self._fed
+        else:
+            answers = self._serve(messages)
         end = unpacker.tell()
         if self._count:
             self._consumed = end
@@ -157,7 +195,7 @@ class Reader(Session):
         The Unpacker does not tell whether it is in the middle of a message, so each message's end is noted here, which
         would cost the ordinary path too much.
         """
-        marked = _Marked(unpacker)
+        marked = _Marked(unpacker, iter(unpacker))
         answers = self._look(unpacker, iter(marked))
         self.large = not self._count
         self.attention = True

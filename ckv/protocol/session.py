@@ -48,7 +48,8 @@ class Session:
         self.waiting = False
         """Whether there are answers to be taken."""
         self.attention = False
-        """Whether :meth:`received` or :meth:`more` has left something: more to be served, a failure, :attr:`large`."""
+        """Whether :meth:`received` or :meth:`more` has left something: more to be served, a failure, :attr:`large`, or
+        answers that are too large to wait for the end of the turn."""
         self.failed = ""
         """Why nothing more of the peer can be understood; empty while all is well."""
         self.large = False
@@ -130,3 +131,28 @@ class Session:
             self.line.release(IN_FLIGHT)
         if self._ended:
             self.line.done()
+
+
+class Unanswered:
+    """The caller of a notification: it counts as in flight until it is done, and its answer goes nowhere."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def is_open(self) -> bool:
+        return self._session.is_open
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        self._session.settle()
+
+    def settle(self) -> None:
+        self._session.settle()
+
+    def hold(self, reason: Hashable) -> None:
+        self._session.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self._session.release(reason)

@@ -50,6 +50,7 @@ class SecondarySettings:
     port: int
     persistent: str
     capacity: int
+    memory_max: int
     policy: Policy
     pool_size: int
     bind: str
@@ -130,6 +131,11 @@ def secondary_settings(arguments: Arguments, environ: Mapping[str, str] = os.env
     settings = SecondarySettings(**_read("secondary", arguments, environ))
     if settings.write_mode != "evict" and settings.persistent == NO_TIER:
         raise BadSetting(f"--write-mode: {settings.write_mode!r} needs a persistent node: allowed without is evict")
+    if 0 < settings.memory_max < settings.max_value_bytes:
+        raise BadSetting(
+            f"--memory-max: {show_size(settings.memory_max)} is less than the longest value: allowed is 0, or "
+            f"--max-value-bytes, {show_size(settings.max_value_bytes)}, and more"
+        )
     if settings.pending_max_bytes < settings.max_value_bytes:
         # A value that fits no bound would wait in vain, whatever --pending-wait says.
         raise BadSetting(

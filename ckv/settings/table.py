@@ -122,6 +122,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("capacity", "<capacity>", ("secondary",), whole(1, MAX_RECORDS), "Records that memory holds, 1 to "
             f"{MAX_RECORDS}; k, M, G stand for thousand, million, billion.", "1000000"),
     Setting(
+        "memory_max", "--memory-max", ("secondary",), size(0, 2**40),
+        "Bytes that the records in memory may take, with what it costs to keep them: up to 1024GiB, and room for the "
+        "longest value (--max-value-bytes); 0 for no bound but <capacity>.",
+        "0", "BYTES",
+    ),
+    Setting(
         "policy", "<eviction-policy>", ("secondary",), parse_policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "
         "frequently used; 3 or fifo, the oldest. One pass over many keys empties lru and fifo of what is used often; "

@@ -377,8 +377,11 @@ class Loading:
 
     def note_absent(self, key: str) -> None:
         """The persistent tier has no record of this key."""
-        while not self._absent.put(key, b""):
-            self._absent.evict()
+        try:
+            while not self._absent.put(key, b""):
+                self._absent.evict()
+        except MemoryError:
+            pass  # it is looked for again
 
     def note_present(self, key: str) -> None:
         """The persistent tier may be going to have a record of this key."""

@@ -315,6 +315,13 @@ def _(o: Objects) -> None:
 @mistake("more records than the memory holds", running.memory)
 def _(o: Objects) -> None:
     options(o, "secondary")["CAPACITY"] = "100M"
+    options(o, "secondary")["CKV_MEMORY_MAX"] = "0"
+
+
+@mistake("more bytes of records than the memory holds", running.memory)
+def _(o: Objects) -> None:
+    options(o, "secondary")["CAPACITY"] = "100M"
+    options(o, "secondary")["CKV_MEMORY_MAX"] = "100G"
 
 
 @mistake("more clients than the memory holds", running.memory)

@@ -20,6 +20,9 @@ RECORD_OVERHEAD: Final = 200
 PAYLOAD: Final = 80
 """Bytes that a record takes in memory beside its key and value, and the key and value that the sizes are made for."""
 
+BEYOND_THE_BOUND: Final = 1.1
+"""What a process takes for its records, as a part of --memory-max, at most; tests/system/test_memory.py has it."""
+
 OF_A_NODE: Final = 50 * 2**20
 """Bytes that a node takes which nobody uses; docs/releasing.md has them measured."""
 
@@ -149,7 +152,10 @@ def most_bytes(settings: PrimarySettings | SecondarySettings) -> int:
     """The memory that a node takes whose places are all taken, and a secondary that is full."""
     most = OF_A_NODE + (settings.max_connections + MOST_GUESTS) * IDLE_CONNECTION_BYTES
     if isinstance(settings, SecondarySettings):
-        most += settings.capacity * (PAYLOAD + RECORD_OVERHEAD) + settings.pending_max_bytes
+        records = settings.capacity * (PAYLOAD + RECORD_OVERHEAD)
+        if settings.memory_max:
+            records = min(records, int(settings.memory_max * BEYOND_THE_BOUND))
+        most += records + settings.pending_max_bytes
     return most
 
 

@@ -23,6 +23,7 @@ from ckv.protocol.batch import BATCH_REQUESTS, Batch
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.packing import MSGIDS
+from ckv.protocol.session import Session
 from tests.net.calling import Asking, call, connected, hello, node_at
 from tests.net.conftest import Lines, World, until
 from tests.support import fakenode
@@ -156,8 +157,8 @@ def test_no_message_is_too_long_and_the_number_recovers(peer: Peer, recording: R
 
 
 def test_numbers_start_again_before_a_batch_that_would_pass_the_last(peer: Peer, recording: Recording) -> None:
-    assert peer._session is not None
-    peer._session.msgid = first = MSGIDS - 10
+    assert peer.session is not None
+    peer.session.msgid = first = MSGIDS - 10
     caller = Asking()
     for turn in range(6):
         for number in range(3):
@@ -396,7 +397,9 @@ def test_a_closed_connection_writes_nothing(world: World) -> None:
     asker = world.ask(address)
     asker.send([0, 1, "LATER", []])
     until(lambda: world.later.asked)
-    connection = world.later.asked[0][0]
+    session = world.later.asked[0][0]
+    assert isinstance(session, Session)
+    connection = session.line
     assert isinstance(connection, Connection)
     number = connection.fd
     connection.close("gone")
@@ -404,8 +407,9 @@ def test_a_closed_connection_writes_nothing(world: World) -> None:
     while number not in (sock.fileno() for sock in chain(*pairs)):
         assert len(pairs) < 100
         pairs.append(socket.socketpair())
-    connection.respond_small((1, 1, None, "for somebody else"))
+    session.respond(1, None, "for somebody else")
     connection.post(b"the same")
+    connection.send(b"and this")
     connection.flush()
     for sock in chain(*pairs):
         sock.setblocking(False)
@@ -491,10 +495,10 @@ def test_what_comes_later_has_the_time_that_its_batch_has_left(world: World) -> 
     call(peer, caller, 1, "LATER")
     call(peer, caller, 2, "NONE")
     peer.flush()
-    peer._tick()
+    peer.tick()
     assert caller.error(2) == "UnknownMethod"
     assert 1 not in caller.answers
-    peer._tick()
+    peer.tick()
     assert caller.error(1) == "CallTimeout"
 
 
@@ -502,8 +506,8 @@ def test_what_comes_later_has_the_time_that_its_batch_has_left(world: World) -> 
 
 
 def connection_of(peer: Peer) -> Connection:
-    assert peer._connection is not None
-    return peer._connection
+    assert peer.connection is not None
+    return peer.connection
 
 
 @pytest.mark.parametrize("flushed", [False, True])

@@ -14,7 +14,8 @@ import gevent.socket
 import pytest
 
 from ckv import errors
-from ckv.protocol.handler import Caller
+from ckv.net.connection import Connection
+from ckv.protocol.handler import Caller, Line
 from ckv.protocol.limits import KIB, MIB, Limits
 from ckv.protocol.session import Session
 from tests.net.conftest import LONGEST, Lines, World, until
@@ -115,24 +116,21 @@ def test_requests_that_come_one_by_one_have_the_same_limit(world: World) -> None
 def test_an_answer_waits_behind_what_the_socket_did_not_take(world: World) -> None:
     """Also the answer to one request that came by itself, which is otherwise written without further ado."""
     large = "x" * MIB
-    asked = 0
+    lines: list[Line] = []
 
-    def give(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
-        nonlocal asked
-        asked += 1
+    def give(caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        assert isinstance(caller, Session)
+        lines.append(caller.line)
         return large
 
-    server, address = world.serve(Limits(soft_unsent_bytes=100 * MIB), GIVE=give)
+    _, address = world.serve(Limits(soft_unsent_bytes=100 * MIB), GIVE=give)
     asker = world.ask(address, receive_buffer=4 * KIB)
     asker.send(*([0, msgid, "GIVE", []] for msgid in range(10)))  # more than the system keeps for a socket
-    until(lambda: asked == 10 and any(connection.unsent_bytes for connection in server._connections))
-    inbox, (connection,) = server._clients, server._connections
+    until(lambda: len(lines) == 10 and lines[0].unsent_bytes)
     # The client takes so much that there is room in the socket again, and before the loop notices comes a request.
     taken = without_the_loop(asker.socket, 2 * MIB)
-    inbox.inbox.append((connection, pack([0, 10, "ECHO", ["small"]])))
-    world.poller._answers += inbox.receive_all()
-    inbox.inbox.clear()
-    world.poller._send()
+    os.write(asker.socket.fileno(), pack([0, 10, "ECHO", ["small"]]))
+    world.poller.turn()
     asker.feed(taken)
     assert asker.answers(11) == [*([msgid, None, large] for msgid in range(10)), [10, None, ["small"]]]
 
@@ -148,20 +146,25 @@ def without_the_loop(sock: gevent.socket.socket, count: int) -> bytes:
 
 
 def test_what_was_read_already_when_it_became_held_waits(world: World) -> None:
-    server, address = world.serve(Limits(max_in_flight=1))
+    _, address = world.serve(Limits(max_in_flight=1))
     asker = world.ask(address)
-    asker.send([0, 1, "PING", []])
-    asker.answer()
-    inbox, (connection,) = server._clients, server._connections
-    # As when it was read twice before it was served.
-    inbox.inbox += [(connection, pack([0, msgid, "LATER", []])) for msgid in (2, 3)]
-    assert inbox.receive_all() == []
-    inbox.inbox.clear()
-    assert [msgid for _, msgid, _ in world.later.asked] == [2]
+    asker.send([0, 1, "LATER", []])
+    until(lambda: world.later.asked)
+    session = world.later.asked[0][0]
+    assert isinstance(session, Session)
+    connection = session.line
+    assert isinstance(connection, Connection)
     world.later.answer()
-    until(lambda: [msgid for _, msgid, _ in world.later.asked] == [3])
-    world.later.answer()
-    assert [answer[0] for answer in asker.answers(2)] == [2, 3]
+    assert asker.answer()[0] == 1
+    # As when it was read several times before it was served.
+    connection.inbox += [(connection, pack([0, msgid, "LATER", []])) for msgid in (2, 3)]
+    os.write(asker.socket.fileno(), pack([0, 4, "LATER", []]))
+    world.poller.turn()
+    for msgid in (2, 3, 4):
+        until(lambda: world.later.asked)
+        assert [asked for _, asked, _ in world.later.asked] == [msgid]
+        world.later.answer()
+    assert [answer[0] for answer in asker.answers(3)] == [2, 3, 4]
 
 
 def test_rubbish_behind_a_request_that_held_the_connection(world: World, log: Lines) -> None:

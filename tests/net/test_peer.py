@@ -93,8 +93,8 @@ def test_an_error_of_the_node_goes_to_the_caller(world: World) -> None:
 def test_numbers_start_again(world: World) -> None:
     _, address = world.serve(NUMBER=lambda _caller, msgid, _params: msgid)
     peer = connected(world, address)
-    assert peer._session is not None
-    peer._session.msgid = MSGIDS - 3
+    assert peer.session is not None
+    peer.session.msgid = MSGIDS - 3
     caller = Asking()
     numbers = []
     for msgid in range(10):
@@ -165,8 +165,8 @@ def test_what_was_not_sent_before_a_loss_is_not_sent_after_it(world: World) -> N
     peer = connected(world, address)
     caller = Asking()
     call(peer, caller, 1, "LATER")  # It is sent at the end of this turn of the loop,
-    assert peer._connection is not None
-    peer._connection.close("broken")  # which it does not live to see.
+    assert peer.connection is not None
+    peer.connection.close("broken")  # which it does not live to see.
     assert caller.error(1) == "NodeLost"
     until(lambda: peer.connected)
     call(peer, caller, 2, "ECHO")
@@ -418,7 +418,7 @@ def test_large_requests_wait_until_the_node_reads_and_small_ones_pass_them_by(wo
         assert len(held) > 90
         assert held == callers[-len(held) :]
         assert peer.in_flight >= 100
-        connection = peer._connection
+        connection = peer.connection
         assert connection is not None
         assert connection.unsent_bytes < 4 * SMALL.soft_unsent_bytes
         small = Asking()

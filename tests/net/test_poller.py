@@ -16,6 +16,7 @@ from ckv import errors
 from ckv.net import poller
 from ckv.net.inbox import Inbox
 from ckv.net.polled import Polled
+from ckv.net.transport import Plain
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from tests.net.calling import connected, hello, node_at
@@ -69,6 +70,24 @@ def test_a_read_takes_as_much_as_the_last_one_let_expect(world: World, monkeypat
     assert sizes == [small, one, one, usual, usual, small, one, one, usual, usual, small, small]
 
 
+def test_reads_are_larger_as_long_as_they_are_filled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends a lot is answered for more with each turn, and woken less often."""
+    sizes: list[int] = []
+    read = os.read
+
+    def note(fd: int, size: int) -> bytes:
+        sizes.append(size)
+        return read(fd, size)
+
+    monkeypatch.setattr(os, "read", note)
+    _, address = world.serve()
+    asker = world.ask(address)
+    count = 6 * RECV_BYTES // len(pack([0, 1000, "PING", []]))
+    asker.send(*([0, msgid, "PING", []] for msgid in range(count)))
+    assert len(asker.answers(count)) == count
+    assert sizes[:3] == [RECV_BYTES_OF_SMALL, RECV_BYTES, RECV_BYTES_OF_LARGE]
+
+
 def test_more_than_one_read_takes_is_served_though_nothing_else_arrives(world: World) -> None:
     _, address = world.serve()
     asker = world.ask(address)
@@ -87,6 +106,72 @@ def test_the_end_of_input_is_noticed_when_it_comes_with_the_last_request(world: 
     asker.finish()
     assert len(asker.answers(requests)) == requests
     assert asker.answer() == []
+    until(lambda: server.connections == 0)
+
+
+def test_what_leaves_with_what_a_node_answered_does_not_leave_again(world: World) -> None:
+    """In one turn: clients are answered, and then another node's answer to somebody else comes in."""
+    asked = threading.Event()
+    let = threading.Event()
+
+    def node(connection: fakenode.Connection) -> None:
+        hello(connection)
+        _, msgid, _, _ = connection.request()
+        asked.set()
+        let.wait()
+        connection.respond(msgid, "from the node")
+        connection.wait_closed()
+
+    def forward(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        peer.call("GET", params, caller, msgid)
+        return LATER
+
+    def wait(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        assert peer.connection is not None
+        let.set()
+        select.select([peer.connection.fd], [], [])
+        return "waited"
+
+    with FakeNode(node) as fake:
+        peer = connected(world, node_at(fake))
+        _, address = world.serve(FORWARD=forward, WAIT=wait)
+        first, *others = (world.ask(address) for _ in range(1 + 2 * poller.FEW_SOCKETS))
+        for asker in others:  # Their sessions begin.
+            asker.send([0, 1, "PING", []])
+            asker.answer()
+        first.send([0, 1, "FORWARD", ["k"]])
+        until(asked.is_set)
+        for asker in others:
+            asker.send([0, 2, "WAIT", []])
+        assert first.answer() == [1, None, "from the node"]
+        for asker in others:
+            asker.send([0, 3, "PING", []])
+            assert asker.answers(2) == [[2, None, "waited"], [3, None, []]]
+
+
+@pytest.mark.parametrize("rest", [b"", b"\xc1"])
+def test_what_was_answered_in_a_turn_is_sent_though_the_connection_ends_in_it(world: World, rest: bytes) -> None:
+    """So many are ready that the turn goes on, and finds the end of input, or rubbish, behind what it has answered."""
+
+    def end(_caller: Caller, msgid: int, _params: tuple[object, ...]) -> object:
+        sock = askers[msgid].socket
+        if rest:
+            os.write(sock.fileno(), rest)
+        else:
+            sock.shutdown(socket.SHUT_WR)
+        return msgid
+
+    server, address = world.serve(END=end)
+    askers = [world.ask(address) for _ in range(2 * poller.FEW_SOCKETS)]
+    for asker in askers:  # Their sessions begin.
+        asker.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        asker.send([0, 1, "PING", []])
+        asker.answer()
+    for msgid, asker in enumerate(askers):
+        asker.socket.sendall(pack([0, msgid, "END", []]))
+    for msgid, asker in enumerate(askers):
+        assert asker.answer() == [msgid, None, msgid]
+        assert asker.answer() == []
     until(lambda: server.connections == 0)
 
 
@@ -132,13 +217,12 @@ def test_more_sockets_than_a_turn_takes(world: World) -> None:
     assert [asker.answer() for asker in askers] == [[number, None, [number]] for number in range(len(askers))]
 
 
-def test_an_error_in_one_connection_costs_the_others_nothing(
-    world: World, log: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_in_one_connection_costs_the_others_nothing(world: World, log: Lines) -> None:
     """An error of the program itself, which nobody foresaw: a result that has no form in msgpack."""
     server, address = world.serve(STRANGE=lambda _caller, _msgid, _params: object())
     before, unlucky, after = (world.ask(address) for _ in range(3))
-    world.turn(address)
+    unlucky.send([0, 1, "PING", []])
+    unlucky.answer()
     before.send([0, 1, "PING", []], [0, 2, "PING", []])
     unlucky.send([0, 1, "STRANGE", []])
     after.send([0, 1, "PING", []], [0, 2, "PING", []])
@@ -217,9 +301,9 @@ def test_a_client_is_answered_before_the_next_requests_leave_if_it_waits_for_not
         written.clear()
         other.socket.sendall(pack([0, 1, "FORWARD", ["k"]]))
         answer.set()
-        assert peer._connection is not None
-        select.select([peer._connection.fd], [], [])  # and no turn of the loop
-        world.poller._turn()
+        assert peer.connection is not None
+        select.select([peer.connection.fd], [], [])  # and no turn of the loop
+        world.poller.turn()
     assert written == (["node", "client"] if waits_for_more else ["client", "node"])
     assert sorted(answer[0] for answer in asker.answers(2)) == [1, 2]
 
@@ -290,12 +374,14 @@ def test_turns_do_not_multiply() -> None:
 
     loop = Loop()
     turning = poller.Poller(loop)
-    closed = Polled(1, lambda _size: b"", [], calls=False)
-    turning.add(closed)
-    turning.remove(closed)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        closed = Polled(Plain(ours), [], calls=False)
+        turning.add(closed)
+        turning.remove(closed)
     for _ in range(3):
         turning.again(closed)
-        turning._turn()
+        turning.turn()
     assert len(loop.callbacks) == 1
     loop.callbacks.pop()()
     turning.again(closed)

@@ -158,13 +158,16 @@ def test_silence_between_two_messages_is_nobodys_concern(world: World, log: Line
 
 
 def test_the_buffers_of_whoever_is_silent_are_given_back(world: World) -> None:
-    server, address = world.serve(Limits(unfinished_seconds=UNFINISHED))
+    _, address = world.serve(Limits(unfinished_seconds=UNFINISHED))
     asker = world.ask(address)
     asker.send(*[[0, number, "ECHO", ["x" * 5000]] for number in range(10)])
     asker.answers(10)
-    (connection,) = server._connections
-    session = connection.session
+    asker.send([0, 10, "LATER", []])
+    until(lambda: world.later.asked)
+    session = world.later.asked[0][0]
     assert isinstance(session, RpcSession)
+    world.later.answer()
+    asker.answer()
     assert session.has_buffers
     until(lambda: not session.has_buffers)
     assert ask(asker, "ECHO") == [1, None, []]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ckv.persistent.mysql import tier as mysql
 from ckv.persistent.mysql import variables as mysql_variables
 from ckv.persistent.opening import open_tier
 from tests.persistent.conftest import mysql_tier
@@ -159,7 +160,7 @@ def test_a_server_that_may_lose_commits_is_named_once(
         tier = mysql_tier(mariadb)
         for _ in range(3):
             tier.connect().close()
-    told = [record.getMessage() for record in caplog.records if record.name == tier.__name__]
+    told = [record.getMessage() for record in caplog.records if record.name == mysql.__name__]
     assert len(told) == 1
     assert f"{name} is {value} and not 1" in told[0]
 

@@ -15,6 +15,7 @@ from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, KIB, Limits
+from ckv.protocol.session import Session
 from ckv.store.memory import POLICIES
 from ckv.store.store import Store
 from tests.net.conftest import Asker, Lines, World, until
@@ -117,6 +118,16 @@ def test_errors_stand_in_their_place(world: World, log: Lines) -> None:
     ]  # fmt: skip
     assert alone(asker)
     assert len(log.having("ERROR")) == 1, "the defect alone"
+
+
+@pytest.mark.parametrize("name", ["RETRY", b"RETRY"])
+def test_a_number_is_carried_as_a_value_is(world: World, name: Any) -> None:
+    """By what the command table says of the command, and whoever sends the requests behind it does not wait."""
+    asker = served(
+        world, RETRY=lambda _caller, _msgid, _params: 2**40, GET=lambda _caller, _msgid, _params: (True, "v")
+    )
+    asker.send(batch([(name, []), ("GET", ["k"]), (name, [])]))
+    assert asker.answer() == [MSGID, None, [2**40, [True, "v"], 2**40]]
 
 
 @pytest.mark.parametrize(
@@ -360,8 +371,9 @@ def test_a_client_that_is_gone_is_served_no_further(world: World) -> None:
     until(lambda: len(world.later.asked) == 2)
     asker.send([0, 1, "ECHO", []])
     other = world.ask(address)
-    connection = world.later.asked[0][0]
-    connection.close("gone")  # type: ignore[attr-defined]
+    session = world.later.asked[0][0]
+    assert isinstance(session, Session)
+    session.line.close("gone")  # type: ignore[attr-defined]
     world.later.answer()
     world.later.answer()
     world.turn(address)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Iterator
 
 import pytest
 
+from ckv import Client, core
 from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB
 from tests.deploy.commandline import parse
 from tests.deploy.compose import memory_limit, read
+from tests.deploy.running import BEYOND_THE_BOUND
 from tests.support.nodes import Node, Nodes
 from tests.support.wire import RawClient, pack
 
@@ -77,3 +80,30 @@ def test_a_node_of_deploy_has_memory_for_all_the_clients_that_it_allows(
         clients.append(RawClient(node.address))
         use(clients[-1])
     assert node.rss_bytes() < memory_limit(service)
+
+
+BOUND = 64 * KIB * KIB
+
+
+@pytest.mark.skipif(not core.COMPILED, reason="the twin in Python only estimates what its objects take")
+@pytest.mark.parametrize("largest", [64, 2_000, 60_000])
+def test_records_take_no_more_than_they_may(nodes: Nodes, largest: int) -> None:
+    node = nodes.start_secondary(options=[f"--memory-max={BOUND}"], capacity=10_000_000)
+    chance = random.Random(largest)
+    with Client("127.0.0.1", node.port) as client:
+        client.put("warm", "up")
+        before = node.rss_bytes()
+        written = 0
+        while written < 3 * BOUND:
+            with client.pipeline() as pipeline:
+                for _ in range(500):
+                    size = int(largest ** chance.random())
+                    pipeline.put(f"key {chance.randrange(2**32)}", chance.randbytes(size))
+                    written += size + 80
+                pipeline.execute()
+        figures = client.call("INFO")
+    assert isinstance(figures, dict)
+    assert figures["records_max_bytes"] == BOUND
+    assert 0.99 * BOUND < figures["records_bytes"] <= BOUND
+    assert figures["evicted_keys"] > 0
+    assert node.rss_bytes() - before < BOUND * BEYOND_THE_BOUND

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +15,9 @@ from ckv.values import Value
 if TYPE_CHECKING:
     from ckv.store.memory import Record
 
-OVERHEAD_BYTES: Final = 216
-"""What a record takes besides its key and its value: its tuple (72), its version (32) and a place in an OrderedDict."""
+OVERHEAD_BYTES: Final = 260
+"""About what a record takes besides its key and its value: its tuple, its version and a place in an OrderedDict, which
+has room for others too. An LFU's takes another 100."""
 
 
 class Table:
@@ -33,12 +34,16 @@ class Table:
         self.may_put = self.may_add = self.may_drop = self.may_miss = False
         self._version = 0
         self._records: OrderedDict[str, Record] = OrderedDict()
+        self._use: Callable[[str], None] | None = None
+        """What a use of a key does to the order."""
 
     def get(self, key: str) -> Value | None:
         record = self._records.get(key)
         if record is None:
             self.misses += 1
             return None
+        if self._use is not None:
+            self._use(key)
         self.hits += 1
         return record[1]
 
@@ -66,6 +71,8 @@ class Table:
             self.clean += 1
         if old is not None and old[3]:
             self.clean -= 1
+        if self._use is not None:
+            self._use(key)
         return True
 
     def has_room_for(self, key: str, value: Value) -> bool:
@@ -161,22 +168,7 @@ class LRU(Table):
 
     def __init__(self, capacity: int, max_bytes: int = 0) -> None:
         super().__init__(capacity, max_bytes)
-        self._to_the_end = self._records.move_to_end
-
-    def get(self, key: str) -> Value | None:
-        record = self._records.get(key)
-        if record is None:
-            self.misses += 1
-            return None
-        self._to_the_end(key)
-        self.hits += 1
-        return record[1]
-
-    def put(self, key: str, value: Value, version: int = 0, clean: bool = False) -> bool:
-        if not super().put(key, value, version, clean):
-            return False
-        self._to_the_end(key)
-        return True
+        self._use = self._records.move_to_end
 
 
 class LFU(Table):
@@ -187,23 +179,12 @@ class LFU(Table):
 
     def __init__(self, capacity: int, max_bytes: int = 0) -> None:
         super().__init__(capacity, max_bytes)
+        self._use = self._used
         self._uses: dict[str, int] = {}
         self._with: dict[int, OrderedDict[str, None]] = {}
         """The keys with a number of uses, in the order in which they came to it."""
         self._fewest = 1
         """There are no keys with fewer uses."""
-
-    def get(self, key: str) -> Value | None:
-        value = super().get(key)
-        if value is not None:
-            self._used(key)
-        return value
-
-    def put(self, key: str, value: Value, version: int = 0, clean: bool = False) -> bool:
-        if not super().put(key, value, version, clean):
-            return False
-        self._used(key)
-        return True
 
     def _used(self, key: str) -> None:
         uses = self._uses.get(key, 0)

@@ -1,0 +1,53 @@
+"""Bytes that are put together, in memory that grows as needed."""
+
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc, realloc
+
+
+cdef struct Buffer:
+    uint8_t *data
+    size_t room       # bytes that there is memory for
+    size_t length     # bytes that are there
+
+
+cdef enum:
+    KEPT_BYTES = 512 * 1024  # the memory that stays when nothing is there
+
+
+# False when memory is out, as below.
+cdef inline bint start(Buffer *buffer) noexcept nogil:
+    buffer.length = 0
+    buffer.room = KEPT_BYTES
+    buffer.data = <uint8_t *>malloc(KEPT_BYTES)
+    return buffer.data != NULL
+
+
+cdef inline bint grow(Buffer *buffer, size_t room) noexcept nogil:
+    cdef uint8_t *data = <uint8_t *>realloc(buffer.data, room)
+    if data == NULL:
+        return False
+    buffer.data = data
+    buffer.room = room
+    return True
+
+
+# Whether there is room for so many bytes more.
+cdef inline bint has_room(Buffer *buffer, size_t more) noexcept nogil:
+    return buffer.length + more <= buffer.room or grow(buffer, 2 * (buffer.length + more))
+
+
+# Forgets what is there, and gives memory back that is more than usual.
+cdef inline void empty(Buffer *buffer) noexcept nogil:
+    buffer.length = 0
+    if buffer.room > KEPT_BYTES:
+        grow(buffer, KEPT_BYTES)
+
+
+# Where the next byte goes. Good until there is more room to be made.
+cdef inline uint8_t *end_of(Buffer *buffer) noexcept nogil:
+    return buffer.data + buffer.length
+
+
+# All up to there, which was written behind what was there, is there.
+cdef inline void set_end(Buffer *buffer, const uint8_t *end) noexcept nogil:
+    buffer.length = end - buffer.data

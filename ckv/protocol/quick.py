@@ -1,0 +1,95 @@
+"""Where compiled code joins the sessions of clients: it answers what it knows, and they do the rest.
+
+It gets the bytes of a session that is between two messages, answers the requests that it knows, and stops at the first
+that is not one of them. What is behind that is the session's. A request whose end has not arrived yet is kept until it
+has, so that compiled code always begins at the beginning of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
+from ckv.protocol.handler import LATER, Line
+from ckv.protocol.limits import BULKY_BYTES
+from ckv.protocol.messages import is_bulky
+from ckv.protocol.msgpackrpc import PUT_OFF, RpcMethods, RpcSession
+from ckv.protocol.packing import REQUEST, unpacked
+from ckv.protocol.shortcuts import LEFT, Outcome
+
+BATCH_BOUNDS: Final = {
+    "batch_requests": BATCH_REQUESTS,
+    "batch_bytes": BATCH_RESULT_CHARACTERS,
+    "bulky_bytes": BULKY_BYTES,
+    "last_batch": LAST_MSGID_OF_BATCH,
+}
+"""What compiled code has to know of a BATCH."""
+
+PAIR: Final = b"\x92"
+"""The head of an array of two: a request in a BATCH is its method and its arguments."""
+
+
+class NoCore:
+    """Answers nothing, so that all is left to the sessions."""
+
+    def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
+        """See :meth:`Core.serve_all`."""
+        return [(b"", 0, LEFT) for _ in inbox]
+
+
+class QuickSession(RpcSession):
+    """A session that shares its requests with compiled code."""
+
+    __slots__ = ()
+
+    def __init__(self, line: Line, shared: RpcMethods) -> None:
+        super().__init__(line, shared, is_shared=True)
+
+    # --- for the serve loop, in the middle of what it answers ----------------------------------------------------
+
+    def ask(self, message: bytes) -> tuple[bytes, bool]:
+        """Serves one message: the answer, if there is one now, and whether the next one may be served at once."""
+        answers = self.received(message)
+        return answers, not (self.attention or self.line.held)
+
+    def ask_call(self, msgid: int, call: bytes) -> tuple[bytes, bool]:
+        """Carries out one request of a BATCH, its method and arguments: what stands for its result in the answer, and
+        whether to go on with the next one. Its own answer has the number ``msgid``."""
+        shared = self._shared
+        method, params = unpacked(PAIR + call)
+        try:
+            result: Any = shared.handlers[method](self, msgid, params)
+        except Exception as error:  # noqa: BLE001 - one bad request must not end the node
+            return shared.pack((shared.to_wire(error, method),)), True
+        if result is LATER:
+            self.defer()
+            return shared.pack(None), not self.line.held
+        if type(result) is tuple and is_bulky(result):
+            self.defer()
+            self.respond(msgid, None, result)
+            return shared.pack(None), False
+        return shared.pack(result), True
+
+    def put_off_calls(self, msgid: int, calls: list[bytes]) -> None:
+        """Serves the rest of a BATCH later, each request as one of its own; the first has the number ``msgid``."""
+        if calls:
+            self.put_off([(REQUEST, own, PUT_OFF, unpacked(PAIR + call)) for own, call in enumerate(calls, msgid)])
+
+    # --- for the route loop --------------------------------------------------------------------------------------
+
+    @property
+    def may_begin(self) -> int:
+        """How many requests more may be in flight."""
+        return max(0, self._max_in_flight - self.in_flight)
+
+    def begun(self, count: int) -> None:
+        """Counts requests that will be answered by :meth:`answered`."""
+        self.in_flight += count - 1
+        self.defer()
+
+    def answered(self, answers: bytes, count: int) -> None:
+        """Takes the answers to so many requests. They leave at the end of this turn of the loop."""
+        self.collect(answers)
+        self.in_flight -= count - 1
+        self.settle()

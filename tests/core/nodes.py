@@ -1,0 +1,202 @@
+"""Nodes without sockets, whose requests go through compiled code first, or are all left to the sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from itertools import pairwise
+from typing import Any, cast
+
+import msgpack
+
+from ckv.cluster.slots import SlotMap
+from ckv.node.node import pong
+from ckv.node.primary import handlers as primary_handlers
+from ckv.node.primary import new_lanes, route_loop
+from ckv.node.secondary import handlers, serve_loop
+from ckv.protocol.batch import Batch
+from ckv.protocol.calling import CallingSession
+from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
+from ckv.protocol.msgpackrpc import RpcMethods
+from ckv.protocol.quick import QuickSession
+from ckv.protocol.shortcuts import CUT, ENOUGH, Core
+from ckv.store.memory import POLICIES
+from ckv.store.pending import Pending
+from ckv.store.store import Store
+from ckv.values import ENCODING_ERRORS
+
+LIMITS = Limits(max_value_bytes=200_000)
+CAPACITY = 4
+
+OF_A_SMALLER_NODE = 10_000
+"""Bytes that a node behind the primary takes: what it refuses, the primary has passed on."""
+
+
+class Line:
+    """Carries nothing, and can be held."""
+
+    peer = "a client"
+    congested = False
+    unsent_bytes = 0
+
+    def __init__(self) -> None:
+        self.holds: set[Hashable] = set()
+        self.paused = False
+
+    @property
+    def held(self) -> bool:
+        return bool(self.holds) or self.paused
+
+    def wake(self) -> None: ...
+
+    def hold(self, reason: Hashable) -> None:
+        self.holds.add(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self.holds.discard(reason)
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def done(self) -> None: ...
+
+
+class Client:
+    """A client of a node, and what it was answered. ``core``: compiled code that gets what comes first."""
+
+    def __init__(self, methods: RpcMethods, core: Core | None) -> None:
+        self.session = QuickSession(Line(), methods)
+        self._core = core
+        self._sent = b""
+        self.left = 0
+        """Bytes that compiled code has left to the session."""
+        self.rounds = 0
+        """How often it was called."""
+
+    def received(self, data: bytes) -> None:
+        session = self.session
+        if session.failed:
+            return
+        if self._core is None or session.attention or not session.is_between:
+            self._sent += session.received(data)
+        else:
+            data = session.with_kept(data)
+            self.rounds += 1
+            (outcome,) = self._core.serve_all([(session, data)])
+            if isinstance(outcome, bytes):
+                self._sent += outcome
+            else:
+                answers, end, why = outcome
+                self._sent += answers
+                if why == ENOUGH:
+                    self.received(data[end:])
+                else:
+                    self.left += len(data) - end
+                    self._sent += session.go_on(data[end:], why == CUT)
+        while session.attention and not session.failed:
+            cast(Line, session.line).paused = False
+            self._sent += session.more()
+        self.take()
+
+    def take(self) -> None:
+        """Has the session send what it has to send."""
+        if self.session.waiting:
+            self._sent += self.session.take()
+
+    def sent(self) -> bytes:
+        """What was answered since the last call of this."""
+        sent, self._sent = self._sent, b""
+        return sent
+
+    def answers(self) -> list[str]:
+        """What was answered, in an order that does not depend on when."""
+        unpacker = msgpack.Unpacker(unicode_errors=ENCODING_ERRORS, max_buffer_size=0, strict_map_key=False)
+        unpacker.feed(self._sent)
+        return sorted(map(repr, unpacker))
+
+
+class Node(Client):
+    """A session over a store. ``quick``: the serve loop gets what arrives first."""
+
+    def __init__(self, policy: str, *, quick: bool, tier: bool, max_value_bytes: int = LIMITS.max_value_bytes) -> None:
+        pending = Pending(100, 10**6) if tier else None
+        self.store = Store(
+            POLICIES[policy](CAPACITY), pending, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None
+        )
+        table: dict[str, Handler] = {**handlers(self.store, max_value_bytes), "PING": pong}
+        core = serve_loop(self.store, max_value_bytes) if quick else None
+        super().__init__(RpcMethods(table, LIMITS), core)
+
+    def records(self) -> list[tuple[str, object]]:
+        """Where all records are, and then those in memory in the order in which they would leave. Empties memory."""
+        places: list[tuple[str, object]] = [(key, self.store.locate(key)) for key in sorted(self.store.keys())]
+        memory = self.store.memory
+        while len(memory):
+            key, value, _, clean = memory.evict()
+            places.append((key, (value, clean)))
+        return places
+
+
+def packed(sent: Iterable[object]) -> bytes:
+    """The messages, one after the other."""
+    return b"".join(msgpack.packb(request, unicode_errors=ENCODING_ERRORS) for request in sent)
+
+
+def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
+    """The bytes, cut at these places, and where a read ends anyway; a place may be any number."""
+    ends = range(0, len(data), RECV_BYTES_OF_LARGE)
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {*ends, 0, len(data)})
+    return [data[start:end] for start, end in pairwise(places)]
+
+
+class FakePeer:
+    """Another node that is a :class:`Node` here, and always connected."""
+
+    def __init__(self, lane: Any) -> None:
+        self.node = Node("lru", quick=False, tier=False, max_value_bytes=OF_A_SMALLER_NODE)
+        self.session = CallingSession(Line(), LIMITS, lambda _call, _error: False, True, lane)
+
+    def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
+        if large:
+            self.session.pack_alone(Batch([method, params], [(caller, msgid)]))
+        else:
+            self.session.add(method, params, caller, msgid)
+
+    def takes_calls(self) -> bool:
+        self.session.pack_added()
+        return True
+
+    def collected(self) -> None: ...
+
+    def carry(self, cuts: Iterable[int]) -> None:
+        """Brings what was called to the node, and the answers back, in pieces."""
+        self.session.pack_new()
+        for piece in pieces(self.session.take(), cuts):
+            self.node.received(piece)
+        for piece in pieces(self.node.sent(), cuts):
+            if not self.session.failed:
+                self.session.received(piece)
+                while self.session.attention and not self.session.failed:
+                    self.session.more()
+
+
+class Primary:
+    """A primary before two nodes. ``quick``: compiled code gets what arrives first, on both sides."""
+
+    def __init__(self, *, quick: bool) -> None:
+        lanes = new_lanes(2) if quick else [None, None]
+        self.peers = [FakePeer(lane) for lane in lanes]
+        slots: Any = SlotMap(self.peers)
+        table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
+        core = route_loop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
+        self.client = Client(RpcMethods(table, LIMITS), core)
+
+    def received(self, data: bytes, cuts: Iterable[int]) -> None:
+        self.client.received(data)
+        self.carry(cuts)
+
+    def carry(self, cuts: Iterable[int]) -> None:
+        """The end of a turn: what was collected goes to the nodes, and their answers to the client."""
+        for peer in self.peers:
+            peer.carry(cuts)
+        self.client.take()
