@@ -65,8 +65,10 @@ class Load:
     rate: float = 0.0
     """Calls a second, with the latency counted from when a call was due; 0: as fast as answers come."""
     seed: int = 1
+    miss_percent: int = 0
+    """Of the GETs, those of keys that nobody has put, which have to find nothing."""
     may_miss: bool = False
-    """Whether a GET may find nothing."""
+    """Whether any GET may find nothing."""
     patience: float = PATIENCE
 
     def prefill(self) -> Load:
@@ -87,6 +89,7 @@ class Load:
             "keys": self.keys,
             "zipf": self.zipf,
             "get-percent": self.get_percent,
+            "miss-percent": self.miss_percent,
             "first-key": self.first_key,
             "seed": self.seed,
             "rate": self.rate,

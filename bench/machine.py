@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from bench import newest
 from bench.part import Context
 from bench.servers import installed
 from tests.support.nodes import ROOT, ckv_command, run_ckv
@@ -31,11 +33,16 @@ def describe(command: str, context: Context) -> dict[str, str]:
         "ckv": run_ckv("--version").stdout.strip(),
         "ckv runs as": _how(),
         "harness": f"Python {platform.python_version()}",
-        "Redis": _version("redis-server", "--version", r"v=(\S+)"),
-        "memcached": _version("memcached", "--version", r"memcached (\S+)"),
-        "nutcracker": _version("nutcracker", "--version", r"nutcracker-(\S+)"),
-        "MariaDB": _version("mariadbd", "--version", r"Ver (\S+)"),
-        "compiler of the generator": _version("gcc", "--version", r"gcc \(.*?\) (\S+)"),
+        "Redis": _version([installed("redis-server")], r"v=(\S+)"),
+        "memcached": _version([installed("memcached")], r"memcached (\S+)"),
+        **{
+            name: _version(program, r"(?:v=|memcached )(\S+)")
+            for name in newest.PROGRAMS
+            if (program := newest.command(name)) is not None
+        },
+        "nutcracker": _version([installed("nutcracker")], r"nutcracker-(\S+)"),
+        "MariaDB": _version([installed("mariadbd")], r"Ver (\S+)"),
+        "compiler of the generator": _version([installed("gcc")], r"gcc \(.*?\) (\S+)"),
     }
 
 
@@ -60,7 +67,7 @@ def _how() -> str:
     )
 
 
-def _version(name: str, option: str, pattern: str) -> str:
-    run = subprocess.run([installed(name), option], capture_output=True, text=True)
+def _version(program: Sequence[str], pattern: str) -> str:
+    run = subprocess.run([*program, "--version"], capture_output=True, text=True)
     found = re.search(pattern, run.stdout + run.stderr)
     return found[1] if found else "unknown"

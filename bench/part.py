@@ -48,19 +48,21 @@ P99 = Column("p99_us", "p99 us", digits=0)
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio that has to be reached (``must``), and one that would be good (``aim``)."""
+    """A ratio that has to be reached (``must``), and one that would be good (``aim``). Without ``against`` it is the
+    figure itself.
+    """
 
     text: str
     cell: Callable[[Cell], bool]
     """Which cells it is about; each is judged on its own."""
     contender: str
-    against: str
+    against: str | None
     must: float
     aim: float
     figure: str = "calls_per_second"
     higher_is_better: bool = True
     factor: Callable[[Cell], float] = lambda cell: 1.0
-    """What to multiply the ratio with: the way to a peer that is not part of the run, by way of one that is."""
+    """What to multiply with: the way to a peer that is not part of the run, by way of one that is; or to a unit."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,16 @@ def verdicts(part: Part, cells: Sequence[Cell]) -> list[Verdict]:
         Verdict(part.name, target, cell, _scaled(cell, target))
         for target in part.targets
         for cell in cells
-        if target.cell(cell) and cell.has(target.contender, target.figure) and target.against in cell.samples
+        if target.cell(cell)
+        and cell.has(target.contender, target.figure)
+        and (target.against is None or target.against in cell.samples)
     ]
 
 
 def _scaled(cell: Cell, target: Target) -> Spread:
-    measured, factor = cell.ratio(target.contender, target.against, target.figure), target.factor(cell)
+    if target.against is None:
+        measured = cell.spread(target.contender, target.figure)
+    else:
+        measured = cell.ratio(target.contender, target.against, target.figure)
+    factor = target.factor(cell)
     return Spread(measured.median * factor, measured.low * factor, measured.high * factor)

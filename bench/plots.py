@@ -24,7 +24,11 @@ OWN_COLOURS = {
     "ckv, through": "#003B5C",
     "Redis": "#D55E00",
     "Redis, cache-aside": "#D55E00",
+    "newest Redis": "#F4A582",
+    "Valkey": "#009E73",
     "memcached": "#999999",
+    "newest memcached": "#444444",
+    "ckv, interpreted": "#9ECAE1",
     "nutcracker": "#E69F00",
 }
 WIDE_FROM = 12

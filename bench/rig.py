@@ -91,6 +91,14 @@ class _Loop:
             callback()
 
 
+def _nothing(_fd: int, _count: int) -> bytes:
+    return b""
+
+
+def _unwritten(_fd: int, data: bytes | memoryview) -> int:
+    return len(data)
+
+
 class _Unwritten:
     """A transport that takes everything at once, and sends nothing."""
 
@@ -98,8 +106,8 @@ class _Unwritten:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.read: Callable[[int], bytes] = bytes
-        self.write: Callable[[bytes | memoryview], int] = len
+        self.read: Callable[[int, int], bytes] = _nothing
+        self.write: Callable[[int, bytes | memoryview], int] = _unwritten
 
     def close(self) -> None: ...
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from bench import newest
 from bench.generator import program
+from ckv.core import SWITCH
 from tests.support.eventually import eventually
-from tests.support.nodes import DEFAULT_CAPACITY, Cluster, Node, Nodes
+from tests.support.nodes import DEFAULT_CAPACITY, ROOT, Cluster, Node, Nodes, ckv_command, ckv_environment
 from tests.support.ports import free_port
 
 # Debian puts servers into sbin, which is not on every user's PATH.
@@ -26,6 +29,13 @@ STOP_TIMEOUT = 60.0
 MEMCACHED_MIB = 4096
 MEMCACHED_CONNECTIONS = 2048
 MEMCACHED_MAX_ITEM = "2m"
+
+PING = bytes([0x94, 0, 1, 0xA4, *b"PING", 0x90])
+PONG = bytes([0x94, 1, 1, 0xC0, 0xA4, *b"PONG"])
+"""msgpack-RPC: ``[0, 1, "PING", []]`` and ``[1, 1, nil, "PONG"]``."""
+
+INTERPRETED = "ckv, interpreted"
+"""The secondary as an interpreter runs it, without anything of it that is compiled."""
 
 
 def installed(name: str) -> str:
@@ -95,7 +105,12 @@ class Servers:
         """Start a program and wait until it is ready; its output is shown when it does not get there."""
         with tempfile.TemporaryFile(dir=self._folder) as log:
             process = subprocess.Popen(
-                command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                command,
+                cwd=self._folder,
+                env=ckv_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
             self._stack.callback(stop, process)
             self._last = process
@@ -135,6 +150,16 @@ class Servers:
             persistent=persistent, capacity=capacity, pool_size=pool_size, options=options
         )
 
+    def interpreted(self, capacity: int = DEFAULT_CAPACITY) -> list[Contender]:
+        """A secondary that this Python runs; none if that is what is measured anyway."""
+        command = [sys.executable, str(ROOT / "ckv.py")]
+        if ckv_command() == command:
+            return []
+        port = free_port()
+        arguments = ["secondary", "127.0.0.1:8080", str(port), "-", str(capacity)]
+        process = self.start(["env", f"{SWITCH}=off", *command, *arguments], answers(port, PING, PONG))
+        return [Contender(INTERPRETED, "msgpack", port, (process.pid,))]
+
     def cluster(self, name: str = "ckv", *, secondaries: int = 2, capacity: int = DEFAULT_CAPACITY) -> Contender:
         """A ckv primary in front of secondaries."""
         cluster: Cluster = self._nodes.start_cluster(secondaries, capacity=capacity)
@@ -142,17 +167,30 @@ class Servers:
         return Contender(name, "msgpack", cluster.primary.port, tuple(pids))
 
     def redis(self, name: str = "Redis", *options: str) -> Contender:
-        """Redis without persistence."""
+        """Debian's Redis without persistence."""
+        return self._redis(name, [installed("redis-server")], options)
+
+    def _redis(self, name: str, program: Sequence[str], options: Sequence[str] = ()) -> Contender:
         port = free_port()
-        command = [installed("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-        command += ["--appendonly", "no", *options]
+        command = [*program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *options]
         process = self.start(command, answers(port, b"PING\r\n", b"+PONG"))
         return Contender(name, "resp", port, (process.pid,))
 
-    def memcached(self, name: str = "memcached") -> Contender:
-        """memcached with one thread."""
+    def memcached(self) -> Contender:
+        """Debian's memcached with one thread."""
+        return self._memcached("memcached", [installed("memcached")])
+
+    def newest(self, *names: str) -> list[Contender]:
+        """Of these names of :mod:`bench.newest` those whose programs are there, as their older ones are run."""
+        return [
+            self._memcached(name, command) if name == newest.MEMCACHED else self._redis(name, command)
+            for name in names
+            if (command := newest.command(name)) is not None
+        ]
+
+    def _memcached(self, name: str, program: Sequence[str]) -> Contender:
         port = free_port()
-        command = [installed("memcached"), "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-t", "1"]
+        command = [*program, "-l", "127.0.0.1", "-p", str(port), "-U", "0", "-t", "1"]
         command += ["-m", str(MEMCACHED_MIB), "-c", str(MEMCACHED_CONNECTIONS), "-I", MEMCACHED_MAX_ITEM]
         # It refuses to run as root unless it is told to.
         command += ["-u", "root"] if os.geteuid() == 0 else []

@@ -1,6 +1,6 @@
 """``python -m bench.steps``: where the processor time of one call goes, step by step.
 
-Each step is timed by itself in this process: real TCP sockets, the real Unpacker, Service, handlers, store and
+Each step is timed by itself in this process: real TCP sockets, the real session, handlers, store and
 Connection, and enough records to miss the processor's caches. Beside it stands the *whole*: what a secondary, as a
 process of its own under the load generator, uses for a call. What the steps lack is the event loop, epoll, the
 Connection's own code, and clients that sleep and have to be woken up. Where that is little, at great depth, the drift

@@ -29,6 +29,8 @@ def axis_text(name: str, value: str | int | float | None) -> str:
         return f"{value} B"
     if name == "seconds":
         return f"{value:g} s"
+    if name == "miss_percent":
+        return f"{value} % miss"
     if name == "zipf":
         return f"Zipf {value}" if value else "uniform"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -36,7 +38,8 @@ def axis_text(name: str, value: str | int | float | None) -> str:
 
 def heading(name: str) -> str:
     """The name of an axis for people."""
-    return {"value_bytes": "value", "zipf": "popularity", "seconds": "length"}.get(name, name.replace("_", " "))
+    special = {"value_bytes": "value", "zipf": "popularity", "seconds": "length", "miss_percent": "misses"}
+    return special.get(name, name.replace("_", " "))
 
 
 def setting(axes: Axes, names: Iterable[str]) -> str:
@@ -44,7 +47,7 @@ def setting(axes: Axes, names: Iterable[str]) -> str:
     parts = []
     for name in names:
         text = axis_text(name, axes.get(name))
-        bare = isinstance(axes.get(name), str) or name in ("value_bytes", "zipf", "seconds")
+        bare = isinstance(axes.get(name), str) or name in ("value_bytes", "zipf", "seconds", "miss_percent")
         if text and name in ("connections", "keys", "records"):
             parts.append(f"{text} {name[:-1] if text == '1' else name}")
         elif text:

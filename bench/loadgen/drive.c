@@ -22,12 +22,15 @@
 // So much is read at a time, and about so much is made before it is written.
 enum { CHUNK = 256 * 1024, EVENTS = 512 };
 
+// Is added to the number of a key that nobody has put: no --first-key reaches so far.
+static const uint64_t ABSENT = UINT64_C(1) << 60;
+
 // A request on its way.
 struct slot {
     uint64_t hash, since;
     uint32_t id;
     enum op op;
-    bool busy;
+    bool busy, absent; // absent: nobody has put the key
 };
 
 // Bytes that could not be sent yet, or the beginning of an answer.
@@ -165,15 +168,17 @@ static char *add_request(struct driver *driver, struct connection *connection, c
     }
     bool get = run->get_percent == 100 ||
                (run->get_percent > 0 && choice_bits(driver->choice) % 100 < run->get_percent);
+    bool absent = get && run->miss_percent > 0 && choice_bits(driver->choice) % 100 < run->miss_percent;
     uint64_t number = run->sequential ? choice_sequential(driver->choice) : choice_random(driver->choice);
     struct slot *slot = &connection->slots[at];
     // The slot can be told from the id, and an answer that comes twice is found out.
     *slot = (struct slot){
-        .hash = key_hash(run->first_key + number),
+        .hash = key_hash(run->first_key + number + (absent ? ABSENT : 0)),
         .since = run->rate == 0 ? driver->now : due_at(driver, driver->issued),
         .id = connection->ids++ * driver->depth + at,
         .op = get ? GET : PUT,
         .busy = true,
+        .absent = absent,
     };
     if (driver->in_flight++ == 0) driver->heard = driver->now;
     connection->in_flight++;
@@ -240,9 +245,11 @@ static void count(struct driver *driver, const struct slot *slot, const struct r
     *(slot->op == PUT ? &result->puts : &result->gets) += 1;
     switch (response->answer) {
     case STORED: result->wrong += slot->op != PUT; break;
-    case MISSING: *(slot->op == GET ? &result->missing : &result->wrong) += 1; break;
+    case MISSING:
+        *(slot->absent ? &result->absent : slot->op == GET ? &result->missing : &result->wrong) += 1;
+        break;
     case FOUND:
-        if (slot->op != GET || response->size != driver->run->value_bytes ||
+        if (slot->op != GET || slot->absent || response->size != driver->run->value_bytes ||
             !is_value(response->text, response->size, slot->hash))
             result->wrong++;
         break;

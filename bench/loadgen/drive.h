@@ -12,6 +12,7 @@ struct run {
     uint32_t connections, depth; // requests in flight are at most connections * depth
     uint32_t value_bytes;
     uint32_t get_percent; // 0: PUT alone; 100: GET alone
+    uint32_t miss_percent; // of the GETs, those of keys that nobody has put
     uint64_t first_key;   // is added to every number that is chosen
     bool sequential;
     uint64_t calls;  // stop after so many; 0: no bound
@@ -20,7 +21,8 @@ struct run {
 };
 
 struct result {
-    uint64_t calls, puts, gets, missing, refused, wrong;
+    uint64_t calls, puts, gets, refused, wrong;
+    uint64_t missing, absent; // GETs that found nothing: of keys that were put, and of keys that nobody has put
     char refusal[200]; // what the server said first
     double seconds, cpu_seconds;
     uint64_t worst_pause; // nanoseconds without any answer while requests were in flight

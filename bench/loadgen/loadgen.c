@@ -29,6 +29,7 @@ static const char USAGE[] =
     "  --rate=N            calls a second, latency from when a call was due; default: the next one after each answer\n"
     "  --prefill           first put every key once, unmeasured\n"
     "  --may-miss          a GET that finds nothing is no failure\n"
+    "  --miss-percent=N    of the GETs, those of keys that nobody has put (default 0); such a one has to find nothing\n"
     "  --patience=S        give up after so long without an answer (default 30)\n"
     "  --print-choices     print the numbers of --calls keys, one a line, and connect to nothing\n";
 
@@ -62,6 +63,7 @@ static void report(const struct run *run, const struct choice *choice, const str
     printf("\"value_bytes\": %u, \"get_percent\": %u, \"rate\": %.17g, ", run->value_bytes, run->get_percent, run->rate);
     printf("\"calls\": %lu, \"puts\": %lu, \"gets\": %lu, ", (unsigned long)result->calls, (unsigned long)result->puts,
            (unsigned long)result->gets);
+    printf("\"absent\": %lu, ", (unsigned long)result->absent);
     printf("\"missing\": %lu, \"refused\": %lu, \"wrong\": %lu, \"refusal\": ", (unsigned long)result->missing,
            (unsigned long)result->refused, (unsigned long)result->wrong);
     print_text(result->refusal);
@@ -83,7 +85,7 @@ static const struct option OPTIONS[] = {
     {"sequential", 0, NULL, 'q'},  {"seed", 1, NULL, 's'},       {"calls", 1, NULL, 'n'},
     {"seconds", 1, NULL, 't'},     {"rate", 1, NULL, 'r'},       {"prefill", 0, NULL, 'P'},
     {"may-miss", 0, NULL, 'm'},    {"patience", 1, NULL, 'w'},   {"print-choices", 0, NULL, 'C'},
-    {NULL, 0, NULL, 0},
+    {"miss-percent", 1, NULL, 'M'}, {NULL, 0, NULL, 0},
 };
 
 static struct result result; // too large for the stack
@@ -117,6 +119,7 @@ int main(int argc, char **argv) {
         case 'r': run.rate = number(name, optarg, 0, 1e9); break;
         case 'P': prefill = true; break;
         case 'm': may_miss = true; break;
+        case 'M': run.miss_percent = (uint32_t)number(name, optarg, 0, 100); break;
         case 'w': patience = number(name, optarg, 0, 86400); break;
         case 'C': print_choices = true; break;
         default: usage("no such option");

@@ -121,7 +121,7 @@ PART = Part(
             lambda c: c.matches(mode="evict", depth=16, pool=JUDGED_POOL),
             "ckv",
             BULK,
-            0.6,
+            0.8,
             0.9,
             figure="rows_per_second",
         ),

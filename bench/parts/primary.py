@@ -12,12 +12,19 @@ from bench.results import Cell
 from bench.servers import Servers
 from bench.turns import in_turn, prefill
 
-MUST, AIM = 0.9, 1.2
-"""Against nutcracker."""
+MUST_AND_AIM = {1: (1.2, 1.4), 16: (2.5, 4.0), 64: (3.5, 5.5)}
+"""Against nutcracker, by depth."""
 
 
 def _any(cell: Cell) -> bool:
     return True
+
+
+def _target(depth: int) -> Target:
+    must, aim = MUST_AND_AIM[depth]
+    return Target(
+        "through a primary against nutcracker", lambda c: c.matches(depth=depth), "ckv", "nutcracker", must, aim
+    )
 
 
 def measure(context: Context) -> list[Cell]:
@@ -43,13 +50,13 @@ PART = Part(
     columns=(THOUSAND_CALLS, CPU),
     ratios=(("ckv", "nutcracker"), ("ckv", "Redis")),
     targets=(
-        Target("through a primary against nutcracker", _any, "ckv", "nutcracker", MUST, AIM),
+        *map(_target, DEPTHS),
         Target(
             "through a primary against the original",
-            lambda c: not c.matches(op="mixed"),
+            lambda c: c.matches(depth=1) and not c.matches(op="mixed"),
             "ckv",
             "Redis",
-            8.0,
+            9.0,
             20.0,
             factor=lambda c: redis_over(PRIMARY, c),
         ),
@@ -62,8 +69,8 @@ PART = Part(
             _any,
             against="nutcracker",
             contenders=("ckv",),
-            must=lambda c: MUST,
-            aim=lambda c: AIM,
+            must=lambda c: MUST_AND_AIM[int(c.axes["depth"])][0],
+            aim=lambda c: MUST_AND_AIM[int(c.axes["depth"])][1],
         ),
     ),
 )

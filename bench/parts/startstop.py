@@ -10,7 +10,7 @@ from bench.database import database
 from bench.generator import Load, run
 from bench.part import Column, Context, Part, Plot
 from bench.results import Cell
-from bench.servers import Servers, answers, installed, of_node, stop
+from bench.servers import PING, PONG, Servers, answers, installed, of_node, stop
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.nodes import ckv_command
 from tests.support.ports import free_port
@@ -19,10 +19,6 @@ RECORDS, QUICK_RECORDS = 1_000_000, 50_000
 START_TIMEOUT = 30.0
 POLL = 0.001
 """Seconds between two tries to reach a server that is starting."""
-
-PING = bytes([0x94, 0, 1, 0xA4, *b"PING", 0x90])
-PONG = bytes([0x94, 1, 1, 0xC0, 0xA4, *b"PONG"])
-"""msgpack-RPC: ``[0, 1, "PING", []]`` and ``[1, 1, nil, "PONG"]``."""
 
 
 def measure(context: Context) -> list[Cell]:

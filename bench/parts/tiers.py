@@ -229,7 +229,7 @@ PART = Part(
             lambda c: c.matches(client=PYTHON),
             f"ckv, {mode}",
             ASIDE,
-            1.5,
+            2.0,
             3.0,
         )
         for mode in ("evict", "through")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,6 +119,28 @@ def test_the_node_of_these_tests_answers_rightly_otherwise() -> None:
 def test_a_miss_can_be_allowed() -> None:
     with FakeNode(answering(lambda method, params: [False, ""])) as node:
         assert run(replace(SMALL, may_miss=True), "msgpack", node.port)["missing"] == SMALL.calls
+
+
+def test_a_share_of_the_gets_finds_nothing(nodes: Nodes) -> None:
+    node = nodes.start_secondary()
+    report = run(replace(SMALL, miss_percent=20), "msgpack", node.port, more=["--prefill"])
+    assert (report["missing"], report["wrong"]) == (0, 0)
+    # Five standard deviations; the seed is the same every time.
+    assert report["absent"] == pytest.approx(0.2 * SMALL.calls, abs=5 * (SMALL.calls * 0.2 * 0.8) ** 0.5)
+
+
+def test_what_nobody_has_put_must_not_be_found() -> None:
+    # The null server answers every GET with the value that belongs to the key.
+    with Servers() as servers, pytest.raises(WrongAnswers, match=r'"wrong": [1-9]'):
+        run(replace(SMALL, miss_percent=20), "msgpack", servers.null("msgpack", SMALL.value_bytes).port)
+
+
+def test_what_was_put_must_be_found_beside_what_nobody_has_put() -> None:
+    with FakeNode(answering(lambda method, params: [False, ""])) as node, pytest.raises(WrongAnswers) as caught:
+        run(replace(SMALL, miss_percent=20), "msgpack", node.port)
+    report = json.loads(str(caught.value).splitlines()[2])
+    assert report["absent"] + report["missing"] == SMALL.calls
+    assert report["missing"] > report["absent"] > 0
 
 
 def test_a_refusal_is_told() -> None:

@@ -10,7 +10,7 @@ import pytest
 from bench import page
 from bench.original import PRIMARY, REDIS, SECONDARY, redis_over
 from bench.part import Context, Part, Target, verdicts
-from bench.parts import PARTS, latency
+from bench.parts import PARTS, latency, memory, secondary
 from bench.results import Cell, PartResult, Results
 from bench.tables import as_markdown, as_text, part_table, setting, varying
 from bench.turns import OTHERS
@@ -58,6 +58,26 @@ def test_less_can_be_better(must: float, met: bool) -> None:
 
 def test_a_target_that_nobody_measured_is_not_judged() -> None:
     assert verdicts(part(Target("speed", lambda c: True, "ckv", "memcached", 0.6, 1.0)), CELLS) == []
+
+
+def test_a_target_without_a_peer_is_judged_by_the_figure_itself() -> None:
+    target = Target("p99 in ns", lambda c: c.matches(depth=1), "ckv", None, 12e3, 11e3, figure="p99_us",
+                    higher_is_better=False, factor=lambda c: 1e3)  # fmt: skip
+    (verdict,) = verdicts(part(target), CELLS)
+    assert verdict.measured.median == pytest.approx(1e9 / 85e3)
+    assert (verdict.met, verdict.aim_met) == (True, False)
+
+
+def test_each_target_of_the_secondary_is_about_settings_that_are_measured() -> None:
+    cells = [Cell(secondary.axes(load)) for load in [*secondary.base_loads(), *secondary.side_loads(full=False)]]
+    assert not [target.text for target in secondary.PART.targets if not any(map(target.cell, cells))]
+    ours = [target for target in secondary.PART.targets if target.text.startswith("a secondary against Redis")]
+    # Not judged: one connection, few keys, small values.
+    left = [cell for cell in cells if not any(target.cell(cell) for target in ours)]
+    assert {(cell.axes["connections"], cell.axes["keys"], cell.axes["value_bytes"]) for cell in left} == {
+        (1, 100_000, 64), (50, 10_000, 64), (50, 100_000, 16),
+    }  # fmt: skip
+    assert not [cell for cell in cells if sum(target.cell(cell) for target in ours) > 1]
 
 
 def test_the_way_to_the_original_goes_by_way_of_redis() -> None:
@@ -133,6 +153,10 @@ def test_the_page_tells_how_disturbed_the_machine_was() -> None:
 def test_slices_keep_the_worst() -> None:
     slices = [{"p99_us": 1.0, "worst_us": 5.0}, {"p99_us": 9.0, "worst_us": 70.0}, {"p99_us": 2.0, "worst_us": 6.0}]
     assert latency.together(slices) == {"p99_us": 2.0, "worst_us": 70.0}
+
+
+def test_a_pause_is_the_servers_own_when_it_comes_in_every_round() -> None:
+    assert memory.own_pause([[1.0, 60.0, 9.0], [7.0, 50.0, 1.0], [2.0, 70.0, 80.0]]) == 50.0
 
 
 def test_names_of_parts_and_plots_are_unique() -> None:

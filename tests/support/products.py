@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from tests.support.newest import command_in, path_in
+
 USER: Final = "root"
 PASSWORD: Final = "password"
 
@@ -89,6 +91,8 @@ class MariaDBProduct:
 class MySQLProduct:
     name = "MySQL"
 
+    _PROGRAM = "usr/sbin/mysqld"
+
     _OPTIONS = (
         *_OPTIONS,
         "--innodb-redo-log-capacity=16M",
@@ -99,10 +103,10 @@ class MySQLProduct:
     )
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.absolute()
+        self._folder = folder
 
     def missing(self) -> str | None:
-        program = self._folder / "usr/sbin/mysqld"
+        program = path_in(self._folder, self._PROGRAM)
         return None if program.exists() else str(program)
 
     def install(self, data: Path, accounts: Path) -> Sequence[str]:
@@ -110,13 +114,8 @@ class MySQLProduct:
         return [*self.serve(), "--initialize-insecure", f"--init-file={accounts}", f"--datadir={data}"]
 
     def serve(self) -> Sequence[str]:
-        # The folder is another system, newer than this one. With its own loader and libraries its programs run here,
-        # and see the same files: in a chroot they would ask for root and for data below the folder.
-        (loader,) = (self._folder / "lib64").glob("ld-linux-*.so.*")
-        libraries = ":".join(str(path) for path in sorted((self._folder / "usr/lib").glob("*-linux-gnu")))
-        usr = self._folder / "usr"
-        command = [str(loader), "--library-path", libraries, str(usr / "sbin/mysqld"), "--no-defaults"]
-        return [*command, f"--basedir={usr}", *_as_user(), *self._OPTIONS]
+        command = [*command_in(self._folder, self._PROGRAM), "--no-defaults"]
+        return [*command, f"--basedir={path_in(self._folder, 'usr')}", *_as_user(), *self._OPTIONS]
 
 
 def chosen() -> Product:
