@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
@@ -44,7 +44,7 @@ def parts(report: Path) -> list[Part]:
     found.append(_python())
     found.append(_nuitka())
     found.append(_mypyc())
-    found.append(replace(_distribution("Cython"), name="Cython-runtime", kind="generic"))
+    found.append(_cython())
     for part in found:
         if not part.texts:
             raise NoLicence(f"{part.name} {part.version} has no licence text")
@@ -121,3 +121,12 @@ def _mypyc() -> Part:
     # Not that of the types of other packages, which stay where they are.
     texts = tuple((name, text) for name, text in part.texts if "mypyc" in text)
     return Part("mypyc-runtime", part.version, "generic", part.licence, texts)
+
+
+def _cython() -> Part:
+    """What Cython adds to the modules that it compiles. Its wheel lacks the text of its licence, which Debian has."""
+    part = _distribution("Cython")
+    licence = "Apache-2.0"
+    common = Path("/usr/share/common-licenses", licence)
+    texts = part.texts or tuple((path.name, path.read_text("utf-8")) for path in (common,) if path.is_file())
+    return Part("Cython-runtime", part.version, "generic", licence, texts)

@@ -188,8 +188,13 @@ class Primary:
         self.peers = [FakePeer(lane) for lane in lanes]
         slots: Any = SlotMap(self.peers)
         table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
-        core = route_loop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
-        self.client = Client(RpcMethods(table, LIMITS), core)
+        self._methods = RpcMethods(table, LIMITS)
+        self._core = route_loop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
+        self.client = self.new_client()
+
+    def new_client(self) -> Client:
+        """Another client."""
+        return Client(self._methods, self._core)
 
     def received(self, data: bytes, cuts: Iterable[int]) -> None:
         self.client.received(data)

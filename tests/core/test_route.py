@@ -97,6 +97,20 @@ def test_large_values_stay_in_their_order(size: int) -> None:
     check_same(quick, plain)
 
 
+def test_each_answer_goes_to_whoever_asked() -> None:
+    quick = Primary(quick=True)
+    clients = [quick.client, *(quick.new_client() for _ in range(3))]
+    for turn in range(2):
+        for number, client in enumerate(clients):
+            client.received(packed([0, 100 * number + call, "PUT", [f"k{call}", "v"]] for call in range(20)))
+        quick.carry([7 * turn])
+    for number, client in enumerate(clients):
+        client.take()
+        expected = [repr([1, 100 * number + call, None, True]) for call in range(20)]
+        assert client.answers() == sorted(2 * expected)
+        assert client.session.in_flight == 0
+
+
 def test_an_error_of_a_node_is_passed_on() -> None:
     sent = [[0, number, "PUT", [f"k{number}", "x" * (OF_A_SMALLER_NODE + number % 2)]] for number in range(20)]
     quick, plain = passed_on(packed(sent), [], [])
