@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -217,7 +218,11 @@ def test_an_sqlite_file_that_is_gone_is_an_outage(nodes: Nodes, tmp_path: Path, 
     )
     node.wait_for_log(f"database connected: sqlite:{path}")
     with Client("127.0.0.1", node.port) as client:
-        client.put("before", "v")
+        for number in range(10):
+            client.put(f"before{number}", "v")
+        # Both sessions have the file before it goes: one that comes later would make it anew.
+        assert client.get("absent") is None
+        eventually(lambda: cast(dict[str, int], client.call("INFO"))["flushed_rows"], what="a session has written")
         for file in tmp_path.iterdir():
             file.unlink()
         pipeline = client.pipeline()
