@@ -95,25 +95,33 @@ cdef inline const uint8_t *read_call(const uint8_t *at, const uint8_t *end, Requ
     return NULL
 
 
-# What is in front of the method: [0, msgid, with an msgid that is no negative integer.
-cdef inline const uint8_t *read_head(const uint8_t *at, const uint8_t *end, Request *request, bint *cut) noexcept nogil:
+# What all messages with a number begin with, [kind, msgid: how many bytes the msgid has, which is no negative integer and
+# stands two bytes behind the beginning. `needed` bytes have to be there behind it. 0 for anything else, and when cut.
+cdef inline size_t read_msgid(const uint8_t *at, const uint8_t *end, uint8_t kind, size_t needed,
+                              bint *cut) noexcept nogil:
     cdef size_t size
     cut[0] = False
     if at[0] != 0x94:
-        return NULL
+        return 0
     cut[0] = end - at < 3
     if end - at < 3:
-        return NULL
-    if at[1] != 0:
-        return NULL
+        return 0
+    if at[1] != kind:
+        return 0
     if at[2] < 0x80:
         size = 1
     elif 0xCC <= at[2] <= 0xCF:
         size = 1 + (<size_t>1 << (at[2] - 0xCC))
     else:
-        return NULL
-    cut[0] = <size_t>(end - at) < 2 + size
-    if <size_t>(end - at) < 2 + size:
+        return 0
+    cut[0] = <size_t>(end - at) < 2 + size + needed
+    return 0 if cut[0] else size
+
+
+# What is in front of the method: [0, msgid.
+cdef inline const uint8_t *read_head(const uint8_t *at, const uint8_t *end, Request *request, bint *cut) noexcept nogil:
+    cdef size_t size = read_msgid(at, end, 0, 0, cut)
+    if size == 0:
         return NULL
     request.msgid = at + 2
     request.msgid_bytes = <uint8_t>size
@@ -168,23 +176,8 @@ cdef inline uint64_t msgid_of(const Request *request) noexcept nogil:
 # What is in front of the result of an answer that is no error: [1, msgid, nil.
 cdef inline const uint8_t *read_answer_head(const uint8_t *at, const uint8_t *end, uint64_t *msgid,
                                             bint *cut) noexcept nogil:
-    cdef size_t size
-    cut[0] = False
-    if at[0] != 0x94:
-        return NULL
-    cut[0] = end - at < 3
-    if end - at < 3:
-        return NULL
-    if at[1] != 1:
-        return NULL
-    if at[2] < 0x80:
-        size = 1
-    elif 0xCC <= at[2] <= 0xCF:
-        size = 1 + (<size_t>1 << (at[2] - 0xCC))
-    else:
-        return NULL
-    cut[0] = <size_t>(end - at) < 3 + size
-    if <size_t>(end - at) < 3 + size:
+    cdef size_t size = read_msgid(at, end, 1, 1, cut)
+    if size == 0:
         return NULL
     if at[2 + size] != 0xC0:
         return NULL

@@ -94,7 +94,7 @@ class RouteLoop:
         self._nodes = nodes
 
     def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
-        """See :class:`ckv.protocol.quick.Core`."""
+        """See :class:`ckv.protocol.shortcuts.Core`."""
         for peer, lane in self._nodes:
             lane.open(peer.takes_calls())
         outcomes = self._router.serve_all(inbox)

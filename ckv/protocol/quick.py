@@ -34,7 +34,7 @@ class NoCore:
     """Answers nothing, so that all is left to the sessions."""
 
     def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
-        """See :meth:`Core.serve_all`."""
+        """See :meth:`ckv.protocol.shortcuts.Core.serve_all`."""
         return [(b"", 0, LEFT) for _ in inbox]
 
 

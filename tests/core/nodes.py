@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
 from ckv.values import ENCODING_ERRORS
+from tests.support.line import Nowhere
 
 LIMITS = Limits(max_value_bytes=200_000)
 CAPACITY = 4
@@ -32,40 +33,11 @@ OF_A_SMALLER_NODE = 10_000
 """Bytes that a node behind the primary takes: what it refuses, the primary has passed on."""
 
 
-class Line:
-    """Carries nothing, and can be held."""
-
-    peer = "a client"
-    congested = False
-    unsent_bytes = 0
-
-    def __init__(self) -> None:
-        self.holds: set[Hashable] = set()
-        self.paused = False
-
-    @property
-    def held(self) -> bool:
-        return bool(self.holds) or self.paused
-
-    def wake(self) -> None: ...
-
-    def hold(self, reason: Hashable) -> None:
-        self.holds.add(reason)
-
-    def release(self, reason: Hashable) -> None:
-        self.holds.discard(reason)
-
-    def pause(self) -> None:
-        self.paused = True
-
-    def done(self) -> None: ...
-
-
 class Client:
     """A client of a node, and what it was answered. ``core``: compiled code that gets what comes first."""
 
     def __init__(self, methods: RpcMethods, core: Core | None) -> None:
-        self.session = QuickSession(Line(), methods)
+        self.session = QuickSession(Nowhere(), methods)
         self._core = core
         self._sent = b""
         self.left = 0
@@ -94,7 +66,7 @@ class Client:
                     self.left += len(data) - end
                     self._sent += session.go_on(data[end:], why == CUT)
         while session.attention and not session.failed:
-            cast(Line, session.line).paused = False
+            cast(Nowhere, session.line).paused = False
             self._sent += session.more()
         self.take()
 
@@ -154,7 +126,7 @@ class FakePeer:
 
     def __init__(self, lane: Any) -> None:
         self.node = Node("lru", quick=False, tier=False, max_value_bytes=OF_A_SMALLER_NODE)
-        self.session = CallingSession(Line(), LIMITS, lambda _call, _error: False, True, lane)
+        self.session = CallingSession(Nowhere(), LIMITS, lambda _call, _error: False, True, lane)
 
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
         if large:
