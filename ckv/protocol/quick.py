@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from ckv import core
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import BULKY_BYTES
@@ -44,7 +45,7 @@ class QuickSession(RpcSession):
     __slots__ = ()
 
     def __init__(self, line: Line, shared: RpcMethods) -> None:
-        super().__init__(line, shared, is_shared=True)
+        super().__init__(line, shared, is_shared=core.COMPILED)  # else nobody asks where a message ends
 
     # --- for the serve loop, in the middle of what it answers ----------------------------------------------------
 
