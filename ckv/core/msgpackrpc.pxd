@@ -20,6 +20,7 @@ cdef struct Request:
     const uint8_t *msgid
     const uint8_t *key
     const uint8_t *value
+    uint8_t *block        # the value in the block of a record to be, or NULL; for a PUT alone
     uint32_t key_bytes
     uint32_t value_bytes
     uint32_t hash
@@ -61,10 +62,10 @@ cdef inline const uint8_t *read_raw(const uint8_t *at, const uint8_t *end, const
         return NULL
     text[0] = first >= 0xD0 or head == 1
     size[0] = first & 31 if head == 1 else at[1] if head == 2 else big16(at + 1) if head == 3 else big32(at + 1)
+    data[0] = at + head  # also of one that is cut
     cut[0] = room - head < size[0]
     if room - head < size[0]:
         return NULL
-    data[0] = at + head
     return at + head + size[0]
 
 
@@ -88,6 +89,7 @@ cdef inline const uint8_t *read_call(const uint8_t *at, const uint8_t *end, Requ
         return read_raw(at + 5, end, &request.key, &request.key_bytes, &ignored, cut)
     if memcmp(at, b"\xa3PUT\x92", 5) == 0:
         request.kind = PUT
+        request.block = NULL
         at = read_raw(at + 5, end, &request.key, &request.key_bytes, &ignored, cut)
         if at == NULL:
             return NULL

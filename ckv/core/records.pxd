@@ -149,13 +149,17 @@ cdef class Table:
         return self.max_bytes == 0 or self.fits(at, key_bytes, value_bytes)
 
     # Another value for an entry, which does not count as a use. False, and nothing is changed, when memory is out.
-    # The caller has raised `self.version`, and has looked for room.
+    # The caller has raised `self.version`, and has looked for room. A block is one of new_block() with the key and the value
+    # in it, and is the table's from then on.
     cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
-                    uint64_t version) noexcept nogil
+                    uint64_t version, uint8_t *block=*) noexcept nogil
 
     # A new entry, which has been used once; 0 when memory is out. The key is not here, and there is room.
     cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
-                         size_t value_bytes, uint32_t flags, uint64_t version) noexcept nogil
+                         size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=*) noexcept nogil
+
+    # Memory for a record, with its key; NULL when memory is out.
+    cdef uint8_t *new_block(self, const uint8_t *key, size_t key_bytes, size_t value_bytes) noexcept nogil
 
     cdef void delete(self, uint32_t at) noexcept nogil
 

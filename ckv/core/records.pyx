@@ -97,20 +97,27 @@ cdef class Table:
         return malloc_usable_size(entry.block) + OVERHEAD_BYTES
 
     cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
-                    uint64_t version) noexcept nogil:
+                    uint64_t version, uint8_t *block=NULL) noexcept nogil:
         cdef size_t before = self.head + entry.key_bytes
         cdef size_t wanted = rounded(before + value_bytes)
         cdef size_t had
-        cdef uint8_t *block = entry.block
-        if wanted != rounded(before + entry.value_bytes):
-            had = malloc_usable_size(block)
-            block = <uint8_t *>realloc(block, wanted)
-            if block == NULL:
-                return False
-            entry.block = block
+        if block != NULL:
+            memcpy(block, entry.block, self.head)
             self.bytes += malloc_usable_size(block)
-            self.bytes -= had
-        memcpy(block + before, value, value_bytes)
+            self.bytes -= malloc_usable_size(entry.block)
+            free(entry.block)
+            entry.block = block
+        else:
+            block = entry.block
+            if wanted != rounded(before + entry.value_bytes):
+                had = malloc_usable_size(block)
+                block = <uint8_t *>realloc(block, wanted)
+                if block == NULL:
+                    return False
+                entry.block = block
+                self.bytes += malloc_usable_size(block)
+                self.bytes -= had
+            memcpy(block + before, value, value_bytes)
         (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
         self.clean += (flags & CLEAN != 0)
         self.clean -= (entry.flags & CLEAN != 0)
@@ -119,12 +126,14 @@ cdef class Table:
         return True
 
     cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
-                         size_t value_bytes, uint32_t flags, uint64_t version) noexcept nogil:
+                         size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=NULL) noexcept nogil:
         cdef uint32_t at = self.free_entry, bucket, which = 0
         cdef Entry *entry
-        cdef uint8_t *block = <uint8_t *>malloc(rounded(self.head + key_bytes + value_bytes))
         if block == NULL:
-            return 0
+            block = self.new_block(key, key_bytes, value_bytes)
+            if block == NULL:
+                return 0
+            memcpy(block + self.head + key_bytes, value, value_bytes)
         if at:
             self.free_entry = self.entries[at].chain
         else:
@@ -137,8 +146,6 @@ cdef class Table:
         entry.value_bytes = <uint32_t>value_bytes
         entry.flags = <uint16_t>flags
         (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
-        memcpy(self.key_of(entry), key, key_bytes)
-        memcpy(self.value_of(entry), value, value_bytes)
         bucket = self.bucket_of(hash)
         entry.chain = self.buckets[bucket]
         self.buckets[bucket] = at
@@ -154,6 +161,12 @@ cdef class Table:
         if self.count > self.mask + self.split:
             self.grow()
         return at
+
+    cdef uint8_t *new_block(self, const uint8_t *key, size_t key_bytes, size_t value_bytes) noexcept nogil:
+        cdef uint8_t *block = <uint8_t *>malloc(rounded(self.head + key_bytes + value_bytes))
+        if block != NULL:
+            memcpy(block + self.head, key, key_bytes)
+        return block
 
     cdef void delete(self, uint32_t at) noexcept nogil:
         cdef Entry *entry = &self.entries[at]

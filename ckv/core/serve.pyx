@@ -23,7 +23,7 @@ from libc.string cimport memcpy
 from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport Buffer, empty, end_of, has_room, set_end
 from ckv.core.msgpackrpc cimport (
-    DEL, GET, MAX_ANSWER_HEAD_BYTES, Request, msgid_of, read_batch, read_call, read_head, write_array, write_found,
+    DEL, GET, MAX_ANSWER_HEAD_BYTES, PUT, Request, msgid_of, read_batch, read_call, read_head, write_array, write_found,
     write_head, write_not_found,
 )
 from ckv.core.records cimport CLEAN, MAX_KEY_BYTES, SPECIAL, TEXT, Entry, FIFO, Table
@@ -134,7 +134,7 @@ cdef class Server:
                 following = self.batch(at, end, session)
             if following == at:
                 if self.cut:
-                    return at
+                    return end if self.begin(at, end, session) else at
                 # One that memory does not decide ends nothing, if it is of a kind that memory may decide.
                 following = read_head(at, end, &request, &self.cut)
                 if following != NULL:
@@ -246,6 +246,38 @@ cdef class Server:
         session.put_off_calls(msgid_of(head) + 1 + done, rest)
         return at
 
+    # Has the value of a large PUT that has not arrived as a whole put where it will stay; whether it is one.
+    cdef bint begin(self, const uint8_t *at, const uint8_t *end, object session) except -1:
+        cdef Request request
+        cdef const uint8_t *value = end
+        cdef const uint8_t *start = read_head(at, end, &request, &self.cut)
+        cdef Arriving arriving
+        request.kind = GET
+        if start == NULL or read_call(start, end, &request, &self.cut) != NULL or request.kind != PUT:
+            return False
+        if not LARGE_BYTES <= request.value_bytes <= self.max_value_bytes or request.key_bytes > MAX_KEY_BYTES:
+            return False
+        arriving = Arriving(self.table)
+        if not arriving.begin(at, &request):
+            return False
+        arriving.take(slice_of(request.value, end))
+        session.arriving = arriving
+        return True
+
+    def arrived(self, Arriving arriving not None):
+        cdef Request request
+        cdef bint cut
+        cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(arriving.beginning)
+        cdef const uint8_t *end = at + PyBytes_GET_SIZE(arriving.beginning)
+        read_call(read_head(at, end, &request, &cut), end, &request, &cut)
+        request.block = arriving.block
+        self.hash_key(&request)
+        self.out.length = 0
+        if self.answer(&request) != DONE:
+            return None
+        arriving.block = NULL  # it is the table's
+        return PyBytes_FromStringAndSize(<char *>self.out.data, self.out.length)
+
     # Answers a request that is a message of its own; unless it is DONE, nothing was written.
     cdef inline Decision answer(self, Request *request) noexcept:
         cdef size_t before = self.out.length
@@ -339,7 +371,8 @@ cdef class Server:
         if at:
             if table.entries[at].flags & SPECIAL or not table.has_room(at, request.key_bytes, request.value_bytes):
                 return False
-            if not table.store(&table.entries[at], request.value, request.value_bytes, flags, table.version + 1):
+            if not table.store(&table.entries[at], request.value, request.value_bytes, flags, table.version + 1,
+                               request.block):
                 return False
             table.used(at)
         else:
@@ -352,7 +385,7 @@ cdef class Server:
                 table.delete(victim)
                 table.evicted += 1
             if not table.insert(request.key, request.key_bytes, request.hash, request.value, request.value_bytes, flags,
-                                table.version + 1):
+                                table.version + 1, request.block):
                 return False
         table.version += 1
         return True
@@ -397,3 +430,39 @@ cdef class Server:
 
 cdef inline bytes slice_of(const uint8_t *start, const uint8_t *end):
     return PyBytes_FromStringAndSize(<char *>start, end - start)
+
+
+# A PUT whose value has not arrived as a whole: what has, is in the block of the record to be.
+@cython.final
+cdef class Arriving:
+    cdef Table table
+    cdef bytes beginning    # of the message, up to the value
+    cdef uint8_t *block
+    cdef uint8_t *value     # in the block
+    cdef readonly size_t missing
+    cdef size_t value_bytes
+
+    def __cinit__(self, Table table not None):
+        self.table = table
+
+    def __dealloc__(self):
+        free(self.block)
+
+    # False when memory is out.
+    cdef bint begin(self, const uint8_t *start, const Request *request) except -1:
+        self.beginning = slice_of(start, request.value)
+        self.block = self.table.new_block(request.key, request.key_bytes, request.value_bytes)
+        if self.block == NULL:
+            return False
+        self.value = self.block + self.table.head + request.key_bytes
+        self.value_bytes = self.missing = request.value_bytes
+        return True
+
+    def take(self, bytes data not None):
+        cdef size_t size = min(<size_t>PyBytes_GET_SIZE(data), self.missing)
+        memcpy(self.value + self.value_bytes - self.missing, PyBytes_AS_STRING(data), size)
+        self.missing -= size
+        return size
+
+    def message(self):
+        return self.beginning + PyBytes_FromStringAndSize(<char *>self.value, self.value_bytes - self.missing)

@@ -77,6 +77,10 @@ class Inbox:
             if not isinstance(session, QuickSession) or not data or connection.held:
                 left.append((connection, data))
             elif session.is_between and not session.attention:
+                if session.arriving is not None:
+                    data = session.arrive(core, session.arriving, data)
+                    if not data:
+                        continue
                 connections.append(connection)
                 inbox.append((session, session.with_kept(data)))
             else:

@@ -18,7 +18,7 @@ from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.quick import QuickSession
-from ckv.protocol.shortcuts import Core, Outcome
+from ckv.protocol.shortcuts import Arriving, Core, Outcome
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
@@ -102,6 +102,9 @@ class RouteLoop:
             if lane.count:
                 peer.collected()
         return outcomes
+
+    def arrived(self, _arriving: Arriving, /) -> None:
+        """See :class:`ckv.protocol.shortcuts.Core`; there are none."""
 
 
 def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:

@@ -17,7 +17,7 @@ from ckv.protocol.limits import BULKY_BYTES
 from ckv.protocol.messages import is_bulky
 from ckv.protocol.msgpackrpc import PUT_OFF, RpcMethods, RpcSession
 from ckv.protocol.packing import REQUEST, unpacked
-from ckv.protocol.shortcuts import LEFT, Outcome
+from ckv.protocol.shortcuts import LEFT, Arriving, Core, Outcome
 
 BATCH_BOUNDS: Final = {
     "batch_requests": BATCH_REQUESTS,
@@ -38,14 +38,46 @@ class NoCore:
         """See :meth:`ckv.protocol.shortcuts.Core.serve_all`."""
         return [(b"", 0, LEFT) for _ in inbox]
 
+    def arrived(self, _arriving: Arriving, /) -> None:
+        """See :meth:`ckv.protocol.shortcuts.Core.arrived`."""
+
 
 class QuickSession(RpcSession):
     """A session that shares its requests with compiled code."""
 
-    __slots__ = ()
+    __slots__ = ("arriving",)
 
     def __init__(self, line: Line, shared: RpcMethods) -> None:
         super().__init__(line, shared, is_shared=core.COMPILED)  # else nobody asks where a message ends
+        self.arriving: Arriving | None = None
+        """Instead of the beginning of a message that is kept."""
+
+    def arrive(self, core: Core, arriving: Arriving, data: bytes) -> bytes:
+        """Adds what has arrived; returns what is behind the message, or all of it if it is not for ``core``."""
+        end = arriving.take(data)
+        if arriving.missing:
+            return b""
+        answer = core.arrived(arriving)
+        if answer is None:
+            return self.with_kept(data[end:])
+        self.arriving = None
+        self.collect(answer)
+        return data[end:]
+
+    def with_kept(self, data: bytes) -> bytes:
+        if self.arriving is not None:
+            self._kept, self.arriving = self.arriving.message(), None
+        return super().with_kept(data)
+
+    def ended(self) -> bool:
+        return super().ended() and self.arriving is None
+
+    def rest(self) -> bool:
+        return self.arriving is None and super().rest()
+
+    def close(self) -> None:
+        super().close()
+        self.arriving = None
 
     # --- for the serve loop, in the middle of what it answers ----------------------------------------------------
 

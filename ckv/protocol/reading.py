@@ -125,8 +125,7 @@ class Reader(Session):
         return Reader.received(self, data)  # not that of a class which asks compiled code first
 
     def feed(self, data: bytes) -> None:
-        if self._kept:
-            data = self.with_kept(data)
+        data = self.with_kept(data)
         self.is_between = False
         unpacker = self._unpacker
         if unpacker is None:

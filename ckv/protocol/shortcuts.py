@@ -23,6 +23,20 @@ ENOUGH: Final = 2
 """Why: it is the session's; its end has not arrived yet; there are so many answers that they have to be sent first."""
 
 
+class Arriving(Protocol):
+    """A PUT whose large value has not arrived as a whole: :class:`ckv.core.serve.Arriving`."""
+
+    @property
+    def missing(self) -> int:
+        """Bytes that have not arrived yet."""
+
+    def take(self, data: bytes, /) -> int:
+        """Takes bytes that have arrived; returns how many of them are its own."""
+
+    def message(self) -> bytes:
+        """What has arrived, from the beginning of the request on."""
+
+
 class Core(Protocol):
     """Compiled code that answers requests: :class:`ckv.core.serve.Server`, :class:`ckv.core.route.Router`."""
 
@@ -30,8 +44,13 @@ class Core(Protocol):
         """What became of the bytes of each :class:`~ckv.protocol.quick.QuickSession`, from the first one on: not of all
         when there are so many answers that they have to be sent first.
 
+        One of them may have been given an :class:`Arriving`, for bytes in the middle of a message.
+
         Raises MemoryError: nobody knows what was answered then.
         """
+
+    def arrived(self, arriving: Any, /) -> bytes | None:
+        """The answer to an :class:`Arriving` of its own of which nothing is missing; None when it is for the session."""
 
 
 class Routed(Protocol):

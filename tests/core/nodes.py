@@ -52,6 +52,10 @@ class Client:
         if self._core is None or session.attention or not session.is_between:
             self._sent += session.received(data)
         else:
+            if session.arriving is not None:
+                data = session.arrive(self._core, session.arriving, data)
+                if not data:
+                    return
             data = session.with_kept(data)
             self.rounds += 1
             (outcome,) = self._core.serve_all([(session, data)])
