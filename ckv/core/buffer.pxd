@@ -1,5 +1,6 @@
 """Bytes that are put together, in memory that grows as needed."""
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc, realloc
 
@@ -15,10 +16,8 @@ cdef enum:
 
 
 # False when memory is out, as below.
-cdef inline bint start(Buffer *buffer) noexcept nogil:
-    buffer.length = 0
-    buffer.room = KEPT_BYTES
-    buffer.data = <uint8_t *>malloc(KEPT_BYTES)
+cdef inline bint start(Buffer *buffer, size_t room) noexcept nogil:
+    buffer[0] = Buffer(<uint8_t *>malloc(room), room, 0)
     return buffer.data != NULL
 
 
@@ -51,3 +50,7 @@ cdef inline uint8_t *end_of(Buffer *buffer) noexcept nogil:
 # All up to there, which was written behind what was there, is there.
 cdef inline void set_end(Buffer *buffer, const uint8_t *end) noexcept nogil:
     buffer.length = end - buffer.data
+
+
+cdef inline bytes slice_of(const uint8_t *start, const uint8_t *end):
+    return PyBytes_FromStringAndSize(<const char *>start, end - start)

@@ -1,10 +1,9 @@
 """Requests of msgpack-RPC as bytes, taken apart without a Python object, and the heads of their answers.
 
-Each function takes where it is to read and where the bytes end, and returns what follows what it read. It returns NULL
-when that is not there: because the bytes end too soon, and then it says so, or because it is something else, which is
-for Python. See docs/protocol.md, and https://github.com/msgpack/msgpack/blob/master/spec.md for the bytes.
+See docs/protocol.md, and https://github.com/msgpack/msgpack/blob/master/spec.md for the bytes.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -14,6 +13,13 @@ cdef enum Kind:
 
 cdef enum:
     MAX_ANSWER_HEAD_BYTES = 16  # of anything in front of a value: array, type, msgid, error, found, length
+
+cdef struct Input:
+    # Bytes that are read from the front: what each of the functions below is to read begins `at`. They say whether it was
+    # there. When not, `at` is anywhere, and `cut` says why: the bytes end too soon, or it is something for Python.
+    const uint8_t *at
+    const uint8_t *end
+    bint cut
 
 cdef struct Request:
     # The pointers are into the bytes that were read, and are good as long as these.
@@ -30,23 +36,31 @@ cdef struct Request:
     uint8_t text          # the value is a str
 
 
-cdef inline uint32_t big16(const uint8_t *at) noexcept nogil:
-    return <uint32_t>at[0] << 8 | at[1]
+cdef inline Input input_of(bytes data) noexcept:
+    cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
+    return Input(start, start + PyBytes_GET_SIZE(data), False)
 
 
-cdef inline uint32_t big32(const uint8_t *at) noexcept nogil:
-    return <uint32_t>at[0] << 24 | <uint32_t>at[1] << 16 | <uint32_t>at[2] << 8 | at[3]
+cdef inline uint64_t big_endian(const uint8_t *at, size_t size) noexcept nogil:
+    cdef uint64_t number = 0
+    cdef size_t i
+    for i in range(size):
+        number = number << 8 | at[i]
+    return number
 
 
-# A str or bin.
-cdef inline const uint8_t *read_raw(const uint8_t *at, const uint8_t *end, const uint8_t **data, uint32_t *size,
-                                    uint8_t *text, bint *cut) noexcept nogil:
-    cdef size_t room = end - at, head
+cdef inline bint has(Input *input, size_t size) noexcept nogil:
+    input.cut = <size_t>(input.end - input.at) < size
+    return not input.cut
+
+
+# A str or bin. Where it is and how long is also told of one that is cut behind its head.
+cdef inline bint read_raw(Input *input, const uint8_t **data, uint32_t *size, uint8_t *text) noexcept nogil:
     cdef uint8_t first
-    cut[0] = room == 0
-    if room == 0:
-        return NULL
-    first = at[0]
+    cdef size_t head
+    if not has(input, 1):
+        return False
+    first = input.at[0]
     if (first & 0xE0) == 0xA0:
         head = 1
     elif first == 0xD9 or first == 0xC4:
@@ -56,119 +70,96 @@ cdef inline const uint8_t *read_raw(const uint8_t *at, const uint8_t *end, const
     elif first == 0xDB or first == 0xC6:
         head = 5
     else:
-        return NULL
-    cut[0] = room < head
-    if room < head:
-        return NULL
+        return False
+    if not has(input, head):
+        return False
     text[0] = first >= 0xD0 or head == 1
-    size[0] = first & 31 if head == 1 else at[1] if head == 2 else big16(at + 1) if head == 3 else big32(at + 1)
-    data[0] = at + head  # also of one that is cut
-    cut[0] = room - head < size[0]
-    if room - head < size[0]:
-        return NULL
-    return at + head + size[0]
+    size[0] = first & 31 if head == 1 else <uint32_t>big_endian(input.at + 1, head - 1)
+    input.at += head
+    data[0] = input.at
+    if not has(input, size[0]):
+        return False
+    input.at += size[0]
+    return True
 
 
 # The method and the arguments of a GET, PUT or DEL.
-cdef inline const uint8_t *read_call(const uint8_t *at, const uint8_t *end, Request *request, bint *cut) noexcept nogil:
+cdef inline bint read_call(Input *input, Request *request) noexcept nogil:
+    cdef const uint8_t *method = input.at
     cdef uint8_t ignored
-    cut[0] = at == end
-    if at == end or at[0] != 0xA3:
-        return NULL
-    cut[0] = end - at < 5
-    if end - at < 5:
-        return NULL
+    if not has(input, 1) or method[0] != 0xA3 or not has(input, 5):
+        return False
+    input.at += 5
     request.value_bytes = 0
-    if at[4] == 0x91:
-        if memcmp(at, b"\xa3GET", 4) == 0:
-            request.kind = GET
-        elif memcmp(at, b"\xa3DEL", 4) == 0:
-            request.kind = DEL
-        else:
-            return NULL
-        return read_raw(at + 5, end, &request.key, &request.key_bytes, &ignored, cut)
-    if memcmp(at, b"\xa3PUT\x92", 5) == 0:
+    request.block = NULL
+    if memcmp(method, b"\xa3GET\x91", 5) == 0:
+        request.kind = GET
+    elif memcmp(method, b"\xa3PUT\x92", 5) == 0:
         request.kind = PUT
-        request.block = NULL
-        at = read_raw(at + 5, end, &request.key, &request.key_bytes, &ignored, cut)
-        if at == NULL:
-            return NULL
-        return read_raw(at, end, &request.value, &request.value_bytes, &request.text, cut)
-    return NULL
-
-
-# What all messages with a number begin with, [kind, msgid: how many bytes the msgid has, which is no negative integer and
-# stands two bytes behind the beginning. `needed` bytes have to be there behind it. 0 for anything else, and when cut.
-cdef inline size_t read_msgid(const uint8_t *at, const uint8_t *end, uint8_t kind, size_t needed,
-                              bint *cut) noexcept nogil:
-    cdef size_t size
-    cut[0] = False
-    if at[0] != 0x94:
-        return 0
-    cut[0] = end - at < 3
-    if end - at < 3:
-        return 0
-    if at[1] != kind:
-        return 0
-    if at[2] < 0x80:
-        size = 1
-    elif 0xCC <= at[2] <= 0xCF:
-        size = 1 + (<size_t>1 << (at[2] - 0xCC))
+    elif memcmp(method, b"\xa3DEL\x91", 5) == 0:
+        request.kind = DEL
     else:
-        return 0
-    cut[0] = <size_t>(end - at) < 2 + size + needed
-    return 0 if cut[0] else size
+        return False
+    if not read_raw(input, &request.key, &request.key_bytes, &ignored):
+        return False
+    return request.kind != PUT or read_raw(input, &request.value, &request.value_bytes, &request.text)
+
+
+# What all messages with a number begin with, [kind, msgid: where the msgid is, which is no negative integer, and how many
+# bytes it has. `needed` bytes have to be there behind it.
+cdef inline bint read_msgid(Input *input, uint8_t kind, size_t needed, const uint8_t **msgid,
+                            size_t *size) noexcept nogil:
+    cdef const uint8_t *at = input.at
+    if not has(input, 1) or at[0] != 0x94 or not has(input, 3) or at[1] != kind:
+        return False
+    if at[2] < 0x80:
+        size[0] = 1
+    elif 0xCC <= at[2] <= 0xCF:
+        size[0] = 1 + (<size_t>1 << (at[2] - 0xCC))
+    else:
+        return False
+    msgid[0] = at + 2
+    if not has(input, 2 + size[0] + needed):
+        return False
+    input.at += 2 + size[0]
+    return True
 
 
 # What is in front of the method: [0, msgid.
-cdef inline const uint8_t *read_head(const uint8_t *at, const uint8_t *end, Request *request, bint *cut) noexcept nogil:
-    cdef size_t size = read_msgid(at, end, 0, 0, cut)
-    if size == 0:
-        return NULL
-    request.msgid = at + 2
+cdef inline bint read_head(Input *input, Request *request) noexcept nogil:
+    cdef size_t size
+    if not read_msgid(input, 0, 0, &request.msgid, &size):
+        return False
     request.msgid_bytes = <uint8_t>size
-    return at + 2 + size
+    return True
 
 
 # The head of an array.
-cdef inline const uint8_t *read_array(const uint8_t *at, const uint8_t *end, uint32_t *count, bint *cut) noexcept nogil:
-    cut[0] = at == end
-    if at == end:
-        return NULL
-    if (at[0] & 0xF0) == 0x90:
-        count[0] = at[0] & 15
-        return at + 1
-    if at[0] != 0xDC:
-        return NULL
-    cut[0] = end - at < 3
-    if end - at < 3:
-        return NULL
-    count[0] = big16(at + 1)
-    return at + 3
+cdef inline bint read_array(Input *input, uint32_t *count) noexcept nogil:
+    if not has(input, 1):
+        return False
+    if (input.at[0] & 0xF0) == 0x90:
+        count[0] = input.at[0] & 15
+        input.at += 1
+        return True
+    if input.at[0] != 0xDC or not has(input, 3):
+        return False
+    count[0] = <uint32_t>big_endian(input.at + 1, 2)
+    input.at += 3
+    return True
 
 
 # What is in front of the requests of a BATCH, behind the head: its method and an array of `parts` elements.
-cdef inline const uint8_t *read_batch(const uint8_t *at, const uint8_t *end, uint32_t *parts, bint *cut) noexcept nogil:
-    cut[0] = at == end
-    if at == end or at[0] != 0xA5:
-        return NULL
-    cut[0] = end - at < 7
-    if end - at < 7:
-        return NULL
-    if memcmp(at, b"\xa5BATCH", 6) != 0:
-        return NULL
-    return read_array(at + 6, end, parts, cut)
+cdef inline bint read_batch(Input *input, uint32_t *parts) noexcept nogil:
+    if not has(input, 1) or input.at[0] != 0xA5 or not has(input, 7) or memcmp(input.at, b"\xa5BATCH", 6) != 0:
+        return False
+    input.at += 6
+    return read_array(input, parts)
 
 
 # A positive integer of so many bytes, its type included.
 cdef inline uint64_t number_at(const uint8_t *at, size_t size) noexcept nogil:
-    cdef uint64_t number = 0
-    cdef size_t i
-    if size == 1:
-        return at[0]
-    for i in range(1, size):
-        number = number << 8 | at[i]
-    return number
+    return at[0] if size == 1 else big_endian(at + 1, size - 1)
 
 
 cdef inline uint64_t msgid_of(const Request *request) noexcept nogil:
@@ -176,100 +167,77 @@ cdef inline uint64_t msgid_of(const Request *request) noexcept nogil:
 
 
 # What is in front of the result of an answer that is no error: [1, msgid, nil.
-cdef inline const uint8_t *read_answer_head(const uint8_t *at, const uint8_t *end, uint64_t *msgid,
-                                            bint *cut) noexcept nogil:
-    cdef size_t size = read_msgid(at, end, 1, 1, cut)
-    if size == 0:
-        return NULL
-    if at[2 + size] != 0xC0:
-        return NULL
-    msgid[0] = number_at(at + 2, size)
-    return at + 3 + size
+cdef inline bint read_answer_head(Input *input, uint64_t *msgid) noexcept nogil:
+    cdef const uint8_t *number
+    cdef size_t size
+    if not read_msgid(input, 1, 1, &number, &size) or input.at[0] != 0xC0:
+        return False
+    msgid[0] = number_at(number, size)
+    input.at += 1
+    return True
 
 
 # A result as nodes send them: nil, a bool, a small number, a str or bin, or a short array of these.
-cdef inline const uint8_t *skip(const uint8_t *at, const uint8_t *end, bint *cut) noexcept nogil:
+cdef inline bint skip(Input *input) noexcept nogil:
     cdef const uint8_t *data
     cdef uint32_t size
-    cdef uint8_t text, parts = 1
-    cut[0] = at == end
-    if at == end:
-        return NULL
-    if (at[0] & 0xF0) == 0x90:
-        parts = at[0] & 15
-        at += 1
-    while parts:
-        cut[0] = at == end
-        if at == end:
-            return NULL
-        if at[0] < 0x80 or at[0] >= 0xE0 or at[0] == 0xC0 or at[0] == 0xC2 or at[0] == 0xC3:
-            at += 1
-        else:
-            at = read_raw(at, end, &data, &size, &text, cut)
-            if at == NULL:
-                return NULL
-        parts -= 1
-    return at
+    cdef uint8_t text, first, i, parts = 1
+    if has(input, 1) and (input.at[0] & 0xF0) == 0x90:
+        parts = input.at[0] & 15
+        input.at += 1
+    for i in range(parts):
+        if not has(input, 1):
+            return False
+        first = input.at[0]
+        if first < 0x80 or first >= 0xE0 or first == 0xC0 or first == 0xC2 or first == 0xC3:
+            input.at += 1
+        elif not read_raw(input, &data, &size, &text):
+            return False
+    return True
 
 
-# What is in front of the result: [1, msgid, nil, with the msgid as it came. Returns what follows, as all that write do.
-cdef inline uint8_t *write_head(uint8_t *to, const Request *request) noexcept nogil:
+# These write something, and return where what follows goes.
+
+cdef inline uint8_t *write_big_endian(uint8_t *to, uint32_t number, int size) noexcept nogil:
+    while size:
+        size -= 1
+        to[0] = <uint8_t>(number >> 8 * size)
+        to += 1
+    return to
+
+
+# What is in front of the result: [1, msgid, nil, with the msgid as it came.
+cdef inline uint8_t *write_head(uint8_t *to, const uint8_t *msgid, size_t msgid_bytes) noexcept nogil:
     to[0] = 0x94
     to[1] = 1
-    memcpy(to + 2, request.msgid, request.msgid_bytes)
-    to[2 + request.msgid_bytes] = 0xC0
-    return to + 3 + request.msgid_bytes
+    memcpy(to + 2, msgid, msgid_bytes)
+    to[2 + msgid_bytes] = 0xC0
+    return to + 3 + msgid_bytes
 
 
 # What is in front of the value of a record that was found: [true, and how long the value is.
 cdef inline uint8_t *write_found(uint8_t *to, uint32_t size, bint text) noexcept nogil:
+    cdef int width = 0 if size < 256 else 1 if size < 65536 else 2
     to[0] = 0x92
     to[1] = 0xC3
     if text and size < 32:
         to[2] = <uint8_t>(0xA0 | size)
         return to + 3
-    if size < 256:
-        to[2] = 0xD9 if text else 0xC4
-        to[3] = <uint8_t>size
-        return to + 4
-    if size < 65536:
-        to[2] = 0xDA if text else 0xC5
-        to[3] = <uint8_t>(size >> 8)
-        to[4] = <uint8_t>(size & 255)
-        return to + 5
-    to[2] = 0xDB if text else 0xC6
-    to[3] = <uint8_t>(size >> 24)
-    to[4] = <uint8_t>(size >> 16 & 255)
-    to[5] = <uint8_t>(size >> 8 & 255)
-    to[6] = <uint8_t>(size & 255)
-    return to + 7
+    to[2] = <uint8_t>((0xD9 if text else 0xC4) + width)
+    return write_big_endian(to + 3, size, 1 << width)
 
 
 # The answer to a GET that finds nothing: [false, ""].
 cdef inline uint8_t *write_not_found(uint8_t *to) noexcept nogil:
-    to[0] = 0x92
-    to[1] = 0xC2
-    to[2] = 0xA0
+    memcpy(to, b"\x92\xc2\xa0", 3)
     return to + 3
 
 
 cdef inline uint8_t *write_array(uint8_t *to, uint32_t count) noexcept nogil:
-    if count < 16:
-        to[0] = <uint8_t>(0x90 | count)
-        return to + 1
-    to[0] = 0xDC
-    to[1] = <uint8_t>(count >> 8)
-    to[2] = <uint8_t>(count & 255)
-    return to + 3
+    to[0] = <uint8_t>(0x90 | count) if count < 16 else 0xDC
+    return to + 1 if count < 16 else write_big_endian(to + 1, count, 2)
 
 
 cdef inline uint8_t *write_number(uint8_t *to, uint32_t number) noexcept nogil:
-    if number < 128:
-        to[0] = <uint8_t>number
-        return to + 1
-    to[0] = 0xCE
-    to[1] = <uint8_t>(number >> 24)
-    to[2] = <uint8_t>(number >> 16 & 255)
-    to[3] = <uint8_t>(number >> 8 & 255)
-    to[4] = <uint8_t>(number & 255)
-    return to + 5
+    to[0] = <uint8_t>number if number < 128 else 0xCE
+    return to + 1 if number < 128 else write_big_endian(to + 1, number, 4)

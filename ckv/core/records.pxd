@@ -149,8 +149,8 @@ cdef class Table:
         return self.max_bytes == 0 or self.fits(at, key_bytes, value_bytes)
 
     # Another value for an entry, which does not count as a use. False, and nothing is changed, when memory is out.
-    # The caller has raised `self.version`, and has looked for room. A block is one of new_block() with the key and the value
-    # in it, and is the table's from then on.
+    # The caller has raised `self.version`, and has looked for room. With a block of new_block(), the value NULL is in it
+    # already; it is the table's from then on.
     cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
                     uint64_t version, uint8_t *block=*) noexcept nogil
 

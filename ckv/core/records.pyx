@@ -85,8 +85,6 @@ cdef class Table:
         if self.lists_size:
             munmap(self.lists, self.lists_size)
 
-    # --- for the core --------------------------------------------------------------------------------------------
-
     cdef bint fits(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil:
         cdef uint64_t others = self.bytes
         if at:
@@ -101,22 +99,21 @@ cdef class Table:
         cdef size_t before = self.head + entry.key_bytes
         cdef size_t wanted = rounded(before + value_bytes)
         cdef size_t had
-        if block != NULL:
-            memcpy(block, entry.block, self.head)
-            self.bytes += malloc_usable_size(block)
-            self.bytes -= malloc_usable_size(entry.block)
-            free(entry.block)
-            entry.block = block
-        else:
+        if block == NULL and wanted == rounded(before + entry.value_bytes):
             block = entry.block
-            if wanted != rounded(before + entry.value_bytes):
-                had = malloc_usable_size(block)
-                block = <uint8_t *>realloc(block, wanted)
+        else:
+            had = malloc_usable_size(entry.block)
+            if block != NULL:
+                memcpy(block, entry.block, self.head)
+                free(entry.block)
+            else:
+                block = <uint8_t *>realloc(entry.block, wanted)
                 if block == NULL:
                     return False
-                entry.block = block
-                self.bytes += malloc_usable_size(block)
-                self.bytes -= had
+            entry.block = block
+            self.bytes += malloc_usable_size(block)
+            self.bytes -= had
+        if value != NULL:
             memcpy(block + before, value, value_bytes)
         (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
         self.clean += (flags & CLEAN != 0)
@@ -131,8 +128,9 @@ cdef class Table:
         cdef Entry *entry
         if block == NULL:
             block = self.new_block(key, key_bytes, value_bytes)
-            if block == NULL:
-                return 0
+        if block == NULL:
+            return 0
+        if value != NULL:
             memcpy(block + self.head + key_bytes, value, value_bytes)
         if at:
             self.free_entry = self.entries[at].chain
@@ -245,7 +243,7 @@ cdef class Table:
         order.more = self.free_list
         self.free_list = which
 
-    # --- for Python: what these do is said by the contract ---------------------------------------------------------
+    # --- for Python: ckv.store.memory.Memory says what these do --------------------------------------------------
 
     cdef uint32_t look_up(self, object key) except? 0:
         cdef Py_ssize_t size
@@ -377,12 +375,8 @@ cdef class Table:
                 yield self.record_at(&self.entries[at])
 
     def keys(self):
-        cdef list found = []
         cdef uint32_t at
-        for at in range(1, self.next_entry):
-            if self.entries[at].block != NULL:
-                found.append(self.key_at(&self.entries[at]))
-        return found
+        return [self.key_at(&self.entries[at]) for at in range(1, self.next_entry) if self.entries[at].block != NULL]
 
     def __len__(self):
         return self.count

@@ -11,16 +11,18 @@ of this module, and the contract.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcpy
 
 from ckv.core cimport buffer as buffers
-from ckv.core.buffer cimport Buffer, empty, end_of, has_room, set_end
+from ckv.core.buffer cimport KEPT_BYTES, Buffer, empty, end_of, has_room, set_end, slice_of
 from ckv.core.msgpackrpc cimport (
-    MAX_ANSWER_HEAD_BYTES, Request, number_at, read_answer_head, read_array, read_call, read_head, skip,
+    MAX_ANSWER_HEAD_BYTES, Input, Request, input_of, number_at, read_answer_head, read_array, read_call, read_head, skip,
     write_array, write_head, write_number,
 )
 from ckv.core.records cimport MAX_KEY_BYTES
+
+from binascii import crc_hqx
 
 cdef enum:
     FIRST_CALLS = 32
@@ -36,21 +38,9 @@ cdef struct Call:
     uint8_t msgid_bytes
     uint8_t[MSGID_BYTES] msgid
 
-cdef uint16_t[256] CRC
-
-
-cdef void make_crc() noexcept:
-    # CRC-16/XMODEM, a byte at a time (https://reveng.sourceforge.io/crc-catalogue/16.htm).
-    cdef uint32_t crc
-    cdef int byte, bit
-    for byte in range(256):
-        crc = byte << 8
-        for bit in range(8):
-            crc = (crc << 1) ^ (0x1021 if crc & 0x8000 else 0)
-        CRC[byte] = <uint16_t>(crc & 0xFFFF)
-
-
-make_crc()
+cdef uint16_t[256] CRC    # CRC-16/XMODEM of each byte
+for byte in range(256):
+    CRC[byte] = crc_hqx(bytes((byte,)), 0)
 
 
 # As ckv.cluster.slots.slot_of(), for the bytes of a key.
@@ -77,54 +67,45 @@ def slot_of_bytes(bytes key not None):
 
 @cython.final
 cdef class Routed:
-    cdef Call *calls
-    cdef uint8_t *requests
+    cdef Buffer calls      # each a Call
+    cdef Buffer requests
     cdef uint32_t count
-    cdef uint32_t calls_room
-    cdef size_t size
-    cdef size_t requests_room
-    cdef list callers     # each once for each time that it sent something
-    cdef object last      # of them
+    cdef list callers      # each once for each time that it sent something
+    cdef object last       # of them
 
     def __cinit__(self):
         self.callers = []
-        self.calls = <Call *>malloc(FIRST_CALLS * sizeof(Call))
-        self.requests = <uint8_t *>malloc(FIRST_BYTES)
-        if self.calls == NULL or self.requests == NULL:
+        if not (buffers.start(&self.calls, FIRST_CALLS * sizeof(Call)) and buffers.start(&self.requests, FIRST_BYTES)):
             raise MemoryError
-        self.calls_room = FIRST_CALLS
-        self.requests_room = FIRST_BYTES
 
     def __dealloc__(self):
-        free(self.calls)
-        free(self.requests)
+        free(self.calls.data)
+        free(self.requests.data)
 
     def __len__(self):
         return self.count
 
+    cdef Call *call(self, uint32_t i) noexcept:
+        return <Call *>self.calls.data + i
+
     # False, and nothing is changed, when memory is out.
     cdef bint add(self, const Request *request, const uint8_t *start, size_t size) noexcept:
-        cdef Call *calls
-        cdef uint8_t *requests
-        if self.count == self.calls_room:
-            calls = <Call *>realloc(self.calls, 2 * self.calls_room * sizeof(Call))
-            if calls == NULL:
-                return False
-            self.calls = calls
-            self.calls_room *= 2
-        if self.size + size > self.requests_room:
-            requests = <uint8_t *>realloc(self.requests, 2 * (self.size + size))
-            if requests == NULL:
-                return False
-            self.requests = requests
-            self.requests_room = 2 * (self.size + size)
-        self.calls[self.count].caller = <uint32_t>(len(self.callers) - 1)
-        self.calls[self.count].msgid_bytes = request.msgid_bytes
-        memcpy(self.calls[self.count].msgid, request.msgid, request.msgid_bytes)
-        memcpy(self.requests + self.size, start, size)
-        self.size += size
+        cdef Call *call
+        if not has_room(&self.calls, sizeof(Call)) or not has_room(&self.requests, size):
+            return False
+        call = self.call(self.count)
+        call.caller = <uint32_t>(len(self.callers) - 1)
+        call.msgid_bytes = request.msgid_bytes
+        memcpy(call.msgid, request.msgid, request.msgid_bytes)
+        memcpy(end_of(&self.requests), start, size)
+        self.calls.length += sizeof(Call)
+        self.requests.length += size
         self.count += 1
         return True
+
+    # Who made a call, and its msgid.
+    cdef tuple made(self, uint32_t i):
+        return (self.callers[self.call(i).caller], number_at(self.call(i).msgid, self.call(i).msgid_bytes))
 
     def packed(self, uint32_t msgid):
         cdef uint8_t[HEAD_BYTES] head
@@ -137,17 +118,13 @@ cdef class Routed:
         if self.count > 1:
             memcpy(at, b"\xa5BATCH", 6)
             at = write_array(at + 6, 2 * self.count)
-        message = PyBytes_FromStringAndSize(NULL, (at - head) + self.size)
-        to = PyBytes_AS_STRING(message)
-        memcpy(to, head, at - head)
-        memcpy(to + (at - head), self.requests, self.size)
-        return message
+        return slice_of(head, at) + self.requests_made()
 
     def calls_made(self):
-        return [(self.callers[self.calls[i].caller], number_at(self.calls[i].msgid, self.calls[i].msgid_bytes)) for i in range(self.count)]
+        return [self.made(i) for i in range(self.count)]
 
     def requests_made(self):
-        return PyBytes_FromStringAndSize(<char *>self.requests, self.size)
+        return slice_of(self.requests.data, end_of(&self.requests))
 
 
 @cython.final
@@ -158,12 +135,11 @@ cdef class Lane:
     cdef readonly bint is_open  # whether calls may be collected
     cdef Buffer out             # the answers to one caller
     cdef uint64_t bulky_bytes   # of a value: a larger one is not for here
-    cdef bint cut
 
     def __cinit__(self, *, uint64_t bulky_bytes):
         self.bulky_bytes = bulky_bytes
         self.full = []
-        if not buffers.start(&self.out):
+        if not buffers.start(&self.out, KEPT_BYTES):
             raise MemoryError
 
     def __dealloc__(self):
@@ -184,81 +160,62 @@ cdef class Lane:
     # --- answers -------------------------------------------------------------------------------------------------
 
     def answer_all(self, bytes data not None, dict calls not None, dict old_calls not None):
-        cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(data)
-        cdef const uint8_t *end = start + PyBytes_GET_SIZE(data)
-        cdef const uint8_t *at = start
-        cdef const uint8_t *following
+        cdef Input input = input_of(data)
+        cdef const uint8_t *at = input.at
         cdef uint64_t msgid
         cdef dict generation
-        self.cut = False
-        while at < end:
-            following = read_answer_head(at, end, &msgid, &self.cut)
-            if following == NULL:
-                break
+        while input.at < input.end and read_answer_head(&input, &msgid):
             generation = calls if msgid in calls else old_calls
             routed = generation.get(msgid)
-            if type(routed) is not Routed:
-                break
-            following = self.answer(following, end, <Routed>routed, msgid, generation)
-            if following == NULL:
+            if type(routed) is not Routed or not self.answer(&input, <Routed>routed, msgid, generation):
                 break
             del generation[msgid]
-            at = following
+            at = input.at
         empty(&self.out)
-        return at - start, self.cut
+        return PyBytes_GET_SIZE(data) - (input.end - at), at < input.end and input.cut
 
-    # The results of one message; NULL, and nobody was told, when they are cut or not what they should be.
-    cdef const uint8_t *answer(self, const uint8_t *at, const uint8_t *end, Routed routed, uint64_t msgid,
-                               dict generation) except? NULL:
-        cdef const uint8_t *results = at
-        cdef const uint8_t *following
+    # The results of one message; False, and nobody was told, when they are cut or not what they should be.
+    cdef bint answer(self, Input *input, Routed routed, uint64_t msgid, dict generation) except -1:
+        cdef const uint8_t *start
         cdef uint32_t count = 1, i, told = 0
-        cdef uint32_t caller = routed.calls[0].caller
-        if routed.count > 1:
-            results = read_array(at, end, &count, &self.cut)
-            if results == NULL or count != routed.count:
-                return NULL
+        cdef uint32_t caller = routed.call(0).caller
+        cdef Input results
+        if routed.count > 1 and not (read_array(input, &count) and count == routed.count):
+            return False
         # First a look at all of them, and memory for all answers, for nobody can be told again.
-        at = results
+        results = input[0]
         for i in range(count):
-            following = skip(at, end, &self.cut)
-            if following == NULL or <size_t>(following - at) > self.bulky_bytes + MAX_ANSWER_HEAD_BYTES:
-                return NULL
-            at = following
+            start = input.at
+            if not skip(input) or <size_t>(input.at - start) > self.bulky_bytes + MAX_ANSWER_HEAD_BYTES:
+                return False
         self.out.length = 0
-        if not has_room(&self.out, (at - results) + count * MAX_ANSWER_HEAD_BYTES):
+        if not has_room(&self.out, (input.at - results.at) + count * MAX_ANSWER_HEAD_BYTES):
             raise MemoryError
-        at = results
         for i in range(count):
-            following = skip(at, end, &self.cut)
-            if routed.calls[i].caller != caller:
+            start = results.at
+            skip(&results)
+            if routed.call(i).caller != caller:
                 self.tell(routed.callers[caller], told)
                 told = 0
-                caller = routed.calls[i].caller
-            if at[0] == 0xC0 and routed.count > 1:
-                generation[msgid + 1 + i] = (routed.callers[caller], number_at(routed.calls[i].msgid, routed.calls[i].msgid_bytes))
+                caller = routed.call(i).caller
+            if start[0] == 0xC0 and routed.count > 1:
+                generation[msgid + 1 + i] = routed.made(i)
             else:
-                self.write(&routed.calls[i], at, following, routed.count > 1 and at[0] == 0x91)
+                self.write(routed.call(i), start, results.at, routed.count > 1 and start[0] == 0x91)
                 told += 1
-            at = following
         self.tell(routed.callers[caller], told)
-        return at
+        return True
 
     cdef inline void write(self, const Call *call, const uint8_t *result, const uint8_t *end, bint is_error) noexcept:
-        cdef uint8_t *to = end_of(&self.out)
-        to[0] = 0x94
-        to[1] = 1
-        memcpy(to + 2, call.msgid, call.msgid_bytes)
-        to += 2 + call.msgid_bytes
+        cdef uint8_t *to = write_head(end_of(&self.out), call.msgid, call.msgid_bytes)
         if is_error:
-            memcpy(to, result + 1, end - result - 1)
-            to += end - result - 1
+            to -= 1
+            result += 1
+        memcpy(to, result, end - result)
+        to += end - result
+        if is_error:
             to[0] = 0xC0
             to += 1
-        else:
-            to[0] = 0xC0
-            memcpy(to + 1, result, end - result)
-            to += 1 + (end - result)
         set_end(&self.out, to)
 
     cdef bint tell(self, object caller, uint32_t count) except False:
@@ -275,7 +232,6 @@ cdef class Router:
     cdef uint32_t batch_requests
     cdef size_t batch_bytes     # of the requests in a BATCH
     cdef uint64_t bulky_bytes
-    cdef bint cut
 
     def __cinit__(self, owners, list lanes not None, *, uint32_t batch_requests, size_t batch_bytes, uint64_t bulky_bytes):
         cdef uint32_t slot
@@ -296,57 +252,56 @@ cdef class Router:
 
     def serve_all(self, list inbox not None):
         cdef list outcomes = []
-        cdef const uint8_t *start
-        cdef const uint8_t *end
-        cdef const uint8_t *at
+        cdef Input input
         cdef uint32_t count
-        cdef bytes data
-        for caller, data_of in inbox:
-            data = <bytes?>data_of
-            start = <const uint8_t *>PyBytes_AS_STRING(data)
-            end = start + PyBytes_GET_SIZE(data)
-            count = 0
-            at = self.route(start, end, caller, caller.may_begin, &count)
+        for caller, data in inbox:
+            input = input_of(<bytes?>data)
+            count = self.route(&input, caller, caller.may_begin)
             if count:
                 caller.begun(count)
-            outcomes.append(b"" if at == end else (b"", at - start, self.cut))
+            outcomes.append(b"" if input.at == input.end else
+                            (b"", PyBytes_GET_SIZE(data) - (input.end - input.at), input.cut))
         return outcomes
 
-    # Collects requests; returns the place of the first that is not for here.
-    cdef const uint8_t *route(self, const uint8_t *at, const uint8_t *end, object caller, uint32_t most,
-                              uint32_t *count) except NULL:
+    # Collects requests up to the first that is not for here; how many.
+    cdef uint32_t route(self, Input *input, object caller, uint32_t most) except? 0xFFFFFFFF:
         cdef const uint8_t *start
-        cdef const uint8_t *following
+        cdef const uint8_t *call
         cdef Request request
         cdef Routed routed
         cdef Lane lane
-        self.cut = False
-        while at < end and count[0] < most:
-            start = read_head(at, end, &request, &self.cut)
-            if start == NULL:
-                return at
-            following = read_call(start, end, &request, &self.cut)
-            if following == NULL or request.key_bytes > MAX_KEY_BYTES or request.value_bytes > self.bulky_bytes:
-                return at
-            lane = <Lane>self.lanes[self.owners[slot_of(request.key, request.key_bytes)]]
-            if not lane.is_open:
-                return at
-            routed = lane.collecting
-            if routed is None or routed.count == self.batch_requests or \
-                    routed.size + (following - start) > self.batch_bytes:
-                try:
-                    if routed is not None:
-                        lane.full.append(routed)
-                    routed = lane.collecting = Routed()
-                except MemoryError:
-                    lane.collecting = None
-                    return at
-            if routed.last is not caller:
-                routed.callers.append(caller)
-                routed.last = caller
-            if not routed.add(&request, start, following - start):
-                return at
-            lane.count += 1
-            count[0] += 1
-            at = following
-        return at
+        cdef uint32_t count = 0
+        while input.at < input.end and count < most:
+            start = input.at
+            call = start
+            if read_head(input, &request):
+                call = input.at
+                if read_call(input, &request) and request.key_bytes <= MAX_KEY_BYTES and \
+                        request.value_bytes <= self.bulky_bytes:
+                    lane = <Lane>self.lanes[self.owners[slot_of(request.key, request.key_bytes)]]
+                    routed = self.room_in(lane, input.at - call, caller)
+                    if routed is not None and routed.add(&request, call, input.at - call):
+                        lane.count += 1
+                        count += 1
+                        continue
+            input.at = start
+            break
+        return count
+
+    # What a call of so many bytes may be added to; None when the lane takes none, or memory is out.
+    cdef Routed room_in(self, Lane lane, size_t size, object caller):
+        cdef Routed routed = lane.collecting
+        if not lane.is_open:
+            return None
+        if routed is None or routed.count == self.batch_requests or routed.requests.length + size > self.batch_bytes:
+            try:
+                if routed is not None:
+                    lane.full.append(routed)
+                routed = lane.collecting = Routed()
+            except MemoryError:
+                lane.collecting = None
+                return None
+        if routed.last is not caller:
+            routed.callers.append(caller)
+            routed.last = caller
+        return routed

@@ -21,19 +21,16 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers
-from ckv.core.buffer cimport Buffer, empty, end_of, has_room, set_end
+from ckv.core.buffer cimport KEPT_BYTES, Buffer, empty, end_of, has_room, set_end, slice_of
 from ckv.core.msgpackrpc cimport (
-    DEL, GET, MAX_ANSWER_HEAD_BYTES, PUT, Request, msgid_of, read_batch, read_call, read_head, write_array, write_found,
-    write_head, write_not_found,
+    DEL, GET, MAX_ANSWER_HEAD_BYTES, Input, Request, input_of, msgid_of, read_batch, read_call, read_head, write_array,
+    write_found, write_head, write_not_found,
 )
-from ckv.core.records cimport CLEAN, MAX_KEY_BYTES, SPECIAL, TEXT, Entry, FIFO, Table
-
-cdef extern from *:
-    void prefetch "__builtin_prefetch"(const void *address) nogil
+from ckv.core.prefetch cimport hash_key, prefetch
+from ckv.core.records cimport CLEAN, MAX_KEY_BYTES, SPECIAL, TEXT, Entry, Table
 
 cdef enum:
     WINDOW = 32              # requests whose memory is asked for together
-    LINE_BYTES = 64          # of the processor's caches
     ENOUGH_BYTES = 256 * 1024  # of answers in one call: they have to be sent before there are more
     LARGE_BYTES = 16 * 1024    # from here on a value is worth not being copied twice
 
@@ -42,7 +39,11 @@ cdef enum Decision:
     LARGE     # nothing was done: the value is too large for the BATCH
     OTHER     # nothing was done: it is not for memory alone to decide
 
+cdef enum Why:
+    LEFT, CUT, ENOUGH  # as ckv.protocol.shortcuts has them
+
 cdef uint64_t ANY_SIZE = 0xFFFFFFFFFFFFFFFF
+cdef uint32_t ANY_NUMBER = 0xFFFFFFFF
 
 
 @cython.final
@@ -50,9 +51,8 @@ cdef class Server:
     cdef Table table
     cdef Table absent     # keys that are known to have no record
     cdef Buffer out       # the answers to one session, or a part of them
-    cdef bint cut         # the bytes end in the middle of the message that was not answered
+    cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # the session has something to do before what is behind
-    cdef bint enough      # there were enough answers, and nothing else is in the way
     cdef uint64_t max_value_bytes
     # The bounds of a BATCH: its requests, their values in all and each, and its msgid.
     cdef uint32_t batch_requests
@@ -69,7 +69,7 @@ cdef class Server:
         self.batch_bytes = batch_bytes
         self.bulky_bytes = bulky_bytes
         self.last_batch = last_batch
-        if not buffers.start(&self.out):
+        if not buffers.start(&self.out, KEPT_BYTES):
             raise MemoryError
 
     def __dealloc__(self):
@@ -78,43 +78,30 @@ cdef class Server:
     def serve_all(self, list inbox not None):
         cdef list outcomes = []
         cdef Request window[WINDOW]
+        cdef Input inputs[WINDOW]
         cdef bint lone[WINDOW]
-        cdef const uint8_t *start
-        cdef const uint8_t *end
-        cdef const uint8_t *at
-        cdef bytes data
         cdef Py_ssize_t first = 0, count = len(inbox), length = 0
         cdef int size, i
         while first < count and length < ENOUGH_BYTES:
             size = <int>min(WINDOW, count - first)
             # Most clients send one request and wait for its answer, so the window reaches over sessions.
             for i in range(size):
-                data = <bytes?>(<tuple?>inbox[first + i])[1]
-                start = <const uint8_t *>PyBytes_AS_STRING(data)
-                end = start + PyBytes_GET_SIZE(data)
-                at = read_head(start, end, &window[i], &self.cut) if start < end else NULL
-                if at != NULL:
-                    at = read_call(at, end, &window[i], &self.cut)
-                lone[i] = at == end and at != NULL and window[i].key_bytes <= MAX_KEY_BYTES
-                if lone[i]:
-                    self.hash_key(&window[i])
-                else:
+                inputs[i] = input_of(<bytes?>(<tuple?>inbox[first + i])[1])
+                lone[i] = self.read(&inputs[i], &window[i]) and inputs[i].at == inputs[i].end
+                if not lone[i]:
                     window[i].hash = 0
-            if size > 1:
-                self.warm(window, size)
+            prefetch(self.table, window, size)
             for i in range(size):
-                data = <bytes>(<tuple>inbox[first + i])[1]
-                start = <const uint8_t *>PyBytes_AS_STRING(data)
-                end = start + PyBytes_GET_SIZE(data)
-                self.out.length = 0
+                session, data = <tuple>inbox[first + i]
                 answers = self.large(&window[i]) if lone[i] else None
-                if answers is not None or (lone[i] and self.answer(&window[i]) == DONE):
-                    at = end
-                else:
-                    at = self.serve(start, end, (<tuple>inbox[first + i])[0])
                 if answers is None:
-                    answers = PyBytes_FromStringAndSize(<char *>self.out.data, self.out.length)
-                outcomes.append(answers if at == end else (answers, at - start, 2 if self.enough else self.cut))
+                    self.out.length = 0
+                    if not lone[i] or self.answer(&window[i]) != DONE:
+                        inputs[i] = input_of(<bytes>data)
+                        self.serve(&inputs[i], session)
+                    answers = slice_of(self.out.data, end_of(&self.out))
+                outcomes.append(answers if inputs[i].at == inputs[i].end else
+                                (answers, PyBytes_GET_SIZE(data) - (inputs[i].end - inputs[i].at), self.why))
                 length += PyBytes_GET_SIZE(answers)
                 if length >= ENOUGH_BYTES:
                     break
@@ -122,161 +109,154 @@ cdef class Server:
         empty(&self.out)
         return outcomes
 
-    # All that memory decides, and what Python answers between; returns the place of the rest.
-    cdef const uint8_t *serve(self, const uint8_t *at, const uint8_t *end, object session) except NULL:
-        cdef const uint8_t *following
+    # All that memory decides, and what Python answers between.
+    cdef bint serve(self, Input *input, object session) except False:
+        cdef const uint8_t *start
         cdef Request request
-        self.stop = self.enough = False
-        while at < end and self.out.length < ENOUGH_BYTES and not self.stop:
-            self.cut = False
-            following = self.run(at, end)
-            if following == at and not self.cut:
-                following = self.batch(at, end, session)
-            if following == at:
-                if self.cut:
-                    return end if self.begin(at, end, session) else at
-                # One that memory does not decide ends nothing, if it is of a kind that memory may decide.
-                following = read_head(at, end, &request, &self.cut)
-                if following != NULL:
-                    following = read_call(following, end, &request, &self.cut)
-                if following == NULL:
-                    return at
-                answers, going_on = session.ask(slice_of(at, following))
+        self.stop = False
+        while input.at < input.end:
+            if self.stop or self.out.length >= ENOUGH_BYTES:
+                self.why = LEFT if self.stop else ENOUGH
+                break
+            if self.run(input) or (not input.cut and self.batch(input, session)):
+                continue
+            start = input.at
+            # One that memory does not decide ends nothing, if it is of a kind that memory may decide.
+            if not input.cut and read_head(input, &request) and read_call(input, &request):
+                answers, going_on = session.ask(slice_of(start, input.at))
                 self.append(answers)
-                if not going_on:
-                    return following
-            at = following
-        self.cut = False
-        self.enough = at < end and not self.stop
-        return at
+                if going_on:
+                    continue
+            elif input.cut and self.begin(start, input.end, session):
+                input.at = input.end
+            else:
+                input.at = start
+            self.why = CUT if input.cut else LEFT
+            break
+        return True
 
-    # GETs, PUTs and DELs; returns the place of the first that is not answered.
-    cdef const uint8_t *run(self, const uint8_t *at, const uint8_t *end) noexcept:
+    # A GET, PUT or DEL in a message of its own, and short enough for the table. Else `at` stays where it was.
+    cdef inline bint read(self, Input *input, Request *request) noexcept:
+        cdef const uint8_t *start = input.at
+        if read_head(input, request) and read_call(input, request) and request.key_bytes <= MAX_KEY_BYTES:
+            hash_key(self.table, request)
+            return True
+        input.at = start
+        return False
+
+    # GETs, PUTs and DELs up to the first that is not answered; whether there was one that was.
+    cdef bint run(self, Input *input) noexcept:
         cdef Request window[WINDOW]
         cdef const uint8_t *starts[WINDOW]
-        cdef const uint8_t *following
-        cdef int size, i
-        while at < end:
+        cdef const uint8_t *start = input.at
+        cdef int size = WINDOW, i
+        while size == WINDOW:
             size = 0
-            while size < WINDOW and at < end:
-                following = read_head(at, end, &window[size], &self.cut)
-                if following != NULL:
-                    following = read_call(following, end, &window[size], &self.cut)
-                if following == NULL or window[size].key_bytes > MAX_KEY_BYTES:
+            while size < WINDOW:
+                starts[size] = input.at
+                if not self.read(input, &window[size]):
                     break
-                self.hash_key(&window[size])
-                starts[size] = at
-                at = following
                 size += 1
-            if size > 1:
-                self.warm(window, size)
+            prefetch(self.table, window, size)
             for i in range(size):
                 if self.out.length >= ENOUGH_BYTES or self.answer(&window[i]) != DONE:
-                    self.cut = False
-                    return starts[i]
-            if size < WINDOW:
-                return at
-        return at
+                    input.at = starts[i]
+                    input.cut = False
+                    return input.at > start
+        return input.at > start
 
-    # A BATCH; returns what follows it, or its own place when it is none, or not of such requests alone.
-    cdef const uint8_t *batch(self, const uint8_t *start, const uint8_t *end, object session) except NULL:
+    # A BATCH of such requests alone; whether it is one.
+    cdef bint batch(self, Input *input, object session) except -1:
         cdef Request head
         cdef Request window[WINDOW]
         cdef const uint8_t *calls[WINDOW + 1]
-        cdef const uint8_t *at
-        cdef uint32_t parts, count, done = 0, i
+        cdef const uint8_t *start = input.at
+        cdef uint32_t count = self.look(input, &head), size, done, answered, i
         cdef uint64_t left = self.batch_bytes
-        cdef int size
         cdef Decision decision
-        at = read_head(start, end, &head, &self.cut)
-        if at != NULL:
-            at = read_batch(at, end, &parts, &self.cut)
-        if at == NULL:
-            return start
-        count = parts // 2
-        if parts & 1 or count > self.batch_requests or msgid_of(&head) > self.last_batch:
-            return start
-        calls[0] = at
-        for i in range(count):
-            at = read_call(at, end, &window[0], &self.cut)
-            if at == NULL or window[0].key_bytes > MAX_KEY_BYTES:
-                return start
-        if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES):
-            return start
-        at = calls[0]
-        set_end(&self.out, write_array(write_head(end_of(&self.out), &head), count))
-        while done < count:
-            size = 0
-            calls[0] = at
-            while size < WINDOW and done + size < count:
-                at = read_call(at, end, &window[size], &self.cut)
-                self.hash_key(&window[size])
-                size += 1
-                calls[size] = at
-            if size > 1:
-                self.warm(window, size)
+        if count > self.batch_requests or not has_room(&self.out, MAX_ANSWER_HEAD_BYTES):
+            input.at = start
+            return False
+        set_end(&self.out, write_array(write_head(end_of(&self.out), head.msgid, head.msgid_bytes), count))
+        for done in range(0, count, WINDOW):
+            size = min(WINDOW, count - done)
             for i in range(size):
-                decision = self.decide(&window[i], self.bulky_bytes if self.bulky_bytes < left else left)
+                calls[i] = input.at
+                read_call(input, &window[i])
+                hash_key(self.table, &window[i])
+            calls[size] = input.at
+            prefetch(self.table, window, size)
+            for i in range(size):
+                decision = self.decide(&window[i], min(self.bulky_bytes, left))
                 if decision == DONE:
                     if window[i].kind == GET:
                         left -= window[i].value_bytes
                     continue
-                if decision == LARGE:
-                    return self.leave(session, &head, done + i, calls[i], count - done - i, end)
-                result, going_on = session.ask_call(msgid_of(&head) + 1 + done + i, slice_of(calls[i], calls[i + 1]))
-                self.append(result)
-                if not going_on:
-                    return self.leave(session, &head, done + i + 1, calls[i + 1], count - done - i - 1, end)
-            done += size
-        return at
+                answered = done + i
+                if decision == OTHER:
+                    answered += 1
+                    result, going_on = session.ask_call(msgid_of(&head) + answered, slice_of(calls[i], calls[i + 1]))
+                    self.append(result)
+                    if going_on:
+                        continue
+                input.at = calls[answered - done]
+                self.leave(input, session, msgid_of(&head) + 1 + answered, count - answered)
+                return True
+        return True
 
-    # The last `count` requests of a BATCH get nil: each is answered by itself, later. Returns what follows the BATCH.
-    cdef const uint8_t *leave(self, object session, const Request *head, uint32_t done, const uint8_t *at,
-                              uint32_t count, const uint8_t *end) except NULL:
+    # Reads what is in front of the requests of a BATCH. Returns how many there are, ANY_NUMBER if it is for Python.
+    cdef uint32_t look(self, Input *input, Request *head) noexcept:
+        cdef Request request
+        cdef uint32_t parts, i
+        cdef const uint8_t *calls
+        if not read_head(input, head) or not read_batch(input, &parts) or parts & 1 or msgid_of(head) > self.last_batch:
+            return ANY_NUMBER
+        calls = input.at
+        for i in range(parts // 2):
+            if not read_call(input, &request) or request.key_bytes > MAX_KEY_BYTES:
+                return ANY_NUMBER
+        input.at = calls
+        return parts // 2
+
+    # The last `count` requests of a BATCH get nil: each is answered by itself, later, the first with this msgid.
+    cdef bint leave(self, Input *input, object session, uint64_t msgid, uint32_t count) except False:
         cdef list rest = []
-        cdef const uint8_t *following
+        cdef const uint8_t *start
         cdef Request request
         cdef uint32_t i
         self.stop = True
         for i in range(count):
-            following = read_call(at, end, &request, &self.cut)
-            rest.append(slice_of(at, following))
-            at = following
+            start = input.at
+            read_call(input, &request)
+            rest.append(slice_of(start, input.at))
         self.append(b"\xc0" * count)
-        session.put_off_calls(msgid_of(head) + 1 + done, rest)
-        return at
+        session.put_off_calls(msgid, rest)
+        return True
 
     # Has the value of a large PUT that has not arrived as a whole put where it will stay; whether it is one.
-    cdef bint begin(self, const uint8_t *at, const uint8_t *end, object session) except -1:
+    cdef bint begin(self, const uint8_t *start, const uint8_t *end, object session) except -1:
         cdef Request request
-        cdef const uint8_t *value = end
-        cdef const uint8_t *start = read_head(at, end, &request, &self.cut)
+        cdef Input input = Input(start, end, False)
         cdef Arriving arriving
-        request.kind = GET
-        if start == NULL or read_call(start, end, &request, &self.cut) != NULL or request.kind != PUT:
+        request.value_bytes = 0
+        if not read_head(&input, &request) or read_call(&input, &request) or not input.cut:
             return False
         if not LARGE_BYTES <= request.value_bytes <= self.max_value_bytes or request.key_bytes > MAX_KEY_BYTES:
             return False
-        arriving = Arriving(self.table)
-        if not arriving.begin(at, &request):
+        arriving = Arriving(self.table, slice_of(start, request.value))
+        if arriving.request.block == NULL:
             return False
         arriving.take(slice_of(request.value, end))
         session.arriving = arriving
         return True
 
     def arrived(self, Arriving arriving not None):
-        cdef Request request
-        cdef bint cut
-        cdef const uint8_t *at = <const uint8_t *>PyBytes_AS_STRING(arriving.beginning)
-        cdef const uint8_t *end = at + PyBytes_GET_SIZE(arriving.beginning)
-        read_call(read_head(at, end, &request, &cut), end, &request, &cut)
-        request.block = arriving.block
-        self.hash_key(&request)
         self.out.length = 0
-        if self.answer(&request) != DONE:
+        hash_key(self.table, &arriving.request)
+        if self.answer(&arriving.request) != DONE:
             return None
-        arriving.block = NULL  # it is the table's
-        return PyBytes_FromStringAndSize(<char *>self.out.data, self.out.length)
+        arriving.request.block = NULL  # it is the table's
+        return slice_of(self.out.data, end_of(&self.out))
 
     # Answers a request that is a message of its own; unless it is DONE, nothing was written.
     cdef inline Decision answer(self, Request *request) noexcept:
@@ -284,7 +264,7 @@ cdef class Server:
         cdef Decision decision
         if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES):
             return OTHER
-        set_end(&self.out, write_head(end_of(&self.out), request))
+        set_end(&self.out, write_head(end_of(&self.out), request.msgid, request.msgid_bytes))
         decision = self.decide(request, ANY_SIZE)
         if decision != DONE:
             self.out.length = before
@@ -300,7 +280,7 @@ cdef class Server:
         cdef bytes answer
         if request.kind != GET or not at or entry.flags & SPECIAL or entry.value_bytes < LARGE_BYTES:
             return None
-        size = write_found(write_head(head, request), entry.value_bytes, entry.flags & TEXT) - head
+        size = write_found(write_head(head, request.msgid, request.msgid_bytes), entry.value_bytes, entry.flags & TEXT) - head
         answer = PyBytes_FromStringAndSize(NULL, size + entry.value_bytes)
         memcpy(PyBytes_AS_STRING(answer), head, size)
         memcpy(PyBytes_AS_STRING(answer) + size, table.value_of(entry), entry.value_bytes)
@@ -317,8 +297,8 @@ cdef class Server:
         if request.kind == GET:
             return self.get(table, request, at, max_bytes)
         if request.kind == DEL:
-            if not (table.may_put and table.may_miss):  # else it has to be noted for the persistent tier
-                return OTHER
+            if not (table.may_put and table.may_miss) or (at and table.entries[at].flags & SPECIAL):
+                return OTHER  # without a persistent tier nobody else has to know of it
             if at:
                 table.delete(at)
             end_of(&self.out)[0] = 0xC3 if at else 0xC2
@@ -390,35 +370,6 @@ cdef class Server:
         table.version += 1
         return True
 
-    # --- the processor's caches ----------------------------------------------------------------------------------
-
-    cdef inline void hash_key(self, Request *request) noexcept nogil:
-        request.hash = self.table.hash_of(request.key, request.key_bytes)
-        prefetch(&self.table.buckets[self.table.bucket_of(request.hash)])
-
-    # Asks for the memory that the requests will need.
-    cdef inline void warm(self, Request *window, int size) noexcept:
-        cdef Table table = self.table
-        cdef Request *request
-        cdef Entry *entry
-        cdef uint32_t at
-        cdef int i
-        for i in range(size):
-            window[i].at = table.buckets[table.bucket_of(window[i].hash)]
-            prefetch(&table.entries[window[i].at])
-        for i in range(size):
-            request = &window[i]
-            at = request.at
-            while at and table.entries[at].hash != request.hash:
-                at = table.entries[at].chain
-            if at:
-                entry = &table.entries[at]
-                prefetch(entry.block)
-                prefetch(entry.block + LINE_BYTES)
-                if table.policy != FIFO:
-                    prefetch(&table.entries[entry.before])
-                    prefetch(&table.entries[entry.after])
-
     cdef bint append(self, bytes data) except False:
         cdef size_t size = PyBytes_GET_SIZE(data)
         if not has_room(&self.out, size):
@@ -428,41 +379,4 @@ cdef class Server:
         return True
 
 
-cdef inline bytes slice_of(const uint8_t *start, const uint8_t *end):
-    return PyBytes_FromStringAndSize(<char *>start, end - start)
-
-
-# A PUT whose value has not arrived as a whole: what has, is in the block of the record to be.
-@cython.final
-cdef class Arriving:
-    cdef Table table
-    cdef bytes beginning    # of the message, up to the value
-    cdef uint8_t *block
-    cdef uint8_t *value     # in the block
-    cdef readonly size_t missing
-    cdef size_t value_bytes
-
-    def __cinit__(self, Table table not None):
-        self.table = table
-
-    def __dealloc__(self):
-        free(self.block)
-
-    # False when memory is out.
-    cdef bint begin(self, const uint8_t *start, const Request *request) except -1:
-        self.beginning = slice_of(start, request.value)
-        self.block = self.table.new_block(request.key, request.key_bytes, request.value_bytes)
-        if self.block == NULL:
-            return False
-        self.value = self.block + self.table.head + request.key_bytes
-        self.value_bytes = self.missing = request.value_bytes
-        return True
-
-    def take(self, bytes data not None):
-        cdef size_t size = min(<size_t>PyBytes_GET_SIZE(data), self.missing)
-        memcpy(self.value + self.value_bytes - self.missing, PyBytes_AS_STRING(data), size)
-        self.missing -= size
-        return size
-
-    def message(self):
-        return self.beginning + PyBytes_FromStringAndSize(<char *>self.value, self.value_bytes - self.missing)
+include "arriving.pxi"

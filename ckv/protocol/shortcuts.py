@@ -50,7 +50,7 @@ class Core(Protocol):
         """
 
     def arrived(self, arriving: Any, /) -> bytes | None:
-        """The answer to an :class:`Arriving` of its own of which nothing is missing; None when it is for the session."""
+        """The answer to an :class:`Arriving` of its own that is whole; None when it is for the session."""
 
 
 class Routed(Protocol):

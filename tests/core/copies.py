@@ -13,7 +13,7 @@ ROOT: Final = Path(__file__).parents[2]
 LAWS: Final = ("tests/core/test_records.py", "tests/store/test_memory.py")
 """The tests that say what a table of records does."""
 
-WAYS: Final = ("tests/core/test_serve.py", "tests/core/test_route.py")
+WAYS: Final = ("tests/core/test_serve.py", "tests/core/test_arriving.py", "tests/core/test_route.py")
 """Those that say what becomes of a request."""
 
 _COMPILE: Final = """
