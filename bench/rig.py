@@ -103,6 +103,7 @@ class _Unwritten:
     """A transport that takes everything at once, and sends nothing."""
 
     kept_bytes = 0
+    is_plain = False
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

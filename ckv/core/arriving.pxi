@@ -1,5 +1,10 @@
-# A large PUT that has not arrived as a whole. What has arrived of its value is where it will stay, in the block of a record
-# to be, so that it is neither unpacked nor copied again.
+# A large PUT that has not arrived as a whole. Its value is read to where it will stay, the block of a record to be, so that it
+# is neither unpacked nor copied.
+
+cdef extern from "unistd.h" nogil:
+    ssize_t c_read "read"(int fd, void *to, size_t size)
+
+cdef bytes MARK = bytes(64 * 1024)  # for a reader that goes by how much comes: much
 
 @cython.final
 cdef class Arriving:
@@ -20,6 +25,24 @@ cdef class Arriving:
 
     def __dealloc__(self):
         free(self.request.block)
+
+    @property
+    def mark(self):
+        return MARK
+
+    def read(self, int fd, size):
+        # All that is there, of it alone, for nobody is told of a socket again in which something was left.
+        cdef ssize_t count
+        cdef bytes found = b""
+        while self.missing:
+            count = c_read(fd, self.end - self.missing, self.missing)
+            if count < 0 and found is not MARK:
+                PyErr_SetFromErrno(OSError)
+            if count <= 0:
+                break
+            found = MARK
+            self.missing -= count
+        return found
 
     def take(self, bytes data not None):
         cdef size_t size = min(<size_t>PyBytes_GET_SIZE(data), self.missing)

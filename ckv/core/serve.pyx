@@ -16,6 +16,7 @@ message outlives the call that was given them.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
@@ -31,8 +32,9 @@ from ckv.core.records cimport CLEAN, MAX_KEY_BYTES, SPECIAL, TEXT, Entry, Table
 
 cdef enum:
     WINDOW = 32              # requests whose memory is asked for together
-    ENOUGH_BYTES = 256 * 1024  # of answers in one call: they have to be sent before there are more
-    LARGE_BYTES = 16 * 1024    # from here on a value is worth not being copied twice
+    ENOUGH_BYTES = 256 * 1024   # of answers in one call: they have to be sent before there are more
+    LARGE_BYTES = 16 * 1024     # from here on a value is worth not being copied twice
+    ARRIVING_BYTES = 64 * 1024  # beyond, a value is worth a place of its own while it arrives
 
 cdef enum Decision:
     DONE      # the result was written
@@ -241,13 +243,13 @@ cdef class Server:
         request.value_bytes = 0
         if not read_head(&input, &request) or read_call(&input, &request) or not input.cut:
             return False
-        if not LARGE_BYTES <= request.value_bytes <= self.max_value_bytes or request.key_bytes > MAX_KEY_BYTES:
+        if not ARRIVING_BYTES < request.value_bytes <= self.max_value_bytes or request.key_bytes > MAX_KEY_BYTES:
             return False
         arriving = Arriving(self.table, slice_of(start, request.value))
         if arriving.request.block == NULL:
             return False
         arriving.take(slice_of(request.value, end))
-        session.arriving = arriving
+        session.arrives(arriving)
         return True
 
     def arrived(self, Arriving arriving not None):

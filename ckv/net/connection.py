@@ -172,6 +172,14 @@ class Connection(Polled):
             self._resuming = True
             self._poller.loop.run_callback(self._resume)
 
+    def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
+        """See :meth:`ckv.protocol.handler.Line.read_by`."""
+        if read is None:
+            self.read = self._transport.read
+            self._poller.again(self)  # something may be behind what was read
+        elif self._transport.is_plain:
+            self.read = read
+
     def pause(self) -> None:
         """Holds it until the next turn of the loop."""
         self.hold(PAUSED)

@@ -34,6 +34,9 @@ class Transport(Protocol):
     write: Callable[[int, bytes | memoryview], int]
     """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""
 
+    is_plain: bool
+    """Whether the bytes are those that the descriptor has."""
+
     @property
     def kept_bytes(self) -> int:
         """What was written and the peer's system has not taken yet."""
@@ -44,6 +47,8 @@ class Transport(Protocol):
 
 class Plain:
     """A socket as it is."""
+
+    is_plain = True
 
     def __init__(self, sock: socket.socket) -> None:
         """Takes the socket over. Raises OSError when the peer has reset it already."""

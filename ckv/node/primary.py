@@ -18,7 +18,7 @@ from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.quick import QuickSession
-from ckv.protocol.shortcuts import Arriving, Core, Outcome
+from ckv.protocol.shortcuts import Core, Outcome
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
@@ -83,28 +83,28 @@ def route_loop(slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], ma
         batch_bytes=MAX_PARTS_BYTES,
         bulky_bytes=min(BULKY_BYTES, max_value_bytes),
     )
-    return RouteLoop(router, list(zip(peers, lanes, strict=True)))
+    return RouteLoop(router.serve_all, list(zip(peers, lanes, strict=True)))
 
 
 class RouteLoop:
     """The route loop, and the nodes that it collects calls for."""
 
-    def __init__(self, router: Core, nodes: Sequence[tuple[Peer, Any]]) -> None:
-        self._router = router
+    def __init__(self, route: Callable[[list[Any]], Sequence[Outcome]], nodes: Sequence[tuple[Peer, Any]]) -> None:
+        self._route = route
         self._nodes = nodes
 
     def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
         """See :class:`ckv.protocol.shortcuts.Core`."""
         for peer, lane in self._nodes:
             lane.open(peer.takes_calls())
-        outcomes = self._router.serve_all(inbox)
+        outcomes = self._route(inbox)
         for peer, lane in self._nodes:
             if lane.count:
                 peer.collected()
         return outcomes
 
-    def arrived(self, _arriving: Arriving, /) -> None:
-        """See :class:`ckv.protocol.shortcuts.Core`; there are none."""
+    def arrived(self, _arriving: Any, /) -> None:
+        """There are none: what is large goes through the sessions."""
 
 
 def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:

@@ -6,7 +6,7 @@ own, which none does.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 LATER: Final = object()
@@ -69,6 +69,9 @@ class Line(Protocol):
 
     def release(self, reason: Hashable) -> None:
         """Takes back one :meth:`hold`; releasing what is not held does nothing."""
+
+    def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
+        """Has this read from the descriptor, where that has the peer's bytes as they are, until it is told None."""
 
     def pause(self) -> None:
         """Holds it until the next turn of the loop."""

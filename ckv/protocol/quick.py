@@ -38,7 +38,7 @@ class NoCore:
         """See :meth:`ckv.protocol.shortcuts.Core.serve_all`."""
         return [(b"", 0, LEFT) for _ in inbox]
 
-    def arrived(self, _arriving: Arriving, /) -> None:
+    def arrived(self, _arriving: Any, /) -> None:
         """See :meth:`ckv.protocol.shortcuts.Core.arrived`."""
 
 
@@ -52,21 +52,32 @@ class QuickSession(RpcSession):
         self.arriving: Arriving | None = None
         """Instead of the beginning of a message that is kept."""
 
+    def arrives(self, arriving: Arriving) -> None:
+        """Has compiled code read the rest of a message."""
+        self.arriving = arriving
+        self.line.read_by(arriving.read)
+
     def arrive(self, core: Core, arriving: Arriving, data: bytes) -> bytes:
         """Adds what has arrived; returns what is behind the message, or all of it if it is not for ``core``."""
-        end = arriving.take(data)
+        behind = b"" if data is arriving.mark else data[arriving.take(data) :]
         if arriving.missing:
             return b""
         answer = core.arrived(arriving)
         if answer is None:
-            return self.with_kept(data[end:])
-        self.arriving = None
+            return self.with_kept(behind)
+        self._arrived()
         self.collect(answer)
-        return data[end:]
+        return behind
+
+    def _arrived(self) -> None:
+        self.arriving = None
+        self.line.read_by(None)
 
     def with_kept(self, data: bytes) -> bytes:
-        if self.arriving is not None:
-            self._kept, self.arriving = self.arriving.message(), None
+        arriving = self.arriving
+        if arriving is not None:
+            self._arrived()
+            return arriving.message() + (b"" if data is arriving.mark else data)
         return super().with_kept(data)
 
     def ended(self) -> bool:

@@ -30,6 +30,13 @@ class Arriving(Protocol):
     def missing(self) -> int:
         """Bytes that have not arrived yet."""
 
+    @property
+    def mark(self) -> bytes:
+        """What :meth:`read` returns for bytes that are in their place: this very object."""
+
+    def read(self, fd: int, size: int, /) -> bytes:
+        """As ``read`` of a :class:`~ckv.net.transport.Transport`, for all that is there of its own."""
+
     def take(self, data: bytes, /) -> int:
         """Takes bytes that have arrived; returns how many of them are its own."""
 
@@ -44,7 +51,7 @@ class Core(Protocol):
         """What became of the bytes of each :class:`~ckv.protocol.quick.QuickSession`, from the first one on: not of all
         when there are so many answers that they have to be sent first.
 
-        One of them may have been given an :class:`Arriving`, for bytes in the middle of a message.
+        A session may have been given an :class:`Arriving`, by its ``arrives()``, for bytes in the middle of a message.
 
         Raises MemoryError: nobody knows what was answered then.
         """

@@ -258,6 +258,13 @@ MUTATIONS = (
         "        memcpy(self.end - self.request.value_bytes,",
     ),
     Mutation(
+        "large-read-over-itself",
+        "what is read of a large value goes where it belongs",
+        "arriving.pxi",
+        "            self.missing -= count\n",
+        "            self.missing = 0\n",
+    ),
+    Mutation(
         "large-beyond-its-end",
         "what arrives behind a large value is not a part of it",
         "arriving.pxi",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from ckv import core
 from tests.core.nodes import LIMITS, Node, packed
 from tests.core.test_serve import check_same, served
+from tests.support.line import Nowhere
 
 pytestmark = pytest.mark.skipif(not core.COMPILED, reason="there is no compiled core")
 
@@ -19,6 +22,20 @@ PUT = packed([[0, 1, "PUT", ["a", VALUE]]])
 GET = packed([[0, 2, "GET", ["a"]]])
 CUTS = [len(PUT) - len(VALUE), len(PUT) - len(VALUE) + 1, 4_096, 65_536, len(PUT) - 1]
 SANITIZED = "ASAN_OPTIONS" in os.environ
+
+
+def arriving(node: Node) -> bool:
+    """Whether compiled code reads the rest of a message."""
+    reading = cast(Nowhere, node.session.line).reading is not None
+    assert reading == (node.session.arriving is not None)
+    return reading
+
+
+def read(node: Node, fd: int, size: int) -> bytes:
+    """Has it read, as a connection does."""
+    reading = cast(Nowhere, node.session.line).reading
+    assert reading is not None
+    return reading(fd, size)
 
 
 @pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
@@ -39,13 +56,13 @@ def test_it_does_not_go_through_the_session() -> None:
     """Else all tests here could pass without any of it."""
     node = Node("lru", quick=True, tier=False)
     node.received(PUT[:5_000])
-    assert node.session.arriving is not None
+    assert arriving(node)
     assert not node.session.ended()
     assert not node.session.rest()
     for start in range(5_000, len(PUT), 10_000):
-        assert node.session.arriving is not None
+        assert arriving(node)
         node.received(PUT[start : start + 10_000])
-    assert node.session.arriving is None
+    assert not arriving(node)
     assert node.session.ended()
     assert not node.session.has_buffers
 
@@ -89,7 +106,61 @@ def test_what_arrives_while_the_line_is_held_is_kept() -> None:
     check_same(quick, plain)
 
 
-@pytest.mark.parametrize("size", [16 * 1024 - 1, 16 * 1024, LIMITS.max_value_bytes, LIMITS.max_value_bytes + 1])
+def test_it_is_read_to_its_place() -> None:
+    """As a connection does it: by the descriptor, and what is behind it by whoever read before."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        node = Node("lru", quick=True, tier=False)
+        node.received(PUT[:5_000])
+        with pytest.raises(BlockingIOError):
+            read(node, ours.fileno(), 100)
+        for start in range(5_000, len(PUT), 40_000):
+            theirs.sendall(PUT[start : start + 40_000])
+            node.received(read(node, ours.fileno(), 100))
+        assert not arriving(node)
+        theirs.sendall(GET + PUT[:5_000])
+        node.received(os.read(ours.fileno(), 100_000))
+        assert repr([1, 2, None, [True, VALUE]]) in node.answers()
+        theirs.close()
+        assert read(node, ours.fileno(), 100) == b"", "the end of input"
+    assert node.store.memory.get("a") == VALUE
+
+
+def test_what_was_read_to_its_place_may_still_be_the_sessions() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        quick, plain = Node("lru", quick=True, tier=True), Node("lru", quick=False, tier=True)
+        for node in (quick, plain):
+            node.received(PUT[:5_000])
+            node.store.memory.may_put = False
+        theirs.sendall(PUT[5_000:])
+        quick.received(read(quick, ours.fileno(), 100))
+        plain.received(PUT[5_000:])
+        assert not arriving(quick)
+    check_same(quick, plain)
+
+
+def test_what_was_read_to_its_place_is_kept_when_the_line_is_held() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        quick, plain = Node("lru", quick=True, tier=False), Node("lru", quick=False, tier=False)
+        for node in (quick, plain):
+            node.received(PUT[:5_000])
+        theirs.sendall(PUT[5_000:20_000])
+        quick.session.feed(read(quick, ours.fileno(), 100))
+        plain.session.feed(PUT[5_000:20_000])
+        assert not arriving(quick)
+        for node in (quick, plain):
+            node.received(PUT[20_000:] + GET)
+    check_same(quick, plain)
+
+
+@pytest.mark.parametrize(
+    "size", [16 * 1024 - 1, 16 * 1024, 64 * 1024, 64 * 1024 + 1, LIMITS.max_value_bytes, LIMITS.max_value_bytes + 1]
+)
 def test_values_at_the_bounds(size: int) -> None:
     data = packed([[0, 1, "PUT", ["a", b"x" * size]], [0, 2, "GET", ["a"]]])
     check_same(*served(data, [9_000]))

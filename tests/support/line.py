@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from ckv.protocol.session import Session
 
@@ -18,6 +18,7 @@ class Nowhere:
         self.holds: set[Hashable] = set()
         self.paused = False
         self.woken = 0
+        self.reading: Callable[[int, int], bytes] | None = None
 
     @property
     def held(self) -> bool:
@@ -31,6 +32,9 @@ class Nowhere:
 
     def release(self, reason: Hashable) -> None:
         self.holds.discard(reason)
+
+    def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
+        self.reading = read
 
     def pause(self) -> None:
         self.paused = True
