@@ -2,7 +2,8 @@
 
 Dispatch, the primary's routing, how a BATCH carries results, who may call what when a node is full, the shell's help
 and completion, and ``docs/commands.md`` are all made from it. So a new command is one new row here and one handler in
-each role; a role that lacks one does not start (:func:`complete`).
+``ckv/node/secondary.py``. A primary forwards those whose arguments are a key, or a key and a value; others need a new
+shape in ``ckv/node/primary.py``. A role that lacks a handler does not start (:func:`complete`).
 """
 
 from __future__ import annotations

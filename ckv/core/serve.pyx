@@ -299,8 +299,9 @@ cdef class Server:
         if request.kind == GET:
             return self.get(table, request, at, max_bytes)
         if request.kind == DEL:
+            # With a persistent tier, that has to know of it.
             if not (table.may_put and table.may_miss) or (at and table.entries[at].flags & SPECIAL):
-                return OTHER  # without a persistent tier nobody else has to know of it
+                return OTHER
             if at:
                 table.delete(at)
             end_of(&self.out)[0] = 0xC3 if at else 0xC2

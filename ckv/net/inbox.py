@@ -30,7 +30,7 @@ class Inbox:
     def new_session(self, line: Line, first: int) -> Session:
         """The session of a client whose first byte this is, which tells its protocol.
 
-        There is one now, and so nothing to choose: whatever is no msgpack-RPC is told apart by its session.
+        There is one protocol now, so it is not looked at: the session ends a connection that sends anything else.
         """
         return QuickSession(line, self._methods)
 

@@ -1,7 +1,9 @@
-"""The bytes of a connected socket. TLS would be another class with the same members.
+"""The bytes of a connected socket.
 
-Whatever reads ahead, as TLS does, has to ask for another turn (:meth:`~ckv.net.poller.Poller.again`) while it has bytes
-that the socket will not report.
+TLS would be another class with the same members, made where ``server.py`` accepts; for calls to other nodes
+``connecting.py`` has to make it, before the greeting. Its ``read`` may return fewer bytes than asked for only when
+nothing is left, in the socket or read ahead, for only after a full read is it called again without something arriving.
+Its ``ssl.SSLWantReadError`` has to become BlockingIOError.
 """
 
 from __future__ import annotations
