@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from ckv.errors import BadSetting
-from ckv.units import parse_whole
+from ckv.units import whole
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,13 +22,8 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_port(text: str) -> int:
-    """A port to connect to: 1 to 65535.
-
-    >>> parse_port("8080")
-    8080
-    """
-    return parse_whole(text, 1, 65535)
+parse_port: Final = whole(1, 65535)
+"""The parser of ports to connect to."""
 
 
 def parse_host(text: str) -> str:

@@ -1,7 +1,7 @@
 """The command line: the docopt pages and the dispatch to a role.
 
-The main page is :data:`MAIN_PAGE`. Each role has its own. They are made from the table of the roles (:mod:`ckv.roles`)
-and that of the settings (:mod:`ckv.settings.table`), so that a page cannot differ from what is run and parsed.
+The pages are made from the table of the roles (:mod:`ckv.roles`) and that of the settings (:mod:`ckv.settings.table`),
+so that a page cannot differ from what is run and parsed.
 """
 
 from __future__ import annotations
@@ -11,34 +11,23 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import docopt
 
 from ckv import logs, streams
 from ckv.errors import BadSetting
-from ckv.exits import Exit
+from ckv.exits import EXIT_CODES, Exit
 from ckv.roles import ROLES, RoleName
+from ckv.settings import roles as settings
 from ckv.settings import variables
-from ckv.settings.roles import READERS
 from ckv.settings.table import DEFAULT_HOST, Setting, settings_of
 from ckv.spelling import nearest
 
 log = logging.getLogger(__name__)
-
-EXIT_CODES: Final = """\
-Exit codes:
-  0    Done. A node was told to stop, and every record is where it belongs.
-  1    Arguments are missing and this page was shown; or a command of the shell, or the demo, failed; or status or
-       ping got no answer, or verify found a difference; or what was printed could not be written: a full disk, or
-       a reader that went away (nothing is said of that).
-  2    A bad argument, option or environment variable: one line on stderr names it. Nothing was started.
-  3    The node did not finish within --drain-timeout; the log says how many records were left.
-  4    The node could not start, for instance because its port is in use; or verify could not ask node or database.
-  130  Ctrl-C. At the prompt of the shell it drops the line, or the call, and no more.
-"""
 
 _USAGES = "\n".join(f"  ckv {role.name:<9} {role.usage}" for role in ROLES.values())
 _SUMMARIES = "\n".join(f"  {role.name:<9}  {role.summary}" for role in ROLES.values())
@@ -73,20 +62,17 @@ Examples:
 
 _NUMBER: Final = re.compile("[+-]?[0-9]+")
 
-_WIDTH = 118
-
 
 def page(role: RoleName) -> str:
     """The usage page of a role, in docopt's language."""
-    row = ROLES[role]
     known = settings_of(role)
     arguments = "\n".join(_entry(setting) for setting in known if not setting.is_option)
     options = "".join(_entry(setting) + "\n" for setting in known if setting.is_option)
     return f"""\
-{row.about}
+{ROLES[role].about}
 
 Usage:
-  ckv {role} {row.usage}
+  ckv {role} {ROLES[role].usage}
   ckv {role} (-h | --help)
 
 Arguments:
@@ -125,7 +111,7 @@ def _dispatch(words: list[str]) -> int:
         return Exit.FAILED
     row = ROLES.get(words[0])
     if row is None:
-        return _main_page(words)
+        _main_page(words)
     role = row.name
     command: list[str] = []
     if role == "shell":
@@ -142,20 +128,16 @@ def _dispatch(words: list[str]) -> int:
         return Exit.FAILED
     if command:
         arguments["<command>"] = command
-    if not row.is_node:
-        _warn_of_variables(lambda line: print(f"ckv: {line}", file=sys.stderr))
-    chosen = READERS[role](arguments, os.environ)
+    warning = variables.warning(os.environ)
+    if warning and not row.is_node:
+        print(f"ckv: {warning}", file=sys.stderr)
+    chosen = settings.read(role, arguments, os.environ)
     if row.is_node:
         logs.configure(chosen.log_level, chosen.log_format)
-        _warn_of_variables(log.warning)
+        if warning:
+            log.warning(warning)
     code: int = import_module(row.module).run(chosen)
     return code
-
-
-def _warn_of_variables(warn: Callable[[str], None]) -> None:
-    line = variables.warning(os.environ)
-    if line is not None:
-        warn(line)
 
 
 def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
@@ -167,8 +149,7 @@ def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
     from ckv.tools.shell.commands import NAMES, is_command
 
     valued = [setting.name for setting in settings_of("shell") if setting.is_option and not setting.is_flag]
-    head, places, at, options = words[:1], list[str](), 1, True
-    for_option = False
+    head, places, at, options, for_option = words[:1], list[str](), 1, True, False
     while at < len(words):
         word = words[at]
         if for_option:
@@ -176,7 +157,7 @@ def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
             for_option = False
         elif options and word == "--":
             options = False
-        elif options and _is_option(word):
+        elif options and word.startswith("-") and word != "-" and not _NUMBER.fullmatch(word):
             head.append(word)
             for_option = "=" not in word and word.startswith("--") and any(name.startswith(word) for name in valued)
         elif _NUMBER.fullmatch(word) and len(places) < 2:
@@ -194,22 +175,15 @@ def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
     return head + places, command
 
 
-def _is_option(word: str) -> bool:
-    return word.startswith("-") and word != "-" and not _NUMBER.fullmatch(word)
-
-
-def _main_page(words: list[str]) -> int:
-    """``--help``, ``--version``, or a complaint about the first word."""
+def _main_page(words: list[str]) -> NoReturn:
+    """``--help`` and ``--version``, which raise SystemExit, or a complaint about the first word."""
     from ckv.tools import about
 
-    try:
+    with suppress(docopt.DocoptExit):
         docopt.docopt(MAIN_PAGE, words[:1], version=about.line() if words[0] == "--version" else None)
-    except docopt.DocoptExit:
-        pass
     what = "unknown option" if words[0].startswith("-") else "no such role"
-    near = nearest(words[0], ROLES)
-    allowed = f"allowed is {', '.join(ROLES)}, --help or --version, and options after a role"
-    raise BadSetting(f"{words[0]}: {what}: {_meant(near)}{allowed}")
+    allowed = f"{', '.join(ROLES)}, --help or --version, and options after a role"
+    raise BadSetting(f"{words[0]}: {what}: {_meant(words[0], ROLES)}allowed is {allowed}")
 
 
 def _missing(role: RoleName, words: list[str], error: docopt.DocoptExit) -> str:
@@ -228,10 +202,8 @@ def _missing(role: RoleName, words: list[str], error: docopt.DocoptExit) -> str:
     for option in (word for word in given if isinstance(word, docopt.Option)):
         if option.name not in names:
             long = sorted(name for name in names if name.startswith("--"))
-            allowed = ", ".join(long)
-            raise BadSetting(
-                f"{option.name}: unknown option: {_meant(nearest(str(option.name), long))}allowed is {allowed}"
-            )
+            meant = _meant(str(option.name), long)
+            raise BadSetting(f"{option.name}: unknown option: {meant}allowed is {', '.join(long)}")
         if option.name in seen:
             raise BadSetting(f"{option.name}: given twice: allowed is once")
         seen.add(option.name)
@@ -242,7 +214,8 @@ def _missing(role: RoleName, words: list[str], error: docopt.DocoptExit) -> str:
     return arguments[len(values)].name
 
 
-def _meant(near: str | None) -> str:
+def _meant(word: str, known: Iterable[str]) -> str:
+    near = nearest(word, known)
     return f"did you mean {near}? " if near else ""
 
 
@@ -252,5 +225,8 @@ def _entry(setting: Setting) -> str:
     if setting.environment:
         notes.append(f"environment {setting.environment}")
     text = setting.help + (f" ({', '.join(notes)})" if notes else "")
-    lines = textwrap.wrap(text, _WIDTH - 6, break_on_hyphens=False, break_long_words=False)
-    return "\n".join([f"  {setting.title}", *(f"      {line}" for line in lines)])
+    indent = " " * 6
+    lines = textwrap.wrap(
+        text, 118, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
+    return "\n".join([f"  {setting.title}", *lines])

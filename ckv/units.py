@@ -1,10 +1,14 @@
-"""Numbers as people write them: whole numbers, sizes in bytes and durations, each with a unit behind it or without."""
+"""Numbers as people write them: whole numbers, sizes in bytes and durations, each with a unit behind it or without.
+
+A parser takes a text, and raises :class:`~ckv.errors.BadSetting` for what it cannot read and for what is out of range.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import TypeVar
 
 from ckv.errors import BadSetting
 
@@ -12,30 +16,39 @@ _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SECONDS = {"": Decimal(1), "ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60)}
 
+_WHOLE = "[0-9]{1,20}"
+_FRACTION = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
 
-def parse_whole(text: str, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``; ``k``, ``M`` and ``G`` stand for a thousand, a million and a billion.
+N = TypeVar("N", int, float)
 
-    >>> parse_whole("1M", 1, 2**40)
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """The parser of whole numbers from ``low`` to ``high``; ``k``, ``M``, ``G`` are thousand, million, billion.
+
+    >>> whole(1, 2**40)("1M")
     1000000
     """
-    number = _number(text, _DECIMAL)
-    if number is None or not low <= number <= high:
-        raise BadSetting(f"{text!r} is not a whole number in range: allowed is {low} to {high}")
-    return number
+    return _parser(int, _WHOLE, _DECIMAL, low, high, f"a whole number in range: allowed is {low} to {high}")
 
 
-def parse_size(text: str, low: int, high: int) -> int:
-    """A number of bytes; ``k``, ``M``, ``G`` are powers of 1000, ``KiB``, ``MiB``, ``GiB`` of 1024.
+def size(low: int, high: int) -> Callable[[str], int]:
+    """The parser of numbers of bytes; ``k``, ``M``, ``G`` are powers of 1000, ``KiB``, ``MiB``, ``GiB`` of 1024.
 
-    >>> parse_size("4k", 1, 10**6), parse_size("4KiB", 1, 10**6)
+    >>> size(1, 10**6)("4k"), size(1, 10**6)("4KiB")
     (4000, 4096)
     """
-    number = _number(text, _DECIMAL | _BINARY)
-    if number is None or not low <= number <= high:
-        allowed = f"{show_size(low)} to {show_size(high)}, with k, M, G or KiB, MiB, GiB"
-        raise BadSetting(f"{text!r} is not a size in bytes in range: allowed is {allowed}")
-    return number
+    allowed = f"{show_size(low)} to {show_size(high)}, with k, M, G or KiB, MiB, GiB"
+    return _parser(int, _WHOLE, _DECIMAL | _BINARY, low, high, f"a size in bytes in range: allowed is {allowed}")
+
+
+def duration(low: float, high: float) -> Callable[[str], float]:
+    """The parser of durations in seconds; ``ms``, ``s`` and ``m`` (minutes) may follow, and a fraction is allowed.
+
+    >>> duration(0, 10)("500ms"), duration(0, 100)("1.5m")
+    (0.5, 90.0)
+    """
+    allowed = f"{low:g} to {high:g} seconds, with ms, s or m"
+    return _parser(float, _FRACTION, _SECONDS, low, high, f"a duration in range: allowed is {allowed}")
 
 
 def show_size(count: int) -> str:
@@ -50,20 +63,17 @@ def show_size(count: int) -> str:
     return str(count)
 
 
-def parse_duration(text: str, low: float, high: float) -> float:
-    """A duration in seconds; ``ms``, ``s`` and ``m`` (minutes) may follow the number, which may have a decimal point.
+def _parser(
+    kind: type[N], number: str, units: Mapping[str, int | Decimal], low: N, high: N, wanted: str
+) -> Callable[[str], N]:
+    pattern = re.compile(f"({number})([A-Za-z]*)")
 
-    >>> parse_duration("500ms", 0, 10), parse_duration("1.5m", 0, 100)
-    (0.5, 90.0)
-    """
-    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)(ms|s|m)?", text)
-    seconds = float(Decimal(match[1]) * _SECONDS[match[2] or ""]) if match else None
-    if seconds is None or not low <= seconds <= high:
-        allowed = f"{low:g} to {high:g} seconds, with ms, s or m"
-        raise BadSetting(f"{text!r} is not a duration in range: allowed is {allowed}")
-    return seconds
+    def parse(text: str) -> N:
+        match = pattern.fullmatch(text)
+        if match and match[2] in units:
+            value = kind(Decimal(match[1]) * units[match[2]])
+            if low <= value <= high:
+                return value
+        raise BadSetting(f"{text!r} is not {wanted}")
 
-
-def _number(text: str, units: Mapping[str, int]) -> int | None:
-    match = re.fullmatch(r"([0-9]{1,20})([A-Za-z]*)", text)
-    return int(match[1]) * units[match[2]] if match and match[2] in units else None
+    return parse

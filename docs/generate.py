@@ -12,8 +12,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
-from ckv.cli import EXIT_CODES  # noqa: E402 - the line above makes it importable
-from ckv.commands import COMMANDS  # noqa: E402
+from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
+from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.figures import FIGURES  # noqa: E402
 from ckv.node.scans import DIGEST_BYTES, IDLE, MAX_SCANS  # noqa: E402
 from ckv.settings.table import SETTINGS  # noqa: E402

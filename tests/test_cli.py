@@ -19,7 +19,7 @@ from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.exits import Exit
 from ckv.roles import ROLES, RoleName
-from ckv.settings.roles import READERS
+from ckv.settings.roles import CLASSES
 from ckv.settings.table import SETTINGS, settings_of
 from ckv.tools import about
 from tests.support.nodes import ckv_environment, run_ckv
@@ -69,8 +69,8 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return shown.err.removeprefix("ckv: ").rstrip("\n")
 
 
-def test_every_role_has_a_row_a_reader_and_a_module() -> None:
-    assert list(ROLES) == list(READERS) == list(get_args(RoleName))
+def test_every_role_has_a_row_settings_and_a_module() -> None:
+    assert list(ROLES) == list(CLASSES) == list(get_args(RoleName))
     for role in ROLES.values():
         assert importlib.util.find_spec(role.module) is not None
 

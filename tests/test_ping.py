@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from ckv.address import Address
-from ckv.settings.roles import PingSettings
+from ckv.settings.roles import ToolSettings
 from ckv.tools import ping
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.mariadb import MariaDB
@@ -23,7 +23,7 @@ from tests.support.wire import pack
 
 def asked(port: int, capsys: pytest.CaptureFixture[str], host: str = "127.0.0.1", timeout: float = 10) -> str:
     """What ping says of the node in this process: "" if it answers, else the line without its beginning."""
-    code = ping.run(PingSettings(Address(host, port), timeout))
+    code = ping.run(ToolSettings(Address(host, port), timeout))
     shown = capsys.readouterr()
     assert shown.out == ""
     assert code == (1 if shown.err else 0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ckv.address import Address, parse_address
 from ckv.errors import BadSetting
 from ckv.settings import roles
-from ckv.settings.roles import READERS, DemoSettings
+from ckv.settings.roles import DemoSettings
 from ckv.settings.table import SETTINGS, Setting
 
 SECONDARY: dict[str, Any] = {"<primary>": "localhost:8080", "<port>": "8081"}
@@ -23,7 +23,8 @@ SHELL: dict[str, Any] = {"<host>": "localhost", "<port>": "8080"}
 
 
 def secondary(arguments: dict[str, Any], **environ: str) -> roles.SecondarySettings:
-    return roles.secondary_settings({**SECONDARY, **arguments}, environ)
+    chosen: roles.SecondarySettings = roles.read("secondary", {**SECONDARY, **arguments}, environ)
+    return chosen
 
 
 def refusal(arguments: dict[str, Any], **environ: str) -> str:
@@ -36,7 +37,7 @@ def refusal(arguments: dict[str, Any], **environ: str) -> str:
 
 
 def test_a_primary() -> None:
-    assert roles.primary_settings(PRIMARY, {}) == roles.PrimarySettings(
+    assert roles.read("primary", PRIMARY, {}) == roles.PrimarySettings(
         port=8080,
         secondaries=(Address("localhost", 8081), Address("localhost", 8082)),
         bind="127.0.0.1",
@@ -91,16 +92,16 @@ def test_a_secondary_with_everything() -> None:
 
 
 def test_a_shell() -> None:
-    chosen = roles.shell_settings(SHELL, {"HOME": "/"})
+    chosen = roles.read("shell", SHELL, {"HOME": "/"})
     assert chosen.address == Address("localhost", 8080)
     assert chosen.timeout == 10.0
     assert chosen.history == Path.home() / ".ckv_history"
-    assert roles.shell_settings(SHELL, {"CKV_HISTORY": "/tmp/typed"}).history == Path("/tmp/typed")
+    assert roles.read("shell", SHELL, {"CKV_HISTORY": "/tmp/typed"}).history == Path("/tmp/typed")
 
 
 def test_a_demo() -> None:
-    assert roles.demo_settings({"<host>": None, "<port>": None}, {}) == DemoSettings(None)
-    assert roles.demo_settings({"<host>": "::1", "<port>": "1"}, {}) == DemoSettings(Address("::1", 1))
+    assert roles.read("demo", {"<host>": None, "<port>": None}, {}) == DemoSettings(None)
+    assert roles.read("demo", {"<host>": "::1", "<port>": "1"}, {}) == DemoSettings(Address("::1", 1))
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -126,16 +127,16 @@ VALUED = [setting for setting in SETTINGS if setting.is_option and not setting.i
 
 @pytest.mark.parametrize("setting", VALUED, ids=lambda it: it.name)
 def test_a_bad_value_is_named_as_it_was_given(setting: Setting) -> None:
-    read = READERS[setting.roles[0]]
+    role = setting.roles[0]
     arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY, "status": SHELL, "ping": SHELL,
-                 "verify": {**SHELL, "<persistent-node>": "localhost:3306"}}[setting.roles[0]]  # fmt: skip
+                 "verify": {**SHELL, "<persistent-node>": "localhost:3306"}}[role]  # fmt: skip
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
     bad = "" if setting.name == "--history" else "no such:thing"
     with pytest.raises(BadSetting) as caught:
-        read({**arguments, setting.name: bad}, {})
+        roles.read(role, {**arguments, setting.name: bad}, {})
     assert str(caught.value).startswith(f"{setting.name}: {bad!r} is ")
     with pytest.raises(BadSetting) as caught:
-        read(arguments, {twin: bad})
+        roles.read(role, arguments, {twin: bad})
     assert str(caught.value).startswith(f"{twin}: {bad!r} is ")
     assert "\n" not in str(caught.value)
 
@@ -179,10 +180,10 @@ def test_ranges(name: str, low: str, high: str, refused: list[str]) -> None:
 
 
 def test_the_call_time_out_of_a_primary() -> None:
-    assert roles.primary_settings({**PRIMARY, "--call-timeout": "10ms"}, {}).call_timeout == 0.01
+    assert roles.read("primary", {**PRIMARY, "--call-timeout": "10ms"}, {}).call_timeout == 0.01
     for text in ("9ms", "601"):
         with pytest.raises(BadSetting, match=r"^--call-timeout: .* allowed is 0\.01 to 600 seconds"):
-            roles.primary_settings({**PRIMARY, "--call-timeout": text}, {})
+            roles.read("primary", {**PRIMARY, "--call-timeout": text}, {})
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_a_value_must_fit_into_memory() -> None:
 
 def test_a_secondary_twice() -> None:
     with pytest.raises(BadSetting, match=r"^<secondary>: 'a:1' is given twice"):
-        roles.primary_settings({"<port>": "1", "<secondary>": ["a:1", "b:1", "a:1"]}, {})
+        roles.read("primary", {"<port>": "1", "<secondary>": ["a:1", "b:1", "a:1"]}, {})
 
 
 # --- addresses -------------------------------------------------------------------------------------------------------

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ckv.errors import BadSetting
-from ckv.units import parse_duration, parse_size, parse_whole
+from ckv.units import whole
 
 Policy = Literal["lru", "lfu", "fifo"]
 WriteMode = Literal["evict", "behind", "through"]
-
-WRITE_MODES: Final[tuple[WriteMode, ...]] = ("evict", "behind", "through")
 
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
@@ -24,14 +22,11 @@ NO_TIER: Final = "-"
 ALL: Final = "all"
 """The sample that is no sample."""
 
-POLICIES: Final[Mapping[str, Policy]] = {
+_POLICIES: Final[Mapping[str, Policy]] = {
     "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
 }  # fmt: skip
 
-
-def parse_own_port(text: str) -> int:
-    """A port to listen on: 0 to 65535; 0 lets the system choose a free one."""
-    return parse_whole(text, 0, 65535)
+_count = whole(1, 10**6)
 
 
 def parse_policy(text: str) -> Policy:
@@ -40,22 +35,10 @@ def parse_policy(text: str) -> Policy:
     >>> parse_policy("1"), parse_policy("FIFO")
     ('lru', 'fifo')
     """
-    policy = POLICIES.get(text.lower())
+    policy = _POLICIES.get(text.lower())
     if policy is None:
         raise BadSetting(f"{text!r} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
     return policy
-
-
-def parse_write_mode(text: str) -> WriteMode:
-    """When a PUT or DEL is answered.
-
-    >>> parse_write_mode("Through")
-    'through'
-    """
-    for mode in WRITE_MODES:
-        if text.lower() == mode:
-            return mode
-    raise BadSetting(f"{text!r} is not a write mode: allowed is {', '.join(WRITE_MODES)}")
 
 
 def parse_persistent(text: str) -> str:
@@ -78,7 +61,7 @@ def parse_sample(text: str) -> int | None:
     >>> parse_sample("1k"), parse_sample("all")
     (1000, None)
     """
-    return None if text.lower() == ALL else parse_whole(text, 1, 10**6)
+    return None if text.lower() == ALL else _count(text)
 
 
 def parse_history(text: str) -> Path:
@@ -88,27 +71,16 @@ def parse_history(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
-    """The parser of whole numbers from ``low`` to ``high``."""
-    return lambda text: parse_whole(text, low, high)
+def one_of(*allowed: str, what: str = "known") -> Callable[[str], str]:
+    """The parser of these words, whatever their case; any other one "is not" ``what``.
 
-
-def size(low: int, high: int) -> Callable[[str], int]:
-    """The parser of sizes from ``low`` to ``high`` bytes."""
-    return lambda text: parse_size(text, low, high)
-
-
-def duration(low: float, high: float) -> Callable[[str], float]:
-    """The parser of durations from ``low`` to ``high`` seconds."""
-    return lambda text: parse_duration(text, low, high)
-
-
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """The parser of these words, whatever their case."""
+    >>> one_of("text", "json")("JSON")
+    'json'
+    """
 
     def parse(text: str) -> str:
         if text.lower() not in allowed:
-            raise BadSetting(f"{text!r} is not known: allowed is {', '.join(allowed)}")
+            raise BadSetting(f"{text!r} is not {what}: allowed is {', '.join(allowed)}")
         return text.lower()
 
     return parse

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from ckv import logs
 from ckv.address import parse_address, parse_host, parse_port
@@ -16,18 +16,15 @@ from ckv.roles import RoleName
 from ckv.settings.parsers import (
     ALL,
     NO_TIER,
-    duration,
+    WriteMode,
     one_of,
     parse_audited,
     parse_history,
-    parse_own_port,
     parse_persistent,
     parse_policy,
     parse_sample,
-    parse_write_mode,
-    size,
-    whole,
 )
+from ckv.units import duration, size, whole
 from ckv.values import MAX_RECORDS
 
 DEFAULT_HOST: Final = "localhost"
@@ -41,9 +38,6 @@ LARGEST_VALUE: Final = 2**26
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One argument or option: how it is spelled, read and explained."""
-
-    field: str
-    """The field of the role's settings."""
 
     name: str
     """As on the command line: ``<port>`` for an argument, ``--bind`` for an option."""
@@ -67,19 +61,27 @@ class Setting:
     short: str = ""
     """Its letter, as in ``-x``."""
 
+    own_field: str = ""
+    """The field of the role's settings, where that has another name."""
+
+    @property
+    def field(self) -> str:
+        """The field of the role's settings: ``log_level`` for ``--log-level``."""
+        return self.own_field or self.name.strip("<>-").replace("-", "_")
+
     @property
     def is_option(self) -> bool:
         return self.name.startswith("--")
 
     @property
-    def environment(self) -> str | None:
-        """The environment twin: ``CKV_BIND`` for ``--bind``. Arguments and flags have none."""
-        return "CKV_" + self.name[2:].upper().replace("-", "_") if self.is_option and not self.is_flag else None
-
-    @property
     def is_flag(self) -> bool:
         """Whether it is an option without a value."""
         return self.is_option and not self.unit
+
+    @property
+    def environment(self) -> str | None:
+        """The environment twin: ``CKV_BIND`` for ``--bind``. Arguments and flags have none."""
+        return "CKV_" + self.name[2:].upper().replace("-", "_") if self.unit else None
 
     @property
     def title(self) -> str:
@@ -91,150 +93,97 @@ class Setting:
 _NODES: Final[tuple[RoleName, ...]] = ("primary", "secondary")
 
 SETTINGS: Final[tuple[Setting, ...]] = (
-    Setting(
-        "primary", "<primary>", ("secondary",), parse_address,
-        "Address of the primary, host:port. It is checked and shown in the log; the primary connects to this node.",
-    ),
-    Setting("port", "<port>", _NODES, parse_own_port, "Port to listen on, 0 to 65535; 0 takes a free one, which the "
-            "log then shows."),
-    Setting(
-        "secondaries", "<secondary>", ("primary",), parse_address,
+    Setting("<primary>", ("secondary",), parse_address,
+        "Address of the primary, host:port. It is checked and shown in the log; the primary connects to this node."),
+    Setting("<port>", _NODES, whole(0, 65535),
+        "Port to listen on, 0 to 65535; 0 takes a free one, which the log then shows."),
+    Setting("<secondary>", ("primary",), parse_address,
         "Addresses of the secondaries, host:port each, at least one. Their order decides which keys each one owns: "
-        "give every primary the same list.",
-        many=True,
-    ),
-    Setting("host", "<host>", ("status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
-    Setting("host", "<host>", ("shell",), parse_host, "Host of a primary or a secondary. A word that is the name of a "
-            "command is none; a number alone is a port.", DEFAULT_HOST),
-    Setting("host", "<host>", ("verify",), parse_host, "Host of a secondary."),
-    Setting("port", "<port>", ("status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
-    Setting("port", "<port>", ("shell",), parse_port, "Its port, 1 to 65535.", DEFAULT_PORT),
-    Setting(
-        "persistent", "<persistent-node>", ("secondary",), parse_persistent,
+        "give every primary the same list.", many=True, own_field="secondaries"),
+    Setting("<host>", ("status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
+    Setting("<host>", ("shell",), parse_host,
+        "Host of a primary or a secondary. A word that is the name of a command is none; a number alone is a port.",
+        DEFAULT_HOST),
+    Setting("<host>", ("verify",), parse_host, "Host of a secondary."),
+    Setting("<port>", ("status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
+    Setting("<port>", ("shell",), parse_port, "Its port, 1 to 65535.", DEFAULT_PORT),
+    Setting("<persistent-node>", ("secondary",), parse_persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
         "mysql://user:password@host:port/database, or sqlite:PATH (embedded, for one machine), or - for none. What "
-        "the address does not say comes from CKV_MYSQL_USER, CKV_MYSQL_PASSWORD (or the file "
-        "CKV_MYSQL_PASSWORD_FILE) and CKV_MYSQL_DATABASE, else it is root, password and celonis.",
-        NO_TIER,
-    ),
-    Setting("persistent", "<persistent-node>", ("verify",), parse_audited, "Address of its persistent node, as the "
-            "secondary was given it."),
-    Setting("capacity", "<capacity>", ("secondary",), whole(1, MAX_RECORDS), "Records that memory holds, 1 to "
-            f"{MAX_RECORDS}; k, M, G stand for thousand, million, billion.", "1000000"),
-    Setting(
-        "memory_max", "--memory-max", ("secondary",), size(0, 2**40),
+        "the address does not say comes from CKV_MYSQL_USER, CKV_MYSQL_PASSWORD (or the file CKV_MYSQL_PASSWORD_FILE) "
+        "and CKV_MYSQL_DATABASE, else it is root, password and celonis.", NO_TIER, own_field="persistent"),
+    Setting("<persistent-node>", ("verify",), parse_audited,
+        "Address of its persistent node, as the secondary was given it.", own_field="persistent"),
+    Setting("<capacity>", ("secondary",), whole(1, MAX_RECORDS),
+        f"Records that memory holds, 1 to {MAX_RECORDS}; k, M, G stand for thousand, million, billion.", "1000000"),
+    Setting("--memory-max", ("secondary",), size(0, 2**40),
         "Bytes that the records in memory may take, with what it costs to keep them: up to 1024GiB, and room for the "
-        "longest value (--max-value-bytes); 0 for no bound but <capacity>.",
-        "0", "BYTES",
-    ),
-    Setting(
-        "policy", "<eviction-policy>", ("secondary",), parse_policy,
+        "longest value (--max-value-bytes); 0 for no bound but <capacity>.", "0", "BYTES"),
+    Setting("<eviction-policy>", ("secondary",), parse_policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "
         "frequently used; 3 or fifo, the oldest. One pass over many keys empties lru and fifo of what is used often; "
-        "lfu never forgets a use, so that records that were hot long ago stay.",
-        "1",
-    ),
-    Setting(
-        "pool_size", "<thread-pool-size>", ("secondary",), whole(1, 1024),
+        "lfu never forgets a use, so that records that were hot long ago stay.", "1", own_field="policy"),
+    Setting("<thread-pool-size>", ("secondary",), whole(1, 1024),
         "Greenlets that write to the persistent node, 1 to 1024, and as many that read from it, each with its own "
-        "connection; there may be one more while all reads are at a standstill. 4 where the database is what everybody "
-        "waits for.",
-        "1",
-    ),
-    Setting("bind", "--bind", _NODES, parse_host, "Address to listen on; 0.0.0.0 or :: for all.", "127.0.0.1",
-            "ADDRESS"),
-    Setting(
-        "call_timeout", "--call-timeout", ("primary",), duration(0.01, 600),
-        "How long a secondary may take to answer a request once it has got to it, 10ms to 10m. A call fails after half "
-        "of it at the earliest: twice the --load-timeout of the secondaries leaves time for what they say of a slow "
-        "database.",
-        "8s", "SECONDS",
-    ),
-    Setting(
-        "node_wait", "--node-wait", ("primary",), duration(0, 600),
-        "How long requests wait for a secondary that is not connected, counted from the start of the primary, from the "
-        "loss of the connection, or from when the secondary said that it stops; afterwards they are refused at once. "
-        "0 to 10m.",
-        "2s", "SECONDS",
-    ),
-    Setting(
-        "write_mode", "--write-mode", ("secondary",), parse_write_mode,
+        "connection; there may be one more while all reads are at a standstill. 4 where the database is what "
+        "everybody waits for.", "1", own_field="pool_size"),
+    Setting("--bind", _NODES, parse_host, "Address to listen on; 0.0.0.0 or :: for all.", "127.0.0.1", "ADDRESS"),
+    Setting("--call-timeout", ("primary",), duration(0.01, 600),
+        "How long a secondary may take to answer a request once it has got to it, 10ms to 10m. A call fails after "
+        "half of it at the earliest: twice the --load-timeout of the secondaries leaves time for what they say of a "
+        "slow database.", "8s", "SECONDS"),
+    Setting("--node-wait", ("primary",), duration(0, 600),
+        "How long requests wait for a secondary that is not connected, counted from the start of the primary, from "
+        "the loss of the connection, or from when the secondary said that it stops; afterwards they are refused at "
+        "once. 0 to 10m.", "2s", "SECONDS"),
+    Setting("--write-mode", ("secondary",), one_of(*get_args(WriteMode), what="a write mode"),
         "When a PUT or DEL is answered. evict: once memory has it; the persistent node learns of it when the record "
         "is evicted or the node stops. behind: once memory has it and it is queued for the persistent node. through: "
-        "once the persistent node has committed it. The last two need a persistent node.",
-        "evict", "MODE",
-    ),
-    Setting(
-        "write_delay", "--write-delay", ("secondary",), duration(0, 600),
-        "With behind: how long a write may stay queued before it is written, 0 to 10m.",
-        "1s", "SECONDS",
-    ),
-    Setting(
-        "write_batch", "--write-batch", ("secondary",), whole(1, 10**6),
-        "With behind: queued writes that are written without waiting for the delay, 1 to 1000000.",
-        "500", "RECORDS",
-    ),
-    Setting(
-        "load_timeout", "--load-timeout", ("secondary",), duration(0.01, 600),
+        "once the persistent node has committed it. The last two need a persistent node.", "evict", "MODE"),
+    Setting("--write-delay", ("secondary",), duration(0, 600),
+        "With behind: how long a write may stay queued before it is written, 0 to 10m.", "1s", "SECONDS"),
+    Setting("--write-batch", ("secondary",), whole(1, 10**6),
+        "With behind: queued writes that are written without waiting for the delay, 1 to 1000000.", "500", "RECORDS"),
+    Setting("--load-timeout", ("secondary",), duration(0.01, 600),
         "How long a request may wait for the persistent node, 10ms to 10m; the time in which large values for others "
-        "arrive does not count.",
-        "3s", "SECONDS",
-    ),
-    Setting(
-        "pending_max", "--pending-max", ("secondary",), whole(1, 2**40),
-        f"Records that may wait to be written to the persistent node, 1 to {2**40}.",
-        "1000000", "RECORDS",
-    ),
-    Setting(
-        "pending_max_bytes", "--pending-max-bytes", ("secondary",), size(1, 2**40),
+        "arrive does not count.", "3s", "SECONDS"),
+    Setting("--pending-max", ("secondary",), whole(1, 2**40),
+        f"Records that may wait to be written to the persistent node, 1 to {2**40}.", "1000000", "RECORDS"),
+    Setting("--pending-max-bytes", ("secondary",), size(1, 2**40),
         "Bytes that may wait to be written to the persistent node, 1 to 1024GiB and no less than --max-value-bytes.",
-        "1GiB", "BYTES",
-    ),
-    Setting(
-        "pending_wait", "--pending-wait", ("secondary",), duration(0, 600),
-        "How long a write waits for room among those before it is refused, 0 to 10m.",
-        "1s", "SECONDS",
-    ),
-    Setting(
-        "max_connections", "--max-connections", _NODES, whole(1, 10**6),
+        "1GiB", "BYTES"),
+    Setting("--pending-wait", ("secondary",), duration(0, 600),
+        "How long a write waits for room among those before it is refused, 0 to 10m.", "1s", "SECONDS"),
+    Setting("--max-connections", _NODES, whole(1, 10**6),
         "Clients that are served at a time, 1 to 1000000, or fewer where there are not so many open files. When all "
-        "places are taken, operators and probes (INFO, PING, ...) are still answered.",
-        "10000", "N",
-    ),
-    Setting(
-        "max_value_bytes", "--max-value-bytes", _NODES, size(1, LARGEST_VALUE),
+        "places are taken, operators and probes (INFO, PING, ...) are still answered.", "10000", "N"),
+    Setting("--max-value-bytes", _NODES, size(1, LARGEST_VALUE),
         "The longest value, 1 to 64MiB. A database that takes such values needs a max_allowed_packet of more than "
-        "twice that.",
-        "1MiB", "BYTES",
-    ),
-    Setting(
-        "drain_timeout", "--drain-timeout", _NODES, duration(0, 3600),
+        "twice that.", "1MiB", "BYTES"),
+    Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
-        "write what the persistent node lacks, 0 to 60m.",
-        "30s", "SECONDS",
-    ),
-    Setting("log_level", "--log-level", _NODES, one_of(*logs.LEVELS), f"What the log shows: {', '.join(logs.LEVELS)}. "
-            "debug adds a line for each connection and each batch between the tiers; the others show one line a minute "
-            "of each kind that a client can cause as often as it likes.",
-            "info", "LEVEL"),
-    Setting(
-        "log_format", "--log-format", _NODES, one_of(*logs.FORMATS),
-        "How the log on stderr looks: text, or json with one object a line.",
-        "text", "FORMAT",
-    ),
-    Setting("timeout", "--timeout", ("shell", "status", "verify"), duration(0.01, 600), "How long a node may take to "
-            "answer a command, 10ms to 10m.", "10s", "SECONDS"),
-    Setting("timeout", "--timeout", ("ping",), duration(0.01, 600), "How long the connection and the answer may take "
-            "together, 10ms to 10m.", "1s", "SECONDS"),
-    Setting("format", "--format", ("status",), one_of("text", "json"), "What is printed: text, a line for each "
-            "figure, or json, one object.", "text", "FORMAT"),
-    Setting("sample", "--sample", ("verify",), parse_sample, "How many records to compare, chosen by chance: 1 to "
-            "1000000, or all.", ALL, "RECORDS"),
-    Setting("history", "--history", ("shell",), parse_history, "Where the prompt keeps what was typed; /dev/null for "
-            "nowhere. A line that begins with a space is not kept.", "~/.ckv_history", "FILE"),
-    Setting("json", "--json", ("shell",), bool, "Print each result as one line of JSON."),
-    Setting("stdin", "--stdin", ("shell",), bool, "The last argument of <command> is what stdin holds, to the byte: a "
-            "str where that is UTF-8, else a bin.", short="x"),
+        "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),
+    Setting("--log-level", _NODES, one_of(*logs.LEVELS),
+        f"What the log shows: {', '.join(logs.LEVELS)}. debug adds a line for each connection and each batch between "
+        "the tiers; the others show one line a minute of each kind that a client can cause as often as it likes.",
+        "info", "LEVEL"),
+    Setting("--log-format", _NODES, one_of(*logs.FORMATS),
+        "How the log on stderr looks: text, or json with one object a line.", "text", "FORMAT"),
+    Setting("--timeout", ("shell", "status", "verify"), duration(0.01, 600),
+        "How long a node may take to answer a command, 10ms to 10m.", "10s", "SECONDS"),
+    Setting("--timeout", ("ping",), duration(0.01, 600),
+        "How long the connection and the answer may take together, 10ms to 10m.", "1s", "SECONDS"),
+    Setting("--format", ("status",), one_of("text", "json"),
+        "What is printed: text, a line for each figure, or json, one object.", "text", "FORMAT"),
+    Setting("--sample", ("verify",), parse_sample,
+        "How many records to compare, chosen by chance: 1 to 1000000, or all.", ALL, "RECORDS"),
+    Setting("--history", ("shell",), parse_history,
+        "Where the prompt keeps what was typed; /dev/null for nowhere. A line that begins with a space is not kept.",
+        "~/.ckv_history", "FILE"),
+    Setting("--json", ("shell",), bool, "Print each result as one line of JSON."),
+    Setting("--stdin", ("shell",), bool,
+        "The last argument of <command> is what stdin holds, to the byte: a str where that is UTF-8, else a bin.",
+        short="x"),
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from ckv.address import Address
 from ckv.exits import Exit
-from ckv.settings.roles import PingSettings
+from ckv.settings.roles import ToolSettings
 
 REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
 """The msgpack-RPC request ``[0, 1, "PING", []]``."""
@@ -30,7 +30,7 @@ class _NoAnswer(Exception):
     """Why there is none."""
 
 
-def run(settings: PingSettings) -> int:
+def run(settings: ToolSettings) -> int:
     """Asks the node; the exit code. What is wrong becomes one line on stderr."""
     try:
         _ask(settings.address, settings.timeout)

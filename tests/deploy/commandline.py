@@ -11,7 +11,8 @@ import docopt
 from ckv import cli
 from ckv.errors import BadSetting
 from ckv.persistent.mysql import address
-from ckv.settings.roles import READERS
+from ckv.roles import ROLES
+from ckv.settings import roles as settings
 from ckv.settings.table import SETTINGS
 
 PASSWORD_FILE = address.PASSWORD_FILE
@@ -20,14 +21,13 @@ PASSWORD_FILE = address.PASSWORD_FILE
 def parse(words: Sequence[str], environ: Mapping[str, str]) -> Any:
     """The settings of the role that the first word names. Raises BadSetting."""
     role: Any = words[0] if words else ""
-    read = READERS.get(role)
-    if read is None:
+    if role not in ROLES:
         raise BadSetting(f"{role!r} is not a role")
     try:
         arguments = docopt.docopt(cli.page(role), list(words))
     except docopt.DocoptExit as error:
         raise BadSetting(f"{' '.join(words)}: {error.collected or 'arguments are missing'}") from None
-    return read(arguments, environ)
+    return settings.read(role, arguments, environ)
 
 
 def server(place: str, environ: Mapping[str, str]) -> address.Server:
