@@ -11,60 +11,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ckv import errors
+from ckv.errors import *  # noqa: F403 - errors.__all__ names them
+
 if TYPE_CHECKING:
     from ckv.client import Client, Pipeline
-    from ckv.errors import (
-        BadArguments,
-        CallTimeout,
-        CkvError,
-        CommitTimeout,
-        Draining,
-        KeyTooLong,
-        NodeDown,
-        NodeLost,
-        NoRoom,
-        OutcomeUnknown,
-        Overloaded,
-        PoolExhausted,
-        ProtocolError,
-        Refused,
-        RowsRefused,
-        ServerError,
-        TierError,
-        TierUnavailable,
-        UnknownMethod,
-        Unreachable,
-        ValueTooLarge,
-    )
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "BadArguments",
-    "CallTimeout",
-    "CkvError",
-    "Client",
-    "CommitTimeout",
-    "Draining",
-    "KeyTooLong",
-    "NoRoom",
-    "NodeDown",
-    "NodeLost",
-    "OutcomeUnknown",
-    "Overloaded",
-    "Pipeline",
-    "PoolExhausted",
-    "ProtocolError",
-    "Refused",
-    "RowsRefused",
-    "ServerError",
-    "TierError",
-    "TierUnavailable",
-    "UnknownMethod",
-    "Unreachable",
-    "ValueTooLarge",
-    "__version__",
-]
+__all__ = ["Client", "Pipeline", "__version__"]
+__all__ += errors.__all__
 
 
 def __getattr__(name: str) -> Any:
@@ -74,10 +30,6 @@ def __getattr__(name: str) -> Any:
         from ckv import client
 
         return getattr(client, name)
-    if name in __all__:
-        from ckv import errors
-
-        return getattr(errors, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,6 +9,31 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+__all__ = [
+    "BadArguments",
+    "CallTimeout",
+    "CkvError",
+    "CommitTimeout",
+    "Draining",
+    "KeyTooLong",
+    "NoRoom",
+    "NodeDown",
+    "NodeLost",
+    "OutcomeUnknown",
+    "Overloaded",
+    "PoolExhausted",
+    "ProtocolError",
+    "Refused",
+    "RowsRefused",
+    "ServerError",
+    "TierError",
+    "TierUnavailable",
+    "UnknownMethod",
+    "Unreachable",
+    "ValueTooLarge",
+]
+"""What a client can meet: ``ckv`` has these too."""
+
 Written = Literal["no", "yes", "unknown"]
 
 
@@ -22,16 +47,10 @@ class CkvError(Exception):
     """Whether the same call may succeed a moment later."""
 
 
-# --- a command line, an environment variable, a file ---------------------------------------------------------------
-
-
 class BadSetting(CkvError):
     """An argument, an option or an environment variable has a value that is not allowed. Nothing was started."""
 
     written = "no"
-
-
-# --- a request that a node refuses ---------------------------------------------------------------------------------
 
 
 class Refused(CkvError):
@@ -80,9 +99,6 @@ class NodeDown(Refused):
     transient = True
 
 
-# --- a request whose outcome nobody can tell -----------------------------------------------------------------------
-
-
 class OutcomeUnknown(CkvError):
     """The request was sent and no answer came. A GET can be repeated; a PUT or DEL may or may not have happened."""
 
@@ -102,9 +118,6 @@ class CommitTimeout(OutcomeUnknown):
 
     The write stays queued, and is committed when the persistent tier can be reached again.
     """
-
-
-# --- the persistent tier -------------------------------------------------------------------------------------------
 
 
 class TierError(CkvError):
@@ -143,14 +156,11 @@ class SessionLost(TierUnavailable):
 class RowsRefused(TierError):
     """The persistent tier refuses the data itself (a row too long for its column); trying again cannot help.
 
-    Nothing of the batch was written. The store bisects the batch to find the row. Raised towards a client in the write
-    mode ``through``: nothing was written.
+    Nothing of the batch was written, and the store bisects it to find the row. A client meets it in the write mode
+    ``through``.
     """
 
     written = "no"
-
-
-# --- what a client meets -------------------------------------------------------------------------------------------
 
 
 class ProtocolError(CkvError):
@@ -189,11 +199,8 @@ def from_wire(answer: object) -> CkvError:
     return ServerError(str(answer))
 
 
-def _by_code() -> dict[str, type[CkvError]]:
-    found: dict[str, type[CkvError]] = {}
-    queue = [CkvError]
-    while queue:
-        cls = queue.pop()
-        found[cls.__name__] = cls
-        queue.extend(cls.__subclasses__())
+def _by_code(root: type[CkvError] = CkvError) -> dict[str, type[CkvError]]:
+    found = {root.__name__: root}
+    for kind in root.__subclasses__():
+        found |= _by_code(kind)
     return found
