@@ -10,7 +10,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from types import TracebackType
 from typing import Final, Self, TypeVar, overload
 
 from ckv.client.calls import Call, as_it_is, deleted, found, pong, stored
@@ -21,12 +20,9 @@ from ckv.client.retries import Retries
 from ckv.errors import CkvError, Unreachable
 from ckv.values import Value
 
-__all__ = ["DEFAULT_CONNECTIONS", "MAX_ANSWER_BYTES", "Client", "Pipeline"]
+__all__ = ["MAX_ANSWER_BYTES", "Client", "Pipeline"]
 
 T = TypeVar("T")
-
-DEFAULT_CONNECTIONS: Final = 32
-"""Connections that a client makes at most: as many as a ThreadPoolExecutor has threads by default, at most."""
 
 
 class Client:
@@ -41,20 +37,17 @@ class Client:
             client.delete("bob")        # True
 
     *Keys and values.* Both are ``str`` or ``bytes``. The keys ``"a"`` and ``b"a"`` are the same key. A value comes back
-    with the type and the bytes that it was put with. A ``str`` travels as UTF-8; bytes in one that are not UTF-8 (put
-    there by another client) arrive as lone surrogates and turn back into the same bytes on the way out (PEP 383,
-    ``surrogateescape``). A key has at most 1,024 bytes and a value as many as the node allows, 1 MiB by default; the
-    node refuses longer ones and other types. What msgpack cannot pack at all raises its ``TypeError`` or
-    ``OverflowError`` before anything is sent.
+    with the type and the bytes that it was put with. A ``str`` travels as UTF-8; bytes in one that are not UTF-8 (from
+    another client) are lone surrogates in Python and the same bytes on the wire (PEP 383, ``surrogateescape``). A key
+    has at most 1,024 bytes and a value as many as the node allows, 1 MiB by default; the node refuses longer ones and
+    other types. What msgpack cannot pack raises its ``TypeError`` or ``OverflowError`` before anything is sent.
 
-    *Connecting.* Nothing happens before the first call, which connects. ``connect_timeout`` (seconds) bounds that, for
-    each address that the host has. :meth:`close`, or the end of a ``with`` block, closes the connections; a later call
-    makes a new one.
+    *Connecting.* The first call connects. ``connect_timeout`` (seconds) bounds that, for each address of the host.
+    :meth:`close`, or the end of a ``with`` block, closes the connections; a later call makes a new one.
 
-    *Time-outs.* ``timeout`` (seconds) bounds a call from its beginning to the end of its answer, without the time that
-    connecting takes. The wait for a free connection and all repeats are within it. In a pipeline it bounds the wait for
-    the next answer: it starts anew with each one. After a time-out the connection is dropped, so that a late answer is
-    never taken for that of another call.
+    *Time-outs.* ``timeout`` (seconds) bounds a call from its beginning to the end of its answer, with the wait for a
+    free connection and all repeats, and without the time that connecting takes. In a pipeline it bounds the wait for
+    the next answer. After a time-out the connection is dropped, so that a late answer is never taken for another one.
 
     *Errors.* All of them are :class:`ckv.CkvError`, and can be imported from ``ckv``; ``error.written`` says what is
     known afterwards:
@@ -72,35 +65,32 @@ class Client:
 
     *Reconnecting.* After a time-out, a loss, a protocol error or an exception from outside (Ctrl-C) the connection is
     dropped and the next call makes a new one. A connection that broke while nothing was being called (a node that was
-    restarted) is noticed and replaced without an error, unless it broke within 20 ms of the call before and took the
-    next one. As long as ``retries`` is 0, no call is ever sent twice.
+    restarted) is replaced without an error, unless it broke within 20 ms of the call before and took the next one.
 
-    *Repeating.* With ``retries=N`` a call that failed is sent again up to N times, after a pause that grows from at
-    most 50 ms to at most 1 s and whose length is left to chance; no repeat begins after ``timeout``. It is sent again
-    only if ``error.written`` is ``no`` and another try may help: ``Unreachable``, ``Draining``, ``NodeDown``,
-    ``NoRoom``, ``Overloaded``. With ``retries=10`` a node may be restarted, and most calls meanwhile only take longer.
+    *Repeating.* With ``retries=N`` a call that failed is sent again up to N times, after a pause of random length that
+    grows from at most 50 ms to at most 1 s; no repeat begins after ``timeout``. It is sent again only if
+    ``error.written`` is ``no`` and another try may help: ``Unreachable``, ``Draining``, ``NodeDown``, ``NoRoom``,
+    ``Overloaded``. With ``retries=10`` a node may be restarted, and most calls meanwhile only take longer. With 0, the
+    default, no call is ever sent twice.
 
-    What is left are calls that were on their way when the connection broke. ``retry_unknown`` names the methods that
-    are sent again although their outcome is unknown. ``("GET",)`` is always safe. ``("GET", "PUT")`` is for keys with
-    one writer at a time, or where the order of writers does not matter: the first PUT may have happened, or may still
-    happen, and another client's PUT in between would be overwritten with the older value. DEL cannot be named, for its
-    second answer would not be true. A call that got no answer in all of ``timeout`` is not sent again. In a pipeline no
-    call is sent again that would overtake a later one on the same key.
+    ``retry_unknown`` names the methods that are also sent again when their outcome is unknown, because the connection
+    broke. ``("GET",)`` is always safe. ``("GET", "PUT")`` is for keys with one writer at a time, or where the order of
+    writers does not matter: the first PUT may have happened, or may still happen, and another client's PUT in between
+    would be overwritten with the older value. DEL cannot be named, for its second answer would not be true. A call that
+    got no answer in all of ``timeout`` is not sent again. In a pipeline no call is sent again that would overtake a
+    later one on the same key.
 
-    *Pipelining.* :meth:`pipeline` collects calls and sends them in one go. It is the way to be fast: many calls cost
-    one round trip.
+    *Pipelining.* :meth:`pipeline` collects calls and sends them in one go: many calls cost one round trip.
 
     *Threads and gevent.* A client may be shared by threads. Each call, and each pipeline, takes a connection for
-    itself, and none waits for that of another thread, until there are ``max_connections``, 32 by default; then callers
-    wait in a queue. A connection is made only when no other one is free, so a program with one thread has one. The
-    calls of a thread happen in its order. Connections are kept until :meth:`close`, or until the node closes them.
-    Where gevent has patched the sockets (``gevent.monkey.patch_all()``, before this module is imported) the same holds
-    for greenlets.
+    itself; when all ``max_connections`` (32 by default) are taken, callers wait in a queue. A connection is made only
+    when no other one is free, and kept until :meth:`close`, or until the node closes it. The calls of a thread happen
+    in its order. Where gevent has patched the sockets (``gevent.monkey.patch_all()``, before this module is imported)
+    the same holds for greenlets.
 
     *Forks.* A process that is forked (``os.fork``, ``multiprocessing``, a web server that loads the program before it
-    forks) may go on with the client: it has its settings, and makes connections of its own. Those of the parent are
-    closed in the child and not shut down, so the parent does not notice. Calls of other threads exist in the parent
-    alone.
+    forks) may go on with the client, over connections of its own. Those of the parent are closed in the child and not
+    shut down, so the parent does not notice. Calls of other threads exist in the parent alone.
     """
 
     def __init__(
@@ -110,7 +100,7 @@ class Client:
         *,
         timeout: float = 10.0,
         connect_timeout: float = 5.0,
-        max_connections: int = DEFAULT_CONNECTIONS,
+        max_connections: int = 32,  # as many as a ThreadPoolExecutor has threads by default, at most
         retries: int = 0,
         retry_unknown: Collection[str] = (),
     ) -> None:
@@ -133,13 +123,11 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
-        connections, lent = self._pool.counts
-        state = f"{connections} of {self._pool.size} connections, {lent} in use" if connections else "not connected"
-        return f"<{type(self).__name__} {self.host}:{self.port}: {state}>"
+        return f"<{type(self).__name__} {self.host}:{self.port}: {self._pool!r}>"
 
     @overload
     def get(self, key: Value, default: None = None) -> Value | None: ...
@@ -152,17 +140,11 @@ class Client:
         return self._one("GET", (key,), lambda result: found(result, default))
 
     def put(self, key: Value, value: Value) -> None:
-        """Store the value under the key, replacing what was there.
-
-        On ``CallTimeout`` or ``NodeLost`` it may or may not be stored.
-        """
+        """Store the value under the key, replacing what was there."""
         self._one("PUT", (key, value), stored)
 
     def delete(self, key: Value) -> bool:
-        """Delete the key; whether there was one.
-
-        On ``CallTimeout`` or ``NodeLost`` it may or may not be deleted.
-        """
+        """Delete the key; whether there was one."""
         return bool(self._one("DEL", (key,), deleted))
 
     def ping(self) -> None:
@@ -178,10 +160,7 @@ class Client:
         return Pipeline(self._exchange)
 
     def close(self) -> None:
-        """Close the connections; one that another thread has a call on is closed when that is over.
-
-        It does not wait. A later call makes a new connection.
-        """
+        """Close the connections, without waiting: one that another thread has a call on is closed when that is over."""
         self._pool.close()
 
     def _one(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> object:
@@ -192,11 +171,8 @@ class Client:
 
     def _exchange(self, calls: Sequence[Call]) -> list[object]:
         """The result of each call, or its :class:`CkvError`; raises only ``Unreachable``, when nothing was sent."""
-        pool = self._pool
         deadline = time.monotonic() + self.timeout
-        if self._retries.count:
-            return self._repeat(pool, calls, deadline)
-        return self._once(pool, calls, deadline)
+        return (self._repeat if self._retries.count else self._once)(self._pool, calls, deadline)
 
     def _once(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
         connection = pool.take(deadline)

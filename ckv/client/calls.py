@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
 
 from ckv.errors import ProtocolError
 from ckv.values import to_bytes
 
 
+@dataclass(slots=True)
 class Call:
     """One call. ``read`` makes what the caller gets of the result, and raises ProtocolError if it is none."""
 
-    __slots__ = ("method", "params", "read")
-
-    def __init__(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> None:
-        self.method: Final = method
-        self.params: Final = params
-        self.read: Final = read
+    method: str
+    params: tuple[object, ...]
+    read: Callable[[object], object]
 
     @property
     def key(self) -> bytes | None:
         """The key that it is about; ``None`` if it has none."""
-        if self.params and isinstance(self.params[0], str | bytes):
-            return to_bytes(self.params[0])
-        return None
+        key = self.params[0] if self.params else None
+        return to_bytes(key) if isinstance(key, str | bytes) else None
 
 
 def found(result: object, default: object) -> object:

@@ -60,14 +60,11 @@ class Connection:
         not count; each answer puts it off until ``timeout`` seconds later.
         """
         left = deadline - time.monotonic()
-        first = self._last_id + 1
+        pack = self._packer.pack
+        waiting = {(self._last_id + 1 + index) % MSGIDS: index for index in range(len(calls))}
         # Packed before the connection is touched: what cannot be packed must leave no trace of itself.
-        packed = [
-            self._packer.pack((REQUEST, msgid % MSGIDS, call.method, call.params))
-            for msgid, call in enumerate(calls, first)
-        ]
-        self._last_id = (first + len(calls) - 1) % MSGIDS
-        waiting = {msgid % MSGIDS: index for index, msgid in enumerate(range(first, first + len(calls)))}
+        packed = [pack((REQUEST, msgid, calls[index].method, calls[index].params)) for msgid, index in waiting.items()]
+        self._last_id = (self._last_id + len(calls)) % MSGIDS
         results: list[object] = [None] * len(calls)
         requests = packed[0] if len(packed) == 1 else b"".join(packed)
         # Small ones leave in one piece: any byte of them stands for all.
@@ -75,7 +72,9 @@ class Connection:
         del packed  # The requests may be large, and they are here once more.
         while True:
             self._sent = 0
-            kept = self._look()
+            if self._socket is not None and time.monotonic() - self._used > STALE_AFTER and _is_stale(self._socket):
+                self.drop()  # it broke while it was idle
+            kept = self._socket is not None
             if not kept:
                 self._connect(connect_timeout)
             try:
@@ -173,47 +172,32 @@ class Connection:
 
         Whether there was one, and whether one said that the node is stopping.
         """
-        settled = stopping = False
-        for msgid, error, result in self._responses(data):
-            index = waiting.get(msgid)
-            if index is None:
-                raise ProtocolError(f"{self._name} answered a call that nobody made (msgid {msgid})")
-            if error is None:
-                results[index] = calls[index].read(result)
-            else:
-                results[index] = failure = from_wire(error)
-                stopping = stopping or isinstance(failure, Draining)
-            del waiting[msgid]
-            settled = True
-        return settled, stopping
-
-    def _responses(self, data: bytes) -> list[tuple[int, object, object]]:
         try:
             self._unpacker.feed(data)
             messages: list[Any] = list(self._unpacker)
-        except Exception as error:  # whatever a decoder can make of bytes from anywhere
-            raise ProtocolError(f"{self._name} sent bytes that are not msgpack: {error!r}") from error
-        responses = []
+        except Exception as broken:  # whatever a decoder can make of bytes from anywhere
+            raise ProtocolError(f"{self._name} sent bytes that are not msgpack: {broken!r}") from broken
+        settled = stopping = False
         for message in messages:
             # Not a pattern, which takes three times as long.
             if message.__class__ is list and len(message) == 4 and message[0] == RESPONSE and type(message[1]) is int:
-                responses.append((message[1], message[2], message[3]))
+                _, msgid, error, result = message
+                index = waiting.get(msgid)
+                if index is None:
+                    raise ProtocolError(f"{self._name} answered a call that nobody made (msgid {msgid})")
+                if error is None:
+                    results[index] = calls[index].read(result)
+                else:
+                    results[index] = failure = from_wire(error)
+                    stopping = stopping or isinstance(failure, Draining)
+                del waiting[msgid]
+                settled = True
                 continue
             match message:
                 case [int(kind), str(), [*_]] if kind == NOTIFICATION:
-                    pass
-                case _:
-                    raise ProtocolError(f"{self._name} sent a message that is no msgpack-RPC response")
-        return responses
-
-    def _look(self) -> bool:
-        """Whether there is a connection that can be used; one that broke while it was idle is dropped."""
-        if self._socket is None:
-            return False
-        if time.monotonic() - self._used > STALE_AFTER and _is_stale(self._socket):
-            self.drop()
-            return False
-        return True
+                    continue
+            raise ProtocolError(f"{self._name} sent a message that is no msgpack-RPC response")
+        return settled, stopping
 
     def _connect(self, timeout: float) -> None:
         """Connect to the first address of the host that takes it. Raises Unreachable."""
@@ -276,8 +260,6 @@ def _is_stale(sock: socket.socket) -> bool:
     sock.settimeout(0)
     try:
         sock.recv(1, socket.MSG_PEEK)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
     return True

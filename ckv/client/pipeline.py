@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from ckv.client.calls import Call, as_it_is, deleted, found, stored
@@ -34,7 +33,7 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.execute()
 
@@ -70,8 +69,7 @@ class Pipeline:
         """
         calls, self._calls = self._calls, []
         results = self._send(calls) if calls else []
-        if raise_on_error:
-            for result in results:
-                if isinstance(result, CkvError):
-                    raise result
+        failed = next((result for result in results if isinstance(result, CkvError)), None)
+        if failed is not None and raise_on_error:
+            raise failed
         return results

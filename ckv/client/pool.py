@@ -39,11 +39,10 @@ class Pool:
         self._waiters: Final[deque[_Waiter]] = deque()
         self._forked = False
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """How many connections there are, and how many of them are lent."""
+    def __repr__(self) -> str:
         lent = len(self._lent)
-        return len(self._idle) + lent, lent
+        connections = len(self._idle) + lent
+        return f"{connections} of {self.size} connections, {lent} in use" if connections else "not connected"
 
     def take(self, deadline: float) -> Connection:
         """A connection for the caller alone, until :meth:`give_back`. It may have to connect yet.
@@ -64,29 +63,27 @@ class Pool:
         try:
             waiter.turn.acquire(timeout=max(0.0, deadline - time.monotonic()))
         except BaseException:  # Ctrl-C, or a gevent time-out around the call
-            given = self._leave(waiter)
-            if given is not None:
+            if given := self._leave(waiter):
                 self.give_back(given)
             raise
-        given = self._leave(waiter)
-        if given is None:
-            address = f"{self._host}:{self._port}"
-            raise PoolExhausted(f"all {self.size} connections to {address} were in use until the call's time was over")
-        return given
+        if given := self._leave(waiter):
+            return given
+        address = f"{self._host}:{self._port}"
+        raise PoolExhausted(f"all {self.size} connections to {address} were in use until the call's time was over")
 
     def give_back(self, connection: Connection) -> None:
         """What :meth:`take` gave. A connection that was dropped makes room for a new one."""
         with self._lock:
             if connection.retired:
                 connection.drop()
-            if self._waiters and connection.connected:
-                self._give(connection)
-                return
-            if connection.connected:
+            if not self._waiters and connection.connected:
                 self._idle.append(connection)
-            self._lent.discard(connection)
+            if not self._waiters or not connection.connected:
+                self._lent.discard(connection)
             if self._waiters:
-                self._give(self._lend_new())
+                waiter = self._waiters.popleft()
+                waiter.given = connection if connection.connected else self._lend_new()
+                waiter.turn.release()
 
     def close(self) -> None:
         """Close the connections that nobody uses now, and each other one when it comes back."""
@@ -109,11 +106,6 @@ class Pool:
         connection = Connection(self._host, self._port)
         self._lent.add(connection)
         return connection
-
-    def _give(self, connection: Connection) -> None:
-        waiter = self._waiters.popleft()
-        waiter.given = connection
-        waiter.turn.release()
 
     def _leave(self, waiter: _Waiter) -> Connection | None:
         """Stop waiting; what the waiter was given."""

@@ -29,9 +29,8 @@ class Retries:
         """
         if count < 0:
             raise ValueError(f"retries={count!r}: allowed is 0 or more")
-        for method in [unknown] if isinstance(unknown, str) else unknown:
-            if isinstance(unknown, str) or method not in REPEATABLE:
-                raise ValueError(f"retry_unknown={unknown!r}: allowed is a tuple of {', '.join(REPEATABLE)}")
+        if isinstance(unknown, str) or not set(unknown) <= set(REPEATABLE):
+            raise ValueError(f"retry_unknown={unknown!r}: allowed is a tuple of {', '.join(REPEATABLE)}")
         self.count: Final = count
         self._unknown: Final = frozenset(unknown)
 
@@ -57,8 +56,7 @@ class Retries:
                 found.append(index)
             elif key is not None:
                 over.add(key)
-        found.reverse()
-        return found
+        return found[::-1]
 
     def _may_repeat(self, call: Call, result: object) -> bool:
         if not isinstance(result, CkvError) or not result.transient:
