@@ -8,7 +8,7 @@ from ckv.address import Address
 from ckv.commands import COMMANDS, Command, complete
 from ckv.node.node import Node
 from ckv.protocol.limits import Limits
-from ckv.tools.shell.commands import NAMES, OWN, help_text
+from ckv.tools.shell.commands import ENDS, HELP, NAMES, help_text
 from tests.support.nodes import Nodes
 from tests.support.wire import RawClient, RemoteError
 
@@ -21,8 +21,7 @@ def test_a_command_is_well_formed(command: Command) -> None:
     assert ("keyless" in command.flags) == (not command.keys)
     assert ("admin" in command.flags) == (command.access == "operator")
     assert ("write" in command.flags) == (command.access == "writer")
-    assert command.arity == len(command.usage.split()) - 1
-    assert command.usage.split() == [command.name, *command.arguments]
+    assert command.arity == len(command.arguments) == len(command.usage.split()) - 1
     assert command.help.endswith(".")
     assert "\n" not in command.help
 
@@ -77,5 +76,6 @@ def test_the_help_of_the_shell_has_them_all() -> None:
 
 
 def test_the_shells_own_words_are_no_commands() -> None:
-    assert not set(OWN) & set(COMMANDS)
-    assert set(NAMES) == set(OWN) | set(COMMANDS)
+    own = {HELP, *ENDS}
+    assert not own & set(COMMANDS)
+    assert set(NAMES) == own | set(COMMANDS)

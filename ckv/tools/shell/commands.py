@@ -15,13 +15,12 @@ from ckv.values import Value, to_bytes, to_text
 HELP: Final = "HELP"
 ENDS: Final = ("EXIT", "QUIT")
 
-OWN: Final[dict[str, tuple[str, str]]] = {
+NAMES: Final[dict[str, tuple[str, str]]] = {
+    **{name: (command.usage, command.help) for name, command in COMMANDS.items()},
     HELP: ("HELP [command]", "Show all commands, or what one of them takes, does and answers; ? is short for it."),
     **{name: (name, "Leave the shell, as Ctrl-D does.") for name in ENDS},
 }
-"""The shell's own words: how each is used, and what it does."""
-
-NAMES: Final = (*COMMANDS, *OWN)
+"""Everything that can be typed: how it is used, and what it does."""
 
 READS: Final = frozenset({"GET", "PING", "INFO", "PEEK", "SCAN"})
 """Commands that change nothing, whatever becomes of them."""
@@ -74,16 +73,13 @@ def run_words(client: Client, words: Sequence[Value], width: int | None = None) 
         raise End
     if name == HELP:
         return HELP, help_text(width, *map(name_of, arguments))
-    command = COMMANDS[name]
-    count = len(command.arguments)
+    count = COMMANDS[name].arity
     # The shell of the original program took three words always: GET bob "".
-    spare = arguments[count:]
-    if len(arguments) < count or any(spare):
-        raise BadLine(f"expected {command.usage}")
+    if len(arguments) < count or any(arguments[count:]):
+        raise BadLine(f"expected {COMMANDS[name].usage}")
     arguments = arguments[:count]
-    call = _CALLS.get(name)
     try:
-        return name, call(client, arguments) if call else client.call(name, *arguments)
+        return name, _CALLS[name](client, arguments) if name in _CALLS else client.call(name, *arguments)
     except KeyboardInterrupt:
         outcome = "changed nothing" if name in READS else "may or may not have happened"
         raise Interrupted(f"interrupted: the {name} {outcome}") from None
@@ -109,24 +105,19 @@ def help_text(width: int | None = None, *names: str) -> str:
     """All commands, or those named, with what they take and do; lines of at most that many columns."""
     if names:
         return "\n".join(_wrapped(line, width, 0) for name in names for line in _help_of(name))
-    entries = [(command.usage, command.help) for command in COMMANDS.values()] + list(OWN.values())
-    column = max(len(usage) for usage, _ in entries) + 2
-    below = width is not None and width < column + _NARROW
+    column = max(len(usage) for usage, _ in NAMES.values()) + 2
     lines = []
-    for usage, text in entries:
-        if below:
+    for usage, text in NAMES.values():
+        if width is not None and width < column + _NARROW:
             lines += [usage, _wrapped("  " + text, width, 2)]
         else:
             lines.append(_wrapped(f"{usage:<{column}}{text}", width, column))
-    lines.append(_wrapped(_ABOUT_WORDS, width, 0))
-    return "\n".join(lines)
+    return "\n".join([*lines, _wrapped(_ABOUT_WORDS, width, 0)])
 
 
 def _help_of(name: str) -> list[str]:
-    command = COMMANDS.get(name)
-    if command is None:
-        return list(OWN[name])
-    return [command.usage, command.help, f"Answers {command.result.replace('`', '')}."]
+    answers = [f"Answers {COMMANDS[name].result.replace('`', '')}."] if name in COMMANDS else []
+    return [*NAMES[name], *answers]
 
 
 def _wrapped(text: str, width: int | None, indent: int) -> str:

@@ -24,15 +24,12 @@ def history(path: Path) -> History:
     try:
         return _PrivateHistory(path) if _secure(path) else InMemoryHistory()
     except OSError as error:
-        _complain(error)
+        print(f"ckv: no history is kept: {error}", file=sys.stderr)
         return InMemoryHistory()
 
 
 class _PrivateHistory(FileHistory):
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path))
-        self._path = path
-        self._failed = False
+    _failed = False
 
     def append_string(self, string: str) -> None:
         # As in bash and others: who puts a space before a line does not want it kept.
@@ -41,11 +38,11 @@ class _PrivateHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         try:
-            _secure(self._path)  # it may have gone meanwhile, and come back readable for all
+            _secure(Path(os.fsdecode(self.filename)))  # it may have gone meanwhile, and come back readable for all
             super().store_string(string)
         except OSError as error:
             if not self._failed:
-                _complain(error)
+                print(f"ckv: no history is kept: {error}", file=sys.stderr)
             self._failed = True
 
 
@@ -68,7 +65,3 @@ def _secure(path: Path) -> bool:
     finally:
         os.close(file)
     return True
-
-
-def _complain(error: OSError) -> None:
-    print(f"ckv: no history is kept: {error}", file=sys.stderr)

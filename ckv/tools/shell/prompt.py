@@ -11,39 +11,20 @@ from typing import Final, TextIO
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
 from prompt_toolkit.styles import Style
 
-from ckv.commands import COMMANDS
-from ckv.tools.shell.commands import HELP, OWN
+from ckv.tools.shell.commands import HELP, NAMES
 from ckv.tools.shell.history import history
 from ckv.tools.shell.words import Unbalanced, split
 from ckv.values import to_bytes, to_text
-
-_HELPS: Final = {
-    **{name: command.help for name, command in COMMANDS.items()},
-    **{name: text for name, (_, text) in OWN.items()},
-}
-
-_USAGES: Final = {
-    **{name: command.usage for name, command in COMMANDS.items()},
-    **{name: usage for name, (usage, _) in OWN.items()},
-}
-
-_STYLE: Final = Style.from_dict({"hint": "ansibrightblack"})
 
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 _HINTED: Final = 1000
 """Characters of a line up to which it gets hints: they are made anew at each key."""
-
-
-def coloured(out: TextIO) -> bool:
-    """Whether what is printed there may have colours: on a terminal, unless NO_COLOR says no (https://no-color.org)."""
-    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def hint(line: str) -> str:
@@ -58,15 +39,12 @@ def hint(line: str) -> str:
         words = split(line)
     except Unbalanced:
         return ""
-    usage = _USAGES.get(to_text(to_bytes(words[0])).upper()) if words else None
-    if usage is None:
-        return ""
-    rest = " ".join(usage.split(" ")[len(words) :])
-    if not rest:
-        return ""
-    at_a_new_word = line[-1].isspace()
+    name = to_text(to_bytes(words[0])).upper() if words else ""
+    rest = " ".join(NAMES[name][0].split(" ")[len(words) :]) if name in NAMES else ""
+    if not rest or line[-1].isspace():
+        return rest
     # In the middle of a word only the command itself says what follows.
-    return rest if at_a_new_word else " " + rest if len(words) == 1 else ""
+    return " " + rest if len(words) == 1 else ""
 
 
 class CommandCompleter(Completer):
@@ -80,21 +58,18 @@ class CommandCompleter(Completer):
         word = rest.lstrip() if helped else before
         if any(character.isspace() for character in word):
             return
-        for name, usage in _USAGES.items():
+        for name, (usage, text) in NAMES.items():
             if name.startswith(word.upper()):
-                text = name if helped or usage == name else name + " "
-                yield Completion(text, -len(word), display=name, display_meta=_HELPS[name])
+                end = "" if helped or usage == name else " "
+                yield Completion(name + end, -len(word), display=name, display_meta=text)
 
 
 class _Hints(Processor):
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        given = transformation_input
-        fragments: StyleAndTextTuples = given.fragments
-        if given.lineno == given.document.line_count - 1 and given.document.is_cursor_at_the_end:
-            shown = hint(given.document.text)
-            if shown:
-                fragments = [*fragments, ("class:hint", shown)]
-        return Transformation(fragments)
+        document = transformation_input.document
+        at_the_end = transformation_input.lineno == document.line_count - 1 and document.is_cursor_at_the_end
+        shown = hint(document.text) if at_the_end else ""
+        return Transformation([*transformation_input.fragments, *([("class:hint", shown)] if shown else [])])
 
 
 class Prompt:
@@ -105,24 +80,22 @@ class Prompt:
         self._message = message
         self._out = out
         self._pasted: deque[str] = deque()
-        self._coloured = coloured(out)
+        # https://no-color.org
+        self._coloured = out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self._session: PromptSession[str] = PromptSession(
             history=history(kept) if kept is not None else None,
             completer=CommandCompleter(),
             key_bindings=self._bindings(),
-            style=_STYLE,
+            style=Style.from_dict({"hint": "ansibrightblack"}),
             # Without colours a hint could not be told from what was typed.
             input_processors=[_Hints()] if self._coloured else [],
         )
 
-    @property
-    def pasted(self) -> int:
-        """Whole lines that were pasted and not run yet."""
-        return max(0, len(self._pasted) - 1)
-
-    def forget_pasted(self) -> None:
-        """Drop what was pasted and not run yet."""
+    def forget_pasted(self) -> int:
+        """Drops what was pasted and not run yet; how many whole lines that was."""
+        lines = max(0, len(self._pasted) - 1)
         self._pasted.clear()
+        return lines
 
     def line(self) -> str:
         """The next line. Raises EOFError for Ctrl-D and KeyboardInterrupt for Ctrl-C."""

@@ -57,7 +57,7 @@ def run_command(client: Client, settings: ShellSettings) -> int:
     except Interrupted as error:
         print(f"ckv: {error}", file=sys.stderr)
         return Exit.INTERRUPTED
-    except (BadLine, CkvError, OSError, _TooLong) as error:
+    except (BadLine, CkvError, OSError) as error:
         if settings.json:
             print(error_as_json(error))
         else:
@@ -75,55 +75,40 @@ def run_command(client: Client, settings: ShellSettings) -> int:
 def interact(client: Client, prompt: Prompt, out: TextIO, *, json: bool = False) -> int:
     """Prompt, run and show, until Ctrl-D or EXIT; no failure of a command ends it."""
     print(f"ckv {__version__} on {client.host}:{client.port}. HELP lists the commands, Ctrl-D ends.", file=out)
-    session = _Session(client, prompt, out, json)
-    session.greet()
+    away = False
+    try:
+        client.ping()
+    except CkvError as error:
+        away = True
+        print(f"{to_wire(error)}. Each command tries again.", file=out)
     while True:
         try:
-            session.turn()
+            away = _turn(client, prompt, out, json, away)
         except (EOFError, End):
             return Exit.FINE
         except (KeyboardInterrupt, Interrupted) as error:  # as in any shell: it drops the line, or the call
             if isinstance(error, Interrupted):
                 print(error, file=out)
-            if prompt.pasted:
-                print(f"{prompt.pasted} lines that were pasted behind it are not run", file=out)
-            prompt.forget_pasted()
+            if lines := prompt.forget_pasted():
+                print(f"{lines} lines that were pasted behind it are not run", file=out)
 
 
-class _Session:
-    """Somebody at a prompt."""
-
-    def __init__(self, client: Client, prompt: Prompt, out: TextIO, json: bool) -> None:
-        self._client = client
-        self._prompt = prompt
-        self._out = out
-        self._json = json
-        self._away = False
-        """Whether the node could not be reached the last time."""
-
-    def greet(self) -> None:
-        try:
-            self._client.ping()
-        except CkvError as error:
-            self._away = True
-            print(f"{to_wire(error)}. Each command tries again.", file=self._out)
-
-    def turn(self) -> None:
-        """One line."""
-        line = self._prompt.line()
-        try:
-            name, result = run_line(self._client, line, self._prompt.columns())
-        except (BadLine, CkvError) as error:
-            self._away |= isinstance(error, (Unreachable, OutcomeUnknown))
-            shown = error_as_json(error) if self._json else self._prompt.error(_told(error))
-        else:
-            if self._away and name in COMMANDS:
-                self._away = False
-                print(f"Connected to {self._client.host}:{self._client.port} again.", file=self._out)
-            encoding = self._out.encoding or "utf-8"
-            shown = as_json(name, result) if self._json else for_people(name, result, encoding) if name else ""
-        if shown:
-            print(shown, file=self._out)
+def _turn(client: Client, prompt: Prompt, out: TextIO, json: bool, away: bool) -> bool:
+    """Runs one line, and shows what came of it; ``away``, and the result: whether the node is out of reach."""
+    line = prompt.line()
+    try:
+        name, result = run_line(client, line, prompt.columns())
+    except (BadLine, CkvError) as error:
+        away = away or isinstance(error, (Unreachable, OutcomeUnknown))
+        shown = error_as_json(error) if json else prompt.error(_told(error))
+    else:
+        if away and name in COMMANDS:
+            away = False
+            print(f"Connected to {client.host}:{client.port} again.", file=out)
+        shown = as_json(name, result) if json else for_people(name, result, out.encoding or "utf-8") if name else ""
+    if shown:
+        print(shown, file=out)
+    return away
 
 
 def run_lines(client: Client, lines: Iterable[bytes], out: BinaryIO, errors: TextIO, *, json: bool = False) -> int:
@@ -155,29 +140,25 @@ def run_lines(client: Client, lines: Iterable[bytes], out: BinaryIO, errors: Tex
     except Interrupted as error:
         print(f"ckv: line {number}: {error}", file=errors, flush=True)
         return Exit.INTERRUPTED
-    except (OSError, _TooLong) as error:
+    except (BadLine, OSError) as error:
         print(f"ckv: {_told(error)}", file=errors, flush=True)
         return Exit.FAILED
     return code
 
 
-class _TooLong(Exception):
-    """More on stdin than any node takes."""
-
-
 def _lines(stdin: BinaryIO) -> Iterator[bytes]:
-    """The lines; raises :class:`_TooLong` for one that no node could take, so that it does not fill the memory."""
+    """The lines; raises :class:`BadLine` for one that no node could take, so that it does not fill the memory."""
     while line := stdin.readline(MAX_LINE_BYTES + 1):
         if len(line) > MAX_LINE_BYTES:
-            raise _TooLong(f"a line of more than {show_size(MAX_LINE_BYTES)}")
+            raise BadLine(f"a line of more than {show_size(MAX_LINE_BYTES)}")
         yield line
 
 
 def _value(stdin: BinaryIO) -> Value:
-    """All that stdin holds: a str where it is UTF-8, else a bin."""
+    """All that stdin holds: a str where it is UTF-8, else a bin. Raises :class:`BadLine` for more than a node takes."""
     data = stdin.read(LARGEST_VALUE + 1)
     if len(data) > LARGEST_VALUE:
-        raise _TooLong(f"more than {show_size(LARGEST_VALUE)} on stdin, the longest value that a node can allow")
+        raise BadLine(f"more than {show_size(LARGEST_VALUE)} on stdin, the longest value that a node can allow")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

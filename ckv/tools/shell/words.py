@@ -47,7 +47,7 @@ def split(line: Value) -> list[Value]:
     >>> split(r'''PUT "it's" b"\\x00\\xff" C:\\new''')
     ['PUT', "it's", b'\\x00\\xff', 'C:\\\\new']
     """
-    data = to_bytes(line)
+    data = to_bytes(line) + b" "  # which ends the last word
     words: list[Value] = []
     pieces: list[bytes] = []
     open_, binary, at = False, False, 0
@@ -60,7 +60,8 @@ def split(line: Value) -> list[Value]:
         at = piece.end()
         if kind == "space":
             if open_:
-                words.append(_word(pieces, binary))
+                word = b"".join(pieces)
+                words.append(word if binary else to_text(word))
             open_, pieces, binary = False, [], False
             continue
         if not open_ and text == b"b" and kind == "plain" and data[at : at + 1] in (b'"', b"'"):
@@ -72,8 +73,6 @@ def split(line: Value) -> list[Value]:
         else:
             pieces.append(text)
         open_ = True
-    if open_:
-        words.append(_word(pieces, binary))
     return words
 
 
@@ -87,13 +86,10 @@ def quoted(value: Value, encoding: str = "utf-8") -> str:
     """
     if isinstance(value, bytes):
         # Bytes from 0x80 on are no characters, whatever they would be in Latin-1.
-        return f'b"{_shown(value.decode("latin-1"), _Bytes())}"'
-    return f'"{_shown(value, _Characters(encoding))}"'
-
-
-def _word(pieces: list[bytes], binary: bool) -> Value:
-    word = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    return word if binary else to_text(word)
+        start, text, shown = 'b"', value.decode("latin-1"), _Shown(None)
+    else:
+        start, text, shown = '"', value, _Shown(encoding)
+    return start + _DOUBTFUL.sub(lambda run: run[0].translate(shown), text) + '"'
 
 
 def _meant(text: bytes) -> bytes:
@@ -105,49 +101,26 @@ def _meant(text: bytes) -> bytes:
     return _STRAY.sub(b"", text).decode("unicode_escape").encode("latin-1")
 
 
-def _shown(text: str, table: _Table) -> str:
-    return _DOUBTFUL.sub(lambda run: run[0].translate(table), text)
+class _Shown(dict[int, str]):
+    """How characters are shown, by their numbers; for :meth:`str.translate`, which asks for each character.
 
+    Without an encoding they are bytes, and each one that needs no escape of its own is shown by its number.
+    """
 
-class _Table(dict[int, str]):
-    """How characters are shown, by their numbers; for :meth:`str.translate`, which asks for each character."""
-
-    def __missing__(self, code: int) -> str:
-        shown = self[code] = self.show(chr(code))
-        return shown
-
-    def show(self, character: str) -> str:
-        """How this one is shown."""
-        if character in '"\\':
-            return "\\" + character
-        if character in _NAMED:
-            return "\\" + _NAMED[character]
-        return "".join(f"\\x{byte:02x}" for byte in self.bytes_of(character))
-
-    def bytes_of(self, character: str) -> bytes:
-        return character.encode("latin-1")
-
-
-class _Bytes(_Table):
-    pass
-
-
-class _Characters(_Table):
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str | None) -> None:
         super().__init__()
         self._encoding = encoding
 
-    def show(self, character: str) -> str:
-        if character.isprintable() and character not in '"\\' and self._fits(character):
-            return character
-        return super().show(character)
-
-    def bytes_of(self, character: str) -> bytes:
-        return to_bytes(character)
-
-    def _fits(self, character: str) -> bool:
-        try:
-            character.encode(self._encoding)
-        except UnicodeError:
-            return False
-        return True
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character in '"\\':
+            shown = "\\" + character
+        elif character in _NAMED:
+            shown = "\\" + _NAMED[character]
+        elif self._encoding and character.isprintable() and character.encode(self._encoding, "ignore"):
+            shown = character
+        else:
+            data = to_bytes(character) if self._encoding else bytes((code,))
+            shown = "".join(f"\\x{byte:02x}" for byte in data)
+        self[code] = shown
+        return shown
