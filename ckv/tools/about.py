@@ -16,9 +16,6 @@ BAKED_COMMIT: Final = ""
 
 UNKNOWN: Final = "unknown"
 
-_GIT_TIMEOUT: Final = 5.0
-"""Seconds for git to tell the commit of a checkout."""
-
 
 def line() -> str:
     """One line for ``--version``."""
@@ -46,7 +43,7 @@ def commit() -> str:
         return UNKNOWN
     git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        done = subprocess.run(git, capture_output=True, text=True, timeout=_GIT_TIMEOUT)
+        done = subprocess.run(git, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return UNKNOWN
     return done.stdout.strip() or UNKNOWN

@@ -1,12 +1,13 @@
 """The demo: starts a whole cluster for a moment, shows what it does, and removes it again.
 
-With an address it runs the same script on a cluster that is there already, with keys of its own that it deletes
-afterwards. What it expects stands beside each step; the first difference ends it.
+With an address it runs the same script on that cluster, with keys of its own that it deletes afterwards. What it
+expects stands beside each step; the first difference ends it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -14,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import TypeVar
 
 import ckv
 from ckv.address import Address
@@ -29,7 +31,7 @@ from ckv.settings.roles import DemoSettings
 from ckv.tools import about
 from ckv.values import Value
 
-LAST_LINE = "Congratulation, databases are working!"
+T = TypeVar("T")
 
 CAPACITY = 5
 NAMES = ("alice", "bob", "charles", "daniel", "frey", "eduard")
@@ -38,29 +40,23 @@ NAMES = ("alice", "bob", "charles", "daniel", "frey", "eduard")
 PATIENCE = 20.0
 """Seconds that something which happens by itself may take: a start, a connection, a write to the table, a stop."""
 
-_POLL = 0.02
-
 
 class Difference(Exception):
     """Something was not as the script expects it."""
 
 
 def run(settings: DemoSettings) -> int:
-    """Run the demo; the exit code."""
+    """Runs the demo; the exit code."""
     try:
-        with _signals(), ExitStack() as stack:
-            if settings.address is None:
-                address, persistent = stack.enter_context(_cluster())
-            else:
-                address, persistent = settings.address, None
-            with Client(address.host, address.port) as client:
-                _script(client, persistent)
+        there = _cluster() if settings.address is None else nullcontext((settings.address, None))
+        with _signals(), there as (address, persistent), Client(address.host, address.port) as client:
+            _script(client, persistent)
     except (CkvError, Difference) as error:
         sys.stdout.flush()
         what = to_wire(error) if isinstance(error, CkvError) else str(error)
         print(f"ckv: the demo failed: {what}", file=sys.stderr)
         return Exit.FAILED
-    _say(LAST_LINE)
+    _say("Congratulation, databases are working!")
     return Exit.FINE
 
 
@@ -149,35 +145,28 @@ def _clean(client: Client, prefix: str) -> None:
 
 
 def _table(persistent: str, records: Mapping[str, Value], expected: set[str], why: str) -> None:
-    """Wait until the table has just these of the records, byte for byte: an evicted one gets there a moment later."""
+    """Waits until the table has just these of the records, byte for byte: an evicted one gets there a moment later."""
     wanted = {key: records[key] for key in expected}
-    session = open_tier(persistent).connect()
-    try:
-        got: dict[str, Value] = {}
-
-        def written() -> bool:
-            got.clear()
-            got.update(session.load_many(list(records)))
-            return got == wanted
-
-        if not _within(written):
-            raise Difference(f"the table: expected {wanted!r}, got {got!r}")
-        _say(f"  SELECT kv_key FROM CelonisData -> {', '.join(sorted(got))}  ({why})")
-    finally:
-        session.close()
+    with closing(open_tier(persistent).connect()) as session:
+        got = _eventually(lambda: session.load_many(list(records)), lambda got: got == wanted)
+    if got != wanted:
+        raise Difference(f"the table: expected {wanted!r}, got {got!r}")
+    _say(f"  SELECT kv_key FROM CelonisData -> {', '.join(sorted(got))}  ({why})")
 
 
 # --- a cluster of its own --------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _cluster() -> Iterator[tuple[Address, str]]:
+def _cluster() -> Iterator[tuple[Address, str | None]]:
     """Two secondaries and a primary; its address, and that of the persistent tier. Nothing of them stays."""
     with tempfile.TemporaryDirectory(prefix="ckv-demo-") as name, ExitStack() as nodes:
         folder = Path(name)
         persistent = f"sqlite:{folder / 'records.db'}"
         _say(f"Starting a cluster: two secondaries with room for {CAPACITY} records each, the others in {persistent}")
-        address = Address("127.0.0.1", _free_port())
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = Address("127.0.0.1", probe.getsockname()[1])
         secondaries = [
             nodes.enter_context(_node(folder, number, "secondary", str(address), "0", persistent, str(CAPACITY), "lru"))
             for number in (1, 2)
@@ -227,38 +216,30 @@ def program() -> tuple[list[str], dict[str, str]]:
 
 def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
     """Where the node listens, from its start-up line."""
-    found = ""
-
-    def started() -> bool:
-        nonlocal found
-        for line in log.read_text("utf-8", "replace").splitlines():
-            _, ready, rest = line.partition(" ready on ")
-            if ready:
-                found = rest.split()[0]
-        return bool(found) or process.poll() is not None
-
-    if not _within(started) or not found:
+    found = _eventually(
+        lambda: re.search(r" ready on (\S+)", log.read_text("utf-8", "replace")),
+        lambda found: found is not None or process.poll() is not None,
+    )
+    if found is None:
         raise Difference(f"the start of a node: expected a line 'ready on', got {_tail(log)}")
-    return found
+    return found[1]
 
 
 def _wait_for_secondaries(client: Client) -> None:
-    """Wait until the primary reaches both: of 32 keys each owns some, for all practical purposes."""
-    errors: list[object] = []
+    """Waits until the primary reaches both: of 32 keys each owns some, for all practical purposes."""
 
-    def reached() -> bool:
-        with client.pipeline() as probe:
-            for number in range(32):
-                probe.get(f"ckv-demo-probe-{number}")
-            errors[:] = [result for result in probe.execute(raise_on_error=False) if result is not None]
-        return not errors
+    def failures() -> list[object]:
+        probe = client.pipeline()
+        for number in range(32):
+            probe.get(f"ckv-demo-probe-{number}")
+        return [result for result in probe.execute(raise_on_error=False) if result is not None]
 
-    if not _within(reached):
+    if errors := _eventually(failures, lambda errors: not errors):
         raise Difference(f"the way from the primary to the secondaries: expected no errors, got {errors[0]!r}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> int | str:
-    """Stop a node in order; its exit code."""
+    """Stops a node in order; its exit code."""
     process.terminate()
     try:
         return process.wait(PATIENCE)
@@ -266,27 +247,17 @@ def _stop(process: subprocess.Popen[bytes]) -> int | str:
         return f"none within {PATIENCE:g} s"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _tail(log: Path) -> str:
-    lines: Sequence[str] = log.read_text("utf-8", "replace").splitlines()
-    return "\n".join(lines[-10:])
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-10:])
 
 
-def _within(condition: Callable[[], bool]) -> bool:
-    """Wait until the condition holds; whether it did in time."""
+def _eventually(look: Callable[[], T], fine: Callable[[T], bool]) -> T:
+    """What was seen last, when it was as it should be or :data:`PATIENCE` was over."""
     deadline = time.monotonic() + PATIENCE
-    while not condition():
+    while not fine(seen := look()) and time.monotonic() <= deadline:
         _leave_if_told()
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL)
-    return True
+        time.sleep(0.02)
+    return seen
 
 
 def _say(line: str) -> None:

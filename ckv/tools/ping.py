@@ -22,26 +22,21 @@ REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
 ANSWER: Final = b"\x94\x01\x01\xc0\xa4PONG"
 """The response to it, ``[1, 1, nil, "PONG"]``, as a node packs it."""
 
-_MOST: Final = 4096
-"""Bytes of an answer that is not :data:`ANSWER`; an error is shorter by far."""
-
-
-class _NoAnswer(Exception):
-    """Why there is none."""
+_SHORTEST: Final = 0.001
+"""Seconds that a call of the system may wait even at the deadline: 0 would mean not to wait, which is another error."""
 
 
 def run(settings: ToolSettings) -> int:
     """Asks the node; the exit code. What is wrong becomes one line on stderr."""
-    try:
-        _ask(settings.address, settings.timeout)
-    except _NoAnswer as error:
-        print(f"ckv: {settings.address} does not answer: {error}", file=sys.stderr)
-        return Exit.FAILED
-    return Exit.FINE
+    why = _silence(settings.address, settings.timeout)
+    if why is None:
+        return Exit.FINE
+    print(f"ckv: {settings.address} does not answer: {why}", file=sys.stderr)
+    return Exit.FAILED
 
 
-def _ask(address: Address, timeout: float) -> None:
-    """Returns if the node answers PING within ``timeout`` seconds; raises _NoAnswer.
+def _silence(address: Address, timeout: float) -> str | None:
+    """Why the node does not answer PING within ``timeout`` seconds; ``None`` if it does.
 
     They begin when the host name is known; the system's own bound is that of looking it up.
     """
@@ -52,17 +47,18 @@ def _ask(address: Address, timeout: float) -> None:
             sock.sendall(REQUEST)
             answer = b""
             while answer != ANSWER:
-                sock.settimeout(_left(deadline))
-                data = sock.recv(_MOST)
+                sock.settimeout(max(_SHORTEST, deadline - time.monotonic()))
+                data = sock.recv(4096)  # an error is shorter by far
                 if not data:
-                    raise _NoAnswer("it closed the connection")
+                    return "it closed the connection"
                 answer += data
                 if not ANSWER.startswith(answer):
-                    raise _NoAnswer(_meaning(answer))
+                    return _meaning(answer)
+        return None
     except TimeoutError:
-        raise _NoAnswer(f"nothing came within {timeout:g} s") from None
+        return f"nothing came within {timeout:g} s"
     except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS can have
-        raise _NoAnswer(getattr(error, "strerror", None) or str(error)) from None
+        return getattr(error, "strerror", None) or str(error)
 
 
 def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.socket:
@@ -71,7 +67,7 @@ def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.soc
     for number, (family, kind, protocol, _, place) in enumerate(places):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(_left(deadline) / (len(places) - number))
+            sock.settimeout(max(_SHORTEST, deadline - time.monotonic()) / (len(places) - number))
             sock.connect(place)
             return sock
         except OSError as error:
@@ -92,11 +88,3 @@ def _meaning(answer: bytes) -> str:
         case [1, 1, str() as error, _]:
             return error
     return "what came is no answer to a PING"
-
-
-def _left(deadline: float) -> float:
-    """Seconds until the deadline; raises TimeoutError at it."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from contextlib import closing
 from typing import Final
 
 from ckv.client import Client
@@ -46,6 +46,9 @@ PAUSE: Final = 0.05
 Said = tuple[str, bytes]
 """What the node says of a key: where its current value is, and the digest."""
 
+_BOUND: Final = ("clean", "absent")
+"""Places from which follows what the database must have."""
+
 _PLACES: Final = ("clean", "dirty", "pending", "parked", "tombstone", "absent")
 
 
@@ -56,18 +59,14 @@ def run(settings: VerifySettings) -> int:
     try:
         with Client(address.host, address.port, timeout=settings.timeout, connect_timeout=settings.timeout) as client:
             _check_node(settings, client)
-            session = tier.connect(prepare=False)
-            try:
+            with closing(tier.connect(prepare=False)) as session:
                 return Audit(client, session).run(settings.sample)
-            finally:
-                session.close()
-    except TierError as error:
-        print(f"ckv: cannot verify: database {tier.name}: {error}", file=sys.stderr)
     except BadSetting:
         raise
     except CkvError as error:
-        print(f"ckv: cannot verify: {to_wire(error)}", file=sys.stderr)
-    return Exit.CANNOT_START
+        why = f"database {tier.name}: {error}" if isinstance(error, TierError) else to_wire(error)
+        print(f"ckv: cannot verify: {why}", file=sys.stderr)
+        return Exit.CANNOT_START
 
 
 def _check_node(settings: VerifySettings, client: Client) -> None:
@@ -97,8 +96,6 @@ class Audit:
         print(f"checked {sum(self._counts.values())}: {counts}; {self._differing} differing{unsettled}")
         return Exit.FAILED if self._differing else Exit.FINE
 
-    # --- what the node says --------------------------------------------------------------------------------------
-
     def _all(self) -> Iterator[dict[str, Said]]:
         cursor = 0
         while True:
@@ -121,9 +118,9 @@ class Audit:
                     chosen.append(key)
                 elif (place := random.randrange(seen)) < count:
                     chosen[place] = key
-        keys = iter(chosen)
-        while some := list(islice(keys, PEEKS)):
-            yield {key: said for key, said in self._peek(some).items() if said[0] != "elsewhere"}
+        for start in range(0, len(chosen), PEEKS):
+            said = self._peek(chosen[start : start + PEEKS])
+            yield {key: of for key, of in said.items() if of[0] != "elsewhere"}
 
     def _peek(self, keys: Sequence[str]) -> dict[str, Said]:
         found: dict[str, Said] = {}
@@ -135,35 +132,29 @@ class Audit:
             found.update(_scanned([key, *answer]) for key, answer in zip(some, pipeline.execute(), strict=True))
         return found
 
-    # --- what the database has -----------------------------------------------------------------------------------
-
     def _check(self, batch: Mapping[str, Said]) -> None:
         self._counts.update(where for where, _ in batch.values())
-        rows = self._load([key for key, said in batch.items() if _is_bound(said)])
-        suspects = {key for key, said in batch.items() if _difference(said, rows.get(key)) is not None}
+        bound = [key for key, (where, _) in batch.items() if where in _BOUND]
+        rows = self._session.load_many(bound) if bound else {}
+        suspects = sorted(key for key, said in batch.items() if _difference(said, rows.get(key)) is not None)
         found: dict[str, list[str]] = {key: [] for key in suspects}
         for _ in range(LOOKS):
             if not suspects:
                 return
             time.sleep(PAUSE)
-            before = self._peek(sorted(suspects))
-            rows = self._load(sorted(suspects))
-            after = self._peek(sorted(suspects))
-            for key in sorted(suspects):
+            before, rows, after = self._peek(suspects), self._session.load_many(suspects), self._peek(suspects)
+            for key in suspects.copy():
                 what = _difference(before[key], rows.get(key))
                 if what is None or _difference(after[key], rows.get(key)) is None:
                     suspects.remove(key)
                 elif before[key] == after[key]:
                     found[key].append(f"{before[key][0]}: {what}")
-        for key in sorted(suspects):
+        for key in suspects:
             if len(found[key]) >= NEEDED:
                 self._differing += 1
-                print(f"differs: {escaped(key)} {found[key][-1]}")
+                print(f"differs: {json.dumps(key)} {found[key][-1]}")  # the key as one word of ASCII
             else:
                 self._unsettled += 1
-
-    def _load(self, keys: Sequence[str]) -> dict[str, Value]:
-        return self._session.load_many(keys) if keys else {}
 
 
 def _scanned(entry: object) -> tuple[str, Said]:
@@ -171,11 +162,6 @@ def _scanned(entry: object) -> tuple[str, Said]:
         case [str() as key, str() as where, bytes() as said]:
             return key, (where, said)
     raise ProtocolError("a SCAN or PEEK was answered with something else than a place and a digest")
-
-
-def _is_bound(said: Said) -> bool:
-    """Whether it follows from what the node says what the database must have."""
-    return said[0] in ("clean", "absent")
 
 
 def _difference(said: Said, row: Value | None) -> str | None:
@@ -189,20 +175,5 @@ def _difference(said: Said, row: Value | None) -> str | None:
         return "the database has no row"
     if digest(row) == expected:
         return None
-    if digest(_as_other_type(row)) == expected:
-        kinds = ("str", "bin") if isinstance(row, str) else ("bin", "str")
-        return f"the database has another type, {kinds[0]} for {kinds[1]}"
-    return "the database has another value"
-
-
-def _as_other_type(value: Value) -> Value:
-    return to_bytes(value) if isinstance(value, str) else to_text(value)
-
-
-def escaped(key: str) -> str:
-    """The key in one word of printable ASCII.
-
-    >>> print(escaped("two words"), escaped("a\\nb"), escaped("\\udcff"))
-    "two words" "a\\nb" "\\udcff"
-    """
-    return json.dumps(key)
+    other, kinds = (to_bytes(row), "str for bin") if isinstance(row, str) else (to_text(row), "bin for str")
+    return f"the database has another {f'type, {kinds}' if digest(other) == expected else 'value'}"
