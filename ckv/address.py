@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,16 +34,13 @@ def parse_host(text: str) -> str:
     ('localhost', '::1')
     """
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if ":" in host or host is not text:
-        try:
-            fine = ipaddress.ip_address(host).version == 6
-        except ValueError:
-            fine = False
-    else:
-        fine = re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253})", host) is not None
-    if not fine:
-        raise BadSetting(f"{text!r} is not a host: allowed is a host name or an IP address")
-    return host
+    with suppress(ValueError):
+        if ":" in host or host is not text:
+            ipaddress.IPv6Address(host)
+            return host
+        if re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253})", host):
+            return host
+    raise BadSetting(f"{text!r} is not a host: allowed is a host name or an IP address")
 
 
 def parse_address(text: str) -> Address:

@@ -116,15 +116,13 @@ def _dispatch(words: list[str]) -> int:
     command: list[str] = []
     if role == "shell":
         words, command = _without_command(words)
-    if words == [role] and not row.needs_nothing:
-        print(page(role), end="")
-        return Exit.FAILED
     try:
         arguments: dict[str, Any] = docopt.docopt(page(role), words)
-    except docopt.DocoptExit as error:
-        missing = _missing(role, words, error)
+    except docopt.DocoptExit:
+        missing = _missing(role, words)
         print(page(role), end="")
-        print(f"ckv: {missing}: missing", file=sys.stderr)
+        if words != [role]:
+            print(f"ckv: {missing}: missing", file=sys.stderr)
         return Exit.FAILED
     if command:
         arguments["<command>"] = command
@@ -186,7 +184,7 @@ def _main_page(words: list[str]) -> NoReturn:
     raise BadSetting(f"{words[0]}: {what}: {_meant(words[0], ROLES)}allowed is {allowed}")
 
 
-def _missing(role: RoleName, words: list[str], error: docopt.DocoptExit) -> str:
+def _missing(role: RoleName, words: list[str]) -> str:
     """The argument that is missing; raises BadSetting if something else is wrong with the words.
 
     docopt says that the words do not fit the page. A person wants to know which word.

@@ -31,26 +31,28 @@ SMALL_REPLIES: Final[frozenset[Reply]] = frozenset({"ok", "flag", "number"})
 class Command:
     """One method of the wire protocol."""
 
-    name: str
-    """The method name as it travels, upper case."""
+    usage: str
+    """The command as a person types it: ``PUT key value``. All arguments have to be there."""
 
-    arguments: tuple[str, ...]
-    """The names of its arguments, in order. The protocol has no optional ones."""
-
-    flags: frozenset[Flag]
-    """What kind of command it is."""
-
+    flags: tuple[Flag, ...]
     access: Access
-    """Who may call it."""
-
     reply: Reply
-    """The kind of what it answers."""
 
     result: str
     """What it answers, in msgpack's terms, for the docs."""
 
     help: str
     """One sentence for the shell and for the docs."""
+
+    @property
+    def name(self) -> str:
+        """The method name as it travels, upper case."""
+        return self.usage.split()[0]
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The names of its arguments, in order."""
+        return tuple(self.usage.split()[1:])
 
     @property
     def arity(self) -> int:
@@ -62,53 +64,27 @@ class Command:
         """The positions of the keys among the arguments; none for a command that any node answers by itself."""
         return tuple(index for index, name in enumerate(self.arguments) if name == "key")
 
-    @property
-    def usage(self) -> str:
-        """The command as a person types it: ``PUT key value``."""
-        return " ".join((self.name, *self.arguments))
-
-
-def _command(usage: str, flags: tuple[Flag, ...], access: Access, reply: Reply, result: str, sentence: str) -> Command:
-    name, *arguments = usage.split()
-    return Command(name, tuple(arguments), frozenset(flags), access, reply, result, sentence)
-
 
 COMMANDS: Final[dict[str, Command]] = {
     command.name: command
     for command in (
-        _command(
-            "PUT key value", ("write",), "writer", "ok", "`true`",
-            "Store a value under a key, replacing what was there.",
-        ),
-        _command(
-            "GET key", ("read",), "reader", "value", '`[true, value]`, or `[false, ""]` when there is none',
-            "Read the value of a key.",
-        ),
-        _command(
-            "DEL key", ("write",), "writer", "flag", "`true` if there was one, else `false`",
-            "Delete a key and its value.",
-        ),
-        _command(
-            "PING", ("keyless",), "anyone", "text", '`"PONG"`',
-            "Ask the node itself whether it answers.",
-        ),
-        _command(
-            "INFO", ("admin", "keyless"), "operator", "table", "a map of figure to number or text",
-            "Show the figures of the node itself.",
-        ),
-        _command(
-            "RETRY", ("admin", "keyless"), "operator", "number", "the number of rows",
-            "Queue the rows again that the database refused and this secondary parked; a primary refuses it.",
-        ),
-        _command(
-            "PEEK key", ("admin", "read"), "operator", "table", "`[where, digest]`",
-            "Say where a record is, without using or moving it.",
-        ),
-        _command(
-            "SCAN cursor count", ("admin", "read", "keyless"), "operator", "table",
+        Command("PUT key value", ("write",), "writer", "ok", "`true`",
+            "Store a value under a key, replacing what was there."),
+        Command("GET key", ("read",), "reader", "value", '`[true, value]`, or `[false, ""]` when there is none',
+            "Read the value of a key."),
+        Command("DEL key", ("write",), "writer", "flag", "`true` if there was one, else `false`",
+            "Delete a key and its value."),
+        Command("PING", ("keyless",), "anyone", "text", '`"PONG"`',
+            "Ask the node itself whether it answers."),
+        Command("INFO", ("admin", "keyless"), "operator", "table", "a map of figure to number or text",
+            "Show the figures of the node itself."),
+        Command("RETRY", ("admin", "keyless"), "operator", "number", "the number of rows",
+            "Queue the rows again that the database refused and this secondary parked; a primary refuses it."),
+        Command("PEEK key", ("admin", "read"), "operator", "table", "`[where, digest]`",
+            "Say where a record is, without using or moving it."),
+        Command("SCAN cursor count", ("admin", "read", "keyless"), "operator", "table",
             "`[cursor, [[key, where, digest], ...]]`",
-            "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it.",
-        ),
+            "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it."),
     )
 }  # fmt: skip
 

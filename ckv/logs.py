@@ -1,15 +1,14 @@
 """Logs: lines of text or of JSON on stderr, with UTC time stamps.
 
-A module logs through ``log = logging.getLogger(__name__)``. What a program may want to read goes into ``extra``, and
-only there: the text format appends it as ``key=value``, the JSON format makes fields of it. So
-``log.info("secondary ready on %s", address, extra={"capacity": 5})`` becomes one of
+What a program may want to read goes into ``extra``, and only there: the text format appends it as ``key=value``, the
+JSON format makes fields of it. So ``log.info("secondary ready on %s", address, extra={"capacity": 5})`` becomes one of
 
     2026-11-22T18:00:00.123Z INFO ckv.node.secondary: secondary ready on 127.0.0.1:8081 capacity=5
     {"time": "2026-11-22T18:00:00.123Z", "level": "INFO", "logger": "ckv.node.secondary", ...}
 
 What somebody else can cause as often as he likes names its kind, ``extra={"once_a_minute": "not msgpack"}``, and is
-logged once a minute; the next line of the kind says how many were left out, as ``suppressed``. See :class:`Sparing`. At
-the level ``debug`` nothing is left out.
+logged once a minute (:class:`Sparing`), with the number of those left out since as ``suppressed``; at the level
+``debug`` all are logged.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from pythonjsonlogger.core import RESERVED_ATTRS
@@ -30,9 +28,6 @@ from ckv.stderr import Output
 
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
-
-ONCE_A_MINUTE: Final = "once_a_minute"
-"""The name in ``extra`` under which a line says that it is to be logged once a minute, and of which kind it is."""
 
 MINUTE: Final = 60.0
 
@@ -45,9 +40,6 @@ MAX_KINDS: Final = 1000
 _NOT_EXTRA = frozenset(RESERVED_ATTRS)
 
 log = logging.getLogger(__name__)
-
-Kind = tuple[str, str, str | None]
-"""The logger, the text before its arguments are filled in, and what the line calls its kind, if it does."""
 
 
 @dataclass(slots=True)
@@ -69,20 +61,20 @@ class Sparing(logging.Filter):
         super().__init__()
         self._all = all
         self._clock = clock
-        self._minutes: dict[Kind, _Minute] = {}
+        self._minutes: dict[tuple[str, str, str | None], _Minute] = {}
+        """By kind: the logger, the text before its arguments are filled in, and what the line calls its kind."""
         self.suppressed = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log it. Its kind is for us and is taken out; the number of those left out goes in."""
-        named: str | None = record.__dict__.pop(ONCE_A_MINUTE, None)
+        named: str | None = record.__dict__.pop("once_a_minute", None)
         if self._all:
             return True
         kind = (record.name, str(record.msg), named)
         now = self._clock()
-        minute = self._minutes.get(kind)
-        if minute is None and len(self._minutes) >= MAX_KINDS:
+        if kind not in self._minutes and len(self._minutes) >= MAX_KINDS:
             kind = ("", "", None)
-            minute = self._minutes.get(kind)
+        minute = self._minutes.get(kind)
         if minute is None or now - minute.since >= MINUTE:
             if minute is not None and minute.suppressed:
                 record.suppressed = minute.suppressed
@@ -110,13 +102,18 @@ _sparing = Sparing()
 
 
 def configure(level: str, format: str) -> None:
-    """Send what the package logs to stderr: from this level (one of LEVELS) on, in this format (one of FORMATS).
+    """Sends what the package logs to stderr: from this level (one of LEVELS) on, in this format (one of FORMATS).
 
     Only the logger ``ckv`` is touched, so a program that uses the client keeps its own logging.
     """
     global _sparing
     handler = logging.StreamHandler()
-    formatter = _JsonLines() if format == "json" else _TextLines()
+    formatter: logging.Formatter = _TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if format == "json":
+        names = {"asctime": "time", "levelname": "level", "name": "logger"}
+        formatter = JsonFormatter([*names, "message"], rename_fields=names)
+    formatter.converter = time.gmtime
+    formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     handler.setFormatter(formatter)
     _sparing = Sparing(all=level == "debug")
     handler.addFilter(_sparing)
@@ -145,41 +142,17 @@ def dropped() -> int:
 
 
 def _of_dropped(lines: int) -> logging.LogRecord:
-    record = log.makeRecord(
-        log.name, logging.WARNING, __file__, 0, "lines of the log were lost: nobody read them", (), None
-    )
-    record.dropped = lines
-    return record
-
-
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
+    text, extra = "lines of the log were lost: nobody read them", {"dropped": lines}
+    return log.makeRecord(log.name, logging.WARNING, __file__, 0, text, (), None, extra=extra)
 
 
 class _TextLines(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return _time(record)
-
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
         for name, value in record.__dict__.items():
             if name not in _NOT_EXTRA:
                 line += f" {name}={_one_word(value)}"
         return line
-
-
-class _JsonLines(JsonFormatter):
-    def __init__(self) -> None:
-        super().__init__(
-            ["asctime", "levelname", "name", "message"],
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-        )
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        return _time(record)
 
 
 def _one_word(value: object) -> str:

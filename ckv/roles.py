@@ -38,32 +38,20 @@ class Role(NamedTuple):
     """Whether its sockets are gevent's. Who asks a node one thing at a time does without: loading gevent would be most
     of what it costs, and Ctrl-C would have to go through its loop."""
 
-    needs_nothing: bool = False
-    """Whether it does something without any argument; the others show their page."""
-
 
 ROLES: Final[Mapping[str, Role]] = {
     role.name: role
     for role in (
-        Role(
-            "primary",
-            "[options] <port> [<secondary>...]",
+        Role("primary", "[options] <port> [<secondary>...]",
             "Takes the requests of all clients and passes each one to the secondary that owns its key.",
             "ckv primary, the node that clients talk to: it passes each request to the secondary that owns its key.",
-            "ckv.node.primary",
-            is_node=True,
-        ),
-        Role(
-            "secondary",
+            "ckv.node.primary", is_node=True),
+        Role("secondary",
             "[options] <primary> <port> [<persistent-node> [<capacity> [<eviction-policy> [<thread-pool-size>]]]]",
             "Keeps a share of the records: the hot ones in memory, the others in the persistent node.",
             "ckv secondary, a node that keeps a share of the records: the hot ones in memory, the others in MySQL.",
-            "ckv.node.secondary",
-            is_node=True,
-        ),
-        Role(
-            "shell",
-            "[options] [<host> [<port>]] [<command>...]",
+            "ckv.node.secondary", is_node=True),
+        Role("shell", "[options] [<host> [<port>]] [<command>...]",
             "A prompt for people; with piped input, or with a command, for scripts.",
             r"""ckv shell, a prompt for a node: PUT key value, GET key, DEL key, PING, HELP [command], EXIT.
 
@@ -75,34 +63,21 @@ prints null), and counts as an error. The exit status is 1 if there was an error
 
 Words are split as redis-cli does it: 'it\'s' and "two\nlines"; in double quotes there are \n \r \t \b \a \\ \" and
 \xHH, one byte. b"\x00" is a binary value (msgpack bin), any other word a str. docs/shell.md has it all.""",
-            "ckv.tools.shell.shell",
-            on_gevent=False,
-            needs_nothing=True,
-        ),
-        Role(
-            "status",
-            "[options] <host> <port>",
+            "ckv.tools.shell.shell", on_gevent=False),
+        Role("status", "[options] <host> <port>",
             "Shows the figures of a node: records, hits, what waits for the database, connections.",
             """\
 ckv status, which shows the figures of a node as "name value" lines, in groups. docs/info.md says what each one means.
 
 Without an answer from the node it prints one line on stderr, and the exit status is 1.""",
-            "ckv.tools.status",
-            on_gevent=False,
-        ),
-        Role(
-            "ping",
-            "[options] <host> <port>",
+            "ckv.tools.status", on_gevent=False),
+        Role("ping", "[options] <host> <port>",
             "Tells by its exit code whether a node answers: for probes.",
             """\
 ckv ping, which asks a node whether it answers, for probes and scripts: exit status 0 if it does, else 1 and one line on
 stderr. The node answers for itself and asks no other node and no database.""",
-            "ckv.tools.ping",
-            on_gevent=False,
-        ),
-        Role(
-            "verify",
-            "[options] <host> <port> <persistent-node>",
+            "ckv.tools.ping", on_gevent=False),
+        Role("verify", "[options] <host> <port> <persistent-node>",
             "Audits a secondary against its database, while both go on working.",
             """\
 ckv verify, which audits a secondary against its database: what memory holds as clean must be a row with the same value
@@ -111,20 +86,15 @@ and type, and what is known not to exist must be no row. Whatever else the node 
 Clients may go on: what seems to differ is looked at several times before it is reported, one line each. The last line
 is the summary. Nothing is written, and no record counts as used. The exit status is 1 if there are differences, and 4
 with one line on stderr if the node or the database did not answer.""",
-            "ckv.tools.verify",
-        ),
-        Role(
-            "demo",
-            "[(<host> <port>)]",
+            "ckv.tools.verify"),
+        Role("demo", "[(<host> <port>)]",
             "Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.",
             """\
 ckv demo, which shows put, get, delete, an eviction and the way back, and says what it does as it goes.
 
 Without an address it starts a cluster of its own on free ports of this machine, with an embedded persistent node in a
 temporary folder, and removes it all in the end. With one it works on that cluster, with keys that nobody else has.""",
-            "ckv.tools.demo",
-            needs_nothing=True,
-        ),
+            "ckv.tools.demo"),
     )
-}
+}  # fmt: skip
 """Name to role, in the order of the main page."""

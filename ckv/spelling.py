@@ -8,9 +8,6 @@ from typing import Final
 _LONGEST: Final = 40
 """Characters of a word that is looked at and shown: a longer one is no mistyped name."""
 
-_ALIKE: Final = 0.6
-"""How much of two names must be the same, 0 to 1 (:mod:`difflib`)."""
-
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known name that the word is nearest to, whatever its case; ``None`` if it is near to none.
@@ -23,7 +20,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     import difflib  # loaded for a mistake only: a probe runs every few seconds
 
     names = {name.upper(): name for name in known}
-    near = difflib.get_close_matches(word.upper(), names, n=1, cutoff=_ALIKE)
+    near = difflib.get_close_matches(word.upper(), names, n=1)
     return names[near[0]] if near else None
 
 

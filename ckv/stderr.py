@@ -23,21 +23,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-STDERR: Final = 2
-
 MAX_WAITING_BYTES: Final = 1024 * 1024
 """What waits for a reader that does not read. Beyond it the oldest lines go, for the newest say how things ended."""
 
 LAST_WAIT: Final = 1.0
 """Seconds at the end of the process for somebody to read the last lines."""
 
-_LAST_POLL: Final = 0.01
-"""Seconds between two attempts meanwhile."""
-
 
 def never_wait() -> None:
     """Has ``sys.stderr``, and so the log and every traceback, wait for nobody from now on."""
-    output = Output(STDERR, sys.stderr.encoding)
+    output = Output(2, sys.stderr.encoding)
     sys.stderr = output
     atexit.register(output.finish)
 
@@ -104,7 +99,7 @@ class Output(io.TextIOBase):
         end = time.monotonic() + LAST_WAIT
         self.flush()
         while (self._begun or self._waiting) and self._may_be_read and time.monotonic() < end:
-            time.sleep(_LAST_POLL)
+            time.sleep(0.01)
             self.flush()
 
     def writable(self) -> bool:

@@ -14,9 +14,7 @@ import select
 import sys
 from typing import Any, Final, TextIO
 
-_STDIN, _STDOUT, _STDERR = 0, 1, 2
-
-_IF_CLOSED: Final = {_STDIN: os.O_WRONLY, _STDOUT: os.O_RDONLY, _STDERR: os.O_WRONLY}
+_IF_CLOSED: Final = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
 """How a null device is opened in the place of a closed stream: so that reading and writing fail as they do with a
 closed one, and no socket gets its number (as gnulib's stdopen does it). What goes to stderr has nowhere to fail to."""
 
@@ -31,21 +29,21 @@ class OutputLost(Exception):
 
 def prepare() -> None:
     """Makes all three fit. For the program only, before anything else: a library has no business here."""
-    for number, mode in _IF_CLOSED.items():
+    for number, mode in enumerate(_IF_CLOSED):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, mode)  # takes the lowest free number, which is this one
     if sys.stdin is None:
-        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(_STDIN, closefd=False)))
-    sys.stdout = _wrapped(sys.stdout, _Out(_STDOUT, "w", closefd=False))
-    sys.stderr = _wrapped(sys.stderr, _Err(_STDERR, "w", closefd=False))
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)))
+    sys.stdout = _wrapped(sys.stdout, _Out(1, "w", closefd=False))
+    sys.stderr = _wrapped(sys.stderr, _Err(2, "w", closefd=False))
 
 
 def give_up_stdout() -> None:
     """Whatever is still to be written to stdout goes nowhere. Python would complain of it at the exit."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, _STDOUT)
+    os.dup2(null, 1)
     os.close(null)
 
 

@@ -29,42 +29,41 @@ _POLICIES: Final[Mapping[str, Policy]] = {
 _count = whole(1, 10**6)
 
 
-def parse_policy(text: str) -> Policy:
+def policy(text: str) -> Policy:
     """An eviction policy by number or name.
 
-    >>> parse_policy("1"), parse_policy("FIFO")
+    >>> policy("1"), policy("FIFO")
     ('lru', 'fifo')
     """
-    policy = _POLICIES.get(text.lower())
-    if policy is None:
+    if text.lower() not in _POLICIES:
         raise BadSetting(f"{text!r} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
-    return policy
+    return _POLICIES[text.lower()]
 
 
-def parse_persistent(text: str) -> str:
+def persistent(text: str) -> str:
     """The address of the persistent tier, as it is: the tier itself knows what it may look like."""
     if not text:
         raise BadSetting(f"{text!r} is not a persistent node: allowed is an address, or {NO_TIER} for none")
     return text
 
 
-def parse_audited(text: str) -> str:
-    """As :func:`parse_persistent`, and there must be one."""
+def audited(text: str) -> str:
+    """As :func:`persistent`, and there must be one."""
     if text == NO_TIER:
         raise BadSetting(f"{text!r} is no persistent node: allowed is the address that the secondary was given")
-    return parse_persistent(text)
+    return persistent(text)
 
 
-def parse_sample(text: str) -> int | None:
+def sample(text: str) -> int | None:
     """A number of records, or ``None`` for all.
 
-    >>> parse_sample("1k"), parse_sample("all")
+    >>> sample("1k"), sample("all")
     (1000, None)
     """
     return None if text.lower() == ALL else _count(text)
 
 
-def parse_history(text: str) -> Path:
+def history(text: str) -> Path:
     """A file name; ``~`` is the home folder."""
     if not text or "\0" in text:
         raise BadSetting(f"{text!r} is not a file name")

@@ -13,22 +13,11 @@ from typing import Any, Final, get_args
 from ckv import logs
 from ckv.address import parse_address, parse_host, parse_port
 from ckv.roles import RoleName
-from ckv.settings.parsers import (
-    ALL,
-    NO_TIER,
-    WriteMode,
-    one_of,
-    parse_audited,
-    parse_history,
-    parse_persistent,
-    parse_policy,
-    parse_sample,
-)
+from ckv.settings import parsers
 from ckv.units import duration, size, whole
 from ckv.values import MAX_RECORDS
 
 DEFAULT_HOST: Final = "localhost"
-DEFAULT_PORT: Final = "8080"
 """Where the shell connects to when nobody says."""
 
 LARGEST_VALUE: Final = 2**26
@@ -43,8 +32,6 @@ class Setting:
     """As on the command line: ``<port>`` for an argument, ``--bind`` for an option."""
 
     roles: tuple[RoleName, ...]
-    """The roles that take it."""
-
     parse: Callable[[str], Any]
     help: str
     """What it is, its unit and its range; what the page adds is the default and the environment twin."""
@@ -106,20 +93,20 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         DEFAULT_HOST),
     Setting("<host>", ("verify",), parse_host, "Host of a secondary."),
     Setting("<port>", ("status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
-    Setting("<port>", ("shell",), parse_port, "Its port, 1 to 65535.", DEFAULT_PORT),
-    Setting("<persistent-node>", ("secondary",), parse_persistent,
+    Setting("<port>", ("shell",), parse_port, "Its port, 1 to 65535.", "8080"),
+    Setting("<persistent-node>", ("secondary",), parsers.persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
         "mysql://user:password@host:port/database, or sqlite:PATH (embedded, for one machine), or - for none. What "
         "the address does not say comes from CKV_MYSQL_USER, CKV_MYSQL_PASSWORD (or the file CKV_MYSQL_PASSWORD_FILE) "
-        "and CKV_MYSQL_DATABASE, else it is root, password and celonis.", NO_TIER, own_field="persistent"),
-    Setting("<persistent-node>", ("verify",), parse_audited,
+        "and CKV_MYSQL_DATABASE, else it is root, password and celonis.", parsers.NO_TIER, own_field="persistent"),
+    Setting("<persistent-node>", ("verify",), parsers.audited,
         "Address of its persistent node, as the secondary was given it.", own_field="persistent"),
     Setting("<capacity>", ("secondary",), whole(1, MAX_RECORDS),
         f"Records that memory holds, 1 to {MAX_RECORDS}; k, M, G stand for thousand, million, billion.", "1000000"),
     Setting("--memory-max", ("secondary",), size(0, 2**40),
         "Bytes that the records in memory may take, with what it costs to keep them: up to 1024GiB, and room for the "
         "longest value (--max-value-bytes); 0 for no bound but <capacity>.", "0", "BYTES"),
-    Setting("<eviction-policy>", ("secondary",), parse_policy,
+    Setting("<eviction-policy>", ("secondary",), parsers.policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "
         "frequently used; 3 or fifo, the oldest. One pass over many keys empties lru and fifo of what is used often; "
         "lfu never forgets a use, so that records that were hot long ago stay.", "1", own_field="policy"),
@@ -136,7 +123,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long requests wait for a secondary that is not connected, counted from the start of the primary, from "
         "the loss of the connection, or from when the secondary said that it stops; afterwards they are refused at "
         "once. 0 to 10m.", "2s", "SECONDS"),
-    Setting("--write-mode", ("secondary",), one_of(*get_args(WriteMode), what="a write mode"),
+    Setting("--write-mode", ("secondary",), parsers.one_of(*get_args(parsers.WriteMode), what="a write mode"),
         "When a PUT or DEL is answered. evict: once memory has it; the persistent node learns of it when the record "
         "is evicted or the node stops. behind: once memory has it and it is queued for the persistent node. through: "
         "once the persistent node has committed it. The last two need a persistent node.", "evict", "MODE"),
@@ -163,21 +150,21 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
         "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),
-    Setting("--log-level", _NODES, one_of(*logs.LEVELS),
+    Setting("--log-level", _NODES, parsers.one_of(*logs.LEVELS),
         f"What the log shows: {', '.join(logs.LEVELS)}. debug adds a line for each connection and each batch between "
         "the tiers; the others show one line a minute of each kind that a client can cause as often as it likes.",
         "info", "LEVEL"),
-    Setting("--log-format", _NODES, one_of(*logs.FORMATS),
+    Setting("--log-format", _NODES, parsers.one_of(*logs.FORMATS),
         "How the log on stderr looks: text, or json with one object a line.", "text", "FORMAT"),
     Setting("--timeout", ("shell", "status", "verify"), duration(0.01, 600),
         "How long a node may take to answer a command, 10ms to 10m.", "10s", "SECONDS"),
     Setting("--timeout", ("ping",), duration(0.01, 600),
         "How long the connection and the answer may take together, 10ms to 10m.", "1s", "SECONDS"),
-    Setting("--format", ("status",), one_of("text", "json"),
+    Setting("--format", ("status",), parsers.one_of("text", "json"),
         "What is printed: text, a line for each figure, or json, one object.", "text", "FORMAT"),
-    Setting("--sample", ("verify",), parse_sample,
-        "How many records to compare, chosen by chance: 1 to 1000000, or all.", ALL, "RECORDS"),
-    Setting("--history", ("shell",), parse_history,
+    Setting("--sample", ("verify",), parsers.sample,
+        "How many records to compare, chosen by chance: 1 to 1000000, or all.", parsers.ALL, "RECORDS"),
+    Setting("--history", ("shell",), parsers.history,
         "Where the prompt keeps what was typed; /dev/null for nowhere. A line that begins with a space is not kept.",
         "~/.ckv_history", "FILE"),
     Setting("--json", ("shell",), bool, "Print each result as one line of JSON."),

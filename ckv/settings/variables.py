@@ -33,17 +33,13 @@ def warning(environ: Mapping[str, str]) -> str | None:
     >>> warning({"CKV_WRITEMODE": "through"})
     'ignored: no such variable: CKV_WRITEMODE (did you mean CKV_WRITE_MODE?)'
     """
-    given = sorted(name for name, value in environ.items() if name.startswith(PREFIX) and not _foreign(name, value))
-    if not given:
-        return None
-    names = known()
-    bare = [name.removeprefix(PREFIX) for name in names]
-    strangers = []
-    for name in given:
-        if name not in names:
-            # Without what all of them begin with, which would make any two alike.
-            near = nearest(name.removeprefix(PREFIX), bare)
-            strangers.append(f"{name} (did you mean {PREFIX}{near}?)" if near else name)
+    given = {name for name, value in environ.items() if name.startswith(PREFIX) and not _foreign(name, value)}
+    strangers = sorted(given - known()) if given else []
+    for index, name in enumerate(strangers):
+        # Without what all of them begin with, which would make any two alike.
+        near = nearest(name.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known()])
+        if near:
+            strangers[index] += f" (did you mean {PREFIX}{near}?)"
     return f"ignored: no such variable: {', '.join(strangers)}" if strangers else None
 
 
