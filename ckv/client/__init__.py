@@ -164,7 +164,17 @@ class Client:
         self._pool.close()
 
     def _one(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> object:
-        (result,) = self._exchange([Call(method, params, read)])
+        call = Call(method, params, read)
+        result: object
+        if self._retries.count:
+            (result,) = self._exchange([call])
+        else:
+            pool, deadline = self._pool, time.monotonic() + self.timeout
+            connection = pool.take(deadline)
+            try:
+                result = connection.call(call, self.timeout, deadline, self.connect_timeout)
+            finally:
+                pool.give_back(connection)
         if isinstance(result, CkvError):
             raise result
         return result

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ckv.client.calls import Call
 from ckv.errors import CallTimeout, CkvError, Draining, NodeLost, ProtocolError, Unreachable, from_wire
-from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_packer, new_unpacker
+from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_packer, new_unpacker, whole_message
 
 MAX_ANSWER_BYTES: Final = 65 * 2**20
 """The longest answer: the largest value that ``--max-value-bytes`` can allow, and room for what is around it."""
@@ -78,7 +78,7 @@ class Connection:
             if not kept:
                 self._connect(connect_timeout)
             try:
-                self._converse(requests, calls, waiting, results, timeout, left)
+                self._converse(self._begin(requests, left), calls, waiting, results, timeout, time.monotonic() + left)
             except (CkvError, OSError) as error:
                 self.drop()
                 if kept and not self._sent and not isinstance(error, TimeoutError):
@@ -92,6 +92,35 @@ class Connection:
                 self.drop()
                 raise
             return results
+
+    def call(self, call: Call, timeout: float, deadline: float, connect_timeout: float) -> object:
+        """As :meth:`exchange` for a single call; in half the time where nothing is unusual."""
+        now = time.monotonic()
+        msgid = (self._last_id + 1) % MSGIDS
+        request = self._packer.pack((REQUEST, msgid, call.method, call.params))
+        if self._socket is None or now - self._used > STALE_AFTER or len(request) > _SURELY_FITS:
+            return self.exchange((call,), timeout, deadline, connect_timeout)[0]
+        self._last_id = msgid
+        results: list[object] = [None]
+        self._sent = 0
+        try:
+            unsent, data = self._begin(request, deadline - now), b""
+            if not unsent:
+                data = self._socket.recv(_CHUNK_BYTES)
+                match whole_message(data):
+                    case [kind, int(answered), None, result] if kind == RESPONSE and answered == msgid:
+                        self._used = time.monotonic()
+                        return call.read(result)
+            self._converse(unsent, (call,), {msgid: 0}, results, timeout, deadline, data)
+        except (CkvError, OSError) as error:
+            self.drop()
+            if not self._sent and not isinstance(error, TimeoutError):
+                return self.exchange((call,), timeout, deadline, connect_timeout)[0]
+            return self._failure(error, self._sent > 0, timeout)
+        except BaseException:  # as above
+            self.drop()
+            raise
+        return results[0]
 
     def drop(self) -> None:
         """Close the connection if there is one. The next exchange makes a new one."""
@@ -108,33 +137,36 @@ class Connection:
         self._forked = True
         self.drop()
 
+    def _begin(self, requests: bytes, left: float) -> bytes | memoryview:
+        """Sends requests, if they are few, which may take so many seconds; returns what is unsent."""
+        sock = self._socket
+        assert sock is not None
+        if left <= 0:
+            raise TimeoutError
+        sock.settimeout(left)
+        if len(requests) > _SURELY_FITS:
+            return memoryview(requests)
+        # All that was sent before is answered, so the system's buffer is empty, and there is no need to look.
+        self._sent = sock.send(requests)
+        return requests[self._sent :]
+
     def _converse(
         self,
-        requests: bytes,
+        unsent: bytes | memoryview,
         calls: Sequence[Call],
         waiting: dict[int, int],
         results: list[object],
         timeout: float,
-        left: float,
+        deadline: float,
+        data: bytes = b"",
     ) -> None:
-        """Send the requests and settle the calls until none waits. Whatever it raises, the connection is lost.
+        """Send what is unsent, and settle the calls until none waits. Whatever it raises, the connection is lost.
 
         A node stops reading from a client that does not read. So this never waits for room to send alone: it sends
         what fits, and when nothing does it waits for room *or* for answers.
         """
         sock = self._socket
         assert sock is not None
-        if left <= 0:
-            raise TimeoutError
-        deadline = time.monotonic() + left
-        sock.settimeout(left)
-        unsent: bytes | memoryview
-        if len(requests) <= _SURELY_FITS:
-            # All that was sent before is answered, so the system's buffer is empty, and there is no need to look.
-            self._sent = sock.send(requests)
-            unsent = requests[self._sent :]
-        else:
-            unsent = memoryview(requests)
         stopping = False
         while waiting:
             if unsent:
@@ -150,10 +182,11 @@ class Connection:
                     if not _readable(sock, _left(deadline)):
                         continue
                 sock.settimeout(_left(deadline))
-            data = sock.recv(_CHUNK_BYTES)
+            data = data or sock.recv(_CHUNK_BYTES)
             if not data:
                 raise NodeLost(f"{self._name} closed the connection")
             settled, refused = self._settle(data, calls, waiting, results)
+            data = b""
             stopping = stopping or refused
             if settled:
                 self._used = time.monotonic()

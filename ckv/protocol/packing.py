@@ -68,6 +68,14 @@ def unpacked(data: bytes) -> Any:
     return msgpack.unpackb(data, use_list=False, unicode_errors=ENCODING_ERRORS)
 
 
+def whole_message(data: bytes) -> Any:
+    """The one message that these bytes are; None if they are anything else."""
+    try:
+        return msgpack.unpackb(data, unicode_errors=ENCODING_ERRORS)
+    except Exception:  # noqa: BLE001 - whatever msgpack raises
+        return None
+
+
 def new_packer() -> msgpack.Packer:
     """A Packer that returns each message by itself."""
     return msgpack.Packer(unicode_errors=ENCODING_ERRORS, buf_size=PACKER_BYTES)
