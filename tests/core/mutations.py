@@ -309,16 +309,21 @@ MUTATIONS = (
 )
 
 
+def apply(mutation: Mutation, copy: Path) -> None:
+    """Breaks the core of a copy; raises LookupError when the code that it changes is not there."""
+    target = copy / "ckv" / "core" / mutation.file
+    text = target.read_text()
+    if text.count(mutation.old) != 1:
+        raise LookupError(f"{mutation.name}: its text stands {text.count(mutation.old)} times in {mutation.file}")
+    target.write_text(text.replace(mutation.old, mutation.new))
+
+
 def survived(mutation: Mutation) -> str:
     """Applies the mutation to a copy of the code; what the tests said that did not catch it, else nothing."""
     with tempfile.TemporaryDirectory(prefix="ckv-mutation-") as folder:
         copy = Path(folder)
         copy_source(copy)
-        target = copy / "ckv" / "core" / mutation.file
-        text = target.read_text()
-        if text.count(mutation.old) != 1:
-            raise LookupError(f"{mutation.name}: its text stands {text.count(mutation.old)} times in {mutation.file}")
-        target.write_text(text.replace(mutation.old, mutation.new))
+        apply(mutation, copy)
         laws = LAWS if mutation.file.startswith("records.") else WAYS
         compile_core(copy, "-O1", "-fwrapv", "-fno-strict-aliasing")
         try:

@@ -37,40 +37,29 @@ class Client:
     """A client of a node, and what it was answered. ``core``: compiled code that gets what comes first."""
 
     def __init__(self, methods: RpcMethods, core: Core | None) -> None:
-        self.session = QuickSession(Nowhere(), methods)
+        self._methods = methods
         self._core = core
+        self.connect()
         self._sent = b""
         self.left = 0
         """Bytes that compiled code has left to the session."""
         self.rounds = 0
         """How often it was called."""
 
+    def connect(self) -> None:
+        """Begins a new session."""
+        self.session = QuickSession(Nowhere(), self._methods)
+
     def received(self, data: bytes) -> None:
+        receive_all(self._core, [(self, data)])
+
+    def served(self, answers: bytes) -> None:
+        """Takes answers, and has the session go on as long as it may."""
+        self._sent += answers
         session = self.session
-        if session.failed:
-            return
-        if self._core is None or session.attention or not session.is_between:
-            self._sent += session.received(data)
-        else:
-            if session.arriving is not None:
-                data = session.arrive(self._core, session.arriving, data)
-                if not data:
-                    return
-            data = session.with_kept(data)
-            self.rounds += 1
-            (outcome,) = self._core.serve_all([(session, data)])
-            if isinstance(outcome, bytes):
-                self._sent += outcome
-            else:
-                answers, end, why = outcome
-                self._sent += answers
-                if why == ENOUGH:
-                    self.received(data[end:])
-                else:
-                    self.left += len(data) - end
-                    self._sent += session.go_on(data[end:], why == CUT)
-        while session.attention and not session.failed:
-            cast(Nowhere, session.line).paused = False
+        line = cast(Nowhere, session.line)
+        while session.attention and not session.failed and not line.holds:
+            line.paused = False
             self._sent += session.more()
         self.take()
 
@@ -91,13 +80,57 @@ class Client:
         return sorted(map(repr, unpacker))
 
 
+def receive_all(core: Core | None, arrived: Iterable[tuple[Client, bytes]]) -> None:
+    """Has what several clients sent in one turn served, as :class:`ckv.net.inbox.Inbox` does it."""
+    inbox: list[tuple[Client, bytes]] = []
+    for client, data in arrived:
+        session = client.session
+        if session.failed:
+            continue
+        if session.line.held:
+            session.feed(data)
+        elif core is None or session.attention or not session.is_between:
+            client.served(session.received(session.with_kept(data)))
+        else:
+            if session.arriving is not None:
+                data = session.arrive(core, session.arriving, data)
+                client.take()
+                if not data:
+                    continue
+            inbox.append((client, session.with_kept(data)))
+    while core is not None and inbox:
+        outcomes = core.serve_all([(client.session, data) for client, data in inbox])
+        again: list[tuple[Client, bytes]] = []
+        for (client, data), outcome in zip(inbox, outcomes, strict=False):
+            client.rounds += 1
+            if isinstance(outcome, bytes):
+                client.served(outcome)
+                continue
+            answers, end, why = outcome
+            if why == ENOUGH and not client.session.line.held:
+                again.append((client, data[end:]))
+            else:
+                client.left += len(data) - end
+                answers += client.session.go_on(data[end:], why == CUT)
+            client.served(answers)
+        inbox = again + inbox[len(outcomes) :]
+
+
 class Node(Client):
     """A session over a store. ``quick``: the serve loop gets what arrives first."""
 
-    def __init__(self, policy: str, *, quick: bool, tier: bool, max_value_bytes: int = LIMITS.max_value_bytes) -> None:
+    def __init__(
+        self,
+        policy: str,
+        *,
+        quick: bool,
+        tier: bool,
+        max_value_bytes: int = LIMITS.max_value_bytes,
+        capacity: int = CAPACITY,
+    ) -> None:
         pending = Pending(100, 10**6) if tier else None
         self.store = Store(
-            POLICIES[policy](CAPACITY), pending, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None
+            POLICIES[policy](capacity), pending, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None
         )
         table: dict[str, Handler] = {**handlers(self.store, max_value_bytes), "PING": pong}
         core = serve_loop(self.store, max_value_bytes) if quick else None
@@ -126,11 +159,22 @@ def pieces(data: bytes, cuts: Iterable[int]) -> list[bytes]:
 
 
 class FakePeer:
-    """Another node that is a :class:`Node` here, and always connected."""
+    """Another node that is a :class:`Node` here."""
 
-    def __init__(self, lane: Any) -> None:
-        self.node = Node("lru", quick=False, tier=False, max_value_bytes=OF_A_SMALLER_NODE)
-        self.session = CallingSession(Nowhere(), LIMITS, lambda _call, _error: False, True, lane)
+    def __init__(self, lane: Any, capacity: int = CAPACITY, *, tier: bool = False) -> None:
+        self.node = Node("lru", quick=False, tier=tier, max_value_bytes=OF_A_SMALLER_NODE, capacity=capacity)
+        self._lane = lane
+        self.connect()
+        self.collects = True
+        """Whether compiled code may collect calls for it."""
+        self.requests = b""
+        """What was asked last."""
+
+    def connect(self) -> None:
+        """Begins a new session, on both sides."""
+        self.node.session.close()
+        self.node.connect()
+        self.session = CallingSession(Nowhere(), LIMITS, lambda _call, _error: False, True, self._lane)
 
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
         if large:
@@ -140,16 +184,21 @@ class FakePeer:
 
     def takes_calls(self) -> bool:
         self.session.pack_added()
-        return True
+        return self.collects
 
     def collected(self) -> None: ...
 
-    def carry(self, cuts: Iterable[int]) -> None:
-        """Brings what was called to the node, and the answers back, in pieces."""
+    def asked(self, cuts: Iterable[int]) -> bytes:
+        """Brings what was called to the node, in pieces; the answers."""
         self.session.pack_new()
-        for piece in pieces(self.session.take(), cuts):
+        self.requests = self.session.take()
+        for piece in pieces(self.requests, cuts):
             self.node.received(piece)
-        for piece in pieces(self.node.sent(), cuts):
+        return self.node.sent()
+
+    def answered(self, answers: bytes, cuts: Iterable[int]) -> None:
+        """Brings answers back, in pieces."""
+        for piece in pieces(answers, cuts):
             if not self.session.failed:
                 self.session.received(piece)
                 while self.session.attention and not self.session.failed:
@@ -159,18 +208,18 @@ class FakePeer:
 class Primary:
     """A primary before two nodes. ``quick``: compiled code gets what arrives first, on both sides."""
 
-    def __init__(self, *, quick: bool) -> None:
+    def __init__(self, *, quick: bool, capacity: int = CAPACITY, tier: bool = False) -> None:
         lanes = new_lanes(2) if quick else [None, None]
-        self.peers = [FakePeer(lane) for lane in lanes]
+        self.peers = [FakePeer(lane, capacity, tier=tier) for lane in lanes]
         slots: Any = SlotMap(self.peers)
         table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
         self._methods = RpcMethods(table, LIMITS)
-        self._core = route_loop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
+        self.core = route_loop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
         self.client = self.new_client()
 
     def new_client(self) -> Client:
         """Another client."""
-        return Client(self._methods, self._core)
+        return Client(self._methods, self.core)
 
     def received(self, data: bytes, cuts: Iterable[int]) -> None:
         self.client.received(data)
@@ -179,5 +228,5 @@ class Primary:
     def carry(self, cuts: Iterable[int]) -> None:
         """The end of a turn: what was collected goes to the nodes, and their answers to the client."""
         for peer in self.peers:
-            peer.carry(cuts)
+            peer.answered(peer.asked(cuts), cuts)
         self.client.take()

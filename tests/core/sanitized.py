@@ -46,27 +46,45 @@ Path("{VERDICT}").write_text(str(int(pytest.main(sys.argv[1:]))))
 """The exit code of the process is of no use: the interpreter keeps much to its end, which counts as leaks."""
 
 
+def compile_sanitized(copy: Path) -> None:
+    """Compiles the core of a copy for the sanitizers."""
+    compile_core(copy, *FLAGS, "-DCKV_SANITIZED")
+
+
+def environment() -> dict[str, str]:
+    """What a process that runs on such a core has to have in its environment."""
+    libraries = " ".join(library(name) for name in ("libasan.so", "libubsan.so"))
+    return {**os.environ, **OPTIONS, "LD_PRELOAD": libraries, "PYTHONPATH": ""}
+
+
+def reported(stderr: str) -> str:
+    """What the sanitizers say about us in what a process wrote, which is nothing when all is well.
+
+    The interpreter keeps much to its end, which counts as leaks; so does the exit code.
+    """
+    reports = [part for part in stderr.split("\n\n") if part.lstrip().startswith(("Direct leak", "Indirect leak"))]
+    leaks = [report for report in reports if any(f"/{module}." in report for module in MODULES)]
+    if "runtime error" in stderr or "ERROR: AddressSanitizer" in stderr:
+        return stderr[-10_000:]
+    return "\n\n".join(leaks)
+
+
 def main() -> int:
     """Compiles and runs; the exit code."""
     with tempfile.TemporaryDirectory(prefix="ckv-sanitized-") as folder:
         copy = Path(folder)
         copy_source(copy)
-        compile_core(copy, *FLAGS, "-DCKV_SANITIZED")
-        environment = {
-            **os.environ,
-            **OPTIONS,
-            "LD_PRELOAD": " ".join(library(name) for name in ("libasan.so", "libubsan.so")),
-            "PYTHONPATH": "",
-            "CKV_MODEL_EXAMPLES": os.environ.get("CKV_MODEL_EXAMPLES", "100"),
-        }
+        compile_sanitized(copy)
+        examples = os.environ.get("CKV_MODEL_EXAMPLES", "100")
         pytest = [sys.executable, "-c", RUN, "-x", "-q", "-s", "-p", "no:cacheprovider", *LAWS, *WAYS]
-        done = subprocess.run(pytest, cwd=copy, env=environment, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            pytest, cwd=copy, env=environment() | {"CKV_MODEL_EXAMPLES": examples}, stderr=subprocess.PIPE, text=True
+        )
         passed = (copy / VERDICT).exists() and (copy / VERDICT).read_text() == "0"
-    reports = [part for part in done.stderr.split("\n\n") if part.lstrip().startswith(("Direct leak", "Indirect leak"))]
-    leaks = [report for report in reports if any(f"/{module}." in report for module in MODULES)]
-    if passed and not leaks and "runtime error" not in done.stderr:
+    report = reported(done.stderr)
+    if passed and not report:
         return 0
-    print("\n\n".join(leaks) or done.stderr[-10_000:])
+    print(report or done.stderr[-10_000:])
     return 1
 
 
