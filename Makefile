@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-mysql fuzz lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo test test-mysql fuzz fuzz-core lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -55,10 +55,15 @@ test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
 
-# Seconds that the fuzzer searches.
+# Seconds that a fuzzer searches.
 FUZZ_SECONDS ?= 60
 fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600
 	$(PY) -m tests.fuzz.wire .fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024
+
+# Processes at a time.
+FUZZ_JOBS ?= 1
+fuzz-core: $(DEV) $(CORE) ## search for what the compiled core does else than its twins, under the sanitizers
+	$(PY) -m tests.fuzz.core --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(ARGS)
 
 format: $(DEV) ## format the code, and fix what the linter can fix
 	$(PY) -m ruff check --fix-only .

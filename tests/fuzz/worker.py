@@ -1,0 +1,83 @@
+"""Searches in one process: random bytes into each part of the compiled core, as :mod:`tests.fuzz.core` starts it.
+
+python -m tests.fuzz.worker FOLDER SEED SECONDS INPUTS PART...  # INPUTS: the most of them, 0 for no bound
+python -m tests.fuzz.worker FILE                                # an input that was kept, once
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import json
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.fuzz import records, route, serve
+
+PARTS: Final[Mapping[str, Callable[[bytes], None]]] = {
+    "serve": serve.one_input,
+    "route": route.one_input,
+    "records": records.one_input,
+}
+"""What an input is given to; each raises whatever it likes when something is wrong, and may crash."""
+
+RUNNING: Final = "running"
+"""The file with the input that runs: the name of its part, a line feed, and its bytes."""
+
+VERDICT: Final = "verdict"
+"""The file that is there when nothing was wrong: how many inputs each part was given, as JSON."""
+
+SIZES: Final = (5.0, 11.5)
+"""The shortest and the longest input, as powers of two."""
+
+
+def search(
+    folder: Path,
+    seed: str,
+    seconds: float,
+    most: int = 0,
+    names: Sequence[str] = (*PARTS,),
+    parts: Mapping[str, Callable[[bytes], None]] = PARTS,
+) -> Counter[str]:
+    """Gives inputs to the parts in turn until the time is over, or there were ``most``; how many each was given."""
+    rng = random.Random(seed)
+    done: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    with (folder / RUNNING).open("wb", buffering=0) as running:
+        while time.monotonic() < end and (not most or done.total() < most):
+            name = names[done.total() % len(names)]
+            data = rng.randbytes(int(2 ** rng.uniform(*SIZES)))
+            running.seek(0)
+            running.truncate()
+            running.write(name.encode() + b"\n" + data)
+            parts[name](data)
+            done[name] += 1
+    return done
+
+
+def run_again(file: Path) -> None:
+    """Gives an input to its part once more."""
+    name, data = file.read_bytes().split(b"\n", 1)
+    PARTS[name.decode()](data)
+
+
+def main(arguments: list[str]) -> None:
+    """See above."""
+    faulthandler.register(signal.SIGUSR1)  # not enable(), which would come before the sanitizer
+    if len(arguments) == 1:
+        run_again(Path(arguments[0]))
+        return
+    folder, seed, seconds, most, *names = arguments
+    done = search(Path(folder), seed, float(seconds), int(most), names)
+    gc.collect()
+    (Path(folder) / VERDICT).write_text(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
