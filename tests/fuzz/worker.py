@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import json
 import random
+import resource
 import signal
 import sys
 import time
@@ -32,6 +33,9 @@ RUNNING: Final = "running"
 
 VERDICT: Final = "verdict"
 """The file that is there when nothing was wrong: how many inputs each part was given, as JSON."""
+
+HANGS_AFTER: Final = 300
+"""Seconds of the processor's time that a process may take longer than it is to search."""
 
 SIZES: Final = (5.0, 11.5)
 """The shortest and the longest input, as powers of two."""
@@ -69,11 +73,13 @@ def run_again(file: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     """See above."""
-    faulthandler.register(signal.SIGUSR1)  # not enable(), which would come before the sanitizer
+    faulthandler.register(signal.SIGXCPU, chain=True)  # it says where it hangs, and ends
     if len(arguments) == 1:
         run_again(Path(arguments[0]))
         return
     folder, seed, seconds, most, *names = arguments
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(resource.RLIMIT_CPU, (int(float(seconds)) + HANGS_AFTER, hard))
     done = search(Path(folder), seed, float(seconds), int(most), names)
     gc.collect()
     (Path(folder) / VERDICT).write_text(json.dumps(done))
