@@ -29,9 +29,13 @@ from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
 from ckv.protocol.messages import NO_MESSAGE, new_requests_unpacker
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.protocol.packing import REQUEST, RESPONSE, new_batch_packer, new_packer
+from ckv.store import Records
+from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES, Memory
+from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
 from ckv.store.store import Store
+from ckv.store.tiers import Environment
 
 SETTING: Final = Load()
 """50 connections, 100,000 keys, values of 64 bytes: what the benchmarks start from."""
@@ -147,12 +151,12 @@ class Rig:
         self._limits = Limits()
         self._loop = _Loop()
         self._poller = Poller(self._loop)
-        pending = Pending(10 * SETTING.keys, PENDING_BYTES) if op == "put" else None
         # One set of all records and no second one: two would not fit into a cache that one fits into.
         self._memory, self._hot = _filled(SETTING.keys), _filled(HOT_KEYS)
-        self._store = Store(
-            self._memory, pending, clock=time.monotonic, load_timeout=1, pending_wait=1, wake=lambda: None
-        )
+        self._store: Records = MemoryStore(self._memory)
+        if op == "put":
+            environment = Environment(clock=time.monotonic, load_timeout=1, pending_wait=1)
+            self._store = EvictStore(self._memory, Pending(10 * SETTING.keys, PENDING_BYTES), environment)
         table = handlers(self._store, self._limits.max_value_bytes)
         self._handler = table[op.upper()]
         self._inbox = Inbox(RpcMethods(table, self._limits))
@@ -408,8 +412,9 @@ class Rig:
 
     def _flush_rows(self) -> None:
         """What is left of the database: rows that were pending are said to be saved."""
-        while batch := self._store.flush_begin():
-            self._store.flush_end(batch)
+        if isinstance(self._store, Store):
+            while batch := self._store.flush_begin():
+                self._store.flush_end(batch)
 
 
 def _closed(connection: Connection, reason: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ckv.net.peer import Peer
     from ckv.node.workers import Workers
     from ckv.settings.roles import SecondarySettings
-    from ckv.store.store import Store
+    from ckv.store import Records
 
 Info = dict[str, int | float | str]
 """Name to figure. Text where the table says so, else a number; what is true or false is 1 or 0."""
@@ -153,48 +153,20 @@ def of_peers(peers: Iterable[Peer]) -> Info:
     return found | {"peers_connected": connected}
 
 
-def of_store(store: Store, settings: SecondarySettings) -> Info:
+def of_store(store: Records, settings: SecondarySettings) -> Info:
     """What INFO says about the records of a secondary."""
-    hits = store.hits_memory + store.hits_pending + store.hits_persistent
+    figures = store.measured()
     return {
         "write_mode": settings.write_mode,
         "policy": settings.policy,
         "capacity": settings.capacity,
-        "records": store.records,
-        "records_bytes": store.memory.bytes,
         "records_max_bytes": settings.memory_max,
-        "records_clean": store.clean,
-        "absent_keys": store.loading.absent,
-        "absent_bytes": store.loading.absent_bytes,
-        "evicted_keys": store.evicted,
-        "dropped_records": store.dropped,
-        "keyspace_hits": hits,
-        "hits_memory": store.hits_memory,
-        "hits_pending": store.hits_pending,
-        "hits_persistent": store.hits_persistent,
-        "keyspace_misses": store.misses + store.absent_hits,
-        "misses": store.misses,
-        "absent_hits": store.absent_hits,
-        "pending_records": store.unsaved,
         "pending_max_records": settings.pending_max,
-        "pending_bytes": store.pending_bytes,
         "pending_max_bytes": settings.pending_max_bytes,
-        "pending_oldest_seconds": round(store.pending_seconds, 3),
-        "parked_records": store.parked,
-        "writes_waiting_for_room": store.waiting_for_room,
-        "refused_for_room": store.refused_for_room,
-        "loads": store.loading.begun,
-        "loads_shared": store.loading.shared,
-        "loads_queued": store.loads_queued,
-        "load_queries": store.load_queries,
-        "load_failures": store.load_failures,
-        "load_locks": store.load_locks,
-        "load_refusals": store.load_refusals,
-        "load_timeouts": store.loading.timeouts,
-        "commit_timeouts": store.commit_timeouts,
-        "flushes": store.flushes,
-        "flushed_rows": store.flushed_rows,
-        "flush_failures": store.flush_failures,
+        "keyspace_hits": figures.hits_memory + figures.hits_pending + figures.hits_persistent,
+        "keyspace_misses": figures.misses + figures.absent_hits,
+        **asdict(figures),
+        "pending_oldest_seconds": round(figures.pending_oldest_seconds, 3),
     }
 
 

@@ -27,7 +27,7 @@ def flush(store: Store, session: Session, batch: Sequence[Write]) -> bool:
     refused: dict[str, CkvError] = {}
     probed = False
     try:
-        if store.flush_needs_probe(batch):
+        if store.pending.failed_alone(batch):
             session.probe()
             probed = True
         _write(session, batch, written, refused)
@@ -84,15 +84,15 @@ def _report(store: Store, written: Sequence[Write], refused: dict[str, CkvError]
 
 def _failed(store: Store, rest: Sequence[Write], error: BaseException, probed: bool) -> None:
     why = error if isinstance(error, CkvError) else TierError(str(error))
-    was_limited = store.flush_limited
+    was_limited = store.pending.limit.lowered
     if store.flush_failed(rest, why, probed=probed):
         _say_refused(store, rest[0], why)
-    elif store.flush_limited and not was_limited:
+    elif store.pending.limit.lowered and not was_limited:
         log.warning("the database failed a batch of %d rows; the next ones are smaller: %s", len(rest), why)
 
 
 def _say_refused(store: Store, write: Write, why: CkvError) -> None:
-    if store.is_parked(write.key):
+    if store.pending.is_parked(write.key):
         what = f"and parked; it stays {'deleted' if write.value is TOMBSTONE else 'readable'}"
     else:
         what = "and forgotten; its writer is told"

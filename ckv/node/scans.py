@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import Final
 
 from ckv import errors
-from ckv.store.store import Place, Store, Where
+from ckv.store import Place, Records, Where
 from ckv.values import Value, to_bytes
 
 DIGEST_BYTES: Final = 16
@@ -45,7 +45,7 @@ def digest(value: Value) -> bytes:
     return blake2b((b"s" if isinstance(value, str) else b"b") + to_bytes(value), digest_size=DIGEST_BYTES).digest()
 
 
-def entry(store: Store, key: str) -> Entry:
+def entry(store: Records, key: str) -> Entry:
     """What the node knows of one key. It is not a use of the record."""
     return _entry(key, store.locate(key))
 
@@ -63,7 +63,7 @@ class Scans:
     same cursor can be asked again as long as the scan is not over.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Records, clock: Callable[[], float]) -> None:
         """``clock`` gives seconds that never go back."""
         self._store = store
         self._clock = clock

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from ckv import core, errors
 from ckv.address import Address
@@ -22,11 +22,13 @@ from ckv.protocol.session import Session
 from ckv.protocol.shortcuts import Core
 from ckv.settings.parsers import NO_TIER
 from ckv.settings.roles import SecondarySettings
+from ckv.store import Records
+from ckv.store.alone import MemoryStore
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
-from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
 
@@ -57,10 +59,6 @@ def run(settings: SecondarySettings) -> int:
     node = Node("secondary", limits, settings.drain_timeout, files)
     workers = Workers(tier, settings.pool_size, settings.load_timeout) if tier is not None else None
     store = _store(settings, workers)
-    if workers is not None:
-        workers.start(store)
-    else:
-        log.warning("no persistent node: a record that is evicted is lost")
     scans = Scans(store, time.monotonic)
 
     def expire() -> None:
@@ -93,26 +91,28 @@ def run(settings: SecondarySettings) -> int:
             workers.close()
 
 
-def _store(settings: SecondarySettings, workers: Workers | None) -> Store:
-    """The store of the write mode; without ``workers`` there is no persistent tier."""
+def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
+    """The store of the write mode, with the workers at work; without them there is no persistent tier."""
     memory = POLICIES[settings.policy](settings.capacity, settings.memory_max)
-    common: dict[str, Any] = {
-        "clock": time.monotonic,
-        "load_timeout": settings.load_timeout,
-        "pending_wait": settings.pending_wait,
-    }
     if workers is None:
-        return Store(memory, None, wake=lambda: None, **common)
-    common |= {"wake": workers.wake, "wake_loads": workers.wake_loads}
+        log.warning("no persistent node: a record that is evicted is lost")
+        return MemoryStore(memory)
+    environment = Environment(
+        clock=time.monotonic,
+        wake=workers.wake,
+        wake_loads=workers.wake_loads,
+        load_timeout=settings.load_timeout,
+        pending_wait=settings.pending_wait,
+        write_delay=settings.write_delay,
+        write_batch=settings.write_batch,
+    )
     pending = Pending(settings.pending_max, settings.pending_max_bytes)
-    if settings.write_mode == "behind":
-        common |= {"write_delay": settings.write_delay, "write_batch": settings.write_batch}
-    elif settings.write_mode == "through":
-        common |= {"commit_timeout": settings.load_timeout}
-    return MODES[settings.write_mode](memory, pending, **common)
+    store = MODES[settings.write_mode](memory, pending, environment)
+    workers.start(store)
+    return store
 
 
-def _save_all(store: Store, workers: Workers | None, wait: Callable[[Callable[[], bool]], bool]) -> int:
+def _save_all(store: Records, workers: Workers | None, wait: Callable[[Callable[[], bool]], bool]) -> int:
     parked = store.parked
     if parked and workers is not None:
         workers.renew()
@@ -124,7 +124,7 @@ def _save_all(store: Store, workers: Workers | None, wait: Callable[[Callable[[]
     return store.unsaved
 
 
-def serve_loop(store: Store, max_value_bytes: int) -> Core | None:
+def serve_loop(store: Records, max_value_bytes: int) -> Core | None:
     """What answers the requests that memory alone decides; None without the compiled modules."""
     if not core.COMPILED:
         return None
@@ -134,10 +134,10 @@ def serve_loop(store: Store, max_value_bytes: int) -> Core | None:
     return Server(cast(Table, store.memory), cast(Table, store.absent), max_value_bytes=max_value_bytes, **BATCH_BOUNDS)
 
 
-def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
+def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
     """The methods of the command table that clients live on, over a store."""
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
-    memory_get = store.memory_get
+    memory_get = store.memory.get
 
     def get(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         try:
@@ -193,7 +193,7 @@ def handlers(store: Store, max_value_bytes: int) -> dict[str, Handler]:
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
 
 
-def operator_handlers(store: Store, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:
+def operator_handlers(store: Records, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:
     """The methods of the command table that look after a store."""
 
     def retry(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> int:

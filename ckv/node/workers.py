@@ -243,7 +243,8 @@ class Workers:
     def _say(self, change: Change, store: Store) -> None:
         name = self._tier.name
         before, after = change.before, change.after
-        calls = (store.load_refusals + store.refused_for_room, store.loading.timeouts + store.commit_timeouts)
+        figures = store.figures
+        calls = (figures.load_refusals + figures.refused_for_room, figures.load_timeouts + figures.commit_timeouts)
         if before in ("up", "connecting"):
             self._calls_before = calls
         refused, waited = (now - then for now, then in zip(calls, self._calls_before, strict=True))

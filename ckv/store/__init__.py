@@ -1,1 +1,114 @@
-"""One secondary's records, in two tiers. Nothing here knows sockets, greenlets or the time of day."""
+"""One secondary's records: what requests, operators and INFO ask of them.
+
+:class:`~ckv.store.store.Store` keeps them over a persistent tier, in one of the write modes (:mod:`ckv.store.modes`),
+:class:`~ckv.store.alone.MemoryStore` in memory alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, NamedTuple, Protocol
+
+from ckv.store.figures import Figures
+from ckv.store.loading import Asker, Load
+from ckv.store.memory import Memory
+from ckv.store.room import Outcome, RoomWait
+from ckv.store.waiting import Waiting
+from ckv.values import Value
+
+Where = Literal["clean", "dirty", "pending", "parked", "tombstone", "absent", "elsewhere"]
+"""Which tier answers for a key, and what that says about the persistent tier.
+
+- ``clean``: memory has the record, and the persistent tier has the same.
+- ``dirty``: memory has the record, and the persistent tier may have another one or none.
+- ``pending``: the record is on its way to the persistent tier, and no longer in memory.
+- ``parked``: the same, and the persistent tier refused it.
+- ``tombstone``: the record was deleted, and the deletion is on its way.
+- ``absent``: the persistent tier is known to have no record.
+- ``elsewhere``: only the persistent tier can tell.
+"""
+
+
+class Place(NamedTuple):
+    """Where the current value of a key is, and the value; None where there is none."""
+
+    where: Where
+    value: Value | None
+
+
+class Records(Protocol):
+    """The records of one node. Nothing here waits: what has to wait is an object whose waiters are called later."""
+
+    memory: Memory
+    absent: Memory
+    """The keys without a record: what is here has no value elsewhere, but perhaps in memory."""
+    figures: Figures
+
+    def __init__(self, memory: Memory, absent: Memory) -> None:
+        self.memory = memory
+        self.absent = absent
+        self.figures = Figures()
+
+    def get(self, key: str) -> Value | Load | None:
+        """The value; None when there is no record; a load when only the persistent tier can tell.
+
+        Raises TierUnavailable when it is known that it cannot.
+        """
+        value = self.memory.get(key)
+        return value if value is not None else self.get_elsewhere(key)
+
+    def get_elsewhere(self, key: str) -> Value | Load | None:
+        """The second half of :meth:`get`: what it returns for a key that is not in memory."""
+
+    def put(self, key: str, value: Value) -> Literal[True] | Waiting[bool] | RoomWait:
+        """Stores the record: True when it is accepted."""
+
+    def delete(self, key: str) -> Outcome | RoomWait:
+        """Deletes the record and tells whether there was one; a load when only the persistent tier can tell that.
+
+        The deletion itself has happened when this returns, except with a wait, and also when it raises TierUnavailable:
+        then nobody can tell whether there was a record.
+        """
+
+    def asked_by(self, load: Load, asker: Asker) -> None:
+        """Tells who gets the answer of a load, so that none is made whose answer would only add to unread ones."""
+
+    def expire(self) -> None:
+        """Ends what has waited too long. To be called some ten times a second."""
+
+    def drain_begin(self) -> None:
+        """Makes every record pending that the persistent tier lacks (I7). Nothing may be requested any more."""
+
+    @property
+    def unsaved(self) -> int:
+        """Rows that the persistent tier has still to learn, parked ones included."""
+
+    @property
+    def parked(self) -> int:
+        """Rows that the persistent tier refused."""
+
+    def retry_parked(self) -> int:
+        """Puts the rows that the persistent tier refused back into the queue; returns how many."""
+
+    def keys(self) -> list[str]:
+        """The keys that are known now, be it as absent, each once."""
+
+    def locate(self, key: str) -> Place:
+        """Where the current value of a key is. Unlike :meth:`get` it is not a use, and moves nothing."""
+
+    def measured(self) -> Figures:
+        """The figures as they are now."""
+        memory = self.memory
+        return replace(
+            self.figures,
+            records=len(memory),
+            records_bytes=memory.bytes,
+            records_clean=memory.clean,
+            evicted_keys=memory.evicted,
+            hits_memory=memory.hits,
+        )
+
+    def check(self) -> None:
+        """Audits what must hold between calls; raises AssertionError. Costs a pass over all records."""
+        self.memory.check()
+        assert len(set(self.memory.keys())) == len(self.memory), "memory miscounts its records"

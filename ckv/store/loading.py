@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import takewhile
 from typing import Final, NamedTuple, Protocol
 
 from ckv.errors import CkvError, TierUnavailable
+from ckv.store.figures import Figures
 from ckv.store.memory import Memory
 from ckv.store.waiting import Waiting
 from ckv.values import Value
-
-ABSENT_BYTES: Final = 16 * 1024 * 1024
-"""The memory that the keys take which do not exist and are remembered, so that asking again costs no query."""
-
-ABSENT_KEYS: Final = 2**18
-"""More of them than there is room for in these bytes."""
 
 LOAD_RECORDS: Final = 500
 """Keys in one query: measured, MariaDB gives most rows a second at 500 a statement."""
@@ -52,34 +48,31 @@ class Asker(Protocol):
         """Whether it has so many unread answers that nothing should be loaded for it now."""
 
 
+@dataclass(eq=False, slots=True)
 class Load(Waiting[Value]):
     """One key that is being looked for in the persistent tier; None when there is no record."""
 
-    __slots__ = ("askers", "current", "deadline", "deletes", "error", "gets", "held", "key", "pause", "size", "trusted")
-
-    def __init__(self, key: str, deadline: float) -> None:
-        super().__init__()
-        self.key = key
-        self.deadline = deadline
-        """By the clock of :class:`Loading`, which does not always run."""
-        self.current = True
-        """Nothing was written to the key since the load began: what it finds may be installed (invariant I2)."""
-        self.trusted = True
-        """The persistent tier is the one of when it began: that it finds nothing means that there is nothing."""
-        self.deletes = False
-        """A DEL waits to hear whether there was a record; the pending row is held until then."""
-        self.error: CkvError | None = None
-        """Why the last attempt failed."""
-        self.gets = 0
-        """GETs that wait for it."""
-        self.askers: list[Asker] = []
-        """Who has to have room for the answer; empty when it does not matter."""
-        self.held = False
-        """Not asked for as long as all askers are congested."""
-        self.size = 0
-        """Bytes of the value, when a query had no room for it; 0 when that is not known."""
-        self.pause = FIRST_PAUSE
-        """Seconds before the next attempt, if the row is locked again."""
+    key: str
+    deadline: float
+    """By the clock of :class:`Loading`, which does not always run."""
+    current: bool = True
+    """Nothing was written to the key since the load began: what it finds may be installed (invariant I2)."""
+    trusted: bool = True
+    """The persistent tier is the one of when it began: that it finds nothing means that there is nothing."""
+    deletes: bool = False
+    """A DEL waits to hear whether there was a record; the pending row is held until then."""
+    error: CkvError | None = None
+    """Why the last attempt failed."""
+    gets: int = 0
+    """GETs that wait for it."""
+    askers: list[Asker] = field(default_factory=list)
+    """Who has to have room for the answer; empty when it does not matter."""
+    held: bool = False
+    """Not asked for as long as all askers are congested."""
+    size: int = 0
+    """Bytes of the value, when a query had no room for it; 0 when that is not known."""
+    pause: float = FIRST_PAUSE
+    """Seconds before the next attempt, if the row is locked again."""
 
 
 class Query(NamedTuple):
@@ -94,16 +87,15 @@ class Query(NamedTuple):
 
 
 class Loading:
-    """The loads that are queued or under way, and the keys that are known not to exist."""
+    """The loads that are queued or under way."""
 
-    def __init__(self, timeout: float, memory: Memory, absent: Memory) -> None:
-        """``timeout``, in seconds, is how long anybody waits for a load.
-
-        ``memory`` is told whether a PUT of a new key has to come here; ``absent`` keeps the keys without a record.
+    def __init__(self, timeout: float, memory: Memory, figures: Figures) -> None:
+        """``timeout``, in seconds, is how long anybody waits. ``memory`` is told whether a PUT of a new key has to come
+        here.
         """
+        self._figures = figures
         self._timeout = timeout
         self._memory = memory
-        self._absent = absent
         memory.may_add = True
         self._current: dict[str, Load] = {}
         self._queue: deque[Load] = deque()
@@ -124,12 +116,6 @@ class Loading:
         self._mean_bytes: float = FIRST_GUESS_BYTES
         self.refusal: CkvError | None = None
         """Why nothing is loaded now: the persistent tier is known to be away."""
-        self.begun = 0
-        """Loads that were begun."""
-        self.shared = 0
-        """Requests that joined a load which was there already."""
-        self.timeouts = 0
-        """Loads that somebody waited for until their time was over."""
 
     @property
     def queued(self) -> int:
@@ -163,9 +149,9 @@ class Loading:
             self._queue.append(load)
             self._open[load] = None
             self._memory.may_add = False
-            self.begun += 1
+            self._figures.loads += 1
         else:
-            self.shared += 1
+            self._figures.loads_shared += 1
         return load
 
     def asked_by(self, load: Load, asker: Asker, now: float) -> None:
@@ -174,13 +160,12 @@ class Loading:
         if load.held and not asker.congested:
             self._free(load, now)
 
-    def written(self, key: str) -> Load | None:
-        """A write came: whoever waits is still told what the load finds, but it is not installed. Returns the load."""
+    def written(self, key: str) -> None:
+        """A write came: whoever waits is still told what the load finds, but it is not installed (I2)."""
         load = self._current.pop(key, None)
         if load is not None:
             load.current = False
             self._memory.may_add = not self._current
-        return load
 
     # --- queries ---------------------------------------------------------------------------------------------------
 
@@ -310,7 +295,7 @@ class Loading:
             if load.held and load.wanted:
                 self._put_off(load, now)
             elif load.wanted:
-                self.timeouts += 1
+                self._figures.load_timeouts += 1
                 load.gets = 0
                 why = f": {load.error}" if load.error is not None else ""
                 load.tell(None, TierUnavailable(f"the persistent tier did not answer within {self._timeout:g} s{why}"))
@@ -344,50 +329,7 @@ class Loading:
             load.current = load.trusted = False
         self._current.clear()
         self._memory.may_add = True
-        self._absent.clear()
-
-    # --- keys that do not exist ----------------------------------------------------------------------------------
-
-    def is_absent(self, key: str) -> bool:
-        """Whether the persistent tier is known to have no record of this key."""
-        return key in self._absent
-
-    def finds_absent(self, key: str) -> bool:
-        """The same for a GET: it counts in :attr:`absent_hits`, and the key is forgotten later than others."""
-        return self._absent.get(key) is not None
-
-    def absent_keys(self) -> list[str]:
-        """All keys that are known not to exist."""
-        return self._absent.keys()
-
-    @property
-    def absent(self) -> int:
-        """How many keys are known not to exist."""
-        return len(self._absent)
-
-    @property
-    def absent_bytes(self) -> int:
-        """The memory that they take."""
-        return self._absent.bytes
-
-    @property
-    def absent_hits(self) -> int:
-        """GETs of such a key."""
-        return self._absent.hits
-
-    def note_absent(self, key: str) -> None:
-        """The persistent tier has no record of this key."""
-        try:
-            while not self._absent.put(key, b""):
-                self._absent.evict()
-        except MemoryError:
-            pass  # it is looked for again
-
-    def note_present(self, key: str) -> None:
-        """The persistent tier may be going to have a record of this key."""
-        self._absent.remove(key)
 
     def check(self) -> None:
         """Audits the bookkeeping; raises AssertionError."""
-        self._absent.check()
         assert self._memory.may_add is not bool(self._current), "memory may add what a load would overwrite"

@@ -6,22 +6,24 @@ takes a snapshot of its rows; a row leaves only when the snapshot was committed 
 order in which they were accepted (I4).
 
 What is done about batches that fail ends in one row that blocks no other (I5), whatever the reason is. The next batch
-is half as large, and so on, until one passes; then they grow again, slowly (as the window of TCP's congestion control
-does). A row that failed in a batch of its own is in no other batch from then on. It is written
-right after a probe that showed that the persistent tier takes writes; when it fails nevertheless it is *set aside*, for
-longer each time, and the others go on. It is *parked* only when the fault is sure to be its own: see
-:meth:`Pending.failed`. While nothing can be written no probe passes, so an outage sets nothing aside and parks nothing.
+is half as large, and so on, until one passes (:class:`~ckv.store.trouble.Limit`). A row that failed in a batch of its
+own is in no other batch from then on. It is written right after a probe that showed that the persistent tier takes
+writes; when it fails nevertheless it is *set aside*, for longer each time, and the others go on. It is *parked* only
+when the fault is sure to be its own (:meth:`~ckv.store.trouble.Trouble.blame`). While nothing can be written no probe
+passes, so an outage sets nothing aside and parks nothing.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, KeysView, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from sys import getsizeof
 from typing import Final, NamedTuple
 
-from ckv.errors import CkvError, SessionLost, WriteFailed
+from ckv.errors import CkvError, WriteFailed
+from ckv.store.trouble import Limit, Trouble
 from ckv.values import Value
 
 TOMBSTONE: Final = None
@@ -30,74 +32,31 @@ TOMBSTONE: Final = None
 ROW_OVERHEAD_BYTES: Final = 200
 """What a row takes besides its key and value: its object, a place in the dict and one in the queue."""
 
-GROWTH: Final = 25
-"""After a batch that failed, each one that was committed lets the next be larger by one part of so many: a size that is
-too large is tried again after 18 that passed. By one row at least."""
 
-STRIKES: Final = 3
-"""Times that a row is to blame for its failure until it is parked."""
-
-FIRST_ASIDE: Final = 0.5
-LONGEST_ASIDE: Final = 30.0
-"""Seconds for which a row is set aside: doubled each time, from the first to the longest."""
-
-
-class Trouble:
-    """What is remembered of a row that was in a batch that failed."""
-
-    __slots__ = ("alone", "commits", "doubtful", "failures", "strikes")
-
-    def __init__(self) -> None:
-        self.alone = False
-        """It failed in a batch of its own. Until it is committed it is in no batch with others."""
-        self.failures = 0
-        """How often that happened right after a probe that passed."""
-        self.strikes = 0
-        """How many of these the row itself is to blame for."""
-        self.commits = -1
-        """The number of commits at the last of these."""
-        self.doubtful = False
-        """Some version of it may have been committed by an attempt whose end nobody saw."""
-
-
+@dataclass(eq=False, slots=True)
 class Row:
     """One key's latest write."""
 
-    __slots__ = (
-        "aside",
-        "flushing",
-        "held",
-        "queued",
-        "refused",
-        "since",
-        "size",
-        "taken",
-        "trouble",
-        "value",
-        "version",
-    )
-
-    def __init__(self, value: Value | None, since: float, size: int, version: int) -> None:
-        self.value = value
-        self.size = size
-        """Bytes of memory that it takes, with its key and value."""
-        self.version = version
-        """The version of the record that it holds, or that its tombstone would have had."""
-        self.taken = -1
-        """The version of the last snapshot; -1 without one that counts."""
-        self.since = since
-        """When the oldest write was accepted that no snapshot has."""
-        self.queued = False
-        """Waits in the queue for a batch."""
-        self.flushing = False
-        """A snapshot of it is in a batch that is under way."""
-        self.held = False
-        """Must not be written yet; see :meth:`Pending.hold`."""
-        self.aside = False
-        """Waits until it is tried again, because it failed alone."""
-        self.trouble: Trouble | None = None
-        self.refused: CkvError | None = None
-        """Parked: the persistent tier refused this value. It stays readable, and is tried again when it changes."""
+    value: Value | None
+    since: float
+    """When the oldest write was accepted that no snapshot has."""
+    size: int
+    """Bytes of memory that it takes, with its key and value."""
+    version: int
+    """The version of the record that it holds, or that its tombstone would have had."""
+    taken: int = -1
+    """The version of the last snapshot; -1 without one that counts."""
+    queued: bool = False
+    """Waits in the queue for a batch."""
+    flushing: bool = False
+    """A snapshot of it is in a batch that is under way."""
+    held: bool = False
+    """Must not be written yet; see :meth:`Pending.hold`."""
+    aside: bool = False
+    """Waits until it is tried again, because it failed alone."""
+    trouble: Trouble | None = None
+    refused: CkvError | None = None
+    """Parked: the persistent tier refused this value. It stays readable, and is tried again when it changes."""
 
 
 class Write(NamedTuple):
@@ -119,13 +78,10 @@ class Pending:
         self._queue: deque[str] = deque()
         self._aside: list[tuple[float, str]] = []
         """The rows that are set aside, as a heap: when they are due, and their keys."""
-        self._limit: int | None = None
-        """Records in the next batch, since one failed; None when none did lately."""
-        self._ceiling = 0
-        """Records in the batch that failed first: the limit ends here."""
+        self.limit = Limit()
         self._commits = 0
-        self._flushing = 0
-        self._parked = 0
+        self.parked = 0
+        """Rows that the persistent tier refused."""
         self.bytes = 0
         self.full = False
         """Whether the bound is reached: the store then adds nothing of its own accord."""
@@ -148,23 +104,18 @@ class Pending:
         """Rows that a batch could take now."""
         return len(self._queue)
 
-    @property
-    def limited(self) -> bool:
-        """Whether batches are smaller than they could be, because one failed."""
-        return self._limit is not None
-
     def aside_in(self, now: float) -> float | None:
         """Seconds until the next of the rows that are set aside is due; None when there is none."""
         return max(0.0, self._aside[0][0] - now) if self._aside else None
 
-    @property
-    def parked(self) -> int:
-        """Rows that the persistent tier refused."""
-        return self._parked
-
     def find(self, key: str) -> Row | None:
         """The row of a key."""
         return self._rows.get(key)
+
+    def is_parked(self, key: str) -> bool:
+        """Whether the persistent tier refused the latest write of this key."""
+        row = self._rows.get(key)
+        return row is not None and row.refused is not None
 
     @property
     def oldest(self) -> float | None:
@@ -206,7 +157,7 @@ class Pending:
             row.version = version
             if row.refused is not None:
                 row.refused = None
-                self._parked -= 1
+                self.parked -= 1
         self._enqueue(key, row)
         self._measure()
 
@@ -240,9 +191,8 @@ class Pending:
         if self._aside and self._aside[0][0] <= now:
             _, key = heappop(self._aside)
             self._rows[key].aside = False
-            self._flushing += 1
             return [self._taken(key, self._rows[key])]
-        most = max_records if self._limit is None else min(max_records, self._limit)
+        most = min(max_records, self.limit.records or max_records)
         batch: list[Write] = []
         size = 0
         while self._queue and len(batch) < most:
@@ -257,7 +207,6 @@ class Pending:
             batch.append(self._taken(key, row))
             if alone:
                 break
-        self._flushing += len(batch)
         return batch
 
     def _taken(self, key: str, row: Row) -> Write:
@@ -274,11 +223,9 @@ class Pending:
 
     def committed(self, batch: Sequence[Write]) -> list[Write]:
         """The batch was committed; returns the writes that were still the latest, whose rows have left."""
-        self._commits += bool(batch)
-        if self._limit is not None and batch:
-            self._limit += max(1, self._limit // GROWTH)
-            if self._limit >= self._ceiling:
-                self._limit = None
+        if batch:
+            self._commits += 1
+            self.limit.passed()
         if self._aside and self.failed_alone(batch):
             self.hasten()  # What kept this one kept perhaps all of them.
         latest: list[Write] = []
@@ -295,51 +242,26 @@ class Pending:
     def failed(self, batch: Sequence[Write], error: CkvError | None, *, probed: bool, now: float) -> bool:
         """The batch was not committed, or nobody knows: its rows go first in the next ones, which are smaller.
 
-        ``probed`` says that a probe passed right before, on the same connection. A row that was alone is then set
-        aside. It is to blame for the failure
-
-        - when the persistent tier answered that it does not carry out this write (:class:`~ckv.errors.WriteFailed`);
-        - when the connection broke (:class:`~ckv.errors.SessionLost`) and something else was committed since that last
-          happened to it: a tier that takes every write and loses the answer is no fault of a row.
-
-        Without ``error`` nothing was at fault. Returns True when the row is to be given up: it is in flight until
-        :meth:`park` or :meth:`forget`.
+        ``probed`` says that a probe passed right before, on the same connection: then a row that was alone is set
+        aside. Without ``error`` nothing was at fault. Returns True when the row is to be given up: it is in flight
+        until :meth:`park` or :meth:`forget`.
         """
-        doubtful = not isinstance(error, WriteFailed)
         for write in batch:
             row = self._rows[write.key]
-            if row.trouble is None:
-                row.trouble = Trouble()
-            row.trouble.doubtful |= doubtful
-        if error is not None:
-            if len(batch) == 1:
-                return self._failed_alone(batch[0].key, error, probed, now)
-            if self._limit is None:
-                self._ceiling = len(batch)
-                self._limit = len(batch) // 2
-            else:
-                self._limit = min(self._limit, max(1, len(batch) // 2))
+            trouble = row.trouble = row.trouble or Trouble()
+            trouble.doubtful |= not isinstance(error, WriteFailed)
+        if error is not None and len(batch) == 1:
+            trouble.alone = True
+            if probed:
+                if trouble.blame(error, self._commits):
+                    return True
+                self._landed(write.key).aside = True
+                heappush(self._aside, (now + trouble.pause(), write.key))
+                return False
+        elif error is not None:
+            self.limit.failed(len(batch))
         for write in reversed(batch):
             self._enqueue_first(write.key, self._landed(write.key))
-        return False
-
-    def _failed_alone(self, key: str, error: CkvError | None, probed: bool, now: float) -> bool:
-        trouble = self._rows[key].trouble
-        assert trouble is not None
-        trouble.alone = True
-        if not probed:
-            self._enqueue_first(key, self._landed(key))
-            return False
-        trouble.strikes += isinstance(error, WriteFailed) or (
-            isinstance(error, SessionLost) and self._commits != trouble.commits
-        )
-        trouble.commits = self._commits
-        if trouble.strikes >= STRIKES:
-            return True
-        aside = min(FIRST_ASIDE * 2**trouble.failures, LONGEST_ASIDE)
-        trouble.failures += 1
-        self._landed(key).aside = True
-        heappush(self._aside, (now + aside, key))
         return False
 
     def park(self, write: Write, error: CkvError) -> None:
@@ -347,7 +269,7 @@ class Pending:
         row = self._landed(write.key)
         if row.version == write.version:
             row.refused = error
-            self._parked += 1
+            self.parked += 1
         else:
             self._enqueue(write.key, row)
 
@@ -387,7 +309,7 @@ class Pending:
                 row.refused = None
                 count += 1
                 self._enqueue(key, row)
-        self._parked = 0
+        self.parked = 0
         return count
 
     def check(self) -> None:
@@ -402,14 +324,12 @@ class Pending:
         assert len(set(aside)) == len(aside), "a key is set aside twice"
         assert set(aside) == {key for key, row in self._rows.items() if row.aside}, "the rows aside are miscounted"
         assert len(queued) == sum(row.queued for row in self._rows.values()), "a key is not in the queue"
-        assert self._flushing == sum(row.flushing for row in self._rows.values()), "flushing is miscounted"
-        assert self._parked == sum(row.refused is not None for row in self._rows.values()), "parked is miscounted"
+        assert self.parked == sum(row.refused is not None for row in self._rows.values()), "parked is miscounted"
         assert self.bytes == sum(_size(key, row.value) for key, row in self._rows.items()), "bytes are miscounted"
 
     def _landed(self, key: str) -> Row:
         row = self._rows[key]
         row.flushing = False
-        self._flushing -= 1
         return row
 
     def _enqueue(self, key: str, row: Row) -> None:

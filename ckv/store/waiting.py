@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ckv.errors import CkvError
@@ -13,13 +14,11 @@ Waiter = Callable[[T | None, CkvError | None], None]
 """Is told the result, or the error."""
 
 
+@dataclass(eq=False, slots=True)
 class Waiting(Generic[T]):
     """One result, or one error, for any number of waiters."""
 
-    __slots__ = ("_waiters",)
-
-    def __init__(self) -> None:
-        self._waiters: list[Waiter[T]] = []
+    _waiters: list[Waiter[T]] = field(default_factory=list, init=False)
 
     @property
     def wanted(self) -> bool:

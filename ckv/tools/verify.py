@@ -1,6 +1,6 @@
 """``ckv verify``: audits a secondary against its database, while both go on working.
 
-The node says of each key where its current value is (:data:`ckv.store.store.Where`). Of two of these places follows
+The node says of each key where its current value is (:data:`ckv.store.Where`). Of two of these places follows
 what the database must have: the same value and type for a ``clean`` record, and nothing for an ``absent`` key. All
 others may differ from it, and are counted only.
 

@@ -20,9 +20,12 @@ from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.quick import QuickSession
 from ckv.protocol.shortcuts import CUT, ENOUGH, Core
+from ckv.store import Records
+from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
+from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
-from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.values import ENCODING_ERRORS
 from tests.support.line import Nowhere
 
@@ -128,10 +131,10 @@ class Node(Client):
         max_value_bytes: int = LIMITS.max_value_bytes,
         capacity: int = CAPACITY,
     ) -> None:
-        pending = Pending(100, 10**6) if tier else None
-        self.store = Store(
-            POLICIES[policy](capacity), pending, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None
-        )
+        memory = POLICIES[policy](capacity)
+        environment = Environment(clock=lambda: 0.0, load_timeout=1, pending_wait=1)
+        self.tiers = EvictStore(memory, Pending(100, 10**6), environment) if tier else None
+        self.store: Records = self.tiers or MemoryStore(memory)
         table: dict[str, Handler] = {**handlers(self.store, max_value_bytes), "PING": pong}
         core = serve_loop(self.store, max_value_bytes) if quick else None
         super().__init__(RpcMethods(table, LIMITS), core)

@@ -102,9 +102,10 @@ def test_a_record_that_is_being_loaded_is_not_overwritten_by_the_load() -> None:
         packed([[0, 1, "GET", ["a"]], [0, 2, "PUT", ["a", "new"]], [0, 3, "PUT", ["b", "b"]]]), [], tier=True
     )
     for node in (quick, plain):
-        query = node.store.load_begin()
+        assert node.tiers is not None
+        query = node.tiers.load_begin()
         assert query is not None
-        node.store.load_end(query, {"a": "old"})
+        node.tiers.load_end(query, {"a": "old"})
         node.received(packed([[0, 4, "GET", ["a"]]]))
     assert repr([1, 4, None, [True, "new"]]) in plain.answers()
     check_same(quick, plain)

@@ -16,8 +16,9 @@ from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.limits import KIB, Limits
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.store.memory import POLICIES
+from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
-from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.values import ENCODING_ERRORS
 from tests.support.line import Nowhere, served
 
@@ -31,8 +32,8 @@ def one_input(data: bytes) -> bool:
     Returns whether there was no failure: nothing for which the connection would be closed.
     """
     now = 0.0
-    pending = Pending(100, KIB * KIB)
-    store = Store(POLICIES["lru"](2), pending, clock=lambda: now, load_timeout=1, pending_wait=1, wake=lambda: None)
+    environment = Environment(clock=lambda: now, load_timeout=1, pending_wait=1)
+    store = EvictStore(POLICIES["lru"](2), Pending(100, KIB * KIB), environment)
     scans = Scans(store, lambda: now)
     methods = RpcMethods(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
     line = Nowhere()

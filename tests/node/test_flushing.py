@@ -7,7 +7,6 @@ is for readers, and while nothing can be written nothing is parked.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,16 +19,12 @@ from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
-from ckv.store.store import BATCH_BYTES, BATCH_RECORDS, Store
+from ckv.store.store import Store
+from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS, Environment
 from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 WRITE_DELAY = 1.0
-OWN: dict[str, dict[str, Any]] = {
-    "evict": {},
-    "behind": {"write_delay": WRITE_DELAY},
-    "through": {"commit_timeout": 3600.0},
-}
 MAX_STEPS = 20_000
 
 
@@ -87,11 +82,7 @@ class Rig:
         self.store: Store = MODES[mode](
             POLICIES["lru"](1 if mode == "evict" else 10_000),
             Pending(10_000, 1 << 40),
-            clock=lambda: self.now,
-            load_timeout=3600.0,
-            pending_wait=1.0,
-            wake=lambda: None,
-            **OWN[mode],
+            Environment(clock=lambda: self.now, load_timeout=3600.0, pending_wait=1.0, write_delay=WRITE_DELAY),
         )
         self.told: dict[str, CkvError | None] = {}
 
@@ -222,7 +213,7 @@ def test_batches_grow_again_when_they_pass() -> None:
     rig.work(60)
     rig.tier.fault = lambda keys: None
     turns = 0
-    while rig.store.flush_limited:
+    while rig.store.pending.limit.lowered:
         turns += 1
         rig.put(f"{turns}")
         rig.work(60)

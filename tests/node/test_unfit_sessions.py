@@ -13,8 +13,10 @@ from ckv.node.workers import Workers
 from ckv.persistent import Loaded
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
+from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
 from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.values import Value
 
 
@@ -82,14 +84,16 @@ class FakeSession:
 @contextmanager
 def working(tier: FakeTier, capacity: int = 1) -> Iterator[Store]:
     workers = Workers(tier, 1, load_timeout=5.0)
-    store = Store(
+    store = EvictStore(
         POLICIES["lru"](capacity),
         Pending(1000, 1 << 30),
-        clock=lambda: 0.0,
-        load_timeout=5.0,
-        pending_wait=1.0,
-        wake=workers.wake,
-        wake_loads=workers.wake_loads,
+        Environment(
+            clock=lambda: 0.0,
+            load_timeout=5.0,
+            pending_wait=1.0,
+            wake=workers.wake,
+            wake_loads=workers.wake_loads,
+        ),
     )
     workers.start(store)
     try:

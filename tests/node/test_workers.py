@@ -16,8 +16,9 @@ from ckv.node.workers import Workers
 from ckv.persistent import Loaded, RowsLocked
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
+from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
-from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.values import Value
 
 LOAD_TIMEOUT = 1.0
@@ -113,14 +114,16 @@ class World:
     def __init__(self, size: int = 1) -> None:
         self.tier = FakeTier()
         self.workers = Workers(self.tier, size, LOAD_TIMEOUT)
-        self.store = Store(
+        self.store = EvictStore(
             POLICIES["lru"](1),
             Pending(1000, 1 << 30),
-            clock=time.monotonic,
-            load_timeout=LOAD_TIMEOUT,
-            pending_wait=1,
-            wake=self.workers.wake,
-            wake_loads=self.workers.wake_loads,
+            Environment(
+                clock=time.monotonic,
+                load_timeout=LOAD_TIMEOUT,
+                pending_wait=1,
+                wake=self.workers.wake,
+                wake_loads=self.workers.wake_loads,
+            ),
         )
         self._look = gevent.spawn(self._look_on)
 
@@ -213,7 +216,7 @@ def test_a_locked_row_holds_up_no_other(up: World) -> None:
     up.until(lambda: len(told) == 3)
     assert told == {"b": "2", "c": "3", "none": None}
     assert up.workers.connected
-    assert up.store.load_failures == up.workers.retries == 0
+    assert up.store.figures.load_failures == up.workers.retries == 0
     locked.clear()
     gevent.joinall(greenlets)
     assert told["a"] == "1"
@@ -255,13 +258,13 @@ def test_a_batch_that_failed_goes_back_and_is_tried_over_a_new_connection(up: Wo
     connects = up.tier.connects
     assert up.get("a") == "1"
     assert up.tier.connects == connects + 1
-    assert up.store.load_failures == 1
+    assert up.store.figures.load_failures == 1
     failures.append(unavailable("deadlock", 1213))
     up.tier.before_save = fail_once
     up.store.put("x", "new")
     up.store.put("y", "pushes x out")
     up.until(lambda: up.tier.rows.get("x") == "new")
-    assert up.store.flush_failures == 1
+    assert up.store.figures.flush_failures == 1
 
 
 def test_an_error_of_our_own_is_logged_and_tried_again(up: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -339,10 +342,10 @@ def come_back(world: World) -> None:
 
 def test_known_to_be_away_a_miss_fails_at_once_and_later_ones_go_on_at_once(up: World) -> None:
     go_down(up, unavailable("refused", 2003))
-    answers = [up.store.load_refusals, *(up.get(key) for key in "abc")]
+    answers = [up.store.figures.load_refusals, *(up.get(key) for key in "abc")]
     assert all(isinstance(answer, errors.TierUnavailable) for answer in answers[1:])
     assert "refused" in str(answers[1])
-    assert up.store.loading.timeouts == 0
+    assert up.store.figures.load_timeouts == 0
     with pytest.raises(errors.TierUnavailable, match="the record is deleted"):
         up.store.delete("b")
     assert up.get("b") is None
@@ -404,9 +407,9 @@ def test_hung_reads_open_the_breaker_after_the_first_timed_out(up: World) -> Non
     assert "did not answer within" in str(up.get("a"))
     up.until(lambda: up.workers.health.reads_away)
     assert up.workers.health.state == "hung"
-    timeouts = up.store.loading.timeouts
+    timeouts = up.store.figures.load_timeouts
     assert "is away: a read has been under way" in str(up.get("b"))
-    assert up.store.loading.timeouts == timeouts
+    assert up.store.figures.load_timeouts == timeouts
     go_on.set()
     up.until(lambda: not up.workers.health.reads_away)
     assert up.get("c") == "3"
@@ -417,7 +420,7 @@ def test_every_change_is_one_line_and_the_end_counts_the_calls(up: World, caplog
     go_down(up, unavailable("refused", 2003))
     for key in "abc":
         up.get(key)
-    refused = up.store.load_refusals
+    refused = up.store.figures.load_refusals
     up.tier.connect_error = unavailable("access denied", 1045, login=True)
     up.workers.hurry()
     up.until(lambda: "access denied" in up.workers.health.reason)

@@ -16,8 +16,8 @@ from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSG
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, KIB, Limits
 from ckv.protocol.session import Session
+from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
-from ckv.store.store import Store
 from tests.net.conftest import Asker, Lines, World, until
 
 MSGID = 7
@@ -235,7 +235,7 @@ def test_results_of_other_shapes(world: World) -> None:
 
 
 def test_the_methods_of_a_secondary(world: World) -> None:
-    store = Store(POLICIES["lru"](100), None, clock=lambda: 0.0, load_timeout=1, pending_wait=1, wake=lambda: None)
+    store = MemoryStore(POLICIES["lru"](100))
     table = {
         **handlers(store, KIB),
         **operator_handlers(store, Scans(store, lambda: 0.0)),

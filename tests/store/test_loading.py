@@ -1,4 +1,4 @@
-"""Which loads go into which query, and the keys that are known to be absent."""
+"""Which loads go into which query, and the keys that are remembered as absent."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from itertools import pairwise
 import pytest
 
 from ckv.errors import TierError, TierUnavailable
-from ckv.store.loading import (
-    ABSENT_BYTES,
-    ABSENT_KEYS,
-    LOAD_BYTES,
-    LOAD_RECORDS,
-    LONGEST_PAUSE,
-    LOOK_AGAIN,
-    Loading,
-    Query,
-)
+from ckv.store.figures import Figures
+from ckv.store.loading import LOAD_BYTES, LOAD_RECORDS, LONGEST_PAUSE, LOOK_AGAIN, Loading, Query
 from ckv.store.memory import POLICIES, TABLES
+from ckv.store.modes import EvictStore
+from ckv.store.pending import Pending
+from ckv.store.tiers import ABSENT_BYTES, ABSENT_KEYS, Environment
 
 TIMEOUT = 3.0
 LOCKED = TierError("locked")
@@ -34,7 +29,7 @@ class Table:
     """Values of a size, and what is asked for them."""
 
     def __init__(self) -> None:
-        self.loading = Loading(TIMEOUT, POLICIES["lru"](1), POLICIES["lru"](1))
+        self.loading = Loading(TIMEOUT, POLICIES["lru"](1), Figures())
         self.now = 50.0
         self.told: dict[str, object] = {}
         self.sizes: dict[str, int] = {}
@@ -245,18 +240,22 @@ def test_refusing_tells_everybody_wherever_his_load_is(table: Table) -> None:
 @pytest.mark.parametrize("table", TABLES)
 def test_absent_keys_are_bounded_in_bytes(table: str, length: int) -> None:
     lru = TABLES[table]["lru"]
-    loading = Loading(TIMEOUT, lru(1), lru(ABSENT_KEYS, ABSENT_BYTES))
+    environment = Environment(
+        clock=lambda: 0.0, load_timeout=TIMEOUT, pending_wait=1, absent=lru(ABSENT_KEYS, ABSENT_BYTES)
+    )
+    store = EvictStore(lru(1), Pending(1, 1), environment)
+    absent = store.absent
     keys = [f"{number:0{length}}" for number in range(ABSENT_KEYS if length < 100 else 120_000)]
     for key in keys:
-        loading.note_absent(key)
-        loading.note_absent(key)
-    size = loading.absent_bytes / loading.absent
+        store.note_absent(key)
+        store.note_absent(key)
+    size = absent.bytes / len(absent)
     assert length < size < length + 350
-    assert ABSENT_BYTES - 2 * size < loading.absent_bytes <= ABSENT_BYTES
-    assert loading.absent < len(keys)
-    assert loading.is_absent(keys[-1])
-    assert not loading.is_absent(keys[0])
+    assert ABSENT_BYTES - 2 * size < absent.bytes <= ABSENT_BYTES
+    assert len(absent) < len(keys)
+    assert keys[-1] in absent
+    assert keys[0] not in absent
     for key in keys:
-        loading.note_present(key)
-    assert (loading.absent, loading.absent_bytes) == (0, 0)
-    loading.check()
+        absent.remove(key)
+    assert (len(absent), absent.bytes) == (0, 0)
+    store.check()

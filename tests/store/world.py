@@ -13,28 +13,23 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, SessionLost, TierUnavailable, WriteFailed
-from ckv.store.loading import ABSENT_BYTES, ABSENT_KEYS, Load, Query
+from ckv.store.loading import Load, Query
 from ckv.store.memory import TABLES
-from ckv.store.modes import MODES, ThroughStore
-from ckv.store.pending import STRIKES, Pending, Write
-from ckv.store.store import RoomWait
+from ckv.store.modes import MODES
+from ckv.store.pending import Pending, Write
+from ckv.store.room import RoomWait
+from ckv.store.through import ThroughStore
+from ckv.store.tiers import ABSENT_BYTES, ABSENT_KEYS, Environment
+from ckv.store.trouble import STRIKES
 from ckv.store.waiting import Waiter, Waiting
 from ckv.values import Value
 
 LOAD_TIMEOUT = 5.0
-COMMIT_TIMEOUT = 4.0
 PENDING_WAIT = 1.0
 WRITE_DELAY = 1.0
 WRITE_BATCH = 3
-
-OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "evict": {},
-    "behind": {"write_delay": WRITE_DELAY, "write_batch": WRITE_BATCH},
-    "through": {"commit_timeout": COMMIT_TIMEOUT},
-}
 
 
 @dataclass
@@ -124,12 +119,14 @@ class World:
         self.store = MODES[self._mode](
             self.memory,
             self.pending,
-            clock=lambda: self.now,
-            load_timeout=LOAD_TIMEOUT,
-            pending_wait=PENDING_WAIT,
-            wake=lambda: None,
-            absent=self._policies["lru"](ABSENT_KEYS, ABSENT_BYTES),
-            **OWN_ARGUMENTS[self._mode],
+            Environment(
+                clock=lambda: self.now,
+                load_timeout=LOAD_TIMEOUT,
+                pending_wait=PENDING_WAIT,
+                write_delay=WRITE_DELAY,
+                write_batch=WRITE_BATCH,
+                absent=self._policies["lru"](ABSENT_KEYS, ABSENT_BYTES),
+            ),
         )
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -303,7 +300,7 @@ class World:
                 turns[key] = self._last_turn[key]
             else:
                 turns[key] = next(seen.turn for seen in reversed(self.history[key]) if seen.value == value)
-        self.flushes.append(Flush(batch, turns, self.store.flush_needs_probe(batch)))
+        self.flushes.append(Flush(batch, turns, self.pending.failed_alone(batch)))
 
     def flush_commit(self, index: int) -> None:
         """The tier commits the batch; the word of it is on its way."""
@@ -418,7 +415,7 @@ class World:
                 self._tier_turn[key] = older.turn
                 self._reverted.add(key)
                 self._set(key, older.value)
-        elif row is None and key not in self.store._waiting_keys:
+        elif row is None and key not in self.store.room.keys:
             self._turn += 1
             self._last_turn[key] = self._tier_turn[key] = self._turn
             self._last_value[key] = f"{key}={self._turn}"
@@ -429,7 +426,7 @@ class World:
 
     def _again(self) -> dict[str, tuple[Value, int]]:
         """``through``: what is on its way to the tier a second time."""
-        return self.store._again if isinstance(self.store, ThroughStore) else {}
+        return self.store.again if isinstance(self.store, ThroughStore) else {}
 
     def _set(self, key: str, value: Value | None) -> None:
         if value is None:

@@ -19,6 +19,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.tools import verify
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
@@ -283,22 +284,11 @@ def test_a_race_with_a_write_is_no_difference(
 # --- SCAN and PEEK ---------------------------------------------------------------------------------------------------
 
 
-OWN_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "evict": {},
-    "behind": {"write_delay": 1},
-    "through": {"commit_timeout": 1},
-}
-
-
 def store(capacity: int, policy: str = "lru", mode: str = "evict") -> Store:
     return MODES[mode](
         POLICIES[policy](capacity),
         Pending(10**6, 1 << 40),
-        clock=lambda: 0.0,
-        load_timeout=1,
-        pending_wait=1,
-        wake=lambda: None,
-        **OWN_ARGUMENTS[mode],
+        Environment(clock=lambda: 0.0, load_timeout=1, pending_wait=1, write_delay=1),
     )
 
 

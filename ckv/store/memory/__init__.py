@@ -43,10 +43,6 @@ class Memory(Protocol):
     """A GET of a key that is not here is answered: there is no such record."""
 
     @property
-    def capacity(self) -> int:
-        """The most records."""
-
-    @property
     def max_bytes(self) -> int:
         """The most :attr:`bytes`, 0 for no bound. A single record may be larger."""
 

@@ -77,13 +77,12 @@ class Table:
 
     def has_room_for(self, key: str, value: Value) -> bool:
         old = self._records.get(key)
-        if old is None and len(self._records) >= self.capacity:
-            return False
-        more = getsizeof(value) - getsizeof(old[1]) if old is not None else _size(key, value)
-        return not self.max_bytes or self._fits(old, more)
+        if old is None:
+            return len(self._records) < self.capacity and self._fits(old, _size(key, value))
+        return self._fits(old, getsizeof(value) - getsizeof(old[1]))
 
     def _fits(self, old: Record | None, more: int) -> bool:
-        return self.bytes + more <= self.max_bytes or len(self._records) == (old is not None)
+        return not self.max_bytes or self.bytes + more <= self.max_bytes or len(self._records) == (old is not None)
 
     def next_victim(self) -> Record | None:
         return self._records[self._victim()] if self._records else None

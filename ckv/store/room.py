@@ -1,0 +1,108 @@
+"""The writes that wait for room in pending, in their order.
+
+So pending is bounded, and nothing that was accepted is dropped however long the persistent tier is away (I6). A later
+write of a key waits behind an earlier one of it, for they are to be accepted in the order in which they came (I4).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ckv.errors import NoRoom, TierUnavailable
+from ckv.store.figures import Figures
+from ckv.store.loading import Load
+from ckv.store.memory import Memory
+from ckv.store.pending import Pending
+from ckv.store.waiting import Waiting
+from ckv.values import Value
+
+Outcome = bool | Waiting[bool] | Load
+"""What a write returns that need not wait for room."""
+
+
+@dataclass(eq=False, slots=True)
+class RoomWait(Waiting[Outcome]):
+    """A write that waits. It is told what the write would have returned, or NoRoom."""
+
+    key: str
+    value: Value | None
+    deadline: float
+
+
+class Room:
+    """Those that wait."""
+
+    def __init__(self, memory: Memory, pending: Pending, figures: Figures, seconds: float, *, may_put: bool) -> None:
+        """``seconds`` is how long a write waits. ``may_put``: memory takes PUTs by itself as long as nobody waits."""
+        self._memory = memory
+        self._pending = pending
+        self._figures = figures
+        self._seconds = seconds
+        self._may_put = may_put
+        self._waiting: deque[RoomWait] = deque()
+        self.keys: dict[str, int] = {}
+        """The keys of the writes that wait, and how many of each."""
+        self.closed = False
+        self._permit()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _permit(self) -> None:
+        self._memory.may_put = self._may_put and not (self._waiting or self.closed)
+
+    def wait(self, key: str, value: Value | None, now: float) -> RoomWait:
+        """Has a write wait."""
+        wait = RoomWait(key, value, now + self._seconds)
+        self._waiting.append(wait)
+        self.keys[key] = self.keys.get(key, 0) + 1
+        self._permit()
+        return wait
+
+    def _next(self) -> RoomWait:
+        wait = self._waiting.popleft()
+        others = self.keys.pop(wait.key) - 1
+        if others:
+            self.keys[wait.key] = others
+        self._permit()
+        return wait
+
+    def admit(self, write: Callable[[str, Value | None], Outcome | RoomWait]) -> None:
+        """Carries out the writes that wait, in their order, as far as room came free."""
+        while self._waiting and not self._pending.full:
+            wait = self._next()
+            others = self.keys.pop(wait.key, 0)  # those behind it must not make it wait again
+            result, error = None, None
+            try:
+                result = write(wait.key, wait.value)
+            except TierUnavailable as unknown:
+                error = unknown
+            if others:
+                self.keys[wait.key] = others
+            assert not isinstance(result, RoomWait)
+            wait.tell(result, error)
+
+    def expire(self, now: float) -> None:
+        """Refuses the writes that have waited too long."""
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._figures.refused_for_room += 1
+            self._refuse(
+                f"{len(self._pending)} records wait for the persistent tier and no room came free within"
+                f" {self._seconds:g} s; nothing was written"
+            )
+
+    def close(self) -> None:
+        """Refuses all that wait; nothing is to be written any more."""
+        self.closed = True
+        self._permit()
+        while self._waiting:
+            self._refuse("the node stops; nothing was written")
+
+    def _refuse(self, why: str) -> None:
+        self._next().tell(None, NoRoom(why))
+
+    def check(self) -> None:
+        """Audits the bookkeeping; raises AssertionError."""
+        assert sum(self.keys.values()) == len(self._waiting), "the writes that wait are miscounted"
