@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ckv.values import Value
+
+PUT_IT_BACK: Final = "it was there before, so no empty one is made in its place: put it back, or start the node anew"
+"""What a session says of a table, or a file, that somebody has taken away."""
 
 
 class RowsLocked(Exception):

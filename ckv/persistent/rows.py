@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ckv.persistent import Loaded
 from ckv.values import ENCODING, ENCODING_ERRORS, Value, to_bytes, to_text
 
 TABLE: Final = "CelonisData"
@@ -55,3 +56,19 @@ def sorted_keys(keys: Iterable[str]) -> list[bytes]:
 def record(key: bytes, value: bytes, kind: int) -> tuple[str, Value]:
     """The record that a row holds."""
     return to_text(key), value if kind == TYPE_BIN else to_text(value)
+
+
+def loaded(rows: Iterable[Row]) -> Loaded:
+    """The records of rows, some of which may have the length of a value that was left there, below zero, as their type.
+
+    It stands there, as one more column would be paid for by every row.
+    """
+    found: dict[str, Value] = {}
+    larger: dict[str, int] = {}
+    for key, value, kind in rows:
+        if (number := int(kind)) < 0:
+            larger[to_text(key)] = -number
+        else:
+            name, held = record(key, value, number)
+            found[name] = held
+    return Loaded(found, larger)

@@ -12,8 +12,8 @@ import logging
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -22,9 +22,9 @@ import tenacity
 from gevent.monkey import get_original
 
 from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable, WriteFailed
-from ckv.persistent import Loaded
-from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
-from ckv.values import Value, to_text
+from ckv.persistent import PUT_IT_BACK, Loaded
+from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, Row, loaded, sorted_keys, sorted_rows
+from ckv.values import Value
 
 T = TypeVar("T")
 
@@ -37,22 +37,11 @@ DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT
 """The errors with which SQLite refuses a row for what is in it."""
 
 OUTAGE_ERRORS: Final = frozenset(
-    {
-        sqlite3.SQLITE_AUTH,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_SCHEMA,
-    }
+    getattr(sqlite3, f"SQLITE_{name}")
+    for name in (
+        *("AUTH", "BUSY", "CANTOPEN", "CORRUPT", "FULL", "INTERRUPT", "IOERR", "LOCKED", "NOMEM", "NOTADB", "PERM"),
+        *("PROTOCOL", "READONLY", "SCHEMA"),
+    )
 )
 """The errors that no row is to blame for. Of the others, a trigger that fails for instance, nobody knows whose fault
 they are."""
@@ -63,11 +52,11 @@ _CREATE = f"""
         kv_value BLOB NOT NULL,
         kv_type INTEGER NOT NULL DEFAULT {TYPE_STR}
     )"""
-_SELECT = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN "
-_SELECT_SHORT = f"""
+_SELECT = f"""
     SELECT kv_key, CASE WHEN length(kv_value) <= ? THEN kv_value END,
         CASE WHEN length(kv_value) <= ? THEN kv_type ELSE -length(kv_value) END
-    FROM {TABLE} WHERE kv_key IN """
+    FROM {TABLE} WHERE kv_key IN ({{}})"""
+_ANY_LENGTH = 2**31  # SQLite's own bound is just below
 _DELETE = f"DELETE FROM {TABLE} WHERE kv_key = ?"
 _UPSERT = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
@@ -131,11 +120,7 @@ class SQLiteTier:
         return session
 
     def _open(self, prepare: bool) -> SQLiteSession:
-        """Opens the file. It is made, and the table in it, only before this tier has seen them.
-
-        Later a missing one is an outage: somebody has taken it away for a moment, or by mistake, and an empty one in
-        its place would say of every record that there is none.
-        """
+        """Opens the file. It is made, and the table in it, only before this tier has seen them."""
         with self._opening:
             # None may be open beside the new one that has other files: two would write to one without a common lock.
             for session in list(self._sessions):
@@ -145,14 +130,11 @@ class SQLiteTier:
             self._refuse_strange_log()
             try:
                 session = SQLiteSession(self._path, prepare, create, self.turn)
-            except TierUnavailable as error:
+            except Exception as error:
                 if not prepare or create or not _is_gone(self._path, error):
                     raise
                 self._away = True
-                raise TierUnavailable(
-                    f"{error}; it was there before, so no empty one is made in its place: put it back, or start the"
-                    " node anew"
-                ) from error
+                raise TierUnavailable(f"{_as_tier_error(error)}; {PUT_IT_BACK}") from error
             self._sessions.add(session)
             # Here and not in connect(): the next one that waits for its turn must not make what was there already.
             if prepare:
@@ -179,7 +161,7 @@ class SQLiteSession:
     """One connection (:class:`~ckv.persistent.Session`)."""
 
     def __init__(self, path: str, prepare: bool, create: bool, turn: AbstractContextManager[bool]) -> None:
-        """Opens the file. Blocks; call it in the thread pool.
+        """Opens the file, in a thread of the pool.
 
         ``prepare`` makes it fit to be written, ``create`` also makes it and the table if need be. ``turn`` is held
         while it writes.
@@ -193,26 +175,23 @@ class SQLiteSession:
         # for that call, so that an old write cannot overtake the new ones of the next session.
         self._lock = _new_lock()
         self._turn = turn
-        with _mapped():
-            # Statements outside of our own BEGIN and COMMIT commit by themselves (isolation_level=None).
-            self._connection = sqlite3.connect(
-                f"file:{quote(os.fsencode(path))}?mode={'rwc' if create else 'rw'}",
-                uri=True,
-                timeout=BUSY_TIMEOUT,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+        # Statements outside of our own BEGIN and COMMIT commit by themselves (isolation_level=None).
+        self._connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode={'rwc' if create else 'rw'}",
+            uri=True,
+            timeout=BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
         self._run(self._prepare if prepare else self._open_table, create)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        return _in_pool(self._run, self._load, sorted_keys(keys))
+        return self.load_some(keys, 0).found
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         # Nobody waits for a row here: readers see what was committed when they began.
-        if not max_value_bytes:
-            return Loaded(self.load_many(keys), {})
-        loaded: Loaded = _in_pool(self._run, self._load_short, sorted_keys(keys), max_value_bytes)
-        return loaded
+        found: Loaded = _in_pool(self._run, self._load, sorted_keys(keys), max_value_bytes or _ANY_LENGTH)
+        return found
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
         _in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
@@ -233,7 +212,7 @@ class SQLiteSession:
     # --- in a thread of the pool -----------------------------------------------------------------------------------
 
     def _run(self, call: Callable[..., T], *args: object) -> T:
-        with self._lock, _mapped():
+        with self._lock:
             try:
                 result = call(*args)
                 self._look()
@@ -264,62 +243,49 @@ class SQLiteSession:
         # Either opens the files beside the database, too.
         self._connection.execute(_CREATE if create else f"SELECT 1 FROM {TABLE} LIMIT 1").fetchall()
 
-    def _load(self, keys: Sequence[bytes]) -> dict[str, Value]:
-        found: dict[str, Value] = {}
+    def _load(self, keys: Sequence[bytes], max_value_bytes: int) -> Loaded:
+        rows: list[Row] = []
         for start in range(0, len(keys), ROWS_PER_STATEMENT):
             some = keys[start : start + ROWS_PER_STATEMENT]
-            marks = ",".join("?" * len(some))
-            found.update(record(*row) for row in self._connection.execute(f"{_SELECT}({marks})", some))
-        return found
-
-    def _load_short(self, keys: Sequence[bytes], max_value_bytes: int) -> Loaded:
-        loaded = Loaded({}, {})
-        for start in range(0, len(keys), ROWS_PER_STATEMENT):
-            some = keys[start : start + ROWS_PER_STATEMENT]
-            marks = ",".join("?" * len(some))
-            found = self._connection.execute(f"{_SELECT_SHORT}({marks})", (max_value_bytes, max_value_bytes, *some))
-            for key, value, kind in found:
-                if kind < 0:
-                    loaded.larger[to_text(key)] = -kind
-                else:
-                    name, held = record(key, value, kind)
-                    loaded.found[name] = held
-        return loaded
+            statement = _SELECT.format(",".join("?" * len(some)))
+            rows += self._connection.execute(statement, (max_value_bytes, max_value_bytes, *some))
+        return loaded(rows)
 
     def _commit(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if not rows:
             return
         with self._turn:
-            self._commit_in_turn(statement, rows)
-
-    def _commit_in_turn(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        # IMMEDIATE waits for other processes before it reads anything. A transaction that has read already cannot
-        # wait, because its view of the file would be stale: SQLite fails it at once.
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            self._connection.executemany(statement, rows)
-        except sqlite3.Error as error:
-            if _code(error) in OUTAGE_ERRORS:
-                raise
-            # When this fails, its error goes out and not one that promises that nothing was written. Some errors roll
-            # back by themselves, and there is nothing left to do then.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            kind = RowsRefused if _code(error) in DATA_ERRORS else WriteFailed
-            raise kind(_text(error)) from error
-        self._connection.execute("COMMIT")
+            self._begin()
+            try:
+                self._connection.executemany(statement, rows)
+            except sqlite3.Error as error:
+                if _code(error) in OUTAGE_ERRORS:
+                    raise
+                # When this fails, its error goes out and not one that promises that nothing was written.
+                self._roll_back()
+                kind = RowsRefused if _code(error) in DATA_ERRORS else WriteFailed
+                raise kind(_text(error)) from error
+            self._connection.execute("COMMIT")
 
     def _probe(self) -> None:
         with self._turn:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             try:
                 self._connection.execute(_UPSERT, (PROBE_KEY, b"", TYPE_STR))
             except sqlite3.Error as error:
                 if _code(error) not in DATA_ERRORS:
                     raise
                 # A table that refuses rows for what is in them takes writes.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            self._roll_back()
+
+    def _begin(self) -> None:
+        # IMMEDIATE waits for other processes before it reads anything. A transaction that has read already cannot
+        # wait, because its view of the file would be stale: SQLite fails it at once.
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # some errors roll back by themselves
+            self._connection.execute("ROLLBACK")
 
     def _count(self) -> int:
         return int(self._connection.execute(f"SELECT COUNT(*) FROM {TABLE}").fetchone()[0])
@@ -343,7 +309,7 @@ def _file(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _is_gone(path: str, error: TierUnavailable) -> bool:
+def _is_gone(path: str, error: Exception) -> bool:
     return _file(path) is None or "no such table" in str(error)
 
 
@@ -371,18 +337,12 @@ def _outcome(call: Callable[..., T], args: tuple[object, ...]) -> T | TierError:
     # An error that is raised in the pool also gets its traceback printed by gevent.
     try:
         return call(*args)
-    except TierError as error:
-        return error
+    except Exception as error:  # noqa: BLE001 - it is raised by whoever waits for the pool
+        return _as_tier_error(error)
 
 
-@contextmanager
-def _mapped() -> Iterator[None]:
-    try:
-        yield
-    except TierError:
-        raise
-    except Exception as error:
-        raise TierUnavailable(_text(error)) from error
+def _as_tier_error(error: Exception) -> TierError:
+    return error if isinstance(error, TierError) else TierUnavailable(_text(error))
 
 
 def _code(error: BaseException) -> int:

@@ -42,13 +42,10 @@ _METHODS = "docs/configuration.md lists the login methods that work"
 
 
 class StatementFailed(Exception):
-    """A statement failed, or the connection did. ``code`` is the error number of server or client, 0 without one.
-
-    It stays inside of the MySQL modules: :mod:`ckv.persistent.mysql` makes one of :mod:`ckv.errors` out of it.
-    """
+    """A statement failed, or the connection did. It stays inside of the MySQL modules."""
 
     def __init__(self, text: str, code: int = 0, *, silent: bool = False) -> None:
-        """``silent``: no answer came in time."""
+        """``code`` is the error number of server or client, 0 without one; ``silent``: no answer came in time."""
         super().__init__(text)
         self.code = code
         self.silent = silent
@@ -63,23 +60,17 @@ class Connection:
     """One connection in auto-commit mode, with strict SQL and no dependence on what the server is set to otherwise."""
 
     def __init__(self, server: Server, *, database: str | None, read_timeout: float | None = None) -> None:
-        """``database`` is the one to use, if any. ``read_timeout`` takes the place of :data:`STATEMENT_TIMEOUT`.
-
-        Raises :class:`StatementFailed`.
-        """
+        """``read_timeout`` takes the place of :data:`STATEMENT_TIMEOUT`. Raises :class:`StatementFailed`."""
         try:
             self._connection = _connect(server, database, read_timeout or STATEMENT_TIMEOUT)
         except Exception as error:
             raise _failure(error) from error
-        try:
+        with self.or_abort():
             self.variables = self._set_up(database)
             """What the server was set to, as far as ckv wants to know (:mod:`ckv.persistent.mysql.variables`)."""
             self.max_allowed_packet = int(self.variables["max_allowed_packet"])
             self.max_statement_bytes = self.max_allowed_packet - _PACKET_MARGIN
             self.before_select = variables.unbounded(self.variables)
-        except BaseException:
-            self.abort()
-            raise
 
     def _set_up(self, database: str | None) -> dict[str, str]:
         self.run(variables.FIRST)
@@ -128,14 +119,23 @@ class Connection:
         return str(self._connection.server_version)  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """Close the connection; the server rolls back what is not committed. Never raises; twice is fine."""
+        """Closes the connection; the server rolls back what is not committed. Never raises; twice is fine."""
         if self._connection.open:
             self._connection.close()
 
     def abort(self) -> None:
-        """Close the connection without a word, in whatever state it is. Never raises, never waits; twice is fine."""
+        """Closes it without a word, in whatever state it is. Never raises, never waits; twice is fine."""
         # close() would first send its goodbye, and wait for a server that has stopped reading.
         self._connection._force_close()  # type: ignore[attr-defined]
+
+    @contextmanager
+    def or_abort(self) -> Iterator[None]:
+        """Aborts the connection when what is done inside of it fails."""
+        try:
+            yield
+        except BaseException:
+            self.abort()
+            raise
 
 
 def quoted(name: str) -> str:
@@ -188,7 +188,7 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
 
 
 def _watch(sock: socket.socket) -> None:
-    """Have the kernel find out when nobody is there any more."""
+    """Has the kernel find out when nobody is there any more."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE)

@@ -42,14 +42,11 @@ _DENIED = (ER.DBACCESS_DENIED_ERROR, ER.ACCESS_DENIED_ERROR, ER.SPECIFIC_ACCESS_
 class _Column:
     type: str
     charset: str
+    """Empty for a column that has no text."""
     nullable: bool
     default: bool
     """Whether a row gets a value here when it is given none."""
     extra: str
-
-    @property
-    def is_text(self) -> bool:
-        return self.charset != ""
 
 
 def is_ready(connection: Connection) -> bool:
@@ -61,11 +58,14 @@ def is_ready(connection: Connection) -> bool:
     if columns is None:
         return False
     unique = _unique_indexes(connection)
-    kind, engine = _kind(connection)
-    obstacle = _obstacle(columns, unique, kind)
+    ((kind, engine),) = connection.run(
+        "SELECT table_type, engine FROM information_schema.tables"
+        f" WHERE table_schema = DATABASE() AND table_name = '{TABLE}'"
+    )
+    obstacle = _obstacle(columns, unique, kind.decode())
     if obstacle:
         raise StatementFailed(f"the table {TABLE} cannot be used: {obstacle}")
-    return engine == _ENGINE and not _changes(columns, unique)
+    return engine == _ENGINE.encode() and not _changes(columns, unique)
 
 
 def prepare(server: Server, *, create: bool) -> None:
@@ -159,15 +159,6 @@ def _unique_indexes(connection: Connection) -> dict[str, list[str]]:
     return found
 
 
-def _kind(connection: Connection) -> tuple[str, str]:
-    """What the table is, and its engine."""
-    ((kind, engine),) = connection.run(
-        "SELECT table_type, engine FROM information_schema.tables"
-        f" WHERE table_schema = DATABASE() AND table_name = '{TABLE}'"
-    )
-    return kind.decode(), (engine or b"").decode()
-
-
 def _obstacle(columns: dict[str, _Column], unique: dict[str, list[str]], kind: str) -> str:
     """Why ckv can neither use this table nor change it without taking something away; empty when it can."""
     if kind not in ("BASE TABLE", "SYSTEM VERSIONED"):
@@ -220,7 +211,7 @@ def _to_utf8(columns: dict[str, _Column], collation: str) -> list[str]:
     changes = []
     for name in ("kv_key", "kv_value"):
         column = columns.get(name)
-        if column is not None and column.is_text and column.charset not in _UTF8:
+        if column is not None and column.charset not in ("", *_UTF8):
             kind = f"VARCHAR({_MAX_KEY_CHARACTERS})" if name == "kv_key" else "LONGTEXT"
             changes.append(f"MODIFY {name} {kind} CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL")
     return changes

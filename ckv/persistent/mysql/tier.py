@@ -12,15 +12,15 @@ from typing import Final
 from pymysql.constants import ER
 
 from ckv.errors import RowsRefused, SessionLost, TierUnavailable, WriteFailed
-from ckv.persistent import Loaded, RowsLocked
+from ckv.persistent import PUT_IT_BACK, Loaded, RowsLocked
 from ckv.persistent.mysql import schema, variables
 from ckv.persistent.mysql import statements as sql
 from ckv.persistent.mysql.address import Server
 from ckv.persistent.mysql.connection import LOCK_WAIT, Connection, StatementFailed
 from ckv.persistent.mysql.identity import Place, Places, place
 from ckv.persistent.mysql.outages import DATA_ERRORS, LOGIN_ERRORS, NO_LONGER_WRITER, OUTAGE_ERRORS
-from ckv.persistent.rows import PROBE_KEY, TABLE, TYPE_STR, record, sorted_keys, sorted_rows
-from ckv.values import Value, to_text
+from ckv.persistent.rows import PROBE_KEY, TABLE, TYPE_STR, Row, loaded, sorted_keys, sorted_rows
+from ckv.values import Value
 
 LOOK_EVERY: Final = 0.5
 """Seconds after which a session looks where its connection leads before it uses it again (0.3 ms)."""
@@ -74,16 +74,14 @@ class MySQLTier:
         """
         generation = self.generation
         connection = self._connect()
-        try:
+        with connection.or_abort():
             at = place(connection)
             other_server = self._places.other_server(connection, at)
-        except BaseException:
-            connection.abort()
-            raise
         self._away = False
         self._say_packet(connection)
-        if other_server or not self._seen:
-            self._warn_of_risks(connection)
+        risks = variables.risks(connection.variables)
+        if risks and (other_server or not self._seen):
+            log.warning("database %s: a crash of it may lose what it has committed: %s", self.name, ", ".join(risks))
         self._seen = True
         self.look_at_table(at)
         if other_server:
@@ -111,16 +109,8 @@ class MySQLTier:
             if not self._away:
                 self._away = True
                 self._tell_other("the table is gone")
-            return _unavailable(
-                error,
-                "; it was there before, so no empty one is made in its place: put it back, or start the node anew",
-            )
-        return _unavailable(error, kind=kind)
-
-    def _warn_of_risks(self, connection: Connection) -> None:
-        risks = variables.risks(connection.variables)
-        if risks:
-            log.warning("database %s: a crash of it may lose what it has committed: %s", self.name, ", ".join(risks))
+            return _unavailable(TierUnavailable, error, f"; {PUT_IT_BACK}")
+        return _unavailable(kind, error)
 
     def _say_packet(self, connection: Connection) -> None:
         """Warns, once for each size, of packets that are too small for the largest values."""
@@ -139,36 +129,23 @@ class MySQLTier:
 
     def _connect(self) -> Connection:
         # Each connection looks at the table, not only the first: somebody may restore an old dump while nodes run.
-        connection = self._connect_if_ready()
-        if connection is None:
-            schema.prepare(self._server, create=not self._seen)
+        try:
             connection = Connection(self._server, database=self._server.database)
-        return connection
+            with connection.or_abort():
+                if schema.is_ready(connection):
+                    return connection
+            connection.close()
+        except StatementFailed as error:
+            if error.code != ER.BAD_DB_ERROR:
+                raise
+        schema.prepare(self._server, create=not self._seen)
+        return Connection(self._server, database=self._server.database)
 
     def _connect_as_it_is(self) -> Connection:
         connection = Connection(self._server, database=self._server.database)
-        try:
+        with connection.or_abort():
             connection.run(sql.PROBE)  # fails where there is no such table, or one that is nothing of ours
-        except BaseException:
-            connection.abort()
-            raise
         return connection
-
-    def _connect_if_ready(self) -> Connection | None:
-        try:
-            connection = Connection(self._server, database=self._server.database)
-        except StatementFailed as error:
-            if error.code == ER.BAD_DB_ERROR:
-                return None
-            raise
-        try:
-            if schema.is_ready(connection):
-                return connection
-        except BaseException:
-            connection.abort()
-            raise
-        connection.close()
-        return None
 
 
 class MySQLSession:
@@ -184,43 +161,31 @@ class MySQLSession:
         self.generation = generation
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        literals = [sql.literal(key) for key in sorted_keys(keys)]
-        # In auto-commit mode, so that no snapshot stays open: it would hide later writes from later loads.
         with self._in_use() as connection:
-            head = connection.before_select + sql.SELECT
-            statements = sql.statements(head, literals, sql.LOCKING, connection.max_statement_bytes)
-            answers = [connection.run(statement) for statement in statements]
-        return dict(record(key, value, int(kind)) for rows in answers for key, value, kind in rows)
+            return loaded(self._select(connection, sql.SELECT, keys, sql.LOCKING)).found
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
-        literals = [sql.literal(key) for key in sorted_keys(keys)]
         select = f"SELECT kv_key, kv_value, kv_type {sql.BY_KEY}"
         if max_value_bytes:
             fits = f"LENGTH(kv_value) <= {max_value_bytes}"
-            # The size, below zero, in the place of the type, as one more column would be paid for by every row.
             select = f"SELECT kv_key, IF({fits}, kv_value, NULL), IF({fits}, kv_type, -LENGTH(kv_value)) {sql.BY_KEY}"
         with self._in_use() as connection:
             end = self._end_of_load or self._load_without_waiting(connection)
-            head = connection.before_select + select
-            statements = sql.statements(head, literals, end, connection.max_statement_bytes)
             began = time.monotonic()
             try:
-                answers = [connection.run(statement) for statement in statements]
+                return loaded(self._select(connection, select, keys, end))
             except StatementFailed as error:
                 # The other thing that it may have waited for, much longer, is the table, which is no matter of rows.
                 waited = time.monotonic() - began > LOCK_WAIT / 2
                 if error.code == sql.LOCK_NOWAIT or (error.code == ER.LOCK_WAIT_TIMEOUT and not waited):
                     raise RowsLocked(str(error)) from error
                 raise
-        loaded = Loaded({}, {})
-        for rows in answers:
-            for key, value, kind in rows:
-                if (number := int(kind)) < 0:
-                    loaded.larger[to_text(key)] = -number
-                else:
-                    name, held = record(key, value, number)
-                    loaded.found[name] = held
-        return loaded
+
+    def _select(self, connection: Connection, select: str, keys: Sequence[str], end: str) -> list[Row]:
+        # In auto-commit mode, so that no snapshot stays open: it would hide later writes from later loads.
+        literals = [sql.literal(key) for key in sorted_keys(keys)]
+        statements = sql.statements(connection.before_select + select, literals, end, connection.max_statement_bytes)
+        return [row for statement in statements for row in connection.run(statement)]
 
     def _load_without_waiting(self, connection: Connection) -> str:
         """Sees to it that loads do not wait for locked rows; the end of their statements."""
@@ -351,9 +316,7 @@ def _is_gone(error: StatementFailed) -> bool:
     return error.code == ER.BAD_DB_ERROR
 
 
-def _unavailable(
-    error: StatementFailed, more: str = "", kind: type[TierUnavailable] = TierUnavailable
-) -> TierUnavailable:
+def _unavailable(kind: type[TierUnavailable], error: StatementFailed, more: str = "") -> TierUnavailable:
     found = kind(f"{error}{more}")
     found.number = error.code
     found.silent = error.silent
