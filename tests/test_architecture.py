@@ -53,6 +53,8 @@ def imported(path: Path) -> set[str]:
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            nodes += ast.iter_child_nodes(node)
     return names
 
 

@@ -18,12 +18,7 @@ from ckv import core
 from ckv.store.memory import plain
 from ckv.values import Value
 
-Record = tuple[str, Value, int, bool]
-"""Key, value, version, and whether it is clean.
-
-The version is a number of 64 bits that grows with every write of the node: two records are the same write when their
-versions are equal. A record is clean when the persistent tier has this version of it.
-"""
+Record = plain.Record
 
 
 class Memory(Protocol):

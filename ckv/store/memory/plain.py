@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from sys import getsizeof
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ckv.values import Value
 
-if TYPE_CHECKING:
-    from ckv.store.memory import Record
+Record = tuple[str, Value, int, bool]
+"""Key, value, version, and whether it is clean.
+
+The version is a number of 64 bits that grows with every write of the node: two records are the same write when their
+versions are equal. A record is clean when the persistent tier has this version of it.
+"""
 
 OVERHEAD_BYTES: Final = 260
 """About what a record takes besides its key and its value: its tuple, its version and a place in an OrderedDict, which
