@@ -57,6 +57,7 @@ _SELECT = f"""
         CASE WHEN length(kv_value) <= ? THEN kv_type ELSE -length(kv_value) END
     FROM {TABLE} WHERE kv_key IN ({{}})"""
 _ANY_LENGTH = 2**31  # SQLite's own bound is just below
+_COUNT = f"SELECT COUNT(*) FROM {TABLE}"
 _DELETE = f"DELETE FROM {TABLE} WHERE kv_key = ?"
 _UPSERT = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
@@ -131,7 +132,7 @@ class SQLiteTier:
             try:
                 session = SQLiteSession(self._path, prepare, create, self.turn)
             except Exception as error:
-                if not prepare or create or not _is_gone(self._path, error):
+                if not prepare or create or not (_file(self._path) is None or "no such table" in str(error)):
                     raise
                 self._away = True
                 raise TierUnavailable(f"{_as_tier_error(error)}; {PUT_IT_BACK}") from error
@@ -203,8 +204,8 @@ class SQLiteSession:
         _in_pool(self._run, self._probe)
 
     def count(self) -> int:
-        records: int = _in_pool(self._run, self._count)
-        return records
+        ((records,),) = _in_pool(self._run, lambda: self._connection.execute(_COUNT).fetchall())
+        return int(records)
 
     def close(self) -> None:
         _in_pool(self.close_here)
@@ -215,21 +216,17 @@ class SQLiteSession:
         with self._lock:
             try:
                 result = call(*args)
-                self._look()
+                # What was done counts only when the files are still those which stand there.
+                now = files(self._path)
+                self.files = self.files or now
+                if now != self.files:
+                    raise TierUnavailable(f"{self._path}, or a file beside it, was removed or replaced")
                 return result
             except (RowsRefused, WriteFailed):
                 raise
             except BaseException:
                 self._connection.close()  # Rolls back what is not committed.
                 raise
-
-    def _look(self) -> None:
-        """What was done counts only when the files are still those which stand there."""
-        now = files(self._path)
-        if not self.files:
-            self.files = now
-        elif now != self.files:
-            raise TierUnavailable(f"{self._path}, or a file beside it, was removed or replaced")
 
     def _prepare(self, create: bool) -> None:
         # Readers and a writer do not wait for each other.
@@ -287,9 +284,6 @@ class SQLiteSession:
         if self._connection.in_transaction:  # some errors roll back by themselves
             self._connection.execute("ROLLBACK")
 
-    def _count(self) -> int:
-        return int(self._connection.execute(f"SELECT COUNT(*) FROM {TABLE}").fetchone()[0])
-
     def close_here(self) -> None:
         """As :meth:`close`, for whoever is in a thread of the pool already."""
         with self._lock, suppress(sqlite3.Error):
@@ -307,10 +301,6 @@ def _file(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _is_gone(path: str, error: Exception) -> bool:
-    return _file(path) is None or "no such table" in str(error)
 
 
 def _patiently(call: Callable[[str], object], statement: str) -> None:

@@ -65,8 +65,13 @@ def parse(text: str, environ: Mapping[str, str]) -> Server:
     """
     account, host, database = _split(text)
     user, colon, password = account.partition(":")
+    try:
+        address = parse_address(host)
+    except BadSetting:
+        # Without its reason, which quotes what may be a password: mysql://root:secret has one where the port belongs.
+        raise BadSetting(f"persistent node {_masked(text)!r}: {_FORMS}") from None
     server = Server(
-        address=_address(host, shown=_masked(text)),
+        address=address,
         user=_name("user", unquote_to_bytes(user)) or _from_environment(USER, environ) or DEFAULT_USER,
         database=_name("database", unquote_to_bytes(database))
         or _from_environment(DATABASE, environ)
@@ -91,19 +96,8 @@ def _split(text: str) -> tuple[str, str, str]:
     host, _, database = rest.partition("/")
     if any(sign in host + database for sign in "?#/"):
         raise BadSetting(f"persistent node {_masked(text)!r}: nothing may follow the name of the database")
-    return account, host if _has_port(host) else f"{host}:{DEFAULT_PORT}", database
-
-
-def _has_port(host: str) -> bool:
-    return ":" in host.rpartition("]")[2]
-
-
-def _address(text: str, shown: str) -> Address:
-    try:
-        return parse_address(text)
-    except BadSetting:
-        # Without its reason, which quotes what may be a password: mysql://root:secret has one where the port belongs.
-        raise BadSetting(f"persistent node {shown!r}: {_FORMS}") from None
+    has_port = ":" in host.rpartition("]")[2]
+    return account, host if has_port else f"{host}:{DEFAULT_PORT}", database
 
 
 def _masked(text: str) -> str:

@@ -183,20 +183,19 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
         autocommit=None,
         program_name="ckv",
     )
-    _watch(connection._sock)  # type: ignore[attr-defined]
-    return connection
-
-
-def _watch(sock: socket.socket) -> None:
-    """Has the kernel find out when nobody is there any more."""
+    # The kernel finds out when nobody is there any more.
+    sock: socket.socket = connection._sock  # type: ignore[attr-defined]
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEP_ALIVE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEP_ALIVE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED * 1000)
+    return connection
 
 
 def _failure(error: Exception) -> StatementFailed:
-    code = _code(error)
+    code = 0
+    if isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int):
+        code = error.args[0]
     if code:
         text = f"MySQL error {code}: {error.args[1] if len(error.args) > 1 else ''}"
     elif "pynacl" in str(error):
@@ -209,9 +208,3 @@ def _failure(error: Exception) -> StatementFailed:
     cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
     silent = isinstance(error, TimeoutError) or isinstance(cause, TimeoutError)
     return StatementFailed(" ".join(text.split())[:_MAX_TEXT], code, silent=silent)
-
-
-def _code(error: Exception) -> int:
-    if isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int):
-        return error.args[0]
-    return 0
