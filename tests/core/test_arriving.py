@@ -88,10 +88,11 @@ def test_a_key_that_is_being_loaded_is_not_overwritten_by_the_load() -> None:
     quick, plain = Node("lru", quick=True, tier=True), Node("lru", quick=False, tier=True)
     for node in (quick, plain):
         node.received(packed([[0, 3, "GET", ["a"]]]) + PUT[:50_000])
-        query = node.store.load_begin()
+        assert node.tiers is not None
+        query = node.tiers.load_begin()
         assert query is not None
         node.received(PUT[50_000:])
-        node.store.load_end(query, {"a": "old"})
+        node.tiers.load_end(query, {"a": "old"})
         node.received(GET)
     assert repr([1, 2, None, [True, VALUE]]) in plain.answers()
     check_same(quick, plain)

@@ -36,7 +36,7 @@ class Pair:
     def __init__(self, choices: Choices) -> None:
         self._choices = choices
         policy = choices.one_of(list(PLAIN))
-        capacity = choices.one_of(CAPACITIES)
+        capacity = self._capacity = choices.one_of(CAPACITIES)
         max_bytes = choices.one_of([0, 0, 1, 200, 1000, 20_000, 1_000_000])
         self.quick: Memory = Table(policy, capacity, max_bytes)
         self.plain = PLAIN[policy](capacity)
@@ -106,7 +106,7 @@ class Pair:
     def _check_room(self, key: str, value: Value) -> None:
         """The bound in bytes is kept, and nothing leaves without need."""
         quick = self.quick
-        if not quick.max_bytes or (key not in quick and len(quick) >= quick.capacity):
+        if not quick.max_bytes or (key not in quick and len(quick) >= self._capacity):
             return
         old = quick.peek(key)
         needs = self._bytes(key, value) - (self._bytes(key, old) if old is not None else 0)
@@ -124,7 +124,7 @@ class Pair:
         choices = self._choices
         start, count = choices.below(10_000), choices.below(1000 if choices.once_in(4) else 50)
         for number in range(start, start + count):
-            self._put(f"key {number % (2 * self.quick.capacity)}", b"v" * (number % 40), 0, clean=number % 3 == 0)
+            self._put(f"key {number % (2 * self._capacity)}", b"v" * (number % 40), 0, clean=number % 3 == 0)
 
     def get(self) -> None:
         key = self._key()
@@ -134,7 +134,7 @@ class Pair:
         choices = self._choices
         start, count = choices.below(10_000), choices.below(1000 if choices.once_in(4) else 50)
         for number in range(start, start + count):
-            key = f"key {number % self.quick.capacity}"
+            key = f"key {number % self._capacity}"
             assert self.quick.get(key) == self.plain.get(key)
 
     def look(self) -> None:

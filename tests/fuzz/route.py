@@ -129,8 +129,8 @@ def one_input(data: bytes) -> None:
 
 def load(peer: FakePeer) -> None:
     """Loads what the node was asked for; whether there is such a record depends on its key alone."""
-    store = peer.node.store
-    while (query := store.load_begin()) is not None:
+    store = peer.node.tiers
+    while store is not None and (query := store.load_begin()) is not None:
         keys = [load.key for load in query.loads]
         store.load_end(query, {key: "loaded" for key in keys if len(key) % 2})
 

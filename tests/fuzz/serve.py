@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ckv import errors
 from ckv.node.node import pong
 from ckv.node.secondary import handlers, serve_loop
 from ckv.protocol.handler import Handler
 from ckv.protocol.msgpackrpc import RpcMethods
+from ckv.store import Records
+from ckv.store.alone import MemoryStore
 from ckv.store.loading import Query
 from ckv.store.memory import PLAIN, TABLES, Memory
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending, Write
 from ckv.store.store import Store
+from ckv.store.tiers import Environment
 from ckv.values import Value
 from tests.core.nodes import LIMITS, Client, receive_all
 from tests.fuzz.choices import Choices
@@ -56,22 +60,24 @@ class Node:
         tables = TABLES["compiled"] if quick or setup.max_bytes else PLAIN
         memory = tables[setup.policy](setup.capacity, setup.max_bytes)
         self.absent: Memory = (TABLES["compiled"] if quick else PLAIN)["lru"](setup.most_absent)
-        rest: dict[str, Any] = {
-            "clock": lambda: self.now,
-            "load_timeout": 1.0,
-            "pending_wait": 1.0,
-            "wake": lambda: None,
-            "absent": self.absent,
-        }
+        environment = Environment(
+            clock=lambda: self.now, load_timeout=1.0, pending_wait=1.0, write_delay=0.5, absent=self.absent
+        )
+        self.store: Records
         if setup.mode == ALONE:
-            self.store = Store(memory, None, **rest)
+            self.store = MemoryStore(memory)
         else:
-            rest |= {"behind": {"write_delay": 0.5}, "through": {"commit_timeout": 1.0}}.get(setup.mode, {})
-            self.store = MODES[setup.mode](memory, Pending(setup.most_pending, 10**9), **rest)
+            self.store = MODES[setup.mode](memory, Pending(setup.most_pending, 10**9), environment)
         table: dict[str, Handler] = {**handlers(self.store, LIMITS.max_value_bytes), "PING": pong}
         methods = RpcMethods(table, LIMITS)
         self._core = serve_loop(self.store, LIMITS.max_value_bytes) if quick else None
         self.clients = [Client(methods, self._core) for _ in range(setup.sessions)]
+
+    @property
+    def tiers(self) -> Store:
+        """The store, where there is a persistent tier."""
+        assert isinstance(self.store, Store)
+        return self.store
 
     def received(self, pieces: list[tuple[int, bytes]]) -> None:
         """Serves what clients with these numbers have sent."""
@@ -83,12 +89,9 @@ class Node:
             client.served(b"")
 
     def figures(self) -> dict[str, object]:
-        """What is counted."""
-        store = self.store
-        names = (
-            "clean evicted dropped hits_memory hits_pending hits_persistent absent_hits misses records unsaved parked"
-        )
-        return {name: getattr(store, name) for name in names.split()}
+        """What is counted, but for bytes, which the two tables count each in its own way."""
+        figures = asdict(self.store.measured())
+        return {name: figure for name, figure in figures.items() if not name.endswith("_bytes")}
 
     def end(self) -> None:
         """Lets the time of everything be over that waits."""
@@ -195,8 +198,7 @@ def _check_tables(quick: Memory, plain: Memory) -> None:
 
 
 def _rows(node: Node) -> dict[str, object]:
-    pending = node.store._pending
-    return {key: (row.value, row.version) for key, row in pending} if pending is not None else {}
+    return {key: (row.value, row.version) for key, row in node.tiers.pending} if isinstance(node.store, Store) else {}
 
 
 def _places(node: Node) -> list[tuple[str, object]]:
@@ -208,9 +210,9 @@ def _places(node: Node) -> list[tuple[str, object]]:
 
 def _load_all(node: Node) -> None:
     """Loads what is asked for; whether there is such a record depends on its key alone."""
-    while (query := node.store.load_begin()) is not None:
+    while (query := node.tiers.load_begin()) is not None:
         keys = [load.key for load in query.loads]
-        node.store.load_end(query, {key: "loaded" for key in keys if len(key) % 2})
+        node.tiers.load_end(query, {key: "loaded" for key in keys if len(key) % 2})
     node.go_on()
 
 
@@ -224,7 +226,7 @@ def _step(choices: Choices, quick: Node, plain: Node) -> None:
 
 def _load_begins(choices: Choices, quick: Node, plain: Node) -> None:
     max_bytes = choices.one_of([4 * 2**20, 1, 100_000])
-    one, other = quick.store.load_begin(max_bytes), plain.store.load_begin(max_bytes)
+    one, other = quick.tiers.load_begin(max_bytes), plain.tiers.load_begin(max_bytes)
     if one is None or other is None:
         assert one is other, "something to load"
         return
@@ -244,15 +246,15 @@ def _load_ends(choices: Choices, quick: Node, plain: Node) -> None:
     for node in (quick, plain):
         query = node.queries.pop(number)
         if kind == 0:
-            node.store.load_failed(query, errors.TierUnavailable("gone"))
+            node.tiers.load_failed(query, errors.TierUnavailable("gone"))
         elif kind == 1:
-            node.store.load_locked(query, errors.TierUnavailable("locked"))
+            node.tiers.load_locked(query, errors.TierUnavailable("locked"))
         else:
-            node.store.load_end(query, found)
+            node.tiers.load_end(query, found)
 
 
 def _flush_begins(_choices: Choices, quick: Node, plain: Node) -> None:
-    one, other = quick.store.flush_begin(), plain.store.flush_begin()
+    one, other = quick.tiers.flush_begin(), plain.tiers.flush_begin()
     assert one == other, "what is flushed"
     if one:
         quick.batches.append(one)
@@ -267,13 +269,13 @@ def _flush_ends(choices: Choices, quick: Node, plain: Node) -> None:
     for node in (quick, plain):
         batch = node.batches.pop(number)
         if kind == 0:
-            node.store.flush_failed(batch, errors.SessionLost("gone"))
+            node.tiers.flush_failed(batch, errors.SessionLost("gone"))
         elif kind == 1:
             refused = {write.key: errors.RowsRefused("no") for write in batch[bad:]}
-            node.store.flush_end(batch, refused)
+            node.tiers.flush_end(batch, refused)
         else:
-            node.store.flush_end(batch)
-        node.store.admit()
+            node.tiers.flush_end(batch)
+        node.tiers.admit()
 
 
 def _time_passes(choices: Choices, quick: Node, plain: Node) -> None:
@@ -286,7 +288,7 @@ def _time_passes(choices: Choices, quick: Node, plain: Node) -> None:
 def _operated(choices: Choices, quick: Node, plain: Node) -> None:
     kind = choices.below(4)
     for node in (quick, plain):
-        store = node.store
+        store = node.tiers
         if kind == 0:
             store.distrust()
         elif kind == 1:
