@@ -17,6 +17,8 @@ from ckv.values import ENCODING, ENCODING_ERRORS
 
 SLOTS: Final = 16_384
 
+_crc: Final = crc_hqx  # compiled code would look the imported name up in a dict for every request
+
 Node = TypeVar("Node")
 
 
@@ -42,7 +44,11 @@ def slot_of(key: str) -> int:
     """
     if "{" in key:
         key = hash_tag(key)
-    return crc_hqx(key.encode(ENCODING, ENCODING_ERRORS), 0) % SLOTS
+    try:
+        data = key.encode()  # naming the encoding and what to do with errors costs as much again
+    except UnicodeEncodeError:
+        data = key.encode(ENCODING, ENCODING_ERRORS)
+    return _crc(data, 0) % SLOTS
 
 
 def deal(nodes: int) -> array[int]:
@@ -61,21 +67,9 @@ class SlotMap(Generic[Node]):
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._nodes = list(nodes)
         # Numbers, for these stay in the processor's caches; a list of the nodes themselves is four times as large.
-        self._owners = deal(len(nodes))
-        self._crc = crc_hqx  # compiled code would look the name up in a dict for every request
-
-    @property
-    def owners(self) -> Sequence[int]:
+        self.owners = deal(len(nodes))
         """For each slot the number of its node, in the order in which the nodes were given."""
-        return self._owners
 
     def owner(self, key: str) -> Node:
         """The node that owns the key."""
-        # As slot_of(), which is not called: a primary does this for every request.
-        if "{" in key:
-            key = hash_tag(key)
-        try:
-            data = key.encode()  # naming the encoding and what to do with errors costs as much again
-        except UnicodeEncodeError:
-            data = key.encode(ENCODING, ENCODING_ERRORS)
-        return self._nodes[self._owners[self._crc(data, 0) % SLOTS]]
+        return self._nodes[self.owners[slot_of(key)]]

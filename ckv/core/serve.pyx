@@ -42,7 +42,7 @@ cdef enum Decision:
     OTHER     # nothing was done: it is not for memory alone to decide
 
 cdef enum Why:
-    LEFT, CUT, ENOUGH  # as ckv.protocol.shortcuts has them
+    LEFT, CUT, ENOUGH  # as ckv.protocol.handler has them
 
 cdef uint64_t ANY_SIZE = 0xFFFFFFFFFFFFFFFF
 cdef uint32_t ANY_NUMBER = 0xFFFFFFFF

@@ -18,7 +18,7 @@ from gevent.queue import Empty, SimpleQueue
 from ckv import errors
 from ckv.address import Address
 from ckv.net.transport import plain_socket
-from ckv.protocol.greeting import Greeting
+from ckv.protocol.greeting import CALLS, Greeting
 from ckv.protocol.limits import Limits
 
 NAME_TIMEOUT: Final = 30.0
@@ -99,7 +99,7 @@ def _attempt(place: Place, address: Address, limits: Limits, outcome: Callable[[
 def _greet(sock: Any, limits: Limits) -> frozenset[str]:
     """Says hello; what the node knows. Raises when it is none, or not fit."""
     greeting = Greeting(limits)
-    sock.sendall(greeting.calls)
+    sock.sendall(CALLS)
     while True:
         data = sock.recv(4096)
         if not data:

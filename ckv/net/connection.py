@@ -1,13 +1,12 @@
 """One non-blocking socket on the event loop, which carries the bytes of a session: bounded, and of no protocol.
 
-The same class serves the listening side and the calling side. There is no greenlet for it: in a turn of the
-:class:`~ckv.net.poller.Poller` its session gets the bytes that have arrived, and everything that these answer leaves
-together.
+It serves the listening side and the calling side, without a greenlet: in a turn of the
+:class:`~ckv.net.poller.Poller` its session gets the bytes that have arrived, and all answers to them leave together.
 
 Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
 a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself. The
-calling side never stops reading for what it has not sent: two ends that each wait for the other one to read wait for
-ever.
+calling side never stops reading for what it has not sent, which whoever makes the calls bounds: two ends that each wait
+for the other one to read wait for ever.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
-from ckv.net.polled import Polled, send_all
-from ckv.net.poller import WRITE, Poller, Receiver
+from ckv.net.poller import WRITE, Polled, Poller, Receiver, send_all
 from ckv.net.transport import Transport
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
 from ckv.protocol.session import Session
@@ -64,8 +62,7 @@ class Connection(Polled):
         """Starts to read.
 
         ``closed(connection, reason)`` is called once, whoever closes it; an empty reason is an ordinary end.
-        ``on_drained()`` is what makes it the calling side: it is called whenever nothing is unsent any more. Unsent
-        requests are bounded by whoever makes them, and are no reason to stop reading the answers.
+        ``on_drained()`` makes it the calling side: it is called whenever nothing is unsent any more.
         """
         super().__init__(transport, receiver.inbox, on_drained is not None)
         self._poller = poller
@@ -102,17 +99,18 @@ class Connection(Polled):
         """To be called after each half of the time that a message may be unfinished.
 
         A peer that has sent nothing since the last call is closed if it is in the middle of a message; else the memory
-        of its buffers is given back. Nobody can tell which it is without spending these.
+        of its buffers is given back.
         """
         heard = self.was_heard()
         if self.held:
-            self._poller.hear(self.fd)  # It cannot go on.
+            self.heard = True  # It cannot go on.
         elif not heard and self.session is not None and not self.session.rest():
             self.close(f"nothing came of the rest of a message for {self._limits.unfinished_seconds:g} s")
 
     def was_heard(self) -> bool:
         """Whether the peer has sent anything since the last call of this."""
-        return self._poller.was_heard(self.fd)
+        heard, self.heard = self.heard, False
+        return heard
 
     # --- in ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +119,13 @@ class Connection(Polled):
         if not self.is_open:
             return
         if not data:
-            self._input_ended()
+            # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
+            self._poller.send_answers()
+            if self.session is not None and not self.session.ended():
+                self.close("the input ends in the middle of a message")
+            else:
+                self.hold(END_OF_INPUT)
+                self.done()
             return
         session = self.session
         if session is None:
@@ -137,27 +141,20 @@ class Connection(Polled):
         try:
             while True:
                 if session.large:
-                    self._poller.expect(self.fd, RECV_BYTES_OF_LARGE)
+                    self.read_bytes = RECV_BYTES_OF_LARGE
                 if answers:
                     self.post(answers)
                 if session.failed:
-                    self.break_off(session.failed)
+                    # Nobody can tell what the peer will send next. What was answered before is sent.
+                    self._poller.send_answers()
+                    self.flush()
+                    self.close(session.failed)
                     return
                 if self.held or not session.attention:
                     return
                 answers = session.more()
-        except Exception:  # it must not cost the other connections what was read for them
-            log.exception("unexpected error while serving %s", self.peer)
-            self.close("unexpected error")
-
-    def _input_ended(self) -> None:
-        # The peer may have closed only its sending side (`printf ... | nc`): answer what it asked, then close.
-        self._poller.send_answers()
-        if self.session is not None and not self.session.ended():
-            self.close("the input ends in the middle of a message")
-            return
-        self.hold(END_OF_INPUT)
-        self.done()
+        except Exception:  # noqa: BLE001 - it must not cost the other connections what was read for them
+            self.close_on_defect()
 
     def hold(self, reason: Hashable) -> None:
         """Stops reading until everybody who held the connection has released it."""
@@ -190,7 +187,7 @@ class Connection(Polled):
         if self._holds or not self.is_open:
             return
         self.held = False
-        self._poller.hear(self.fd)  # what has arrived meanwhile is still to be read
+        self.heard = True  # what has arrived meanwhile is still to be read
         self.attend(b"")
         if not self.held:
             self._poller.again(self)
@@ -203,11 +200,7 @@ class Connection(Polled):
         return self.session.in_flight if self.session is not None else 0
 
     def post(self, data: bytes) -> None:
-        """Sends at the end of this turn of the loop; what is large, at once.
-
-        Each send may wake a peer on another core up, which costs more than the rest of a small request. When the
-        answers to all peers leave together, the peer is still awake at the second one.
-        """
+        """Sends at the end of this turn of the loop; what is large, at once."""
         if not self.is_open:
             return
         self._posted += data
@@ -232,13 +225,9 @@ class Connection(Polled):
     def _send_posted(self) -> None:
         data, self._posted = self._posted, b""
         if data:
-            self.send(data)
+            send_all(((self, data),))
         if self.held:
             self.done()
-
-    def send(self, data: bytes) -> None:
-        """Sends these bytes now: what the socket takes, and the rest as soon as it takes more."""
-        send_all(((self, data),))
 
     def keep(self, data: bytes, sent: int) -> None:
         """Takes note of what the socket did not take; the first ``sent`` bytes it did."""
@@ -298,11 +287,10 @@ class Connection(Polled):
         if END_OF_INPUT in self._holds and self.idle:
             self.close("")
 
-    def break_off(self, reason: str) -> None:
-        """Closes the socket, for nobody can tell what the peer will send next; what was answered before is sent."""
-        self._poller.send_answers()
-        self.flush()
-        self.close(reason)
+    def close_on_defect(self) -> None:
+        """Closes it for the error that is being handled, which is logged: a handler of its request has a defect."""
+        log.exception("unexpected error while serving %s", self.peer)
+        self.close("unexpected error")
 
     def close(self, reason: str) -> None:
         """Closes the socket; what is unsent is dropped. Closing it again does nothing."""
@@ -316,15 +304,9 @@ class Connection(Polled):
             self._write_watcher.close()
         self._transport.close()
         self.fd = -1
-        self.write = _nowhere
         self._unsent.clear()
         self._posted = b""
         self.unsent_bytes = 0
         if self.session is not None:
             self.session.close()
         self._closed(self, reason)
-
-
-def _nowhere(_fd: int, data: bytes | memoryview) -> int:
-    """Writes to a connection that is closed: everything is taken, and nobody gets it."""
-    return len(data)

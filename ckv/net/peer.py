@@ -1,10 +1,9 @@
 """The calling side: pipelined calls to one other node, many callers on one connection.
 
-A call leaves at the end of the turn of the loop, together with all others to the same node, in one BATCH: one message
-to be packed, unpacked and found again among those in flight instead of many. The answer goes to the caller that made
-the call. No greenlet waits for it. The only greenlet is the one that keeps the connection: it connects, says hello,
-waits until the connection is lost, and starts again, with jittered back-off
-(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, "full jitter").
+A call leaves at the end of the turn of the loop, together with all others to the same node, in one BATCH
+(:mod:`ckv.protocol.calling`). The answer goes to the caller that made the call. No greenlet waits for it. The only
+greenlet is the one that keeps the connection: it connects, says hello, waits until the connection is lost, and starts
+again, with jittered back-off (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
 A node that is started again is away for a moment, and so is every node when this one starts. For that moment calls wait
 (:mod:`ckv.net.waiting`), and leave in their order once there is a connection.
@@ -14,6 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import gevent
@@ -25,16 +26,15 @@ from ckv.address import Address
 from ckv.net.connecting import Greeted, connect
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
-from ckv.net.probes import Heartbeat, Mark
+from ckv.net.probes import Probe
 from ckv.net.transport import Plain
 from ckv.net.waiting import WaitingCalls, WaitingRoom
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
-from ckv.protocol.handler import Caller, Line
+from ckv.protocol.handler import Call, Caller, Lane, Line
 from ckv.protocol.limits import Limits
-from ckv.protocol.messages import BATCH
+from ckv.protocol.messages import BATCH, is_bulky
 from ckv.protocol.session import Session
-from ckv.protocol.shortcuts import Call, Lane
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ class Peer:
         A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
         what came before the PING, it has not got to the calls behind it, and their time has not begun.
 
-        ``lane``: where compiled code collects calls for it; see :meth:`takes_calls` and :meth:`collected`.
+        ``lane``: where compiled code collects calls for it. Before each time it has to ask :meth:`takes_calls`, and
+        afterwards to have them leave with :meth:`flush_later`.
         """
         self._lane = lane
         self.address = address
@@ -89,7 +90,7 @@ class Peer:
         """That of the connection."""
         self._ready: CallingSession | None = None
         """The same, as long as the node takes calls."""
-        self._features: frozenset[str] = frozenset()
+        self._knows_batch = False
         self._closing = False
         self._waiting = WaitingCalls(room or WaitingRoom())
         self._wait = node_wait
@@ -103,7 +104,8 @@ class Peer:
         self._unread = 0
         """Bytes of large requests that the node may not have read yet, and of these, those behind the last mark."""
         self._unmarked = 0
-        self._heartbeat = Heartbeat()
+        self._is_answered = True
+        """Whether the PING of the last tick was answered."""
         self._late = False
         """Whether it has been busy for longer than from one tick to the next."""
         self._untaken = 0
@@ -170,32 +172,29 @@ class Peer:
 
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
-        self._features = greeted.features
+        self._knows_batch = BATCH in greeted.features
         self.connection = Connection(
             self._poller, Plain(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
         )
         self.connection.open(0)
-        self._poller.hear(self.connection.fd)  # the greeting
-        self._heartbeat.respond(0, None, None)
+        self._is_answered = True
         self._late = False
         self._untaken = 0
         self._may_wait = False
         self._waiter.stop()
         # All at once, so that nobody who calls from now on overtakes them. There are no more of them than may wait.
-        for method, params, caller, msgid, large in self._waiting.take():
+        for method, params, caller, msgid in self._waiting.take():
             if not caller.is_open:
                 caller.settle()  # Nobody would hear of it, and whoever asked may have asked again elsewhere.
-            elif large:
+            elif is_bulky(params):
                 self._pack_large(Batch([method, params], [(caller, msgid)]))
-                self._flush_later()
+                self.flush_later()
             else:
                 self.call(method, params, caller, msgid)
 
     def new_session(self, line: Line, first: int) -> Session:
         """The session of a new connection; see :class:`ckv.net.poller.Receiver`."""
-        self.session = self._ready = CallingSession(
-            line, self._limits, self._bounced, BATCH in self._features, self._lane
-        )
+        self.session = self._ready = CallingSession(line, self._limits, self._bounced, self._knows_batch, self._lane)
         return self.session
 
     # --- while there is no connection ----------------------------------------------------------------------------
@@ -211,7 +210,7 @@ class Peer:
         queued, self._queued = self._queued, deque()
         for batch in queued:
             ((caller, msgid),) = batch.calls
-            if not (self._may_wait and self._waiting.add_queued(batch)):
+            if not (self._may_wait and self._waiting.add(batch)):
                 caller.respond(msgid, errors.to_wire(self._no_connection()), None)
             caller.release(batch)
 
@@ -220,7 +219,7 @@ class Peer:
         self._may_wait = False
         self._waiter.stop()
         text = errors.to_wire(self._no_connection())
-        for _, _, caller, msgid, _ in self._waiting.take():
+        for _, _, caller, msgid in self._waiting.take():
             caller.respond(msgid, text, None)
 
     def _no_connection(self) -> errors.CkvError:
@@ -254,38 +253,33 @@ class Peer:
         to wait for.
         """
         session = self._ready
-        if session is None:
-            if self._may_wait and self._waiting.add(method, params, caller, msgid, large):
-                return
-            raise self._no_connection()
-        if large:
+        if session is not None and not large:
+            session.add(method, params, caller, msgid)
+        else:
             batch = Batch([method, params], [(caller, msgid)])
+            if session is None:
+                if self._may_wait and self._waiting.add(batch):
+                    return
+                raise self._no_connection()
             if self._is_full:
                 self._queued.append(batch)
                 caller.hold(batch)
                 return
             self._pack_large(batch)
-        else:
-            session.add(method, params, caller, msgid)
         if not self._flushing:
-            self._flush_later()
+            self.flush_later()
         if self._congested:
             # The node takes requests more slowly than they come. Its callers wait as they would on a socket.
             caller.hold(self)
             self._slowed.add(caller)
 
     def takes_calls(self) -> bool:
-        """Whether compiled code may collect calls now; it has to ask before each time."""
+        """Whether compiled code may collect calls now."""
         session = self._ready
-        if session is None or self._congested or BATCH not in self._features:
+        if session is None or self._congested or not self._knows_batch:
             return False
         session.pack_added()
         return True
-
-    def collected(self) -> None:
-        """Takes note that the lane has calls, which leave at the end of this turn."""
-        if not self._flushing:
-            self._flush_later()
 
     @property
     def _is_full(self) -> bool:
@@ -304,22 +298,23 @@ class Peer:
         self._unread += size
         self._unmarked += size
         if self._unmarked > self._limits.soft_unsent_bytes:
-            session.pack_alone(Batch(["PING", ()], [(Mark(self._was_read, self._unmarked), 0)]))
+            _ping(session, partial(self._was_read, self._unmarked))
             self._unmarked = 0
 
     def _was_read(self, count: int) -> None:
         """So many bytes of large requests were read."""
         self._unread -= count
         if self._queued:
-            self._flush_later()
+            self.flush_later()
 
-    def _flush_later(self) -> None:
+    def flush_later(self) -> None:
+        """Has what was called leave at the end of this turn."""
         if not self._flushing:
             self._flushing = True
-            self._poller.send_first(self)
+            self._poller.send_first(self.flush)
 
     def flush(self) -> None:
-        """Hands the calls of this turn to the connection; see :class:`ckv.net.poller.Sender`."""
+        """Hands the calls of this turn to the connection."""
         self._flushing = False
         if self.session is not None:
             self.session.pack_new()
@@ -360,7 +355,7 @@ class Peer:
         # A large request may take its time on the way; as long as more and more of it was taken, all is well.
         before, self._untaken = self._untaken, connection.untaken_bytes
         alive = connection.was_heard() or self._untaken < before
-        if alive and not self._heartbeat.answered:
+        if alive and not self._is_answered:
             self._late = True
             return
         if not self._late:
@@ -369,10 +364,12 @@ class Peer:
         if not alive:
             connection.close(f"silent for {self._call_timeout / 2:g} s")
             return
-        self._heartbeat.sent()
-        # Not a call: it is sent to a node that is stopping too.
-        session.pack_alone(Batch(["PING", ()], [(self._heartbeat, 0)]))
-        self._flush_later()
+        self._is_answered = False
+        _ping(session, self._answered)
+        self.flush_later()
+
+    def _answered(self) -> None:
+        self._is_answered = True
 
     def _lost(self, connection: Connection, reason: str) -> None:
         if not self._closing:
@@ -391,3 +388,8 @@ class Peer:
         slowed, self._slowed = self._slowed, set()
         for caller in slowed:
             caller.release(self)
+
+
+def _ping(session: CallingSession, answered: Callable[[], None]) -> None:
+    """Asks a node, which may be stopping, for any answer at all."""
+    session.pack_alone(Batch(["PING", ()], [(Probe(answered), 0)]))

@@ -1,11 +1,10 @@
 """The sockets of all connections, and one turn over those that are ready: read all, serve all, send all.
 
-Each step is taken for all sockets before the next one begins. That is what makes small requests quick: the kernel's
-code for reading, the interpreter, and the kernel's code for sending each stay in the processor's caches while they are
-needed, and the peer that the first answer wakes up is still awake at the second. For the same reason the sockets are
-in an epoll of their own, which gevent's loop watches as one file: it calls once for all of them, and the loop's own
-work is not repeated for each turn. The one exception are answers that other nodes sent: a client that waits for nothing
-else gets its own at once, and can go on. See ``docs/performance.md`` for the figures.
+Each step is taken for all sockets before the next one begins. That makes small requests quick: the code of each step
+stays in the processor's caches, and the peer that the first answer wakes up is still awake at the second. For the same
+reason the sockets are in an epoll of their own, which gevent's loop watches as one file: it calls once for all of them.
+The one exception are answers that other nodes sent: a client that waits for nothing else gets its own at once, and can
+go on. See ``docs/performance.md`` for the figures.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from gevent import monkey
 
-from ckv.net.polled import Polled, send_all
+from ckv.net.transport import Transport
 from ckv.protocol.handler import Line
 from ckv.protocol.limits import (
     BYTES_OF_ONE,
@@ -63,11 +62,62 @@ _LEFT: Final[int] = 1 << 32
 _new_epoll: Final[Callable[[], select.epoll]] = monkey.get_original("select", "epoll")
 
 
-class Sender(Protocol):
-    """Something that collects bytes to be sent."""
+class Polled:
+    """A socket as the Poller sees it: it is read when it is ready, and flushed when there is something to be sent."""
+
+    __slots__ = ("calls", "fd", "heard", "held", "inbox", "read", "read_bytes", "unsent_bytes", "write")
+
+    def __init__(self, transport: Transport, inbox: list[Any], calls: bool) -> None:
+        self.fd = transport.fd
+        """The number of its file; -1 when it is closed, for that number may be another one's then."""
+        self.read: Callable[[int, int], bytes] = transport.read
+        self.write: Callable[[int, bytes | memoryview], int] = transport.write
+        """See :class:`ckv.net.transport.Transport`."""
+        self.read_bytes = RECV_BYTES_OF_SMALL
+        """What the next read may take."""
+        self.heard = calls
+        """Whether anything has arrived since somebody asked; from another node, its greeting has."""
+        self.unsent_bytes = 0
+        """What the socket has not taken yet."""
+        self.inbox = inbox
+        """Takes what was read, as ``(polled, bytes)``; no bytes are the end of input."""
+        self.calls = calls
+        """Whether it is the calling side: what comes in are answers."""
+        self.held = False
+        """Whether it is not to be read."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of its peer that wait for an answer."""
+        raise NotImplementedError
+
+    def keep(self, data: bytes, sent: int) -> None:
+        """Takes note of what the socket did not take; the first ``sent`` bytes it did."""
+        raise NotImplementedError
 
     def flush(self) -> None:
-        """Sends them."""
+        """Sends what has come together."""
+        raise NotImplementedError
+
+    def close(self, reason: str) -> None:
+        """Closes the socket; what is unsent is dropped. Closing it again does nothing."""
+        raise NotImplementedError
+
+
+def send_all(answers: Iterable[tuple[Polled, bytes]]) -> None:
+    """Sends bytes now: what the sockets take, and the rest as soon as they take more."""
+    for polled, data in answers:
+        sent = 0
+        if not polled.unsent_bytes:
+            try:
+                sent = polled.write(polled.fd, data)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                polled.close(f"{error.strerror or error}")
+                continue
+        if sent != len(data):
+            polled.keep(data, sent)
 
 
 class Receiver(Protocol):
@@ -90,17 +140,13 @@ class Poller:
         self.loop = loop
         self._connections: list[Polled | None] = []
         """At the number of their file, which the kernel keeps as small as it can: quicker than a dict."""
-        self._read_bytes: list[int] = []
-        """What the next read of each may take."""
-        self._heard: list[bool] = []
-        """Whether anything has arrived since somebody asked."""
         self._receivers: dict[Receiver, None] = {}
         self._again: dict[int, None] = {}
         """The sockets in which something was left, each once, in the order in which they have their turn."""
         self._answers_again: dict[int, None] = {}
         """The same of those to other nodes."""
         self._answers_in_a_row = 0
-        self._first_to_send: list[Sender] = []
+        self._first_to_send: list[Callable[[], None]] = []
         self._to_send: list[Polled] = []
         self._answers: list[tuple[Polled, bytes]] = []
         """To be sent before what those have to send."""
@@ -117,32 +163,14 @@ class Poller:
     def add(self, connection: Polled) -> None:
         """Reads the socket from now on, whenever something has arrived."""
         fd = connection.fd
-        missing = fd + 1 - len(self._connections)
-        self._connections += [None] * missing
-        self._read_bytes += [0] * missing
-        self._heard += [False] * missing
+        self._connections += [None] * (fd + 1 - len(self._connections))
         self._connections[fd] = connection
-        self._read_bytes[fd] = RECV_BYTES_OF_SMALL
-        self._heard[fd] = False
         self._epoll.register(fd, _EVENTS)
 
     def remove(self, connection: Polled) -> None:
         """Forgets a socket that is about to be closed."""
         self._connections[connection.fd] = None
         self._epoll.unregister(connection.fd)
-
-    def expect(self, fd: int, count: int) -> None:
-        """Reads so many bytes from the socket next time, at most."""
-        self._read_bytes[fd] = count
-
-    def was_heard(self, fd: int) -> bool:
-        """Whether anything has arrived from the socket since the last call of this."""
-        heard, self._heard[fd] = self._heard[fd], False
-        return heard
-
-    def hear(self, fd: int) -> None:
-        """Has :meth:`was_heard` say that something has."""
-        self._heard[fd] = True
 
     def add_receiver(self, receiver: Receiver) -> None:
         """Has it receive, in every turn from now on."""
@@ -164,9 +192,9 @@ class Poller:
         if not self._in_turn:
             self._ask_for_turn()
 
-    def send_first(self, sender: Sender) -> None:
-        """Flushes it once, at the end of this turn, before all connections: another node has to work for some."""
-        self._first_to_send.append(sender)
+    def send_first(self, flush: Callable[[], None]) -> None:
+        """Calls it once, at the end of this turn, before connections are flushed: other nodes have to work for some."""
+        self._first_to_send.append(flush)
         if not self._in_turn:
             self._ask_for_turn()
 
@@ -230,8 +258,6 @@ class Poller:
     def _read(self) -> int:
         """Puts what has arrived into the inboxes, of as many sockets as there is room for; returns their number."""
         connections = self._connections
-        sizes = self._read_bytes
-        heard = self._heard
         events = self._with_some_left_behind() if self._again or self._answers_again else self._poll(0, self._room)
         room = self._room - len(events)
         left = BYTES_LEFT_BEHIND
@@ -240,7 +266,7 @@ class Poller:
             if connection is None or connection.held:
                 self._again.pop(fd, None)
                 continue  # Closed a moment ago; or it comes again when it is released.
-            size = sizes[fd]
+            size = connection.read_bytes
             try:
                 data = connection.read(fd, size)
             except (BlockingIOError, InterruptedError):
@@ -249,16 +275,16 @@ class Poller:
             except OSError as error:
                 connection.close(f"{error.strerror or error}")
                 continue
-            heard[fd] = True
+            connection.heard = True
             length = len(data)
             room -= length // BYTES_OF_A_SOCKET
             if length == size or event > _ARRIVED:
                 self._again.pop(fd, None)  # it goes to the end
                 self.again(connection)
                 if size <= RECV_BYTES_OF_SMALL:
-                    sizes[fd] = RECV_BYTES
+                    connection.read_bytes = RECV_BYTES
                 elif length == size:
-                    sizes[fd] = RECV_BYTES_OF_LARGE
+                    connection.read_bytes = RECV_BYTES_OF_LARGE
                 if event == _LEFT:
                     left -= length
                     if left <= 0:
@@ -266,9 +292,9 @@ class Poller:
                         break  # The rest has its turn later.
             elif size != RECV_BYTES_OF_ONE:
                 if length < RECV_BYTES_OF_SMALL:
-                    sizes[fd] = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
+                    connection.read_bytes = RECV_BYTES_OF_ONE if length < BYTES_OF_ONE else RECV_BYTES_OF_SMALL
                 elif length < RECV_BYTES < size:
-                    sizes[fd] = RECV_BYTES
+                    connection.read_bytes = RECV_BYTES
             connection.inbox.append((connection, data))
         self._room = room
         return len(events)
@@ -285,7 +311,9 @@ class Poller:
         """
         left, answers = self._again, self._answers_again
         first = [(fd, _ANSWERS_LEFT) for fd in answers]
-        if first and self._answers_in_a_row < ANSWERS_IN_A_ROW and self._are_large(answers):
+        nodes = [self._connections[fd] for fd in answers]
+        are_large = any(node is not None and node.read_bytes > RECV_BYTES for node in nodes)
+        if are_large and self._answers_in_a_row < ANSWERS_IN_A_ROW:
             self._answers_in_a_row += 1
             answers.clear()
             return first
@@ -294,13 +322,10 @@ class Poller:
         answers.clear()
         return first + new + [(fd, _LEFT) for fd in islice(left, SOCKETS_PER_TURN)]
 
-    def _are_large(self, fds: Iterable[int]) -> bool:
-        return any(self._connections[fd] is not None and self._read_bytes[fd] > RECV_BYTES for fd in fds)
-
     def _send(self) -> None:
-        senders, self._first_to_send = self._first_to_send, []
-        for sender in senders:
-            sender.flush()
+        flushes, self._first_to_send = self._first_to_send, []
+        for flush in flushes:
+            flush()
         self.send_answers()
         connections, self._to_send = self._to_send, []
         for connection in connections:

@@ -1,8 +1,8 @@
 """Names to addresses: what is an address already is not looked up, and so starts no thread.
 
-gevent asks the C library in a thread of its pool, which stays. From then on the kernel counts the users of every
-file that is read or written, and the C library makes every call ready to be cancelled: measured, 1 % of a small
-request. A node whose neighbours and database are given by number does without.
+gevent asks the C library in a thread of its pool, which stays. From then on the kernel counts the users of every file
+that is read or written, and the C library makes every call ready to be cancelled, which a small request pays for. A
+node whose neighbours and database are given by number does without.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The listening side: accept, limit the number of connections, look after those that are silent, drain.
 
-Clients have ``--max-connections`` places, or fewer when there are not so many open files. Beyond them stands a lobby:
-up to :data:`MOST_GUESTS` connections more are accepted, which may ask what operators and probes ask, so that a node
-whose places are taken can be looked at, and is not taken for dead. A guest that asks for a record gets an error, or a
-place as soon as there is one. A guest that says nothing makes room for the next one, so nobody can be kept out.
+Clients have ``--max-connections`` places, or fewer when there are not so many open files. Up to :data:`MOST_GUESTS`
+connections more are guests, in the lobby. They may ask what operators and probes ask, so that a node whose places are
+taken can be looked at, and is not taken for dead. A guest that asks for a record gets an error, or a place if there is
+one by then. A guest that says nothing makes room for the next one, so nobody can be kept out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, cast
 
 from ckv import errors
@@ -27,11 +26,10 @@ from ckv.net.inbox import Inbox
 from ckv.net.poller import READ, Poller
 from ckv.net.resolver import plain_getaddrinfo
 from ckv.net.transport import Plain, plain_socket
-from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.handler import Caller, Core, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.session import Session
-from ckv.protocol.shortcuts import Core
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ ACCEPTS_PER_TURN: Final = 64
 
 PAUSE: Final = 0.025
 """Seconds without accepting when there is no file descriptor or no memory, for the loop would spin otherwise; and what
-a guest has at least to say what it wants. Whoever waits meanwhile to be accepted may have said it by then.
+a guest has at least to say what it wants.
 """
 
 OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -86,10 +84,7 @@ class Server:
         files: int = 0,
         core: Core | None = None,
     ) -> None:
-        """``files``: the open files that the node needs beside the connections that it serves.
-
-        ``core``: compiled code that answers what it can before the handlers are asked.
-        """
+        """``files``: open files that the node needs beside its clients' connections. ``core``: see :class:`Inbox`."""
         self._poller = poller
         self._limits = limits
         self._files = files
@@ -102,10 +97,7 @@ class Server:
         self._pause: Any = poller.loop.timer(PAUSE, PAUSE)
         tick = min(TICK, limits.unfinished_seconds / 4)
         self._ticker: Any = poller.loop.timer(tick, tick)
-        self._ticks_per_round = max(1, int(limits.unfinished_seconds / 2 / tick))
-        self._round: Iterator[Connection] = iter(())
-        self._share = 0
-        self._ticks = 0
+        self._shares = self._dealt(max(1, int(limits.unfinished_seconds / 2 / tick)))
         self._connections: set[Connection] = set()
         self._draining = False
         self._most_guests = MOST_GUESTS
@@ -331,13 +323,16 @@ class Server:
 
     def _look_after_clients(self) -> None:
         """Goes through all of them in half of the time that a message may be unfinished, some in each tick."""
-        if self._ticks % self._ticks_per_round == 0:
-            self._round = iter(list(self._connections))
-            self._share = -(-len(self._connections) // self._ticks_per_round)
-        self._ticks += 1
-        for connection in islice(self._round, self._share):
+        for connection in next(self._shares):
             if connection.is_open and connection not in self._guests:
                 connection.look_after()
+
+    def _dealt(self, ticks: int) -> Iterator[list[Connection]]:
+        """All connections again and again, each time in so many shares."""
+        while True:
+            connections = list(self._connections)
+            for tick in range(ticks):
+                yield connections[tick::ticks]
 
     def _look_after_files(self) -> None:
         """Sees to it that those open files can be had which are kept, though somebody has lowered the limit."""

@@ -30,8 +30,7 @@ class Transport(Protocol):
 
     read: Callable[[int, int], bytes]
     """``read(fd, count)``: up to so many bytes; none at the end of input. Raises BlockingIOError when there are none
-    now, OSError. With the ``fd``, so that for a plain socket it is the system's call itself.
-    """
+    now, OSError. With the ``fd``, so that it may be the system's call itself."""
 
     write: Callable[[int, bytes | memoryview], int]
     """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""

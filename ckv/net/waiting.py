@@ -23,7 +23,6 @@ class WaitingCall(NamedTuple):
     params: tuple[object, ...]
     caller: Caller
     msgid: int
-    large: bool = False
 
     @property
     def memory(self) -> int:
@@ -51,17 +50,13 @@ class WaitingCalls:
     def __len__(self) -> int:
         return len(self._bounced) + len(self._calls)
 
-    def add(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, large: bool) -> bool:
-        """Has a new call wait behind all others; false if there is no room."""
-        return self._add([WaitingCall(method, params, caller, msgid, large)], self._calls)
-
-    def add_queued(self, batch: Batch) -> bool:
-        """The same for a large call that was about to be sent."""
-        return self._add(_calls_of(batch, large=True), self._calls)
+    def add(self, batch: Batch) -> bool:
+        """Has calls wait behind all others; false, and none of them waits, if there is no room."""
+        return self._add(batch, self._calls)
 
     def add_bounced(self, batch: Batch) -> bool:
-        """Has calls wait that were refused, behind those that were before, in front of new ones; false as above."""
-        return self._add(_calls_of(batch, large=False), self._bounced)
+        """Has calls wait that a node has refused, before those that it was not asked; false as in :meth:`add`."""
+        return self._add(batch, self._bounced)
 
     def take(self) -> list[WaitingCall]:
         """All of them, in the order in which they have to be made; afterwards none waits."""
@@ -71,7 +66,12 @@ class WaitingCalls:
         self._room.free_memory += sum(call.memory for call in calls)
         return calls
 
-    def _add(self, calls: list[WaitingCall], queue: list[WaitingCall]) -> bool:
+    def _add(self, batch: Batch, queue: list[WaitingCall]) -> bool:
+        requests: list[object] = batch.requests
+        calls = [
+            WaitingCall(method, params, caller, msgid)  # type: ignore[arg-type]
+            for method, params, (caller, msgid) in zip(requests[::2], requests[1::2], batch.calls, strict=True)
+        ]
         room = self._room
         memory = sum(call.memory for call in calls)
         if len(calls) > room.free_requests or memory > room.free_memory:
@@ -80,11 +80,3 @@ class WaitingCalls:
         room.free_memory -= memory
         queue += calls
         return True
-
-
-def _calls_of(batch: Batch, large: bool) -> list[WaitingCall]:
-    requests = iter(batch.requests)
-    return [
-        WaitingCall(method, params, caller, msgid, large)  # type: ignore[arg-type]
-        for (method, params), (caller, msgid) in zip(zip(requests, requests, strict=True), batch.calls, strict=True)
-    ]

@@ -20,9 +20,8 @@ from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.node.figures import Info, resident_bytes
 from ckv.node.signals import Signals
-from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.handler import Caller, Core, Handler
 from ckv.protocol.limits import Limits
-from ckv.protocol.shortcuts import Core
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,9 @@ from ckv.net.waiting import WaitingRoom
 from ckv.node.figures import of_peers
 from ckv.node.node import Node, info, pong
 from ckv.protocol.batch import BATCH_REQUESTS
-from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.handler import LATER, Caller, Core, Handler, Outcome
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.quick import QuickSession
-from ckv.protocol.shortcuts import Core, Outcome
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
@@ -94,13 +93,13 @@ class RouteLoop:
         self._nodes = nodes
 
     def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
-        """See :class:`ckv.protocol.shortcuts.Core`."""
+        """See :class:`ckv.protocol.handler.Core`."""
         for peer, lane in self._nodes:
             lane.open(peer.takes_calls())
         outcomes = self._route(inbox)
         for peer, lane in self._nodes:
             if lane.count:
-                peer.collected()
+                peer.flush_later()
         return outcomes
 
     def arrived(self, _arriving: Any, /) -> None:

@@ -15,11 +15,10 @@ from ckv.node.node import Node, info, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.workers import Workers
 from ckv.persistent.opening import open_tier
-from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.handler import LATER, Caller, Core, Handler
 from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.protocol.quick import BATCH_BOUNDS
 from ckv.protocol.session import Session
-from ckv.protocol.shortcuts import Core
 from ckv.settings.parsers import NO_TIER
 from ckv.settings.roles import SecondarySettings
 from ckv.store import Records

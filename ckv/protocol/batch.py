@@ -8,16 +8,15 @@ the msgid of the BATCH + 1 + the number of the request. Nothing waits for a slow
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from ckv import errors
 from ckv.commands import COMMANDS, SMALL_REPLIES
-from ckv.protocol.handler import LATER
+from ckv.protocol.handler import LATER, Call, Handler, Routed
 from ckv.protocol.limits import BULKY_BYTES
 from ckv.protocol.messages import BATCH, arguments
-from ckv.protocol.methods import Methods
 from ckv.protocol.session import Session
-from ckv.protocol.shortcuts import Call, Routed
 
 BATCH_REQUESTS: Final = 256
 """The most requests in one BATCH; each is two elements of an array, which may have :attr:`Limits.max_container`."""
@@ -35,13 +34,17 @@ SMALL: Final = frozenset(
 
 
 def carry_out(
-    session: Session, methods: Methods, msgid: int, params: tuple[object, ...]
+    session: Session,
+    handlers: dict[Any, Handler],
+    to_wire: Callable[[Exception, object], str],
+    msgid: int,
+    params: tuple[object, ...],
 ) -> tuple[list[object], tuple[object, ...]]:
     """Carries requests out until all are, or one has a large result, or the line is held.
 
-    Returns the results of those, and the large one, if there is one: it is to be sent by itself and has nil among them.
-    The requests behind are to be served as requests of their own, so that no limit of a connection is stretched by a
-    BATCH. Raises BadArguments, and nothing was carried out.
+    Returns the results of those, and the large one, if there is one: it has nil among them and is to be sent by itself.
+    The requests behind are to be served by themselves, so that a BATCH stretches no limit of a connection. Raises
+    BadArguments, and nothing was carried out.
     """
     count, odd = divmod(len(params), 2)
     if odd or count > BATCH_REQUESTS:
@@ -49,7 +52,6 @@ def carry_out(
     if msgid > LAST_MSGID_OF_BATCH:
         raise errors.BadArguments(f"the msgid of a {BATCH} may be {LAST_MSGID_OF_BATCH} at most")
     line = session.line
-    handlers = methods.handlers
     results: list[object] = []
     add = results.append
     room = BATCH_RESULT_CHARACTERS
@@ -60,7 +62,7 @@ def carry_out(
                 inner = arguments(inner)
             result: Any = handlers[method](session, msgid + 1 + at // 2, inner)
         except Exception as error:  # noqa: BLE001 - one bad request must not end the node
-            add((methods.to_wire(error, method),))
+            add((to_wire(error, method),))
             continue
         if type(result) is bool:
             add(result)
@@ -98,9 +100,7 @@ class Batch:
         return len(self.calls)
 
     def part(self, start: int, end: int) -> Batch:
-        """The requests from number ``start`` up to ``end``; itself when these are all."""
-        if start == 0 and end >= len(self.calls):
-            return self
+        """The requests from number ``start`` up to ``end``."""
         return Batch(self.requests[2 * start : 2 * end], self.calls[start:end])
 
     def answered(self, msgid: int, error: object, results: Any, in_flight: Calls) -> None:
@@ -108,6 +108,10 @@ class Batch:
 
         Raises ValueError, and nobody was told, when it is no answer to this BATCH.
         """
+        if len(self.calls) == 1:  # It was an ordinary request.
+            caller, own = self.calls[0]
+            caller.respond(own, error, results)
+            return
         if error is not None:
             fail(self.calls, error)
             return
@@ -120,8 +124,6 @@ class Batch:
                 in_flight[msgid] = (caller, own)
             elif type(result) is tuple and len(result) == 1:
                 caller.respond(own, result[0], None)
-            elif isinstance(caller, Session):
-                caller.respond_small(own, None, result)
             else:
                 caller.respond(own, None, result)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgpack
 
 from ckv import errors
 from ckv.protocol.batch import BATCH_REQUESTS, Batch, Calls, fail
-from ckv.protocol.handler import Caller, Line
+from ckv.protocol.handler import Call, Caller, Lane, Line, Routed
 from ckv.protocol.limits import MAX_PARTS_BYTES, Limits
 from ckv.protocol.messages import BATCH, Message, new_answers_unpacker
 from ckv.protocol.packing import MSGIDS, REQUEST, RESPONSE, new_packer, new_utf8_packer, unpacked
 from ckv.protocol.reading import Reader
-from ckv.protocol.shortcuts import Call, Lane, Routed
 
 ARRAY_16: Final = b"\xdc"
 """The head of an array, before the number of its elements in two bytes."""
@@ -27,27 +26,14 @@ class CallingSession(Reader):
     """Calls to one node over one line.
 
     What is called between two :meth:`pack_new` travels together: one message to be packed, unpacked and found again
-    among those in flight instead of many.
+    instead of many.
     """
-
-    __slots__ = (
-        "_batch_requests",
-        "_bounced",
-        "_calls",
-        "_lane",
-        "_most_requests",
-        "_new",
-        "_old_calls",
-        "_out",
-        "_utf8",
-        "msgid",
-    )
 
     def __init__(
         self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool, lane: Lane | None = None
     ) -> None:
-        """``knows_batch``: whether the node does. ``lane``: where compiled code collects calls to it as well."""
-        super().__init__(line, limits, is_shared=lane is not None)
+        """``knows_batch``: whether the node knows BATCH. ``lane``: where compiled code collects calls to it as well."""
+        super().__init__(line, limits)
         self._lane = lane
         self._bounced = bounced
         self._most_requests = BATCH_REQUESTS if knows_batch else 1
@@ -68,7 +54,7 @@ class CallingSession(Reader):
     def add(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
         """Makes a call, whose answer the caller gets under its own ``msgid``."""
         if self._lane is not None and self._lane.count:
-            self.pack_new()  # Requests of one key arrive in their order.
+            self.pack_new()  # Requests of one key have to arrive in their order.
         new = self._new
         new.requests.extend((method, params))
         new.calls.append((caller, msgid))
@@ -89,42 +75,41 @@ class CallingSession(Reader):
         if self._lane is not None and self._lane.count:
             for routed in self._lane.take():
                 own = self._numbered(len(routed))
-                self._calls[own] = routed
-                self._out.append(routed.packed(own))
-                self.waiting = True
+                self._send(own, routed, routed.packed(own))
 
     def pack_alone(self, batch: Batch) -> int:
         """Packs the one call in it, which is not to be made again, behind those that were added; its bytes."""
-        self.pack_new()  # Requests of one key arrive in their order.
-        self._pack(batch, keep=False)
-        return len(self._out[-1])
+        self.pack_new()  # As in add().
+        own = self._numbered(1)
+        data = self._packed((REQUEST, own, *batch.requests))
+        self._send(own, batch.calls[0], data)
+        return len(data)
 
     def take(self) -> bytes:
         out, self._out = self._out, []
         self.waiting = False
-        return out[0] if len(out) == 1 else b"".join(out)
+        return b"".join(out)
 
-    def _pack(self, batch: Batch, *, keep: bool = True) -> int:
-        """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer.
-
-        ``keep``: a request that is alone is kept until it is answered, as those of a BATCH are.
-        """
+    def _pack(self, batch: Batch) -> int:
+        """Packs it as one message; returns the number of its requests, or 0 when they have to be fewer."""
         count = len(batch.calls)
         own = self._numbered(count)
         if count == 1:
             data = self._packed((REQUEST, own, *batch.requests))
-            self._calls[own] = batch if keep else batch.calls[0]
         else:
             data = self._packed((REQUEST, own, BATCH, batch.requests))
             if len(data) > MAX_PARTS_BYTES:
                 self._batch_requests = count // 2
                 return 0
-            self._calls[own] = batch
         if count == self._batch_requests and 4 * len(data) < MAX_PARTS_BYTES:
             self._batch_requests = min(2 * count, self._most_requests)
+        self._send(own, batch, data)
+        return count
+
+    def _send(self, own: int, call: Call | Batch | Routed, data: bytes) -> None:
+        self._calls[own] = call
         self._out.append(data)
         self.waiting = True
-        return count
 
     def _numbered(self, count: int) -> int:
         """The msgid of a message with so many requests."""
@@ -172,12 +157,7 @@ class CallingSession(Reader):
                 if error is not None and self._bounced(call, error):
                     del generation[own]
                 elif isinstance(call, Batch):
-                    calls = call.calls
-                    if len(calls) == 1:  # it was an ordinary request
-                        caller, asked = calls[0]
-                        caller.respond(asked, error, result)
-                    else:
-                        call.answered(own, error, result, generation)
+                    call.answered(own, error, result, generation)
                     del generation[own]
                 elif call is not None:  # else it came after its time-out
                     del generation[own]
@@ -192,40 +172,31 @@ class CallingSession(Reader):
     @property
     def unanswered(self) -> int:
         """Calls that wait for their answer."""
-        sent = sum(_count(calls) for calls in (self._calls, self._old_calls))
-        return sent + len(self._new.calls) + (self._lane.count if self._lane is not None else 0)
+        sent = [*self._calls.values(), *self._old_calls.values(), self._new]
+        count = sum(1 if isinstance(call, tuple) else len(call) for call in sent)
+        return count + (self._lane.count if self._lane is not None else 0)
 
     def fail_old(self, error: errors.CkvError) -> None:
         """Fails the calls that were in flight at the last call of this already."""
         overdue, self._old_calls, self._calls = self._old_calls, self._calls, {}
-        _fail(overdue, error)
+        _fail(overdue.values(), error)
 
     def fail_all(self, error: errors.CkvError) -> None:
         """Fails all calls, those that are not sent yet included."""
-        new, self._new = self._new, Batch([], [])
-        calls: Calls = self._old_calls | self._calls
-        self._old_calls, self._calls = {}, {}
+        calls = [*self._old_calls.values(), *self._calls.values(), self._new]
+        if self._lane is not None:
+            calls += self._lane.take()
+        self._old_calls, self._calls, self._new = {}, {}, Batch([], [])
         _fail(calls, error)
-        fail(new.calls, errors.to_wire(error))
-        for routed in self._lane.take() if self._lane is not None else ():
-            fail(routed.calls_made(), errors.to_wire(error))
 
     def close(self) -> None:
         super().close()
         self._out = []
 
 
-def _count(calls: Calls) -> int:
-    return sum(1 if isinstance(call, tuple) else len(call) for call in calls.values())
-
-
-def _fail(calls: Calls, error: errors.CkvError) -> None:
-    text = errors.to_wire(error)
-    for call in calls.values():
-        if isinstance(call, tuple):
-            fail([call], text)
-        else:
-            fail(call.calls_made(), text)
+def _fail(calls: Iterable[Call | Batch | Routed], error: errors.CkvError) -> None:
+    for call in calls:
+        fail([call] if isinstance(call, tuple) else call.calls_made(), errors.to_wire(error))
 
 
 def _taken_apart(call: Call | Batch | Routed | None) -> Call | Batch | None:

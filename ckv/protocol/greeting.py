@@ -9,25 +9,19 @@ from ckv.protocol.limits import Limits
 from ckv.protocol.messages import BATCH, HELLO, new_requests_unpacker
 from ckv.protocol.packing import REQUEST, RESPONSE, new_packer
 
-_CALLS: Final = ("PING", HELLO, BATCH)
-"""Asked all at once, each without arguments, under its position. A node that does not know one says so, and lives on.
+_METHODS: Final = ("PING", HELLO, BATCH)
+"""PING, for every node has answered that. BATCH, for nodes that know it and not HELLO."""
 
-PING, for every node has answered that. BATCH, for nodes that know it and not HELLO.
-"""
+CALLS: Final = b"".join(new_packer().pack((REQUEST, msgid, name, ())) for msgid, name in enumerate(_METHODS))
+"""Calls them all, without arguments. A node that does not know one says so, and lives on."""
 
 
 class Greeting:
-    """One exchange of it."""
+    """The answers to it."""
 
     def __init__(self, limits: Limits) -> None:
         self._unpacker = new_requests_unpacker(limits)
         self._answers: dict[object, tuple[object, object]] = {}
-
-    @property
-    def calls(self) -> bytes:
-        """What is to be sent."""
-        pack = new_packer().pack
-        return b"".join(pack((REQUEST, msgid, name, ())) for msgid, name in enumerate(_CALLS))
 
     def received(self, data: bytes) -> frozenset[str] | None:
         """What the node knows of :data:`~ckv.protocol.messages.FEATURES`; None while answers are missing.
@@ -37,14 +31,14 @@ class Greeting:
         """
         self._unpacker.feed(data)
         for kind, msgid, error, result in self._unpacker:
-            if kind != RESPONSE or msgid not in range(len(_CALLS)):
+            if kind != RESPONSE or msgid not in range(len(_METHODS)):
                 raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
             known = errors.from_wire(error) if error is not None else None
             # Whoever drains says so to HELLO; to PING too, if it is older than that.
             if known is not None and (msgid == 0 or isinstance(known, errors.Draining)):
                 raise known
             self._answers[msgid] = (error, result)
-            if len(self._answers) == len(_CALLS):
+            if len(self._answers) == len(_METHODS):
                 return self._features()
         return None
 

@@ -1,4 +1,4 @@
-"""What a method of a node is, who calls it, and what carries the bytes of whoever calls.
+"""What a method of a node is, who calls it, what carries the bytes, and what compiled code does for all of them.
 
 Interpreted, not compiled: a compiled module would look at each caller for whether it inherits from a protocol of its
 own, which none does.
@@ -6,8 +6,8 @@ own, which none does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from typing import Final, Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final, Protocol
 
 LATER: Final = object()
 """What a handler returns when the answer will come through the :class:`Caller` that it was given."""
@@ -31,6 +31,10 @@ class Caller(Protocol):
 
     def release(self, reason: Hashable) -> None:
         """Ends a :meth:`hold`."""
+
+
+Call = tuple[Caller, int]
+"""Who made a call, and the msgid under which it wants the answer."""
 
 
 class Handler(Protocol):
@@ -78,3 +82,86 @@ class Line(Protocol):
 
     def done(self) -> None:
         """Takes note that a request was the last one in flight, maybe; whoever closed the other end waits for that."""
+
+
+# --- compiled code -------------------------------------------------------------------------------------------------
+
+Outcome = bytes | tuple[bytes, int, int]
+"""The answers to all that a session was sent; or, where that is not all of it: also where the first request is that is
+not answered, and why it is not."""
+
+LEFT: Final = 0
+CUT: Final = 1
+ENOUGH: Final = 2
+"""Why: it is the session's; its end has not arrived yet; there are so many answers that they have to be sent first."""
+
+
+class Arriving(Protocol):
+    """A PUT whose large value has not arrived as a whole: :class:`ckv.core.serve.Arriving`."""
+
+    @property
+    def missing(self) -> int:
+        """Bytes that have not arrived yet."""
+
+    @property
+    def mark(self) -> bytes:
+        """What :meth:`read` returns for bytes that are in their place: this very object."""
+
+    def read(self, fd: int, size: int, /) -> bytes:
+        """As ``read`` of a :class:`~ckv.net.transport.Transport`, for all that is there of its own."""
+
+    def take(self, data: bytes, /) -> int:
+        """Takes bytes that have arrived; returns how many of them are its own."""
+
+    def message(self) -> bytes:
+        """What has arrived, from the beginning of the request on."""
+
+
+class Core(Protocol):
+    """Answers requests: :class:`ckv.core.serve.Server`, :class:`ckv.core.route.Router`."""
+
+    def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
+        """What became of the bytes of each :class:`~ckv.protocol.quick.QuickSession`, from the first one on: not of all
+        when there are so many answers that they have to be sent first.
+
+        A session may have been given an :class:`Arriving`, by its ``arrives()``, for bytes in the middle of a message.
+
+        Raises MemoryError: nobody knows what was answered then.
+        """
+
+    def arrived(self, arriving: Any, /) -> bytes | None:
+        """The answer to an :class:`Arriving` of its own that is whole; None when it is for the session."""
+
+
+class Routed(Protocol):
+    """A :class:`ckv.protocol.batch.Batch` of calls that compiled code has collected: :class:`ckv.core.route.Routed`."""
+
+    def __len__(self) -> int: ...
+
+    def packed(self, msgid: int, /) -> bytes:
+        """The message, which is a BATCH if there are several requests."""
+
+    def calls_made(self) -> list[Call]:
+        """Who made each of the calls."""
+
+    def requests_made(self) -> bytes:
+        """The methods and arguments of all, each packed."""
+
+
+class Lane(Protocol):
+    """What compiled code collects for one node, and passes on from it: :class:`ckv.core.route.Lane`."""
+
+    @property
+    def count(self) -> int:
+        """Calls that are collected."""
+
+    def take(self) -> list[Routed]:
+        """What is collected, and is not any more."""
+
+    def answer_all(self, data: bytes, calls: dict[int, Any], old_calls: dict[int, Any], /) -> tuple[int, bool]:
+        """Hands answers to whoever asked, and takes out of ``calls`` and ``old_calls`` what is done.
+
+        It begins at the beginning of a message, and goes on as long as they are ordinary answers to :class:`Routed`.
+        Returns where it stopped, and whether that is at a message whose end is missing. Raises MemoryError: nobody
+        knows who was told then.
+        """

@@ -11,27 +11,22 @@ KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
 RECV_BYTES: Final = 64 * KIB
-"""What one read takes from a socket at most, unless it is busy."""
-
 RECV_BYTES_OF_SMALL: Final = 4 * KIB
-"""The same as long as that was enough: measured, a larger buffer costs every read of a small request 0.2 us."""
-
 RECV_BYTES_OF_ONE: Final = 479
-"""The same after less than :data:`BYTES_OF_ONE`: what Python takes from its own allocator, which with the head of the
-object has 512 bytes at most. Measured, another 0.08 us.
+"""The most that one read takes from a socket: first :data:`RECV_BYTES_OF_SMALL`, as a larger buffer is dearer, and
+:data:`RECV_BYTES` after a read that left something. After less than :data:`BYTES_OF_ONE` it is as much as Python's own
+allocator has, which gives 512 bytes at most, the head of the object included.
 """
-
-BYTES_OF_ONE: Final = 128
-"""Few enough for one small request, or two."""
 
 RECV_BYTES_OF_LARGE: Final = 256 * KIB
 """The same in the middle of a large message, and after a read of :data:`RECV_BYTES` that left something."""
 
-MAX_PARTS_BYTES: Final = 64 * KIB
-"""The bytes that an unfinished message may have apart from its last string.
+BYTES_OF_ONE: Final = 128
+"""Few enough for one small request, or two."""
 
-A string is held as it came, but small parts become Python objects of up to 80 times their bytes. No request needs more
-than a key in front of its value.
+MAX_PARTS_BYTES: Final = 64 * KIB
+"""The bytes that an unfinished message may have apart from its last string, for small parts become Python objects of
+up to 80 times their bytes. No request needs more than a key in front of its value.
 """
 
 BULKY_BYTES: Final = 16 * KIB
@@ -44,9 +39,8 @@ REQUESTS_AT_A_TIME: Final = 16
 """Requests of a connection that are served before anybody looks how much their answers come to."""
 
 IDLE_CONNECTION_BYTES: Final = 320 * KIB
-"""The most memory that a connection keeps between two messages, after values of any size in both directions. After one
-small call it is a seventh of this, and after a minute of silence hardly any. Measured by
-``tests/system/test_memory.py``; ``deploy/`` has memory for as many of them as it allows.
+"""The most memory that a connection keeps between two messages, after values of any size in both directions; after a
+minute of silence it is hardly any. ``tests/system/test_memory.py`` holds it, and ``deploy/`` reckons with it.
 """
 
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
@@ -68,20 +62,16 @@ class Limits:
     """Clients that are served at a time; those beyond them may ask what operators ask."""
 
     max_in_flight: int = 256
-    """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops.
-
-    A primary allows :attr:`max_answers_in_flight`, and a secondary :data:`MAX_IN_FLIGHT_OF_A_NODE`, for one of its
-    connections is a whole primary.
+    """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops. A primary
+    allows :attr:`max_answers_in_flight`, and a secondary, one of whose connections is a whole primary,
+    :data:`MAX_IN_FLIGHT_OF_A_NODE`.
     """
 
     max_container: int = MAX_CONTAINER
     """Elements of an array, pairs of a map. No request but a BATCH has more than four."""
 
     unfinished_seconds: float = 60.0
-    """Seconds without a byte in the middle of a message after which its sender is cut off; half of it at the earliest.
-
-    Whoever sends slowly may take as long as he likes, and between two messages anybody may be silent.
-    """
+    """Seconds of silence in the middle of a message after which its sender is cut off; half of it at the earliest."""
 
     soft_unsent_bytes: int = MIB
     """Unsent answers at which a node stops reading from the peer that does not read them."""
@@ -93,10 +83,8 @@ class Limits:
 
     @property
     def max_queued_bytes(self) -> int:
-        """Unsent bytes to one peer beyond which nothing large is added: its requests are refused instead.
-
-        More than a batch comes to, as that is looked at every :data:`REQUESTS_AT_A_TIME` requests.
-        """
+        """Unsent bytes to one peer beyond which nothing large is added: its requests are refused instead. More than the
+        answers of :data:`REQUESTS_AT_A_TIME` requests come to."""
         return 64 * MIB + REQUESTS_AT_A_TIME * self.max_value_bytes
 
     @property
@@ -109,8 +97,6 @@ class Limits:
 
     @property
     def max_message_bytes(self) -> int:
-        """The longest message. Its peer is cut off, for nobody can tell where the next one begins.
-
-        Four times the largest value: a client that sends somewhat too much gets an error that says so.
-        """
+        """The longest message; whoever sends a longer one is cut off. Four times the largest value, so that a client
+        that sends somewhat too much gets an error that says so."""
         return 4 * self.max_value_bytes + 64 * KIB

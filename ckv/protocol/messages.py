@@ -34,39 +34,27 @@ MAX_ODD_MSGID: Final = 64
 """Characters of a str, or bytes of a bin, that is sent back although a msgid has to be an integer."""
 
 
-class Map:
-    """What a map becomes: an argument of a wrong type, and nothing that can be looked up."""
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    # __eq__ without __hash__: not hashable
-
-
-_MAP: Final = Map()
-
-
-def _no_map(_pairs: object) -> Map:
-    return _MAP
-
-
-def _refuse_map(_pairs: object) -> Map:
-    raise ValueError("a map")
+_MAP: Final[dict[object, object]] = {}
+"""What every map becomes: an argument of a wrong type, and nothing that can be looked up."""
 
 
 def new_requests_unpacker(limits: Limits) -> msgpack.Unpacker:
     """An Unpacker of what clients and other nodes ask. No request has a map, so none is built: 1,024 keys with one hash
     would take a dict half a million comparisons.
     """
-    return _new_unpacker(limits, _no_map)
+    return _new_unpacker(limits, lambda _pairs: _MAP)
 
 
 def new_answers_unpacker(limits: Limits) -> msgpack.Unpacker:
     """An Unpacker of another node's answers. None has a map, which could not be passed on: it is an error."""
-    return _new_unpacker(limits, _refuse_map)
+
+    def refuse(_pairs: object) -> object:
+        raise ValueError("a map")
+
+    return _new_unpacker(limits, refuse)
 
 
-def _new_unpacker(limits: Limits, on_map: Callable[[object], Map]) -> msgpack.Unpacker:
+def _new_unpacker(limits: Limits, on_map: Callable[[object], object]) -> msgpack.Unpacker:
     return new_unpacker(
         limits.max_message_bytes, RECV_BYTES_OF_LARGE, limits.max_container, use_list=False, on_map=on_map
     )

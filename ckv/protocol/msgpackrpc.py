@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain, islice
+from itertools import islice
 from operator import length_hint
 from typing import Any, Final, cast
 
@@ -18,7 +18,6 @@ from ckv.protocol.messages import (
     BATCH,
     FEATURES,
     HELLO,
-    NO_MESSAGE,
     Message,
     arguments,
     is_bulky,
@@ -26,7 +25,6 @@ from ckv.protocol.messages import (
     new_requests_unpacker,
     not_msgpack,
 )
-from ckv.protocol.methods import Methods, refusing, with_bins
 from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer, new_utf8_packer
 from ckv.protocol.reading import Reader
 from ckv.protocol.session import Unanswered
@@ -39,20 +37,20 @@ PUT_OFF: Final = object()
 _NOTHING: Final[Iterator[Any]] = iter(())
 
 
-class RpcMethods(Methods):
-    """What all msgpack-RPC sessions of a server share: the methods, with those of the protocol, and the Packers.
+class RpcMethods:
+    """What all sessions of a server share: the methods and the Packers.
 
-    Shared, so that the Packers stay in the processor's cache; one session after the other uses them up.
+    One set of Packers stays in the processor's caches; one session after the other uses them up.
     """
 
     def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
-        super().__init__(handlers)
         self.limits = limits
-        self.soft_unsent_bytes = limits.soft_unsent_bytes
-        wire: dict[str, Handler] = {BATCH: self._batch, HELLO: self._hello}
-        self.methods: dict[Any, Handler] = {**self.handlers, **with_bins(wire), PUT_OFF: self._put_off}
+        self._names = tuple(handlers)
+        self.handlers = _with_bins(handlers)
+        """What may be asked for by itself, in a BATCH and in a notification."""
+        own = _with_bins({BATCH: self._batch, HELLO: self._hello})
+        self.methods = {**self.handlers, **own, BATCH.encode(): self._batch_by_bin, PUT_OFF: self._put_off}
         """The handlers, and what only msgpack-RPC has."""
-        self.methods[BATCH.encode()] = self._batch_by_bin
         self.packer = new_batch_packer()
         """Collects the answers to what came together."""
         self.pack: Callable[[object], bytes] = new_packer().pack
@@ -60,12 +58,33 @@ class RpcMethods(Methods):
         self._utf8 = new_utf8_packer()
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
-        super().refuse_everything(error, but)
-        kept = with_bins({name: self.handlers[name] for name in but})
-        self.methods = dict.fromkeys(self.methods, refusing(error)) | kept
+        """From now on every request is answered with this error, ``but`` those of these methods."""
+
+        def refuse(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+            raise error
+
+        kept = _with_bins({name: self.handlers[name] for name in but})
+        self.handlers = dict.fromkeys(self.handlers, refuse) | kept
+        self.methods = dict.fromkeys(self.methods, refuse) | kept
+
+    def to_wire(self, error: Exception, method: object) -> str:
+        """The error that is answered to a request whose handler, or the look-up of it, raised this one."""
+        return errors.to_wire(self._meant(error, method))
+
+    def _meant(self, error: Exception, method: object) -> errors.CkvError:
+        """The error itself, if a handler means it; else that there is no such method, or a defect, which is logged."""
+        if isinstance(error, errors.CkvError):
+            return error
+        if isinstance(error, (KeyError, TypeError)) and not (
+            isinstance(method, (str, bytes)) and method in self.handlers
+        ):
+            shown = repr(method if len(repr(method)) < 64 else type(method).__name__)
+            return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._names)}")
+        log.error("unexpected error in %s", method, exc_info=error)
+        return errors.ServerError(f"unexpected error in {method}")
 
     def pack_utf8(self, response: object) -> bytes:
-        """The same in less time, as long as all text is UTF-8."""
+        """Packs one answer of any size; in less time than :attr:`pack`, as long as all text is UTF-8."""
         try:
             answer: bytes = self._utf8.pack(response)
         except UnicodeEncodeError:
@@ -92,7 +111,7 @@ class RpcMethods(Methods):
     def _batch(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """BATCH: the results in their order, in one answer, and what is left for later; see :func:`carry_out`."""
         session = cast(RpcSession, caller)  # a notification cannot be a BATCH
-        results, large = carry_out(session, self, msgid, params)
+        results, large = carry_out(session, self.handlers, self.to_wire, msgid, params)
         done = len(results)
         rest = params[2 * done :]
         if not large and not rest:
@@ -112,10 +131,8 @@ class RpcMethods(Methods):
         method, inner = params
         try:
             return self.handlers[method](caller, msgid, arguments(inner))
-        except errors.CkvError:
-            raise
-        except Exception as error:
-            raise self.unexpected(error, method) from error
+        except Exception as error:  # noqa: BLE001 - as in _serve_requests()
+            raise self._meant(error, method) from None
 
     def _hello(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
         """HELLO. Arguments are for callers to come."""
@@ -136,19 +153,18 @@ class RpcSession(Reader):
     LATER holds up nobody.
     """
 
-    __slots__ = ("_broken", "_first", "_found", "_packer", "_shared", "_to_come")
+    __slots__ = ("_broken", "_collected", "_collected_bytes", "_shared", "_to_come")
 
-    def __init__(self, line: Line, shared: RpcMethods, *, is_shared: bool = False) -> None:
-        super().__init__(line, shared.limits, is_shared=is_shared)
+    def __init__(self, line: Line, shared: RpcMethods) -> None:
+        super().__init__(line, shared.limits)
         self._shared = shared
-        self._found: Any = []
         self._to_come: Iterator[Any] = _NOTHING
         """Goes through the messages that were found, so that what it has not come to is left."""
         self._broken = ""
         """What is wrong behind them."""
-        self._first = b""
-        """The first answer of this turn to a request that had to wait; further ones are in the Packer."""
-        self._packer: msgpack.Packer | None = None
+        self._collected: list[bytes] = []
+        """The answers of this turn to requests that had to wait."""
+        self._collected_bytes = 0
 
     def move_to(self, shared: RpcMethods) -> None:
         """Has what is read from now on served by other methods."""
@@ -159,28 +175,8 @@ class RpcSession(Reader):
     def _new_unpacker(self) -> msgpack.Unpacker:
         return new_requests_unpacker(self._limits)
 
-    def received(self, data: bytes) -> bytes:
-        """The hottest code of a node: most clients wait for each answer, so that what arrives is one request.
-
-        As :meth:`Reader.received`, but for a call less.
-        """
-        unpacker = self._unpacker
-        fed = self._fed
-        if unpacker is None or fed != self._consumed:
-            self.feed(data)
-            return self.more()
-        self._fed = fed = fed + len(data)
-        try:
-            unpacker.feed(data)
-            message: Any = next(unpacker, NO_MESSAGE)
-            end: int = unpacker.tell()
-        except Exception as error:  # noqa: BLE001 - whatever msgpack raises
-            self._fail(not_msgpack(error))
-            return b""
-        if end != fed or message is NO_MESSAGE:
-            return self._look(unpacker, unpacker if message is NO_MESSAGE else chain((message,), unpacker))
-        self._consumed = fed
-        self.is_between = True
+    def _serve_one(self, message: Any) -> bytes:
+        """The hottest code of a node: most clients wait for each answer, so that what arrives is one request."""
         try:
             request: Message = message
             kind, msgid, method, params = request
@@ -210,7 +206,6 @@ class RpcSession(Reader):
         except Exception as error:  # noqa: BLE001 - the Unpacker's, which was handed over as the messages to come
             self._broken = not_msgpack(error)
         self._count = len(found)
-        self._found = found
         self._to_come = iter(found)
         return self._serve_left()
 
@@ -226,7 +221,7 @@ class RpcSession(Reader):
             shared.take()  # They are not the next session's.
             raise
         if not length_hint(self._to_come):
-            self._found, self._to_come = [], _NOTHING
+            self._to_come = _NOTHING  # It keeps the messages.
         elif not self._broken or not self.line.held:
             self.attention = True
             return shared.take()
@@ -239,10 +234,10 @@ class RpcSession(Reader):
         methods = shared.methods
         line = self.line
         pack = shared.packer.pack
+        message: Any = None
         while length_hint(to_come):
             try:
-                # Requests are taken apart by the loop itself, and whatever is none ends it: with the list to go
-                # through, a tenth less for a call.
+                # The loop itself takes requests apart, and ends at what is none: that saves a call for each.
                 for message in islice(to_come, REQUESTS_AT_A_TIME):
                     request: Message = message
                     kind, msgid, method, params = request
@@ -260,8 +255,8 @@ class RpcSession(Reader):
                     else:
                         pack((RESPONSE, msgid, None, result))
             except (TypeError, ValueError):
-                self._odd(self._found[-1 - length_hint(to_come)])
-            if line.held or len(shared.packer.getbuffer()) > shared.soft_unsent_bytes:
+                self._odd(message)
+            if line.held or len(shared.packer.getbuffer()) > self._limits.soft_unsent_bytes:
                 return
 
     @property
@@ -271,8 +266,7 @@ class RpcSession(Reader):
     def put_off(self, requests: Iterable[object]) -> None:
         """Serves them in another turn of the loop, as soon as nobody holds the line, before anything else."""
         if self.is_open:
-            self._found = [*requests, *self._to_come]
-            self._to_come = iter(self._found)
+            self._to_come = iter([*requests, *self._to_come])
             self.attention = True
             self.line.pause()
 
@@ -281,65 +275,35 @@ class RpcSession(Reader):
     def respond(self, msgid: int, error: object, result: object) -> None:
         # The one result of any size is that of a GET: [true, value].
         if error is None and type(result) is tuple and is_bulky(result):
-            waiting = self.line.unsent_bytes + len(self._first)
-            if self._packer is not None:
-                waiting += len(self._packer.getbuffer())
-            if waiting > self._limits.max_queued_bytes:
-                result, error = None, errors.to_wire(errors.Overloaded(f"{waiting} bytes of answers are unread"))
-        self.respond_small(msgid, error, result)
-
-    def respond_small(self, msgid: int, error: object, result: object) -> None:
-        if self.waiting:
-            packer = self._packer
-            if packer is None:
-                packer = self._packer = new_batch_packer()
-            packer.pack((RESPONSE, msgid, error, result))
-        elif self.is_open:
-            self._first = self._shared.pack_utf8((RESPONSE, msgid, error, result))
-            self.waiting = True
-            self.line.wake()
+            unread = self.line.unsent_bytes + self._collected_bytes
+            if unread > self._limits.max_queued_bytes:
+                result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
+        self.collect(self._shared.pack_utf8((RESPONSE, msgid, error, result)))
         self.in_flight -= 1
-        if self._watched:
+        if self._full or self._ended:
             self._settled()
 
     def collect(self, answers: bytes) -> None:
-        """Collects answers that are packed already."""
-        packer = self._packer
-        if self.waiting and packer is not None:
-            answers = packer.bytes() + answers
-            packer.reset()
-        if self.waiting:
-            self._first += answers
-        elif self.is_open:
-            self._first = answers
+        """Collects answers, which leave at the end of this turn of the loop."""
+        if not self.is_open:
+            return
+        self._collected.append(answers)
+        self._collected_bytes += len(answers)
+        if not self.waiting:
             self.waiting = True
             self.line.wake()
 
     def take(self) -> bytes:
-        answers, self._first = self._first, b""
+        answers = b"".join(self._collected)
+        self._collected.clear()
+        self._collected_bytes = 0
         self.waiting = False
-        packer = self._packer
-        if packer is not None:
-            answers += packer.bytes()
-            if len(answers) > SPARE_BUFFER_BYTES:
-                self._packer = None  # it would keep its size
-            else:
-                packer.reset()
         return answers
-
-    # --- between messages, and the end ---------------------------------------------------------------------------
-
-    def rest(self) -> bool:
-        between = super().rest()
-        if between and not self.waiting:
-            self._packer = None
-        return between
 
     def close(self) -> None:
         super().close()
-        self._found, self._to_come = [], _NOTHING
-        self._first = b""
-        self._packer = None
+        self._to_come = _NOTHING
+        self._collected.clear()
 
     # --- what is no ordinary request -----------------------------------------------------------------------------
 
@@ -393,3 +357,8 @@ class RpcSession(Reader):
         except Exception as error:  # noqa: BLE001 - as in _serve_requests()
             text = shared.to_wire(error, method)
             log.debug("notification %.64r from %s not carried out: %s", method, self.line.peer, text)
+
+
+def _with_bins(handlers: Mapping[str, Handler]) -> dict[Any, Handler]:
+    """The same, by the bin of each name too: some languages have one kind of string, and send that."""
+    return {**handlers, **{name.encode(): handler for name, handler in handlers.items()}}

@@ -1,23 +1,19 @@
 """Where compiled code joins the sessions of clients: it answers what it knows, and they do the rest.
 
-It gets the bytes of a session that is between two messages, answers the requests that it knows, and stops at the first
-that is not one of them. What is behind that is the session's. A request whose end has not arrived yet is kept until it
-has, so that compiled code always begins at the beginning of one.
+It gets the bytes of a session that is between two messages, and stops at the first request that it does not know. What
+is behind that is the session's. A request whose end has not arrived yet is kept until it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-from ckv import core
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
-from ckv.protocol.handler import LATER, Line
+from ckv.protocol.handler import LATER, Arriving, Core, Line
 from ckv.protocol.limits import BULKY_BYTES
 from ckv.protocol.messages import is_bulky
 from ckv.protocol.msgpackrpc import PUT_OFF, RpcMethods, RpcSession
 from ckv.protocol.packing import REQUEST, unpacked
-from ckv.protocol.shortcuts import LEFT, Arriving, Core, Outcome
 
 BATCH_BOUNDS: Final = {
     "batch_requests": BATCH_REQUESTS,
@@ -27,19 +23,11 @@ BATCH_BOUNDS: Final = {
 }
 """What compiled code has to know of a BATCH."""
 
+FIRST: Final = b"\x94"
+"""The first byte of every request: it is an array of four."""
+
 PAIR: Final = b"\x92"
 """The head of an array of two: a request in a BATCH is its method and its arguments."""
-
-
-class NoCore:
-    """Answers nothing, so that all is left to the sessions."""
-
-    def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
-        """See :meth:`ckv.protocol.shortcuts.Core.serve_all`."""
-        return [(b"", 0, LEFT) for _ in inbox]
-
-    def arrived(self, _arriving: Any, /) -> None:
-        """See :meth:`ckv.protocol.shortcuts.Core.arrived`."""
 
 
 class QuickSession(RpcSession):
@@ -48,13 +36,14 @@ class QuickSession(RpcSession):
     __slots__ = ("arriving",)
 
     def __init__(self, line: Line, shared: RpcMethods) -> None:
-        super().__init__(line, shared, is_shared=core.COMPILED)  # else nobody asks where a message ends
+        super().__init__(line, shared)
         self.arriving: Arriving | None = None
-        """Instead of the beginning of a message that is kept."""
+        """A message of which compiled code reads the rest."""
 
     def arrives(self, arriving: Arriving) -> None:
         """Has compiled code read the rest of a message."""
         self.arriving = arriving
+        self._kept = FIRST  # for whoever asks whether a message is unfinished
         self.line.read_by(arriving.read)
 
     def arrive(self, core: Core, arriving: Arriving, data: bytes) -> bytes:
@@ -65,26 +54,21 @@ class QuickSession(RpcSession):
         answer = core.arrived(arriving)
         if answer is None:
             return self.with_kept(behind)
-        self._arrived()
+        self._no_longer()
         self.collect(answer)
         return behind
 
-    def _arrived(self) -> None:
-        self.arriving = None
-        self.line.read_by(None)
-
     def with_kept(self, data: bytes) -> bytes:
         arriving = self.arriving
-        if arriving is not None:
-            self._arrived()
-            return arriving.message() + (b"" if data is arriving.mark else data)
-        return super().with_kept(data)
+        if arriving is None:
+            return super().with_kept(data)
+        self._no_longer()
+        return arriving.message() + (b"" if data is arriving.mark else data)
 
-    def ended(self) -> bool:
-        return super().ended() and self.arriving is None
-
-    def rest(self) -> bool:
-        return self.arriving is None and super().rest()
+    def _no_longer(self) -> None:
+        self.arriving = None
+        self._kept = b""
+        self.line.read_by(None)
 
     def close(self) -> None:
         super().close()
@@ -99,7 +83,7 @@ class QuickSession(RpcSession):
 
     def ask_call(self, msgid: int, call: bytes) -> tuple[bytes, bool]:
         """Carries out one request of a BATCH, its method and arguments: what stands for its result in the answer, and
-        whether to go on with the next one. Its own answer has the number ``msgid``."""
+        whether to go on with the next one. An answer of its own has the number ``msgid``."""
         shared = self._shared
         method, params = unpacked(PAIR + call)
         try:
@@ -125,7 +109,7 @@ class QuickSession(RpcSession):
     @property
     def may_begin(self) -> int:
         """How many requests more may be in flight."""
-        return max(0, self._max_in_flight - self.in_flight)
+        return max(0, self._max - self.in_flight)
 
     def begun(self, count: int) -> None:
         """Counts requests that will be answered by :meth:`answered`."""

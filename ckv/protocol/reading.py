@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgpack
 
+from ckv import core
 from ckv.protocol.handler import Line
 from ckv.protocol.limits import MAX_PARTS_BYTES, RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
 from ckv.protocol.messages import NO_MESSAGE, at_message_end, not_msgpack
@@ -34,15 +35,13 @@ class _Marked:
 class Reader(Session):
     """A session whose peer sends msgpack."""
 
-    __slots__ = ("_consumed", "_count", "_fed", "_is_shared", "_kept", "_limits", "_unpacker", "_unread", "is_between")
+    __slots__ = ("_consumed", "_count", "_fed", "_kept", "_limits", "_unpacker", "_unread", "is_between")
 
-    def __init__(self, line: Line, limits: Limits, *, is_shared: bool = False) -> None:
-        """``is_shared``: whether compiled code serves some of the messages, for which :attr:`is_between` is kept."""
+    def __init__(self, line: Line, limits: Limits) -> None:
         super().__init__(line, limits.max_in_flight)
         self._limits = limits
-        self._is_shared = is_shared
         self.is_between = True
-        """Whether all that it was given were whole messages."""
+        """Whether all that it was given were whole messages. Kept for compiled code alone, if that is there."""
         self._kept = b""
         """The beginning of a message that it was not given yet."""
         self._unpacker: msgpack.Unpacker | None = None
@@ -87,7 +86,7 @@ class Reader(Session):
     def received(self, data: bytes) -> bytes:
         unpacker = self._unpacker
         fed = self._fed
-        if unpacker is None or fed != self._consumed:
+        if unpacker is None or self._kept or fed != self._consumed:
             self.feed(data)
             return self.more()
         self._fed = fed = fed + len(data)
@@ -99,8 +98,7 @@ class Reader(Session):
             self._fail(not_msgpack(error))
             return b""
         if end == fed and message is not NO_MESSAGE:
-            # To let the Unpacker look for another would end in an exception inside of it, which costs as much as three
-            # messages.
+            # The Unpacker is not let look for another message: it would end that with an exception, which is dear.
             self._consumed = fed
             self.is_between = True
             return self._serve_one(message)
@@ -129,7 +127,7 @@ class Reader(Session):
         self.is_between = False
         unpacker = self._unpacker
         if unpacker is None:
-            # Not before the first byte: an Unpacker takes 40 KiB, and thousands of idle connections are normal.
+            # Not before the first byte: an Unpacker is large, and thousands of idle connections are normal.
             unpacker = self._unpacker = self._new_unpacker()
             self._fed = self._consumed = 0
         try:
@@ -175,7 +173,7 @@ class Reader(Session):
     def _look(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> bytes:
         """Serves what is there: the Unpacker's messages, maybe with some before them."""
         self._count = 0
-        if self._is_shared:
+        if core.COMPILED:
             marked = _Marked(unpacker, messages)
             answers = self._serve(iter(marked))
             self.is_between = self._count > 0 and marked.end == self._fed

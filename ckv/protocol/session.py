@@ -1,9 +1,8 @@
 """One peer's end of a protocol: bytes in, bytes out, and tickets for what is answered later. It knows no socket.
 
 Whoever has the bytes of a peer gives them to :meth:`Session.received` and sends what that returns. A handler that
-returned LATER answers by :meth:`Session.respond`; such answers are collected, and the line (see
-:class:`~ckv.protocol.handler.Line`) is told once that there are some to be taken. A protocol is one subclass of this;
-``ckv/net/inbox.py`` chooses it.
+returned LATER answers by :meth:`Session.respond`; such answers are collected, and the line is told once that there are
+some to be taken. A protocol is one subclass of this; ``ckv/net/inbox.py`` chooses it.
 """
 
 from __future__ import annotations
@@ -20,30 +19,17 @@ IN_FLIGHT: Final = "requests in flight"
 class Session:
     """The requests of one peer. It is the caller that handlers see."""
 
-    __slots__ = (
-        "_ended",
-        "_full",
-        "_max_in_flight",
-        "_watched",
-        "attention",
-        "failed",
-        "in_flight",
-        "is_open",
-        "large",
-        "line",
-        "waiting",
-    )
+    __slots__ = ("_ended", "_full", "_max", "attention", "failed", "in_flight", "is_open", "large", "line", "waiting")
 
     def __init__(self, line: Line, max_in_flight: int) -> None:
         """``max_in_flight``: requests that wait for an answer before the line is held."""
         self.line = line
-        self._max_in_flight = max_in_flight
+        self._max = max_in_flight
         self.in_flight = 0
         """Requests that were read and are not answered yet."""
         self._full = False
+        """Whether it holds the line because there are too many of them."""
         self._ended = False
-        self._watched = False
-        """Whether somebody has to know when fewer are in flight: one of the two above."""
         self.is_open = True
         self.waiting = False
         """Whether there are answers to be taken."""
@@ -75,7 +61,7 @@ class Session:
 
     def ended(self) -> bool:
         """Takes note that no more will arrive, and whether that is between two messages."""
-        self._ended = self._watched = True
+        self._ended = True
         return True
 
     def rest(self) -> bool:
@@ -94,21 +80,17 @@ class Session:
         """Answers the request with this ticket. The bytes leave at the end of this turn of the loop."""
         raise NotImplementedError
 
-    def respond_small(self, msgid: int, error: object, result: object) -> None:
-        """As :meth:`respond`, for what is known not to be large."""
-        raise NotImplementedError
-
     def settle(self) -> None:
         """Counts a request as done that needs no answer."""
         self.in_flight -= 1
-        if self._watched:
+        if self._full or self._ended:
             self._settled()
 
     def defer(self) -> None:
         """Counts a request that will be answered later, by :meth:`respond` or :meth:`settle`."""
         self.in_flight += 1
-        if self.in_flight >= self._max_in_flight:
-            self._full = self._watched = True
+        if self.in_flight >= self._max:
+            self._full = True
             self.line.hold(IN_FLIGHT)
 
     def hold(self, reason: Hashable) -> None:
@@ -125,9 +107,8 @@ class Session:
         return self.line.congested
 
     def _settled(self) -> None:
-        if self._full and self.in_flight <= self._max_in_flight // 2:
+        if self._full and self.in_flight <= self._max // 2:
             self._full = False
-            self._watched = self._ended
             self.line.release(IN_FLIGHT)
         if self._ended:
             self.line.done()

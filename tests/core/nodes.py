@@ -15,11 +15,10 @@ from ckv.node.primary import new_lanes, route_loop
 from ckv.node.secondary import handlers, serve_loop
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
-from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.handler import CUT, ENOUGH, Caller, Core, Handler
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.quick import QuickSession
-from ckv.protocol.shortcuts import CUT, ENOUGH, Core
 from ckv.store import Records
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
@@ -189,7 +188,7 @@ class FakePeer:
         self.session.pack_added()
         return self.collects
 
-    def collected(self) -> None: ...
+    def flush_later(self) -> None: ...
 
     def asked(self, cuts: Iterable[int]) -> bytes:
         """Brings what was called to the node, in pieces; the answers."""

@@ -18,6 +18,7 @@ from ckv import errors
 from ckv.address import Address
 from ckv.net.connection import Connection
 from ckv.net.peer import Peer
+from ckv.net.poller import send_all
 from ckv.net.server import Server
 from ckv.protocol.batch import BATCH_REQUESTS, Batch
 from ckv.protocol.handler import LATER, Caller
@@ -409,7 +410,7 @@ def test_a_closed_connection_writes_nothing(world: World) -> None:
         pairs.append(socket.socketpair())
     session.respond(1, None, "for somebody else")
     connection.post(b"the same")
-    connection.send(b"and this")
+    send_all(((connection, b"and this"),))
     connection.flush()
     for sock in chain(*pairs):
         sock.setblocking(False)

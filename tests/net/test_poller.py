@@ -15,7 +15,7 @@ import pytest
 from ckv import errors
 from ckv.net import poller
 from ckv.net.inbox import Inbox
-from ckv.net.polled import Polled
+from ckv.net.poller import Polled
 from ckv.net.transport import Plain
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits

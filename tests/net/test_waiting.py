@@ -149,12 +149,13 @@ def test_the_memory_that_is_counted_is_what_is_taken() -> None:
     for value in ("x" * 1000, "\U0001f600" * 1000, b"x" * 1000):
         room = WaitingRoom()
         calls = WaitingCalls(room)
-        assert calls.add("PUT", ("key", value), Asking(), 1, False)
+        assert calls.add(Batch(["PUT", ("key", value)], [(Asking(), 1)]))
         taken = WAITING_BYTES - room.free_memory
         width = 4 if value[:1] == "\U0001f600" else 1
         assert width * 1000 < taken < width * 1000 + 1000
         assert room.free_requests == WAITING_REQUESTS - 1
-    assert not WaitingCalls(WaitingRoom(memory=MIB)).add("PUT", ("key", "x" * MIB), Asking(), 1, True)
+    calls = WaitingCalls(WaitingRoom(memory=MIB))
+    assert not calls.add(Batch(["PUT", ("key", "x" * MIB)], [(Asking(), 1)]))
 
 
 def test_a_client_that_has_gone_meanwhile(waiting: Waiting) -> None:
@@ -285,6 +286,6 @@ def test_no_room_for_what_a_node_that_stops_has_refused() -> None:
     assert calls.add_bounced(batch)
     assert not calls.add_bounced(batch)
     assert [call.params for call in calls.take()] == [("a", "1"), ("b", "2")]
-    assert calls.add("PUT", ("c", "3"), Asking(), 3, False)
+    assert calls.add(Batch(["PUT", ("c", "3")], [(Asking(), 3)]))
     assert calls.add_bounced(Batch(["PUT", ("d", "4")], [(Asking(), 4)]))
     assert [call.params for call in calls.take()] == [("d", "4"), ("c", "3")], "the refused ones first"
