@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,9 +46,15 @@ def compiler() -> list[str]:
 
 
 def compile_core(
-    target: Path, work: Path = WORK, *, source: Path = ROOT, flags: Sequence[str] = FLAGS
+    target: Path,
+    work: Path = WORK,
+    *,
+    source: Path = ROOT,
+    flags: Sequence[str] = FLAGS,
+    leave: Collection[str] = (),
 ) -> dict[str, Path]:
-    """Compiles all modules of the core below ``source`` into ``target``; their full names and files.
+    """Compiles the modules of the core below ``source`` into ``target``, but for those to ``leave``, which are named
+    without package; the full names and files of the others.
 
     In ``work`` stays the C. Raises CalledProcessError.
     """
@@ -56,6 +62,8 @@ def compile_core(
     target.mkdir(parents=True, exist_ok=True)
     made = {}
     for path in sorted((source / CORE).glob("*.pyx")):
+        if path.stem in leave:
+            continue
         c_file = work / f"{path.stem}.c"
         file = target / f"{path.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
         fresh = work / file.name

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.core.copies import LAWS, WAYS, compile_core, copy_source
+from tests.core.copies import LAWS, WAYS, compile_core
+from tests.support.mutations import copy_source
 
 FLAGS = (
     "-O1",

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from ckv import core
-from tests.core.mutations import DEADLINE, MUTATIONS, Mutation, survived
+from tests.core.mutations import MUTATIONS, survived
+from tests.support.mutations import DEADLINE, Mutation
 
 pytestmark = pytest.mark.skipif(
     not core.COMPILED and os.environ.get("CI") != "true", reason="ckv/core is not compiled: make venv"

@@ -36,29 +36,6 @@ def check_same(quick: Node, plain: Node) -> None:
     assert quick.records() == plain.records()
 
 
-@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
-@pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
-@settings(max_examples=100, deadline=None)
-@given(
-    sent=st.lists(requests, max_size=30),
-    cuts=st.lists(st.integers(min_value=0), max_size=6),
-    damage=st.lists(st.tuples(st.integers(min_value=0), st.integers(0, 255)), max_size=2),
-)
-@example(
-    sent=[[0, 1, "PUT", ["a", "x" * 17_000]], [0, 2, "BATCH", ["GET", ["a"], "GET", ["b"], "PUT", ["b", 1]]]],
-    cuts=[],
-    damage=[],
-)
-def test_both_answer_and_store_the_same(
-    policy: str, tier: bool, sent: list[object], cuts: list[int], damage: list[tuple[int, int]]
-) -> None:
-    data = bytearray(packed(sent))
-    for place, byte in damage:
-        if data:
-            data[place % len(data)] = byte
-    check_same(*served(bytes(data), cuts, policy, tier=tier))
-
-
 @pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
 def test_a_request_may_be_cut_anywhere(tier: bool) -> None:
     sent = [
@@ -87,6 +64,14 @@ def test_a_long_request_that_arrives_in_pieces_is_served_once() -> None:
     data = packed([[0, 1, "PUT", ["a", "x" * LIMITS.max_value_bytes]], [0, 2, "GET", ["a"]]])
     quick, plain = served(data, range(0, len(data), 1000))
     assert len(quick.answers()) == 2
+    check_same(quick, plain)
+
+
+def test_a_value_that_is_too_large_is_refused() -> None:
+    values = ["v", "v" * LIMITS.max_value_bytes, "v" * (LIMITS.max_value_bytes + 1)]
+    sent = [[0, msgid, "PUT", ["a", value]] for msgid, value in enumerate(values)]
+    quick, plain = served(packed(sent), [])
+    assert any("ValueTooLarge" in answer for answer in quick.answers())
     check_same(quick, plain)
 
 
@@ -154,3 +139,27 @@ def test_other_encodings_of_the_same_request() -> None:
         for number in numbers
     )
     check_same(*served(data, []))
+
+
+# The last one, for the others are quicker and say more when something is broken.
+@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
+@pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
+@settings(max_examples=100, deadline=None)
+@given(
+    sent=st.lists(requests, max_size=30),
+    cuts=st.lists(st.integers(min_value=0), max_size=6),
+    damage=st.lists(st.tuples(st.integers(min_value=0), st.integers(0, 255)), max_size=2),
+)
+@example(
+    sent=[[0, 1, "PUT", ["a", "x" * 17_000]], [0, 2, "BATCH", ["GET", ["a"], "GET", ["b"], "PUT", ["b", 1]]]],
+    cuts=[],
+    damage=[],
+)
+def test_both_answer_and_store_the_same(
+    policy: str, tier: bool, sent: list[object], cuts: list[int], damage: list[tuple[int, int]]
+) -> None:
+    data = bytearray(packed(sent))
+    for place, byte in damage:
+        if data:
+            data[place % len(data)] = byte
+    check_same(*served(bytes(data), cuts, policy, tier=tier))

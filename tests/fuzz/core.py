@@ -24,10 +24,10 @@ from collections import Counter
 from pathlib import Path
 from typing import IO, Final
 
-from tests.core.copies import copy_source
-from tests.core.mutations import MUTATIONS, apply
+from tests.core.mutations import MUTATIONS
 from tests.core.sanitized import compile_sanitized, environment, reported
 from tests.fuzz.worker import PARTS, RUNNING, VERDICT
+from tests.support.mutations import apply, copy_source
 
 ROUND_SECONDS: Final = 60.0
 KEPT: Final = Path(".fuzz")

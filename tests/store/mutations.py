@@ -1,31 +1,22 @@
 """Ways to break the store on purpose: the proof that the model test can fail.
 
-python -m tests.store.mutations            # applies each one to a copy of the code and runs the model test
+python -m tests.store.mutations            # makes each one in a copy of the code and runs the simulation and the model there
 python -m tests.store.mutations coalesced  # the one of that name
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support import mutations
+from tests.support.mutations import PYTEST, mutant, run_in
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """One change of one file that breaks one guarantee."""
+class Mutation(mutations.Mutation):
+    """One change of one file that breaks one guarantee of the store."""
 
-    name: str
-    breaks: str
-    file: str
-    old: str
-    new: str
     mode: str = "evict"
     """The write mode whose schedules show it."""
     by_model: bool = True
@@ -320,56 +311,21 @@ SCHEDULES = 6000
 """Within so many schedules of its mode a mutation has to be caught."""
 
 
-def survivors(mutation: Mutation) -> list[str]:
-    """Applies the mutation to a copy of the code; what did not catch it."""
-    with tempfile.TemporaryDirectory(prefix="ckv-mutation-") as folder:
-        copy = Path(folder)
-        for part in ("ckv", "tests"):
-            shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", copy)
-        target = copy / mutation.file
-        text = target.read_text()
-        if text.count(mutation.old) != 1:
-            raise LookupError(f"{mutation.name}: its text stands {text.count(mutation.old)} times in {mutation.file}")
-        target.write_text(text.replace(mutation.old, mutation.new))
-        survived = []
-        # The exit code alone would also be 1 for a copy that does not even run.
+def survived(mutation: Mutation) -> str:
+    """Makes the mutation in a copy of the code; what did not catch it, with its output, else nothing."""
+    with mutant(mutation) as copy:
         # Over one of the tables: the other one would have the same schedules again.
-        count = ("--count", str(SCHEDULES), "--table", "plain")
-        simulation = _run(copy, "tests.store.simulate", "--mode", mutation.mode, *count)
+        words = ("--mode", mutation.mode, "--count", str(SCHEDULES), "--table", "plain")
+        simulation = run_in(copy, "tests.store.simulate", *words)
+        # The exit code alone would also be 1 for a copy that does not even run.
         if simulation.returncode != 1 or "FAILED" not in simulation.stdout:
-            survived.append("the simulation\n" + simulation.stdout + simulation.stderr)
+            return "the simulation\n" + simulation.stdout + simulation.stderr
         if mutation.mode == "evict" and mutation.by_model:
-            model = _run(
-                copy, "pytest", "-x", "-q", "-p", "no:cacheprovider", "tests/store/test_model.py", "-k", "plain"
-            )
+            model = run_in(copy, *PYTEST, "tests/store/test_model.py", "-k", "plain", CKV_MODEL_EXAMPLES="2500")
             if model.returncode != 1 or "AssertionError" not in model.stdout:
-                survived.append("the model\n" + model.stdout + model.stderr)
-    return survived
-
-
-def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": "", "CKV_MODEL_EXAMPLES": "2500", "CKV_MODEL_SHRINK": "no"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def main(names: list[str]) -> int:
-    """Applies the mutations of these names, or all; the exit code."""
-    missed = 0
-    for mutation in MUTATIONS:
-        if not names or mutation.name in names:
-            survived = survivors(mutation)
-            missed += bool(survived)
-            by = ", ".join(text.partition("\n")[0] for text in survived)
-            print(f"{f'MISSED by {by}' if survived else 'caught'}  {mutation.name}: {mutation.breaks}", flush=True)
-    return 1 if missed else 0
+                return "the model\n" + model.stdout + model.stderr
+    return ""
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    sys.exit(mutations.main(MUTATIONS, survived, sys.argv[1:]))
