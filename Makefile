@@ -41,16 +41,17 @@ test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes
 
 # The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest
-# What has to do with the persistent tier, on a MySQL of today in the place of MariaDB.
+# What has to do with the persistent tier, on a MySQL of today in the place of MariaDB. What is about SQLite is left out.
 SCENARIOS := tests/failures/test_scenarios.py
-MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/node tests/system/test_transcript.py tests/system/test_modes.py tests/system/test_values.py \
+MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcript.py tests/system/test_modes.py \
+	tests/system/test_values.py \
 	$(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_and_the_database_are_killed \
 	$(SCENARIOS)::test_connections_are_cut_in_the_middle_of_a_commit \
 	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late
 test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
 	@.ci/newest-servers $(NEWEST)
-	@TEST_MYSQL=$(NEWEST) $(PY) -m pytest $(MYSQL_TESTS) $(ARGS)
+	@TEST_MYSQL=$(NEWEST) $(PY) -m pytest -k "not sqlite" $(MYSQL_TESTS) $(ARGS)
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
@@ -115,8 +116,13 @@ else
 	@build/emulated $(ARCH)
 endif
 
+# Of the tests of what is compiled, some start ckv as a process: they are for the program. The others call it in their own,
+# and are for the compiled modules. Each would test the source again in the other's place.
+COMPILED_TESTS = $(wildcard tests/protocol/test_*.py tests/net/test_*.py tests/cluster/test_*.py)
+WITH_PROCESSES = $(shell grep -l tests.support.nodes $(COMPILED_TESTS))
+
 # What starts ckv as a process, with the native program in the place of the source, and what only that can fail.
-BINARY_TESTS ?= tests/binary tests/system tests/protocol tests/net tests/test_cli.py tests/test_demo.py tests/test_ping.py \
+BINARY_TESTS ?= tests/binary tests/system $(WITH_PROCESSES) tests/test_cli.py tests/test_demo.py tests/test_ping.py \
 	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
 test-binary: build $(DEV) mariadb ## run the tests of whole processes on the native program
@@ -127,7 +133,8 @@ COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
 test-compiled: build $(DEV) ## run the tests of protocol, net and routing on the compiled modules, in the test's own process
 	@$(COMPILED) $(PY) -P -c 'from ckv.net import poller as module; file = module.__file__; \
 		assert file.endswith(".so"), "not what was built, but " + file'
-	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib tests/protocol tests/net tests/cluster $(ARGS)
+	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib \
+		$(filter-out $(WITH_PROCESSES),$(COMPILED_TESTS)) $(ARGS)
 
 # `make image ENGINE=docker` where both are there; IMAGE_ARGS are further arguments of the engine's `build`.
 ENGINE ?=
