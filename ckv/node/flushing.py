@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from ckv.errors import CkvError, RowsRefused, TierError, WriteFailed
+from ckv.node.watching import WatchedSession
 from ckv.persistent import Session
 from ckv.store.pending import TOMBSTONE, Write
 from ckv.store.store import Store
@@ -17,7 +18,7 @@ from ckv.store.store import Store
 log = logging.getLogger(__name__)
 
 
-def flush(store: Store, session: Session, batch: Sequence[Write]) -> bool:
+def flush(store: Store, session: Session | WatchedSession, batch: Sequence[Write]) -> bool:
     """Writes a batch of the store and tells the store how it ended; :meth:`Store.admit` is left to the caller.
 
     Returns whether it did not fail: rows that are refused are no failure. The session can be used further then and also
@@ -35,7 +36,13 @@ def flush(store: Store, session: Session, batch: Sequence[Write]) -> bool:
         if written:
             _report(store, written, refused)
         done = {write.key for write in written}
-        _failed(store, [write for write in batch if write.key not in done], error, probed)
+        rest = [write for write in batch if write.key not in done]
+        why = error if isinstance(error, CkvError) else TierError(str(error))
+        was_limited = store.pending.limit.lowered
+        if store.flush_failed(rest, why, probed=probed):
+            _say_refused(store, rest[0], why)
+        elif store.pending.limit.lowered and not was_limited:
+            log.warning("the database failed a batch of %d rows; the next ones are smaller: %s", len(rest), why)
         if not isinstance(error, WriteFailed):
             raise
         return False
@@ -43,8 +50,10 @@ def flush(store: Store, session: Session, batch: Sequence[Write]) -> bool:
     return True
 
 
-def _write(session: Session, batch: Sequence[Write], written: list[Write], refused: dict[str, CkvError]) -> None:
-    """Writes the rows of a batch and deletes its tombstones.
+def _write(
+    session: Session | WatchedSession, batch: Sequence[Write], written: list[Write], refused: dict[str, CkvError]
+) -> None:
+    """Writes the rows of a batch and deletes its tombstones, each in one transaction, or more where some are refused.
 
     What is done goes into ``written``, also when something is raised in the end; what of it the tier refuses goes into
     ``refused``, by key. One row that is refused must not block the others (I5).
@@ -55,8 +64,12 @@ def _write(session: Session, batch: Sequence[Write], written: list[Write], refus
     ]
     while pieces:
         piece = pieces.pop()
+        rows = [(write.key, write.value) for write in piece if write.value is not TOMBSTONE]
         try:
-            _write_piece(session, piece)
+            if rows:
+                session.save_many(rows)
+            elif piece:
+                session.delete_many([write.key for write in piece])
         except RowsRefused as error:
             if len(piece) > 1:
                 middle = len(piece) // 2
@@ -66,29 +79,11 @@ def _write(session: Session, batch: Sequence[Write], written: list[Write], refus
         written += piece
 
 
-def _write_piece(session: Session, piece: Sequence[Write]) -> None:
-    """Writes rows, or deletes tombstones, in one transaction."""
-    rows = [(write.key, write.value) for write in piece if write.value is not TOMBSTONE]
-    if rows:
-        session.save_many(rows)
-    elif piece:
-        session.delete_many([write.key for write in piece])
-
-
 def _report(store: Store, written: Sequence[Write], refused: dict[str, CkvError]) -> None:
     store.flush_end(written, refused)
     for write in written:
         if write.key in refused:
             _say_refused(store, write, refused[write.key])
-
-
-def _failed(store: Store, rest: Sequence[Write], error: BaseException, probed: bool) -> None:
-    why = error if isinstance(error, CkvError) else TierError(str(error))
-    was_limited = store.pending.limit.lowered
-    if store.flush_failed(rest, why, probed=probed):
-        _say_refused(store, rest[0], why)
-    elif store.pending.limit.lowered and not was_limited:
-        log.warning("the database failed a batch of %d rows; the next ones are smaller: %s", len(rest), why)
 
 
 def _say_refused(store: Store, write: Write, why: CkvError) -> None:

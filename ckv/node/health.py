@@ -8,7 +8,9 @@ the worse side; whether loads are worth an attempt is asked of the side of the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 State = Literal["connecting", "up", "slow", "hung", "down"]
@@ -65,38 +67,37 @@ class Change(NamedTuple):
     """How long it is since all was well; 0 when all is."""
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Attempt:
     """A connection that is made, a statement or a transaction, while it is under way."""
 
-    __slots__ = ("began", "connects", "kind")
-
-    def __init__(self, kind: Kind, began: float, *, connects: bool) -> None:
-        self.kind = kind
-        self.began = began
-        self.connects = connects
+    kind: Kind
+    began: float
+    connects: bool
 
 
+@dataclass(slots=True)
 class _Side:
     """What is known about the reads, or the writes."""
 
-    def __init__(self, began: float) -> None:
-        self.live = 0
-        """Sessions, as far as is known."""
-        self.fault: tuple[int, Reason] | None = None
-        """Why the last statement failed, until one succeeds, and a number that grows."""
-        self.under_way: dict[Attempt, None] = {}
-        self.last_good = began
-        self.slow_at: float | None = None
-        self.slowest = 0.0
+    last_good: float
+    live: int = 0
+    """Sessions, as far as is known."""
+    fault: tuple[int, Reason] | None = None
+    """Why the last statement failed, until one succeeds, and a number that grows."""
+    under_way: dict[Attempt, None] = field(default_factory=dict)
+    slow_at: float | None = None
+    slowest: float = 0.0
 
 
 class Health:
     """The state of one tier."""
 
-    def __init__(self, clock: Callable[[], float], hung_after: float) -> None:
+    def __init__(self, clock: Callable[[], float], hung_after: float, noted: Callable[[], None] = lambda: None) -> None:
         """``clock`` gives seconds. What is under way for longer than ``hung_after`` seconds, while nothing else of its
-        kind succeeds, hangs.
+        kind succeeds, hangs. ``noted`` is for whoever has told it something to call.
         """
+        self.noted = noted
         self._clock = clock
         self._hung_after = hung_after
         self._started = clock()
@@ -105,9 +106,9 @@ class Health:
         self._connect_fault: tuple[int, Reason] | None = None
         self._failures = 0
         self._last_good = self._started
-        self._well_at: float = self._started
+        self._well_at = self._started
         self._told: dict[object, float] = {}
-        self._key: object = None
+        self._key: object = ""
         self.reached = False
         """Whether it ever answered."""
         self.state: State = "connecting"
@@ -119,16 +120,10 @@ class Health:
 
     # --- attempts --------------------------------------------------------------------------------------------------
 
-    def connects(self, kind: Kind) -> Attempt:
-        """A connection for such statements is being made."""
-        attempt = Attempt(kind, self._clock(), connects=True)
-        self._connecting[attempt] = None
-        return attempt
-
-    def begins(self, kind: Kind) -> Attempt:
-        """A statement or a transaction was sent."""
-        attempt = Attempt(kind, self._clock(), connects=False)
-        self._sides[kind].under_way[attempt] = None
+    def begins(self, kind: Kind, *, connects: bool = False) -> Attempt:
+        """A statement or a transaction was sent; with ``connects`` a connection for such ones is being made."""
+        attempt = Attempt(kind, self._clock(), connects)
+        (self._connecting if connects else self._sides[kind].under_way)[attempt] = None
         return attempt
 
     def succeeded(self, attempt: Attempt) -> None:
@@ -174,6 +169,11 @@ class Health:
 
     # --- what is known ---------------------------------------------------------------------------------------------
 
+    @property
+    def answers(self) -> bool:
+        """Whether the last word was good."""
+        return self.state in ("up", "slow")
+
     def doubtful(self, kind: Kind) -> bool:
         """Whether the last such statement failed, so that it is to be tried out before anything depends on it."""
         return self._sides[kind].fault is not None
@@ -195,17 +195,16 @@ class Health:
         state, reason = self._of("read")
         if state not in ("hung", "down") or not (self.reached or self._clock() - self._started >= STARTING):
             return ""
-        return reason.text if reason is not None else ""
+        return reason.text
 
     def look(self) -> Change | None:
         """What has changed since the last look; to be called after every attempt and some times a second."""
         now = self._clock()
         state, reason = max((self._of("read"), self._of("write")), key=lambda found: _WORSE[found[0]])
-        key = reason.key if reason is not None else None
-        if state == self.state and (key == self._key or not self._is_news(key, now)):
+        key = reason.key
+        self.reason = reason.text
+        if state == self.state and (key == self._key or now - self._told.get(key, -math.inf) < TELL_AGAIN):
             self._key = key
-            if reason is not None:
-                self.reason = reason.text
             return None
         before, seconds = self.state, now - self._since
         if state != before:
@@ -217,23 +216,16 @@ class Health:
         elif before == "up":
             self._well_at, trouble = now, 0.0
         self._key, self._told[key] = key, now
-        self.reason = reason.text if reason is not None else ""
         return Change(before, state, self.reason, seconds, trouble)
 
-    def _is_news(self, key: object, now: float) -> bool:
-        told = self._told.get(key)
-        return told is None or now - told >= TELL_AGAIN
-
-    def _of(self, kind: Kind) -> tuple[State, Reason | None]:
+    def _of(self, kind: Kind) -> tuple[State, Reason]:
         side = self._sides[kind]
         now = self._clock()
-        faults = [side.fault] if side.fault is not None else []
         # With a session left, that another one cannot be had is no more than bad news.
-        if self._connect_fault is not None and (faults or not side.live):
-            faults.append(self._connect_fault)
-        if faults:
-            fault = max(faults, key=lambda numbered: numbered[0])[1]
-            return ("hung" if fault.silent else "down"), fault
+        connect_fault = self._connect_fault if side.fault is not None or not side.live else None
+        if faults := [fault for fault in (side.fault, connect_fault) if fault is not None]:
+            _, reason = max(faults)
+            return ("hung" if reason.silent else "down"), reason
         hung = self._hung_after
         if self.stuck(kind, hung):
             return "hung", Reason(f"a {kind} has been under way for more than {hung:g} s", silent=True)
@@ -241,11 +233,11 @@ class Health:
         if not side.live and connecting is not None and now - max(connecting.began, self._last_good) >= hung:
             return "hung", Reason(f"a connection has been under way for more than {hung:g} s", silent=True)
         if not self.reached:
-            return "connecting", None
+            return "connecting", Reason("")
         if self.stuck(kind, SLOW_AFTER):
             self._took(side, SLOW_AFTER, now)
         if side.slow_at is not None:
             if now - side.slow_at < CALM:
                 return "slow", Reason(f"a {kind} took {side.slowest:.1f} s or more", number=-1)
             side.slow_at, side.slowest = None, 0.0
-        return "up", None
+        return "up", Reason("")

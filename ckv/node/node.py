@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 POLL: Final = 0.01
 """Seconds between two looks at whether a drain is done."""
 
-
 ANSWERED_WHILE_DRAINING: Final = ("PING", "INFO")
 """Commands that cost nothing, and tell an operator that the node is alive and how far it is."""
 
@@ -37,6 +36,9 @@ GOODBYE: Final = 1.0
 
 TICK: Final = 1.0
 """Seconds between two looks at what is to be done now and then."""
+
+Wait = Callable[[Callable[[], bool]], bool]
+"""Waits for a condition within what is left of the drain time-out; whether it came true."""
 
 
 class Node:
@@ -53,8 +55,7 @@ class Node:
         self._stop = Event()
         self._hurry = Event()
         self._started = time.monotonic()
-        self._server: Server | None = None
-        self._port = 0
+        self._server: Server
         self._signals = Signals(self.stop)
         self._ticker: Any = self.loop.timer(TICK, TICK)
         self._ticker.start(self._tick)
@@ -74,32 +75,30 @@ class Node:
         address: Address,
         handlers: Mapping[str, Handler],
         description: str,
-        drain: Callable[[Callable[[Callable[[], bool]], bool]], int],
+        drain: Callable[[Wait], int],
         quick: Core | None = None,
     ) -> int:
         """Serves until it is told to stop; the exit code.
 
-        ``quick`` is compiled code that answers what it can before the handlers are asked.
-
-        ``drain(wait)`` saves what the role has to save and returns how many records were left. ``wait(condition)``
-        waits for a condition within what is left of the drain time-out, and returns whether it came true.
+        ``drain`` saves what the role has to save and returns how many records were left. ``quick`` is compiled code
+        that answers what it can before the handlers are asked.
         """
-        server = Server(self.poller, complete(handlers), self.limits, self._files, quick)
+        self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick)
         try:
-            bound = server.listen(address)
+            bound = self._server.listen(address)
         except OSError as error:
             log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
             return Exit.CANNOT_START
-        self._server, self._port = server, bound.port
+        self._port = bound.port
         log.info("%s ready on %s core=%s %s", self._role, bound, core.KIND, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()
         self._stop.wait()
-        return self._drain(server, drain)
+        return self._drain(drain)
 
     def figures(self) -> Info:
-        """What INFO says about the process, whatever its role is."""
+        """What INFO says about the process, whatever its role is. Only for a node that serves."""
         return {
             "ckv_version": __version__,
             "role": self._role,
@@ -110,12 +109,13 @@ class Node:
             "used_memory_rss": resident_bytes(),
             "log_lines_suppressed": logs.suppressed(),
             "log_lines_dropped": logs.dropped(),
-            "connected_clients": self._server.connections if self._server is not None else 0,
-            "maxclients": self._server.places if self._server is not None else 0,
-            "rejected_connections": self._server.rejected if self._server is not None else 0,
+            "connected_clients": self._server.connections,
+            "maxclients": self._server.places,
+            "rejected_connections": self._server.rejected,
         }
 
-    def _drain(self, server: Server, drain: Callable[[Callable[[Callable[[], bool]], bool]], int]) -> int:
+    def _drain(self, drain: Callable[[Wait], int]) -> int:
+        server = self._server
         began = time.monotonic()
 
         def wait(condition: Callable[[], bool]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,9 +13,9 @@ from ckv.commands import COMMANDS, Command
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
 from ckv.node.figures import of_peers
-from ckv.node.node import Node, info, pong
+from ckv.node.node import Node, Wait, info, pong
 from ckv.protocol.batch import BATCH_REQUESTS
-from ckv.protocol.handler import LATER, Caller, Core, Handler, Outcome
+from ckv.protocol.handler import LATER, Caller, Handler, Outcome
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.quick import QuickSession
 from ckv.settings.roles import PrimarySettings
@@ -42,20 +42,17 @@ def run(settings: PrimarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            {
-                **handlers(slots, settings.max_value_bytes),
-                "INFO": info(lambda: node.figures() | of_peers(peers)),
-            },
+            handlers(slots, settings.max_value_bytes) | {"INFO": info(lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
-            route_loop(slots, peers, lanes, settings.max_value_bytes),
+            RouteLoop(slots, peers, lanes, settings.max_value_bytes) if core.COMPILED else None,
         )
     finally:
         for peer in peers:
             peer.close()
 
 
-def _answer_all(wait: Callable[[Callable[[], bool]], bool]) -> int:
+def _answer_all(wait: Wait) -> int:
     wait(lambda: True)
     return 0
 
@@ -69,34 +66,27 @@ def new_lanes(count: int) -> list[Any]:
     return [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
 
 
-def route_loop(slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> Core | None:
-    """What passes requests on that need no look at their parts; None without the compiled modules."""
-    if not core.COMPILED:
-        return None
-    from ckv.core.route import Router
-
-    router = Router(
-        slots.owners,
-        lanes,
-        batch_requests=BATCH_REQUESTS,
-        batch_bytes=MAX_PARTS_BYTES,
-        bulky_bytes=min(BULKY_BYTES, max_value_bytes),
-    )
-    return RouteLoop(router.serve_all, list(zip(peers, lanes, strict=True)))
-
-
 class RouteLoop:
-    """The route loop, and the nodes that it collects calls for."""
+    """What passes requests on that need no look at their parts: the compiled loop, and the nodes that it calls."""
 
-    def __init__(self, route: Callable[[list[Any]], Sequence[Outcome]], nodes: Sequence[tuple[Peer, Any]]) -> None:
-        self._route = route
-        self._nodes = nodes
+    def __init__(self, slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> None:
+        """Only with the compiled modules; ``lanes`` are those of the ``peers``."""
+        from ckv.core.route import Router
+
+        self._nodes = list(zip(peers, lanes, strict=True))
+        self._router = Router(
+            slots.owners,
+            lanes,
+            batch_requests=BATCH_REQUESTS,
+            batch_bytes=MAX_PARTS_BYTES,
+            bulky_bytes=min(BULKY_BYTES, max_value_bytes),
+        )
 
     def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
         """See :class:`ckv.protocol.handler.Core`."""
         for peer, lane in self._nodes:
             lane.open(peer.takes_calls())
-        outcomes = self._route(inbox)
+        outcomes = self._router.serve_all(inbox)
         for peer, lane in self._nodes:
             if lane.count:
                 peer.flush_later()

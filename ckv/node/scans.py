@@ -45,12 +45,8 @@ def digest(value: Value) -> bytes:
     return blake2b((b"s" if isinstance(value, str) else b"b") + to_bytes(value), digest_size=DIGEST_BYTES).digest()
 
 
-def entry(store: Records, key: str) -> Entry:
-    """What the node knows of one key. It is not a use of the record."""
-    return _entry(key, store.locate(key))
-
-
-def _entry(key: str, place: Place) -> Entry:
+def entry(key: str, place: Place) -> Entry:
+    """What the node tells of a key, which it has in this place."""
     return key, place.where, b"" if place.value is None else digest(place.value)
 
 
@@ -76,10 +72,8 @@ class Scans:
         Cursor 0 begins a scan. Raises BadArguments, and Refused for a scan that is over, or was forgotten because
         nobody went on with it for :data:`IDLE` seconds or because others were begun.
         """
-        if cursor.__class__ is not int or count.__class__ is not int:
+        if type(cursor) is not int or type(count) is not int:
             raise errors.BadArguments("cursor and count must be whole numbers")
-        assert isinstance(cursor, int)
-        assert isinstance(count, int)
         if not 1 <= count <= MAX_COUNT:
             raise errors.BadArguments(f"count is {count}: allowed is 1 to {MAX_COUNT}")
         number, start = divmod(cursor, _POSITIONS) if cursor else (self._begin(), 0)
@@ -95,7 +89,7 @@ class Scans:
             place = self._store.locate(key)
             size += len(place.value or ())
             if place.where != "elsewhere":
-                entries.append(_entry(key, place))
+                entries.append(entry(key, place))
         if position >= len(keys):
             return 0, entries
         self._open[number] = keys, self._clock()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Final, cast
 
 from ckv import core, errors
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.figures import Info, of_store, of_workers
-from ckv.node.node import Node, info, pong
+from ckv.node.node import Node, Wait, info, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.workers import Workers
 from ckv.persistent.opening import open_tier
@@ -29,7 +28,7 @@ from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
 from ckv.store.waiting import Waiting
-from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, Value, checked_key, checked_value
+from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +66,7 @@ def run(settings: SecondarySettings) -> int:
             workers.look()
 
     def figures() -> Info:
-        persistent = tier.name if tier is not None else NO_TIER
-        return node.figures() | of_store(store, settings) | of_workers(workers, persistent, settings.pool_size)
+        return node.figures() | of_store(store, settings) | of_workers(workers, settings.pool_size)
 
     expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
     expiry.start(expire)
@@ -111,7 +109,7 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
     return store
 
 
-def _save_all(store: Records, workers: Workers | None, wait: Callable[[Callable[[], bool]], bool]) -> int:
+def _save_all(store: Records, workers: Workers | None, wait: Wait) -> int:
     parked = store.parked
     if parked and workers is not None:
         workers.renew()
@@ -157,7 +155,9 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         if elsewhere is None:
             return NOT_FOUND
         if isinstance(elsewhere, Load):
-            elsewhere.wait(lambda found, error: _answer_get(caller, msgid, found, error))
+            elsewhere.wait(
+                lambda found, error: _answer(caller, msgid, NOT_FOUND if found is None else (True, found), error)
+            )
             if isinstance(caller, Session):
                 store.asked_by(elsewhere, caller)
             return LATER
@@ -209,7 +209,8 @@ def operator_handlers(store: Records, scans: Scans, workers: Workers | None = No
             (key,) = params
         except ValueError:
             raise _wrong_count("PEEK", params) from None
-        return entry(store, checked_key(key))[1:]
+        key = checked_key(key)
+        return entry(key, store.locate(key))[1:]
 
     def scan(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
         try:
@@ -226,10 +227,6 @@ def _answer(caller: Caller, msgid: int, result: object, error: errors.CkvError |
         caller.respond(msgid, None, result)
     else:
         caller.respond(msgid, errors.to_wire(error), None)
-
-
-def _answer_get(caller: Caller, msgid: int, value: Value | None, error: errors.CkvError | None) -> None:
-    _answer(caller, msgid, NOT_FOUND if value is None else (True, value), error)
 
 
 def _answer_write(caller: Caller, msgid: int, outcome: object, error: errors.CkvError | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ckv.errors import RowsRefused, TierError, WriteFailed
@@ -11,38 +11,30 @@ from ckv.persistent import Loaded, RowsLocked, Session, Tier
 from ckv.values import Value
 
 
-def watched_connect(
-    tier: Tier, kind: Kind, health: Health, noted: Callable[[], None], *, again: bool
-) -> WatchedSession:
-    """A new session for reads or for writes; ``noted()`` is called after each attempt that ``health`` was told of.
+def watched_connect(tier: Tier, kind: Kind, health: Health, *, again: bool) -> WatchedSession:
+    """A new session for reads or for writes.
 
     ``again``: it takes the place of one that failed. If it fails too, before it ever worked, the session was not the
     reason. (One that was made some time ago, and not used, may have broken since, unnoticed.)
     """
-    attempt = health.connects(kind)
-    with _watched(health, attempt, noted, again=True):
+    with _watched(health, health.begins(kind, connects=True), again=True):
         session = tier.connect()
-    return WatchedSession(session, kind, health, noted, again=again)
+    return WatchedSession(session, kind, health, again=again)
 
 
 class WatchedSession:
-    """One connection (:class:`~ckv.persistent.Session`)."""
+    """One connection, with what of :class:`~ckv.persistent.Session` the workers use."""
 
-    def __init__(self, session: Session, kind: Kind, health: Health, noted: Callable[[], None], *, again: bool) -> None:
+    def __init__(self, session: Session, kind: Kind, health: Health, *, again: bool) -> None:
         self._session = session
         self._kind: Kind = kind
         self._health = health
-        self._noted = noted
         self._again = again
         self._open = True
 
     @property
     def generation(self) -> int:
         return self._session.generation
-
-    def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        with self._watched():
-            return self._session.load_many(keys)
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         with self._watched():
@@ -61,39 +53,32 @@ class WatchedSession:
         with self._watched(proves=False):
             self._session.probe()
 
-    def count(self) -> int:
-        with self._watched():
-            return self._session.count()
-
     def close(self) -> None:
         if self._open:
             self._open = False
             self._health.closed(self._kind)
-            self._noted()
+            self._health.noted()
         self._session.close()
 
     @contextmanager
     def _watched(self, *, proves: bool = True) -> Iterator[None]:
-        attempt = self._health.begins(self._kind)
-        with _watched(self._health, attempt, self._noted, again=self._again, proves=proves):
+        with _watched(self._health, self._health.begins(self._kind), again=self._again, proves=proves):
             yield
         self._again = False
 
 
 @contextmanager
-def _watched(
-    health: Health, attempt: Attempt, noted: Callable[[], None], *, again: bool, proves: bool = True
-) -> Iterator[None]:
+def _watched(health: Health, attempt: Attempt, *, again: bool, proves: bool = True) -> Iterator[None]:
     try:
         yield
     except (RowsRefused, RowsLocked, WriteFailed):
         health.succeeded(attempt)  # it was answered
-        noted()
+        health.noted()
         raise
     except TierError as error:
         reason = Reason(str(error), getattr(error, "number", 0), silent=getattr(error, "silent", False))
         health.failed(attempt, reason, again=again)
-        noted()
+        health.noted()
         raise
     except BaseException:  # an error of our own, or the end of the greenlet
         health.gave_up(attempt)
@@ -102,4 +87,4 @@ def _watched(
         health.succeeded(attempt)
     else:
         health.gave_up(attempt)
-    noted()
+    health.noted()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Final
 
 import gevent
@@ -61,7 +60,10 @@ class Workers:
 
     def __init__(self, tier: Tier, size: int, load_timeout: float) -> None:
         """``load_timeout``, in seconds, is how long anybody waits for a load: what takes longer, hangs."""
-        self._tier = tier
+        self.tier = tier
+        self.health = Health(time.monotonic, max(load_timeout, HUNG_AFTER), self._noted)
+        self.load_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // size, SMALLEST_LOAD_BYTES))
+        """The most bytes of values that a query may bring, as far as no single value is larger."""
         self._size = size
         self._to_load = Event()
         self._to_flush = Event()
@@ -75,16 +77,10 @@ class Workers:
         self._refused: str | None = ""
         self._calls_before = (0, 0)
         self._ever_up = False
-        self.health = Health(time.monotonic, max(load_timeout, HUNG_AFTER))
         # Figures since the start; ckv/node/figures.py says what each of them counts.
         self.retries = 0
         self.flush_seconds_total = 0.0
         self.flush_seconds_max = 0.0
-
-    @property
-    def connected(self) -> bool:
-        """Whether the last that was heard of the tier was good."""
-        return self.health.state in ("up", "slow")
 
     def wake(self) -> None:
         """There is something to flush. Cheap, and never waits: the store calls it for every victim."""
@@ -104,18 +100,19 @@ class Workers:
         """Has all sessions connect anew before their next batch, and at once: they keep the limits that the server had
         when they began.
         """
-        self._tier.generation += 1
+        self.tier.generation += 1
         self.hurry()
 
     def start(self, store: Store) -> None:
         """Connects, and works until :meth:`close`."""
         self._store = store
-        self._tier.when_other = store.distrust
-        self._greenlets = [
-            *(gevent.spawn(self._load_on, store) for _ in range(self._size)),
-            *(gevent.spawn(self._flush_on, store) for _ in range(self._size)),
-            gevent.spawn(self._help_on, store),
-        ]
+        self.tier.when_other = store.distrust
+        self._greenlets = [gevent.spawn(self._help, _Loader(self, store))]
+        for _ in range(self._size):
+            self._greenlets += [
+                gevent.spawn(self._work, _Loader(self, store), self._to_load),
+                gevent.spawn(self._work, _Flusher(self, store), self._to_flush),
+            ]
 
     def close(self) -> None:
         """Ends the workers. What they had in hand was not reported, so it is still in the store."""
@@ -129,43 +126,28 @@ class Workers:
 
     # --- the greenlets ---------------------------------------------------------------------------------------------
 
-    def _load_on(self, store: Store) -> None:
-        worker = _Loader(self._tier, store, self.health, self._noted, self._size)
+    def _work(self, worker: _Worker, woken: Event) -> None:
+        """Carries what is due, and waits for more."""
         carry = self._series()
         try:
             while True:
                 self._ready(worker)
-                if store.load_in() == 0:
+                if worker.due_in() == 0:
                     carry(self._carry, worker)
                 else:
-                    self._to_load.clear()
-                    self._to_load.wait(store.load_in())
+                    woken.clear()
+                    woken.wait(worker.due_in())
         finally:
             worker.close()
 
-    def _flush_on(self, store: Store) -> None:
-        worker = _Flusher(self._tier, store, self.health, self._noted, self._flushed)
-        carry = self._series()
-        try:
-            while True:
-                self._ready(worker)
-                if store.flush_in() == 0:
-                    carry(self._carry, worker)
-                else:
-                    self._to_flush.clear()
-                    self._to_flush.wait(store.flush_in())
-        finally:
-            worker.close()
-
-    def _help_on(self, store: Store) -> None:
+    def _help(self, worker: _Loader) -> None:
         """Loads over one more connection, when those there are have come to a standstill."""
-        worker = _Loader(self._tier, store, self.health, self._noted, self._size)
         carry = self._series()
         try:
             while True:
                 self._to_help.wait()
                 self._ready(worker)
-                while store.load_in() == 0:
+                while worker.due_in() == 0:
                     carry(self._carry, worker)
                 self._to_help.clear()
                 if not self._to_help.wait(HELPER_IDLE):
@@ -177,12 +159,7 @@ class Workers:
         """One series of attempts from one success to the next: the back-off also grows while connecting works and
         everything else fails, as with a full disk.
         """
-        return tenacity.Retrying(
-            wait=self._backoff,
-            retry=tenacity.retry_if_exception_type(Exception),
-            sleep=self._pause,
-            before_sleep=self._failed,
-        )
+        return tenacity.Retrying(wait=self._backoff, sleep=self._pause, before_sleep=self._failed)
 
     def _carry(self, worker: _Worker) -> None:
         self._ready(worker)
@@ -197,30 +174,25 @@ class Workers:
     # --- attempts that fail ------------------------------------------------------------------------------------------
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if not getattr(error, "login_refused", False):
+        if not getattr(_error_of(state), "login_refused", False):
             self._logins_refused = 0
             return _ordinary_backoff(state)
         self._logins_refused += 1
         return float(min(FIRST_LOGIN_BACKOFF * 2 ** (self._logins_refused - 1), LONGEST_LOGIN_BACKOFF))
 
     def _pause(self, seconds: float) -> None:
-        login = self._tier.login()
+        login = self.tier.login()
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if self._hurry.wait(min(left, LOOK_AT_LOGIN)) or self._tier.login() != login:
+            if self._hurry.wait(min(left, LOOK_AT_LOGIN)) or self.tier.login() != login:
                 break
         self._hurry.clear()
 
     def _failed(self, state: tenacity.RetryCallState) -> None:
         self.retries += 1
-        error = state.outcome.exception() if state.outcome is not None else None
+        error = _error_of(state)
         if not isinstance(error, errors.TierError):
             log.error("unexpected error between the tiers; trying on", exc_info=error)
-
-    def _flushed(self, seconds: float) -> None:
-        self.flush_seconds_total += seconds
-        self.flush_seconds_max = max(self.flush_seconds_max, seconds)
 
     # --- what is said about it ---------------------------------------------------------------------------------------
 
@@ -241,7 +213,7 @@ class Workers:
                 store.loads_accepted()
 
     def _say(self, change: Change, store: Store) -> None:
-        name = self._tier.name
+        name = self.tier.name
         before, after = change.before, change.after
         figures = store.figures
         calls = (figures.load_refusals + figures.refused_for_room, figures.load_timeouts + figures.commit_timeouts)
@@ -267,17 +239,20 @@ class Workers:
             log.warning("database %s: %s: %s; trying on", news, name, change.reason)
 
 
+def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
 class _Worker:
     """One connection, or none for the moment."""
 
     kind: Kind
 
-    def __init__(self, tier: Tier, store: Store, health: Health, noted: Callable[[], None]) -> None:
-        """``noted()`` is called whenever ``health`` was told something."""
-        self._tier = tier
+    def __init__(self, workers: Workers, store: Store) -> None:
+        self._workers = workers
+        self._tier = workers.tier
+        self._health = workers.health
         self._store = store
-        self._health = health
-        self._noted = noted
         self._session: WatchedSession | None = None
         self._failed = False
         """Whether the last batch failed."""
@@ -291,17 +266,9 @@ class _Worker:
         """Connects, if need be."""
         self._connected()
 
-    def _connected(self) -> WatchedSession:
-        if not self.ready:
-            self.close()
-        if self._session is None:
-            self._session = watched_connect(self._tier, self.kind, self._health, self._noted, again=self._failed)
-        return self._session
-
-    def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+    def due_in(self) -> float | None:
+        """Seconds until there is a batch to carry; None for not before somebody says so."""
+        raise NotImplementedError
 
     def carry_next(self) -> None:
         """Carries one batch, if there is one."""
@@ -315,6 +282,18 @@ class _Worker:
             raise
         self._failed = False
 
+    def close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def _connected(self) -> WatchedSession:
+        if not self.ready:
+            self.close()
+        if self._session is None:
+            self._session = watched_connect(self._tier, self.kind, self._health, again=self._failed)
+        return self._session
+
     def _carry(self, session: WatchedSession) -> None:
         raise NotImplementedError
 
@@ -323,11 +302,6 @@ class _Loader(_Worker):
     """Carries loads."""
 
     kind = "read"
-
-    def __init__(self, tier: Tier, store: Store, health: Health, noted: Callable[[], None], loaders: int) -> None:
-        """``loaders`` share the bytes that may be on their way."""
-        super().__init__(tier, store, health, noted)
-        self._max_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // loaders, SMALLEST_LOAD_BYTES))
 
     @property
     def ready(self) -> bool:
@@ -345,9 +319,12 @@ class _Loader(_Worker):
                 self.close()
                 raise
 
+    def due_in(self) -> float | None:
+        return self._store.load_in()
+
     def _carry(self, session: WatchedSession) -> None:
         store = self._store
-        query = store.load_begin(self._max_bytes)
+        query = store.load_begin(self._workers.load_bytes)
         if query is None:
             return
         began = time.monotonic()
@@ -371,27 +348,19 @@ class _Flusher(_Worker):
 
     kind = "write"
 
-    def __init__(
-        self,
-        tier: Tier,
-        store: Store,
-        health: Health,
-        noted: Callable[[], None],
-        flushed: Callable[[float], None],
-    ) -> None:
-        """``flushed`` is told how many seconds a batch took to be committed."""
-        super().__init__(tier, store, health, noted)
-        self._flushed = flushed
+    def due_in(self) -> float | None:
+        return self._store.flush_in()
 
     def _carry(self, session: WatchedSession) -> None:
-        store = self._store
+        store, workers = self._store, self._workers
         batch = store.flush_begin()
         if not batch:
             return
         began = time.monotonic()
         if flush(store, session, batch):
             took = time.monotonic() - began
-            self._flushed(took)
+            workers.flush_seconds_total += took
+            workers.flush_seconds_max = max(workers.flush_seconds_max, took)
             log.debug("flushed %d rows in %.1f ms", len(batch), 1000 * took)
         # Not before the next batch is on its way: meanwhile the database would have nothing to do.
         gevent.get_hub().loop.run_callback(store.admit)

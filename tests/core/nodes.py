@@ -10,8 +10,8 @@ import msgpack
 
 from ckv.cluster.slots import SlotMap
 from ckv.node.node import pong
+from ckv.node.primary import RouteLoop, new_lanes
 from ckv.node.primary import handlers as primary_handlers
-from ckv.node.primary import new_lanes, route_loop
 from ckv.node.secondary import handlers, serve_loop
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
@@ -216,7 +216,7 @@ class Primary:
         slots: Any = SlotMap(self.peers)
         table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
         self._methods = RpcMethods(table, LIMITS)
-        self.core = route_loop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
+        self.core = RouteLoop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
         self.client = self.new_client()
 
     def new_client(self) -> Client:

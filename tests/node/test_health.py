@@ -25,7 +25,7 @@ class Tier:
         self.changes: list[Change] = []
 
     def connect(self, kind: Literal["read", "write"] = "read", reason: Reason | None = None) -> None:
-        attempt = self.health.connects(kind)
+        attempt = self.health.begins(kind, connects=True)
         if reason is None:
             self.health.succeeded(attempt)
         else:
@@ -192,7 +192,7 @@ def test_it_stays_hung_when_the_statement_and_connections_time_out(up: Tier) -> 
 
 
 def test_a_connection_without_an_answer_hangs(tier: Tier) -> None:
-    tier.health.connects("read")
+    tier.health.begins("read", connects=True)
     tier.pass_by(HUNG_AFTER + 0.1)
     assert tier.state == "hung"
 

@@ -156,7 +156,7 @@ class World:
                 gevent.sleep(0.001)
 
     def up(self) -> None:
-        self.until(lambda: self.workers.connected)
+        self.until(lambda: self.workers.health.answers)
 
     def close(self) -> None:
         self._look.kill()
@@ -215,7 +215,7 @@ def test_a_locked_row_holds_up_no_other(up: World) -> None:
     greenlets = [gevent.spawn(ask, key) for key in ("a", "b", "c", "none")]
     up.until(lambda: len(told) == 3)
     assert told == {"b": "2", "c": "3", "none": None}
-    assert up.workers.connected
+    assert up.workers.health.answers
     assert up.store.figures.load_failures == up.workers.retries == 0
     locked.clear()
     gevent.joinall(greenlets)
