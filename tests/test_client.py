@@ -17,7 +17,7 @@ import pytest
 
 import ckv
 from ckv import Client, errors
-from ckv.client import MAX_ANSWER_BYTES
+from ckv.client.connection import MAX_ANSWER_BYTES
 from ckv.errors import (
     BadSetting,
     CallTimeout,

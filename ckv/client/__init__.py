@@ -13,14 +13,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final, Self, TypeVar, overload
 
 from ckv.client.calls import Call, as_it_is, deleted, found, pong, stored
-from ckv.client.connection import MAX_ANSWER_BYTES
 from ckv.client.pipeline import Pipeline
 from ckv.client.pool import Pool
 from ckv.client.retries import Retries
 from ckv.errors import CkvError, Unreachable
 from ckv.values import Value
 
-__all__ = ["MAX_ANSWER_BYTES", "Client", "Pipeline"]
+__all__ = ["Client", "Pipeline"]
 
 T = TypeVar("T")
 

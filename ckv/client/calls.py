@@ -16,6 +16,8 @@ class Call:
     method: str
     params: tuple[object, ...]
     read: Callable[[object], object]
+    result: object = None
+    """What ``read`` made, or the :class:`CkvError` that came instead, when the call is over."""
 
     @property
     def key(self) -> bytes | None:

@@ -61,14 +61,14 @@ class Connection:
         """
         left = deadline - time.monotonic()
         pack = self._packer.pack
-        waiting = {(self._last_id + 1 + index) % MSGIDS: index for index in range(len(calls))}
+        waiting = {msgid % MSGIDS: call for msgid, call in enumerate(calls, self._last_id + 1)}
         # Packed before the connection is touched: what cannot be packed must leave no trace of itself.
-        packed = [pack((REQUEST, msgid, calls[index].method, calls[index].params)) for msgid, index in waiting.items()]
+        packed = [pack((REQUEST, msgid, call.method, call.params)) for msgid, call in waiting.items()]
         self._last_id = (self._last_id + len(calls)) % MSGIDS
-        results: list[object] = [None] * len(calls)
         requests = packed[0] if len(packed) == 1 else b"".join(packed)
-        # Small ones leave in one piece: any byte of them stands for all.
-        ends = [1] * len(calls) if len(requests) <= _SURELY_FITS else list(accumulate(map(len, packed)))
+        ends = dict.fromkeys(waiting, 1)  # Small ones leave in one piece: any byte of them stands for all.
+        if len(requests) > _SURELY_FITS:
+            ends = dict(zip(waiting, accumulate(map(len, packed)), strict=True))
         del packed  # The requests may be large, and they are here once more.
         while True:
             self._sent = 0
@@ -78,20 +78,20 @@ class Connection:
             if not kept:
                 self._connect(connect_timeout)
             try:
-                self._converse(self._begin(requests, left), calls, waiting, results, timeout, time.monotonic() + left)
+                self._converse(self._begin(requests, left), waiting, timeout, time.monotonic() + left)
             except (CkvError, OSError) as error:
                 self.drop()
                 if kept and not self._sent and not isinstance(error, TimeoutError):
                     # It broke while nobody used it, and nothing of these calls has left.
                     continue
-                for index in waiting.values():
-                    results[index] = self._failure(error, ends[index] <= self._sent, timeout)
+                for msgid, call in waiting.items():
+                    call.result = self._failure(error, ends[msgid] <= self._sent, timeout)
             except BaseException:
                 # Ctrl-C, or a gevent time-out around the call: answers are still on their way, and whoever calls next
                 # must not get them.
                 self.drop()
                 raise
-            return results
+            return [call.result for call in calls]
 
     def call(self, call: Call, timeout: float, deadline: float, connect_timeout: float) -> object:
         """As :meth:`exchange` for a single call; in half the time where nothing is unusual."""
@@ -101,7 +101,6 @@ class Connection:
         if self._socket is None or now - self._used > STALE_AFTER or len(request) > _SURELY_FITS:
             return self.exchange((call,), timeout, deadline, connect_timeout)[0]
         self._last_id = msgid
-        results: list[object] = [None]
         self._sent = 0
         try:
             unsent, data = self._begin(request, deadline - now), b""
@@ -111,7 +110,7 @@ class Connection:
                     case [kind, int(answered), None, result] if kind == RESPONSE and answered == msgid:
                         self._used = time.monotonic()
                         return call.read(result)
-            self._converse(unsent, (call,), {msgid: 0}, results, timeout, deadline, data)
+            self._converse(unsent, {msgid: call}, timeout, deadline, data)
         except (CkvError, OSError) as error:
             self.drop()
             if not self._sent and not isinstance(error, TimeoutError):
@@ -120,7 +119,7 @@ class Connection:
         except BaseException:  # as above
             self.drop()
             raise
-        return results[0]
+        return call.result
 
     def drop(self) -> None:
         """Close the connection if there is one. The next exchange makes a new one."""
@@ -138,7 +137,7 @@ class Connection:
         self.drop()
 
     def _begin(self, requests: bytes, left: float) -> bytes | memoryview:
-        """Sends requests, if they are few, which may take so many seconds; returns what is unsent."""
+        """Send requests, if they are few, which may take so many seconds; returns what is unsent."""
         sock = self._socket
         assert sock is not None
         if left <= 0:
@@ -151,16 +150,11 @@ class Connection:
         return requests[self._sent :]
 
     def _converse(
-        self,
-        unsent: bytes | memoryview,
-        calls: Sequence[Call],
-        waiting: dict[int, int],
-        results: list[object],
-        timeout: float,
-        deadline: float,
-        data: bytes = b"",
+        self, unsent: bytes | memoryview, waiting: dict[int, Call], timeout: float, deadline: float, data: bytes = b""
     ) -> None:
-        """Send what is unsent, and settle the calls until none waits. Whatever it raises, the connection is lost.
+        """Send what is unsent, and settle the calls, by msgid, until none waits; ``data`` has arrived already.
+
+        When it raises, the connection is lost.
 
         A node stops reading from a client that does not read. So this never waits for room to send alone: it sends
         what fits, and when nothing does it waits for room *or* for answers.
@@ -185,7 +179,7 @@ class Connection:
             data = data or sock.recv(_CHUNK_BYTES)
             if not data:
                 raise NodeLost(f"{self._name} closed the connection")
-            settled, refused = self._settle(data, calls, waiting, results)
+            settled, refused = self._settle(data, waiting)
             data = b""
             stopping = stopping or refused
             if settled:
@@ -198,9 +192,7 @@ class Connection:
             # one that finds nobody has a known one.
             self.drop()
 
-    def _settle(
-        self, data: bytes, calls: Sequence[Call], waiting: dict[int, int], results: list[object]
-    ) -> tuple[bool, bool]:
+    def _settle(self, data: bytes, waiting: dict[int, Call]) -> tuple[bool, bool]:
         """Take the answers that are complete now, in whatever order they came.
 
         Whether there was one, and whether one said that the node is stopping.
@@ -215,14 +207,14 @@ class Connection:
             # Not a pattern, which takes three times as long.
             if message.__class__ is list and len(message) == 4 and message[0] == RESPONSE and type(message[1]) is int:
                 _, msgid, error, result = message
-                index = waiting.get(msgid)
-                if index is None:
+                call = waiting.get(msgid)
+                if call is None:
                     raise ProtocolError(f"{self._name} answered a call that nobody made (msgid {msgid})")
                 if error is None:
-                    results[index] = calls[index].read(result)
+                    call.result = call.read(result)
                 else:
-                    results[index] = failure = from_wire(error)
-                    stopping = stopping or isinstance(failure, Draining)
+                    call.result = from_wire(error)
+                    stopping = stopping or isinstance(call.result, Draining)
                 del waiting[msgid]
                 settled = True
                 continue
@@ -260,13 +252,11 @@ class Connection:
 
     def _failure(self, error: CkvError | OSError, sent: bool, timeout: float) -> CkvError:
         """A new error for a call that got no answer: each call of a pipeline has its own."""
-        if isinstance(error, ProtocolError):
-            return ProtocolError(*error.args)
+        if isinstance(error, ProtocolError) or (sent and isinstance(error, CkvError)):
+            return type(error)(*error.args)
         if not sent:
             why = f"within {timeout:g} s" if isinstance(error, TimeoutError) else f"before it broke: {error}"
             return Unreachable(f"the connection to {self._name} did not take the whole call {why}")
-        if isinstance(error, CkvError):
-            return type(error)(*error.args)
         if isinstance(error, TimeoutError):
             return CallTimeout(f"{self._name} did not answer within {timeout:g} s")
         return NodeLost(f"the connection to {self._name} broke: {error}")

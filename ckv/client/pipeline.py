@@ -62,10 +62,10 @@ class Pipeline:
     def execute(self, *, raise_on_error: bool = True) -> list[Any]:
         """Send the calls, and return their results in the order in which they were added; then it is empty again.
 
-        All answers are awaited, also when some are errors. Then the first error is raised; ``raise_on_error=False``
-        puts each error in the place of its result instead, which tells the calls that worked from the others. When
-        the connection is lost on the way, the calls without an answer have that error, and those that were not sent
-        whole have ``Unreachable``. If no connection could be had at all, ``Unreachable`` is raised either way.
+        All answers are awaited. Then the first error is raised, or, with ``raise_on_error=False``, each one stands in
+        the place of its result. When the connection is lost on the way, the calls without an answer have that error,
+        and those that were not sent whole have ``Unreachable``. If no connection could be had at all, ``Unreachable``
+        is raised either way.
         """
         calls, self._calls = self._calls, []
         results = self._send(calls) if calls else []

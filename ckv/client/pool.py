@@ -25,8 +25,7 @@ class _Waiter:
 class Pool:
     """At most ``size`` connections. The one that was used last is lent first: few callers use few connections.
 
-    Who finds all of them lent waits in a queue, and a connection that comes back is given to whoever came first. Nobody
-    who comes later can overtake.
+    Who finds all of them lent waits in a queue, and a connection that comes back goes to whoever came first.
     """
 
     def __init__(self, host: str, port: int, size: int) -> None:

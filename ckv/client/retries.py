@@ -23,10 +23,7 @@ class Retries:
     """How often, and which."""
 
     def __init__(self, count: int, unknown: Collection[str]) -> None:
-        """``count`` repeats at most; of calls with an unknown outcome only those whose method is in ``unknown``.
-
-        Raises ValueError.
-        """
+        """At most ``count`` repeats; after an unknown outcome only of the methods in ``unknown``. Raises ValueError."""
         if count < 0:
             raise ValueError(f"retries={count!r}: allowed is 0 or more")
         if isinstance(unknown, str) or not set(unknown) <= set(REPEATABLE):
