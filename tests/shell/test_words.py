@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ckv.tools.shell.words import Unbalanced, quoted, split
+from ckv.tools.shell.words import BadLine, quoted, split
 from ckv.values import Value, to_bytes, to_text
 
 TEXTS = st.binary(max_size=40).map(to_text) | st.text(max_size=40)
@@ -62,7 +62,7 @@ def test_bytes_that_are_not_utf_8() -> None:
     ],
 )
 def test_what_has_no_end_is_named(line: str, message: str) -> None:
-    with pytest.raises(Unbalanced) as caught:
+    with pytest.raises(BadLine) as caught:
         split(line)
     assert str(caught.value) == message
 
@@ -83,7 +83,7 @@ def test_what_is_shown_can_be_typed(values: list[Value], encoding: str) -> None:
 def test_any_line_is_words_or_has_no_end(line: bytes) -> None:
     try:
         words = split(line)
-    except Unbalanced:
+    except BadLine:
         assert b"'" in line or b'"' in line
     else:
         assert split(" ".join(map(quoted, words))) == words
@@ -104,7 +104,7 @@ def test_long_lines_of_many_pieces(piece: bytes) -> None:
     line = piece * 2**18
     try:
         words = split(line)
-    except Unbalanced:
+    except BadLine:
         assert piece == b"'\\'"
     else:
         assert len(words) == (2**18 if piece == b"a " else 1)

@@ -9,7 +9,7 @@ from typing import Final
 from ckv.client import Client
 from ckv.commands import COMMANDS
 from ckv.spelling import nearest, shown
-from ckv.tools.shell.words import Unbalanced, split
+from ckv.tools.shell.words import BadLine, split
 from ckv.values import Value, to_bytes, to_text
 
 HELP: Final = "HELP"
@@ -42,10 +42,6 @@ _NARROW: Final = 30
 """Columns beside the names of the commands that a text needs; where there are fewer, it stands below."""
 
 
-class BadLine(Exception):
-    """A line that is no command; nothing was sent."""
-
-
 class End(Exception):
     """EXIT or QUIT."""
 
@@ -59,10 +55,7 @@ def run_line(client: Client, line: Value, width: int | None = None) -> tuple[str
 
     Raises :class:`BadLine`, :class:`End`, :class:`Interrupted`, or what the client raises.
     """
-    try:
-        words = split(line)
-    except Unbalanced as error:
-        raise BadLine(str(error)) from None
+    words = split(line)
     return run_words(client, words, width) if words else ("", None)
 
 

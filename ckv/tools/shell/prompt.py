@@ -18,10 +18,8 @@ from prompt_toolkit.styles import Style
 
 from ckv.tools.shell.commands import HELP, NAMES
 from ckv.tools.shell.history import history
-from ckv.tools.shell.words import Unbalanced, split
+from ckv.tools.shell.words import BadLine, split
 from ckv.values import to_bytes, to_text
-
-_RED, _PLAIN = "\x1b[31m", "\x1b[0m"
 
 _HINTED: Final = 1000
 """Characters of a line up to which it gets hints: they are made anew at each key."""
@@ -37,7 +35,7 @@ def hint(line: str) -> str:
         return ""
     try:
         words = split(line)
-    except Unbalanced:
+    except BadLine:
         return ""
     name = to_text(to_bytes(words[0])).upper() if words else ""
     rest = " ".join(NAMES[name][0].split(" ")[len(words) :]) if name in NAMES else ""
@@ -111,8 +109,8 @@ class Prompt:
         return text
 
     def error(self, text: str) -> str:
-        """An error as it is shown."""
-        return f"{_RED}error: {text}{_PLAIN}" if self._coloured else f"error: {text}"
+        """An error as it is shown: red, where there are colours."""
+        return f"\x1b[31merror: {text}\x1b[0m" if self._coloured else f"error: {text}"
 
     def columns(self) -> int:
         """How wide the terminal is now."""

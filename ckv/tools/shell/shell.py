@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, TextIO
 
 from ckv import __version__
@@ -13,8 +14,9 @@ from ckv.errors import CkvError, OutcomeUnknown, Unreachable, to_wire
 from ckv.exits import Exit
 from ckv.settings.roles import ShellSettings
 from ckv.settings.table import LARGEST_VALUE
-from ckv.tools.shell.commands import BadLine, End, Interrupted, name_of, run_line, run_words
+from ckv.tools.shell.commands import End, Interrupted, name_of, run_line, run_words
 from ckv.tools.shell.results import as_json, error_as_json, for_people, raw
+from ckv.tools.shell.words import BadLine
 from ckv.units import show_size
 from ckv.values import Value
 
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES: Final = 5 * LARGEST_VALUE
 """The longest line: the longest value with four characters for each byte, and room for the rest."""
 
-_NO_SUCH_KEY: Final = "no such key"
+Run = tuple[str, Callable[[], tuple[str, object]]]
+"""A label for the errors of a command, and what runs it, for its name and result."""
 
 
 def run(settings: ShellSettings) -> int:
-    """Run the command, or what is typed or piped until it ends; the exit code."""
+    """Runs the command, or what is typed or piped until it ends; the exit code."""
     with Client(settings.address.host, settings.address.port, timeout=settings.timeout) as client:
         if settings.command:
             return run_command(client, settings)
@@ -42,38 +45,18 @@ def run(settings: ShellSettings) -> int:
 
 
 def run_command(client: Client, settings: ShellSettings) -> int:
-    """Run the one command of the command line; the exit code. People get it as at the prompt, scripts as raw bytes."""
-    words: list[Value] = list(settings.command)
-    people = sys.stdout.isatty()
-    try:
-        name_of(words[0])  # before anything is read or sent
-        if settings.stdin:
-            words.append(_value(sys.stdin.buffer))
-        name, result = run_words(client, words)
-        if name == "GET" and result is None and not (people or settings.json):
-            raise BadLine(_NO_SUCH_KEY)
-    except End:
-        return Exit.FINE
-    except Interrupted as error:
-        print(f"ckv: {error}", file=sys.stderr)
-        return Exit.INTERRUPTED
-    except (BadLine, CkvError, OSError) as error:
-        if settings.json:
-            print(error_as_json(error))
-        else:
-            print(f"ckv: {_told(error)}", file=sys.stderr)
-        return Exit.FAILED
-    if settings.json:
-        print(as_json(name, result))
-    elif people:
-        print(for_people(name, result, sys.stdout.encoding))
-    else:
-        sys.stdout.buffer.write(raw(name, result) + b"\n")
-    return Exit.FAILED if name == "GET" and result is None else Exit.FINE
+    """Runs the one command of the command line; the exit code. People get it as at the prompt, scripts as raw bytes."""
+
+    def run() -> tuple[str, object]:
+        name_of(settings.command[0])  # before anything is read or sent
+        return run_words(client, [*settings.command, *([_value(sys.stdin.buffer)] if settings.stdin else [])])
+
+    terminal = sys.stdout.encoding if sys.stdout.isatty() else None
+    return _run([("", run)], sys.stdout.buffer, sys.stderr, settings.json, terminal)
 
 
 def interact(client: Client, prompt: Prompt, out: TextIO, *, json: bool = False) -> int:
-    """Prompt, run and show, until Ctrl-D or EXIT; no failure of a command ends it."""
+    """Prompts, runs and shows, until Ctrl-D or EXIT; no failure of a command ends it."""
     print(f"ckv {__version__} on {client.host}:{client.port}. HELP lists the commands, Ctrl-D ends.", file=out)
     away = False
     try:
@@ -112,33 +95,41 @@ def _turn(client: Client, prompt: Prompt, out: TextIO, json: bool, away: bool) -
 
 
 def run_lines(client: Client, lines: Iterable[bytes], out: BinaryIO, errors: TextIO, *, json: bool = False) -> int:
-    """Run the lines as a script: raw results, errors with the number of their line, 1 if any command failed."""
-    code = Exit.FINE
-    number = 0
+    """Runs the lines as a script: raw results, errors with the number of their line, 1 if any command failed."""
+    runs = ((f"line {number}: ", partial(run_line, client, line)) for number, line in enumerate(lines, 1))
+    return _run(runs, out, errors, json)
+
+
+def _run(runs: Iterable[Run], out: BinaryIO, errors: TextIO, json: bool, terminal: str | None = None) -> int:
+    """Runs one command after the other; the exit code. ``terminal``: the encoding of ``out``, if that is one."""
+    code, label = Exit.FINE, ""
     try:
-        for number, line in enumerate(lines, 1):
+        for label, run in runs:
             try:
-                name, result = run_line(client, line)
+                name, result = run()
                 if name == "GET" and result is None:
                     code = Exit.FAILED
-                    if not json:
-                        raise BadLine(_NO_SUCH_KEY)
+                    if not json and terminal is None:
+                        raise BadLine("no such key")
             except End:
                 break
-            except (BadLine, CkvError) as error:
+            except (BadLine, CkvError, OSError) as error:
                 code = Exit.FAILED
                 if not json:
-                    print(f"ckv: line {number}: {_told(error)}", file=errors, flush=True)
+                    print(f"ckv: {label}{_told(error)}", file=errors, flush=True)
                     continue
                 shown = error_as_json(error).encode()
             else:
                 if not name:
                     continue
-                shown = as_json(name, result).encode() if json else raw(name, result)
+                if json:
+                    shown = as_json(name, result).encode()
+                else:
+                    shown = for_people(name, result, terminal).encode(terminal) if terminal else raw(name, result)
             out.write(shown + b"\n")
             out.flush()
     except Interrupted as error:
-        print(f"ckv: line {number}: {error}", file=errors, flush=True)
+        print(f"ckv: {label}{error}", file=errors, flush=True)
         return Exit.INTERRUPTED
     except (BadLine, OSError) as error:
         print(f"ckv: {_told(error)}", file=errors, flush=True)

@@ -37,12 +37,12 @@ _DOUBTFUL: Final = re.compile(r"[^ !#-\[\]-~]++(?:[ !#-\[\]-~]{1,16}[^ !#-\[\]-~
 """Runs of what may need an escape: everything but the harmless part of ASCII, and little of that in between."""
 
 
-class Unbalanced(ValueError):
-    """A quote without its end."""
+class BadLine(Exception):
+    """A line that is no command; nothing was sent."""
 
 
 def split(line: Value) -> list[Value]:
-    """The words of a line: ``str``, or ``bytes`` for ``b"..."``. Raises :class:`Unbalanced`.
+    """The words of a line: ``str``, or ``bytes`` for ``b"..."``. Raises :class:`BadLine` for a quote without its end.
 
     >>> split(r'''PUT "it's" b"\\x00\\xff" C:\\new''')
     ['PUT', "it's", b'\\x00\\xff', 'C:\\\\new']
@@ -50,21 +50,20 @@ def split(line: Value) -> list[Value]:
     data = to_bytes(line) + b" "  # which ends the last word
     words: list[Value] = []
     pieces: list[bytes] = []
-    open_, binary, at = False, False, 0
+    binary, at = False, 0
     while at < len(data):
         piece = _PIECE.match(data, at)
         if piece is None:
             column = len(to_text(data[:at])) + 1
-            raise Unbalanced(f"the {chr(data[at])} at character {column} has no end")
+            raise BadLine(f"the {chr(data[at])} at character {column} has no end")
         kind, text = piece.lastgroup, piece[piece.lastindex or 0]
         at = piece.end()
         if kind == "space":
-            if open_:
+            if pieces:
                 word = b"".join(pieces)
                 words.append(word if binary else to_text(word))
-            open_, pieces, binary = False, [], False
-            continue
-        if not open_ and text == b"b" and kind == "plain" and data[at : at + 1] in (b'"', b"'"):
+            pieces, binary = [], False
+        elif not pieces and text == b"b" and kind == "plain" and data[at : at + 1] in (b'"', b"'"):
             binary = True
         elif kind == "double":
             pieces.append(_meant(text) if b"\\" in text else text)
@@ -72,7 +71,6 @@ def split(line: Value) -> list[Value]:
             pieces.append(text.replace(b"\\'", b"'"))
         else:
             pieces.append(text)
-        open_ = True
     return words
 
 
