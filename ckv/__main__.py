@@ -1,5 +1,4 @@
-"""The program ``ckv``: makes the standard streams and the sockets fit before anything else is imported, then runs the
-command line.
+"""The program ``ckv``: makes streams and sockets fit before anything else is imported, and runs the command line.
 
 ``python -m ckv``, the console script and ``ckv.py`` beside the package all come here.
 """

@@ -34,13 +34,11 @@ __all__ = [
 ]
 """What a client can meet: ``ckv`` has these too."""
 
-Written = Literal["no", "yes", "unknown"]
-
 
 class CkvError(Exception):
     """The root of all of them."""
 
-    written: ClassVar[Written] = "unknown"
+    written: ClassVar[Literal["no", "yes", "unknown"]] = "unknown"
     """Whether the call that failed took effect: ``no``, ``yes`` or ``unknown``."""
 
     transient: ClassVar[bool] = False

@@ -102,10 +102,7 @@ _sparing = Sparing()
 
 
 def configure(level: str, format: str) -> None:
-    """Sends what the package logs to stderr: from this level (one of LEVELS) on, in this format (one of FORMATS).
-
-    Only the logger ``ckv`` is touched, so a program that uses the client keeps its own logging.
-    """
+    """Has the logger ``ckv``, and no other, write to stderr: from a level (of LEVELS) on, in a format (of FORMATS)."""
     global _sparing
     handler = logging.StreamHandler()
     formatter: logging.Formatter = _TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -122,7 +119,13 @@ def configure(level: str, format: str) -> None:
     logger.propagate = False
     logger.setLevel(level.upper())
     if isinstance(sys.stderr, Output):
-        sys.stderr.notice = lambda lines: formatter.format(_of_dropped(lines)) + handler.terminator
+
+        def notice(lines: int) -> str:
+            text, extra = "lines of the log were lost: nobody read them", {"dropped": lines}
+            record = log.makeRecord(log.name, logging.WARNING, __file__, 0, text, (), None, extra=extra)
+            return formatter.format(record) + handler.terminator
+
+        sys.stderr.notice = notice
 
 
 def tick() -> None:
@@ -139,11 +142,6 @@ def suppressed() -> int:
 def dropped() -> int:
     """Lines that were lost because nobody read stderr, or it could not be written to."""
     return sys.stderr.dropped if isinstance(sys.stderr, Output) else 0
-
-
-def _of_dropped(lines: int) -> logging.LogRecord:
-    text, extra = "lines of the log were lost: nobody read them", {"dropped": lines}
-    return log.makeRecord(log.name, logging.WARNING, __file__, 0, text, (), None, extra=extra)
 
 
 class _TextLines(logging.Formatter):

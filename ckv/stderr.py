@@ -26,9 +26,6 @@ from typing import Final
 MAX_WAITING_BYTES: Final = 1024 * 1024
 """What waits for a reader that does not read. Beyond it the oldest lines go, for the newest say how things ended."""
 
-LAST_WAIT: Final = 1.0
-"""Seconds at the end of the process for somebody to read the last lines."""
-
 
 def never_wait() -> None:
     """Has ``sys.stderr``, and so the log and every traceback, wait for nobody from now on."""
@@ -76,11 +73,8 @@ class Output(io.TextIOBase):
         while data := self._next():
             try:
                 sent = self._send(data)
-            except BlockingIOError:
-                self._may_be_read = True
-                return
-            except OSError:
-                self._may_be_read = False
+            except OSError as error:
+                self._may_be_read = isinstance(error, BlockingIOError)
                 return
             self._begun = data[sent:]
 
@@ -95,8 +89,8 @@ class Output(io.TextIOBase):
         return self._begun
 
     def finish(self) -> None:
-        """Gives whoever reads up to :data:`LAST_WAIT` seconds for what is left."""
-        end = time.monotonic() + LAST_WAIT
+        """Gives whoever reads up to one second for what is left."""
+        end = time.monotonic() + 1
         self.flush()
         while (self._begun or self._waiting) and self._may_be_read and time.monotonic() < end:
             time.sleep(0.01)

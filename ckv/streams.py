@@ -1,8 +1,8 @@
 """The three standard streams, made fit for whatever the program was started with.
 
-One of them may be closed, its reader may have gone, its disk may be full, and its encoding may lack a character. This
-is the one place that knows: what cannot be written to stdout is one error (:class:`OutputLost`), which :mod:`ckv.cli`
-turns into a line and an exit code; what cannot be written to stderr is dropped, for there is nobody to tell.
+One of them may be closed, its reader may have gone, its disk may be full, and its encoding may lack a character. What
+cannot be written to stdout is one error (:class:`OutputLost`), which :mod:`ckv.cli` turns into a line and an exit code;
+what cannot be written to stderr is dropped, for there is nobody to tell.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """The one table of everything that can be set.
 
-It makes the pages that ``--help`` prints (:mod:`ckv.cli`) and ``docs/configuration.md``, and it drives the parsing
-(:mod:`ckv.settings.roles`).
+The pages of ``--help``, ``docs/configuration.md`` and the parsing (:mod:`ckv.settings.roles`) are made from it.
 """
 
 from __future__ import annotations

@@ -266,8 +266,6 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-# --- signals ---------------------------------------------------------------------------------------------------------
-
 # Which of SIGINT, SIGTERM and SIGHUP came. A handler that raised at once could do so in the middle of starting a
 # process, which nobody would know of then, or where Python ignores exceptions. So it takes a note, and the demo leaves
 # at the next line that it says, or the next time that it waits.

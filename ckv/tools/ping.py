@@ -1,7 +1,6 @@
 """``ckv ping``: whether a node answers, for probes and scripts.
 
-A probe runs every few seconds on a machine that has other work, so this takes the shortest way: a plain blocking
-socket, one request, and nothing imported that the good case does not need.
+A probe runs every few seconds on a busy machine. So: a blocking socket, and no import that the good case does not need.
 """
 
 from __future__ import annotations

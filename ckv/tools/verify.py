@@ -1,8 +1,7 @@
 """``ckv verify``: audits a secondary against its database, while both go on working.
 
-The node says of each key where its current value is (:data:`ckv.store.Where`). Of two of these places follows
-what the database must have: the same value and type for a ``clean`` record, and nothing for an ``absent`` key. All
-others may differ from it, and are counted only.
+The node says of each key where its current value is (:data:`ckv.store.Where`). For a ``clean`` record the
+database must have the same value and type, and nothing for an ``absent`` key. All others are only counted.
 
 Node and database are asked one after the other, and somebody may write in between. So what seems to differ is looked at
 again: the node, the database, the node. It is reported only if it differs each time that the node said the same before
@@ -84,8 +83,7 @@ class Audit:
         self._client = client
         self._session = session
         self._counts: Counter[str] = Counter()
-        self._differing = 0
-        self._unsettled = 0
+        self._differing = self._unsettled = 0
 
     def run(self, sample: int | None) -> int:
         """Checks all keys that the node knows, or that many, taken by chance; the exit code."""
