@@ -25,8 +25,10 @@ BUILD_VENV := build/.venv
 BUILD_PY := $(BUILD_VENV)/bin/python
 BUILD := $(BUILD_VENV)/.build
 
-# `make test ARGS="-k demo -x"`
+# `make test ARGS="-k demo -x"`. Tests run in so many processes at a time; a debugger wants `WORKERS=0 ARGS=--pdb`.
 ARGS ?=
+WORKERS ?= auto
+PYTEST = $(PY) -m pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +39,7 @@ demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent ti
 	$(PY) ckv.py demo
 
 test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
-	$(PY) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest
@@ -51,7 +53,7 @@ MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcri
 	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late
 test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
 	@.ci/newest-servers $(NEWEST)
-	@TEST_MYSQL=$(NEWEST) $(PY) -m pytest -k "not sqlite" $(MYSQL_TESTS) $(ARGS)
+	@TEST_MYSQL=$(NEWEST) $(PYTEST) -k "not sqlite" $(MYSQL_TESTS) $(ARGS)
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
@@ -126,7 +128,7 @@ BINARY_TESTS ?= tests/binary tests/system $(WITH_PROCESSES) tests/test_cli.py te
 	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
 test-binary: build $(DEV) mariadb ## run the tests of whole processes on the native program
-	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PY) -m pytest $(BINARY_TESTS) $(ARGS)
+	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PYTEST) $(BINARY_TESTS) $(ARGS)
 
 # The package with the modules that are compiled in the native program, for a Python of ours.
 COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
@@ -145,7 +147,7 @@ image: ## make the image ckv:VERSION of the native program, with podman or docke
 # The program that is there, as `make build` or `make test-binary` left it; only where there is none it is built.
 image-test: $(BUILD) $(DEV) mariadb ## run the native program in the image's root folder, without an engine
 	@program="$$($(BUILD_PY) build/binary.py --where)" && { [ -x "$$program" ] || $(MAKE) build; } && \
-		CKV_COMMAND="$$program" $(PY) -m pytest tests/image $(ARGS)
+		CKV_COMMAND="$$program" $(PYTEST) tests/image $(ARGS)
 
 dist: $(BUILD) ## make the native program and pack it for release: archives, sums, licences, bill of materials (dist)
 	@$(BUILD_PY) build/dist.py

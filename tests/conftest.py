@@ -31,6 +31,19 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what tests have put into their properties: the title of a section, and text. The same text stands once."""
+    # Here and by way of the reports, for the tests of a parallel run are in other processes.
+    sections: dict[str, dict[str, None]] = {}
+    for report in (*terminalreporter.getreports(""), *terminalreporter.getreports("error")):
+        for title, text in report.user_properties:
+            sections.setdefault(title, {})[text] = None
+    for title, texts in sections.items():
+        terminalreporter.section(title)
+        for text in texts:
+            terminalreporter.line(text)
+
+
 @pytest.fixture(scope="session")
 def mariadb_template() -> Iterator[Template]:
     """A data folder to copy. Skips where the server is not installed, and fails in CI, where it has to be."""

@@ -20,7 +20,10 @@ ScenarioMaker = Callable[..., Run]
 Scenario = Callable[..., Run]
 """The same over the database of the fixture."""
 
-_OUTCOMES: Final = pytest.StashKey[list[Outcome]]()
+TITLE: Final = """\
+| scenario | mode | calls | no answer | refused | violations | lost / may be lost | s | |
+|---|---|---|---|---|---|---|---|---|"""
+"""Of the table that the scenarios have at the end of the run."""
 
 
 @pytest.fixture(params=MODES)
@@ -51,33 +54,26 @@ def database(hardened: MariaDB) -> MariaDB:
 
 
 @pytest.fixture
-def scenario_on(request: pytest.FixtureRequest, mode: str, tmp_path: Path) -> ScenarioMaker:
+def scenario_on(request: pytest.FixtureRequest, mode: str, tmp_path: Path) -> Iterator[ScenarioMaker]:
     """``with scenario_on(mariadb) as run: ...`` for a database of one's own."""
+    outcomes: list[Outcome] = []
 
     def make(mariadb: MariaDB, **setup: Any) -> Run:
         name = request.function.__name__.removeprefix("test_").replace("_", " ")
         run = Run(name, mode, mariadb, tmp_path, Setup(**setup))
-        request.config.stash.setdefault(_OUTCOMES, []).append(run.outcome)
+        outcomes.append(run.outcome)
         return run
 
-    return make
+    yield make
+    for row in outcomes:
+        line = (
+            f"| {row.scenario} | {row.mode} | {row.calls} | {row.unanswered} | {row.refused} | {row.violations} "
+            f"| {row.lost} / {row.may_be_lost} | {row.seconds:.1f} | {'; '.join(row.notes)} |"
+        )
+        request.node.user_properties += [("scenarios", TITLE), ("scenarios", line)]
 
 
 @pytest.fixture
 def scenario(scenario_on: ScenarioMaker, database: MariaDB) -> Scenario:
     """``with scenario(behind_primary=True) as run: ...``"""
     return functools.partial(scenario_on, database)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    outcomes = config.stash.get(_OUTCOMES, [])
-    if not outcomes:
-        return
-    terminalreporter.section("scenarios")
-    terminalreporter.line("| scenario | mode | calls | no answer | refused | violations | lost / may be lost | s | |")
-    terminalreporter.line("|---|---|---|---|---|---|---|---|---|")
-    for row in outcomes:
-        terminalreporter.line(
-            f"| {row.scenario} | {row.mode} | {row.calls} | {row.unanswered} | {row.refused} | {row.violations} "
-            f"| {row.lost} / {row.may_be_lost} | {row.seconds:.1f} | {'; '.join(row.notes)} |"
-        )

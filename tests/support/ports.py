@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from contextlib import ExitStack, contextmanager
 # Below the range from which the kernel takes the ports of outgoing connections (32768 and up). A port out of that range
 # can be taken by any client while the server that owns it is being restarted, and a client that keeps trying to reach
 # it can even connect to itself.
-_PORTS = range(15_000, 32_000)
+# Each process of a parallel run has some of them to itself.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PORTS = range(15_000 + _WORKER, 32_000, _WORKERS)
 _handed_out: set[int] = set()
 
 
 def free_port() -> int:
     """A port on 127.0.0.1 that nobody listens on and that this session has not handed out before."""
-    for port in random.sample(_PORTS, 1000):
+    for port in random.sample(_PORTS, min(1000, len(_PORTS))):
         if port in _handed_out:
             continue
         with socket.socket() as probe:
@@ -27,7 +31,7 @@ def free_port() -> int:
                 continue
         _handed_out.add(port)
         return port
-    raise RuntimeError(f"no free port among 1000 tried of {_PORTS.start}..{_PORTS.stop - 1}")
+    raise RuntimeError(f"no free port among up to 1000 tried of {_PORTS}")
 
 
 @contextmanager
