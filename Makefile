@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-mysql fuzz fuzz-core lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mysql fuzz fuzz-core lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -77,6 +77,9 @@ format-check: $(DEV) ## fail if `make format` would change something
 
 types: $(DEV) ## check the types
 	$(PY) -m mypy
+
+# What the others begin with, for whoever runs several of them at the same time.
+ready: $(DEV) $(CORE) $(BUILD) mariadb ## install all that testing and building need
 
 check: lint format-check types test ## all of these: what has to pass before a commit
 
