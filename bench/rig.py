@@ -22,7 +22,7 @@ from bench.generator import Load
 from ckv.net.connection import Connection
 from ckv.net.inbox import Inbox
 from ckv.net.poller import Poller
-from ckv.net.transport import Plain, Transport
+from ckv.net.transport import Transport
 from ckv.node.secondary import handlers
 from ckv.protocol.handler import Caller
 from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_SMALL, Limits
@@ -103,10 +103,9 @@ def _unwritten(_fd: int, data: bytes | memoryview) -> int:
     return len(data)
 
 
-class _Unwritten:
+class _Unwritten(Transport):
     """A transport that takes everything at once, and sends nothing."""
 
-    kept_bytes = 0
     is_plain = False
 
     def __init__(self, fd: int) -> None:
@@ -186,7 +185,7 @@ class Rig:
                 self._stack.callback(served.close)
                 self._clients.append(client)
                 self._fds.append(served.fileno())
-                connection = self._connection(Plain(served))
+                connection = self._connection(Transport(served))
                 self._null_sessions.append(RpcSession(connection, self._null_methods))
                 idle, other = socket.socketpair()
                 self._stack.enter_context(idle)

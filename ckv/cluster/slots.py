@@ -51,24 +51,20 @@ def slot_of(key: str) -> int:
     return _crc(data, 0) % SLOTS
 
 
-def deal(nodes: int) -> array[int]:
-    """The first map, from slot to number of the node: contiguous ranges of slots, as equal as can be, in their order.
-
-    It depends on nothing but how many there are, so every primary that was started with the same list routes alike.
-    """
-    if not nodes:
-        raise ValueError("there is no node to own the slots")
-    return array("H", [slot * nodes // SLOTS for slot in range(SLOTS)])
-
-
 class SlotMap(Generic[Node]):
-    """The owner of every slot."""
+    """The owner of every slot: contiguous ranges, as equal as can be, in the order of the nodes.
+
+    Every primary that was started with the same list routes alike, for it depends on nothing else.
+    """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
+        """Raises ValueError when there are no nodes."""
+        if not nodes:
+            raise ValueError("there is no node to own the slots")
         self._nodes = list(nodes)
         # Numbers, for these stay in the processor's caches; a list of the nodes themselves is four times as large.
-        self.owners = deal(len(nodes))
-        """For each slot the number of its node, in the order in which the nodes were given."""
+        self.owners = array("H", [slot * len(nodes) // SLOTS for slot in range(SLOTS)])
+        """For each slot the number of its node."""
 
     def owner(self, key: str) -> Node:
         """The node that owns the key."""

@@ -33,9 +33,6 @@ GREETING_TIMEOUT: Final = 2.0
 NEXT_ADDRESS: Final = 0.25
 """Seconds until the next address is tried beside one that has not answered: RFC 8305's "Connection Attempt Delay"."""
 
-Place = tuple[Any, ...]
-"""What getaddrinfo() finds: family, type, protocol, canonical name, address."""
-
 
 class Greeted(NamedTuple):
     """A connection to a node, and what the node said that it knows."""
@@ -70,17 +67,17 @@ def connect(address: Address, limits: Limits) -> Greeted:
     raise errors.Unreachable("; ".join(failures) or f"the name {address.host} has no address")
 
 
-def _look_up(address: Address) -> list[Place]:
+def _look_up(address: Address) -> list[Any]:
     try:
         with gevent.Timeout(NAME_TIMEOUT, TimeoutError(f"not found within {NAME_TIMEOUT:g} s")):
-            places: list[Place] = gevent.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+            places: list[Any] = gevent.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
             return places
     except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS can have
         raise errors.Unreachable(f"the name {address.host}: {_reason(error)}") from error
 
 
-def _attempt(place: Place, address: Address, limits: Limits, outcome: Callable[[Greeted | str], None]) -> None:
-    family, kind, protocol, _, target = place
+def _attempt(place: Any, address: Address, limits: Limits, outcome: Callable[[Greeted | str], None]) -> None:
+    family, kind, protocol, _, target = place  # of getaddrinfo()
     try:
         with closing(gevent.socket.socket(family, kind, protocol)) as sock:
             sock.settimeout(ADDRESS_TIMEOUT)

@@ -31,24 +31,6 @@ END_OF_INPUT: Final = "end of input"
 class Connection(Polled):
     """A transport, the session that it carries, and the bytes that still have to go out."""
 
-    __slots__ = (
-        "_closed",
-        "_holds",
-        "_limits",
-        "_on_drained",
-        "_poller",
-        "_posted",
-        "_queued",
-        "_receiver",
-        "_resuming",
-        "_transport",
-        "_unsent",
-        "_write_watcher",
-        "is_open",
-        "peer",
-        "session",
-    )
-
     def __init__(
         self,
         poller: Poller,
@@ -111,8 +93,6 @@ class Connection(Polled):
         """Whether the peer has sent anything since the last call of this."""
         heard, self.heard = self.heard, False
         return heard
-
-    # --- in ------------------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
         """Serves what has arrived; no bytes are the end of input."""
@@ -191,8 +171,6 @@ class Connection(Polled):
         self.attend(b"")
         if not self.held:
             self._poller.again(self)
-
-    # --- out -----------------------------------------------------------------------------------------------------
 
     @property
     def in_flight(self) -> int:
@@ -274,8 +252,6 @@ class Connection(Polled):
         if self._on_drained is not None:
             self._on_drained()
         self.done()
-
-    # --- the end -------------------------------------------------------------------------------------------------
 
     @property
     def idle(self) -> bool:

@@ -18,10 +18,11 @@ def open_files() -> int:
 
 def file_limit(wanted: int) -> int:
     """How many it may have, after the soft limit was raised towards ``wanted`` as far as the hard limit allows."""
-    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in _limits())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
     if soft < wanted and soft < hard:
         soft = min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, _limits()[1]))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, limits[1]))
     return soft
 
 
@@ -32,7 +33,3 @@ def can_open_another() -> bool:
     except OSError:
         return False
     return True
-
-
-def _limits() -> tuple[int, int]:
-    return resource.getrlimit(resource.RLIMIT_NOFILE)

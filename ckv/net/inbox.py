@@ -18,9 +18,6 @@ log = logging.getLogger(__name__)
 Pairs = list[tuple[Connection, bytes]]
 """What has arrived from connections, or what is to be sent to them."""
 
-Asked = tuple[QuickSession, bytes]
-"""What compiled code gets of a connection."""
-
 
 class Inbox:
     """Serves the connections of clients, in any number, with one table of methods."""
@@ -55,7 +52,7 @@ class Inbox:
         core = self._core
         answered: Pairs = []
         asking: list[Connection] = []
-        asked: list[Asked] = []
+        asked: list[tuple[QuickSession, bytes]] = []
         for connection, data in self.inbox:
             session = connection.session
             if session is None and data:
@@ -86,8 +83,8 @@ class Inbox:
 
 
 def _ask(
-    core: Core, asking: list[Connection], asked: list[Asked], answered: Pairs
-) -> tuple[list[Connection], list[Asked]]:
+    core: Core, asking: list[Connection], asked: list[tuple[QuickSession, bytes]], answered: Pairs
+) -> tuple[list[Connection], list[tuple[QuickSession, bytes]]]:
     """Has compiled code serve what it can, and the sessions the rest; returns what it has still to be asked."""
     try:
         outcomes = core.serve_all(asked)
@@ -97,7 +94,7 @@ def _ask(
             connection.close("out of memory")
         return [], []
     asking_still: list[Connection] = []
-    asked_still: list[Asked] = []
+    asked_still: list[tuple[QuickSession, bytes]] = []
     for connection, (session, data), outcome in zip(asking, asked, outcomes, strict=False):
         if isinstance(outcome, bytes):
             answers = outcome

@@ -5,15 +5,14 @@ A call leaves at the end of the turn of the loop, together with all others to th
 greenlet is the one that keeps the connection: it connects, says hello, waits until the connection is lost, and starts
 again, with jittered back-off (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
-A node that is started again is away for a moment, and so is every node when this one starts. For that moment calls wait
-(:mod:`ckv.net.waiting`), and leave in their order once there is a connection.
+While a node is started again, and when this one starts, calls wait (:mod:`ckv.net.waiting`), and leave in their order
+once there is a connection.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -26,10 +25,9 @@ from ckv.address import Address
 from ckv.net.connecting import Greeted, connect
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
-from ckv.net.probes import Probe
-from ckv.net.transport import Plain
+from ckv.net.transport import Transport
 from ckv.net.waiting import WaitingCalls, WaitingRoom
-from ckv.protocol.batch import Batch
+from ckv.protocol.batch import Batch, fail
 from ckv.protocol.calling import CallingSession
 from ckv.protocol.handler import Call, Caller, Lane, Line
 from ckv.protocol.limits import Limits
@@ -41,7 +39,6 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF: Final = 0.05
 LONGEST_BACKOFF: Final = 0.5
 """Seconds between two attempts to connect: a random time up to a bound that doubles from the first to the longest.
-
 Short, because a node that is back should be found within a second, and an attempt costs one packet.
 """
 
@@ -65,14 +62,10 @@ class Peer:
         lane: Lane | None = None,
     ) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
-        the latest: every half of it, a tick fails the calls that were there at the tick before. A tick also sends a
-        PING, so that a node that hangs is noticed, and its calls fail, even while nobody calls it.
+        the latest; see :meth:`tick`.
 
         ``node_wait``, in seconds from :meth:`start`, from a loss, or from when the node said that it stops: until then
         calls wait for a connection, in as much of the ``room`` as is free. Later ones fail at once.
-
-        A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
-        what came before the PING, it has not got to the calls behind it, and their time has not begun.
 
         ``lane``: where compiled code collects calls for it. Before each time it has to ask :meth:`takes_calls`, and
         afterwards to have them leave with :meth:`flush_later`.
@@ -174,7 +167,7 @@ class Peer:
         self._ended.clear()
         self._knows_batch = BATCH in greeted.features
         self.connection = Connection(
-            self._poller, Plain(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
+            self._poller, Transport(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
         )
         self.connection.open(0)
         self._is_answered = True
@@ -183,14 +176,16 @@ class Peer:
         self._may_wait = False
         self._waiter.stop()
         # All at once, so that nobody who calls from now on overtakes them. There are no more of them than may wait.
-        for method, params, caller, msgid in self._waiting.take():
-            if not caller.is_open:
-                caller.settle()  # Nobody would hear of it, and whoever asked may have asked again elsewhere.
-            elif is_bulky(params):
-                self._pack_large(Batch([method, params], [(caller, msgid)]))
-                self.flush_later()
-            else:
-                self.call(method, params, caller, msgid)
+        for batch in self._waiting.take():
+            requests: list[Any] = batch.requests
+            for method, params, (caller, msgid) in zip(requests[::2], requests[1::2], batch.calls, strict=True):
+                if not caller.is_open:
+                    caller.settle()  # Nobody would hear of it, and whoever asked may have asked again elsewhere.
+                elif is_bulky(params):  # and so alone
+                    self._pack_large(batch)
+                    self.flush_later()
+                else:
+                    self.call(method, params, caller, msgid)
 
     def new_session(self, line: Line, first: int) -> Session:
         """The session of a new connection; see :class:`ckv.net.poller.Receiver`."""
@@ -218,9 +213,8 @@ class Peer:
         """From now on calls fail at once; those that have waited fail now."""
         self._may_wait = False
         self._waiter.stop()
-        text = errors.to_wire(self._no_connection())
-        for _, _, caller, msgid in self._waiting.take():
-            caller.respond(msgid, text, None)
+        for batch in self._waiting.take():
+            fail(batch.calls, errors.to_wire(self._no_connection()))
 
     def _no_connection(self) -> errors.CkvError:
         if self.connection is not None:
@@ -247,10 +241,9 @@ class Peer:
         """Sends a request for a caller, who is told the answer, or the error, under its own ``msgid``.
 
         ``large``: the request has more than :data:`~ckv.protocol.limits.BULKY_BYTES`. While the node has others to
-        read, it waits here, and so does its caller; small ones of others pass it by, and do not wait behind megabytes.
+        read, it waits here, and so does its caller; small ones of others pass it by.
 
-        Raises NodeDown (Draining while the node stops), and nothing was sent, when there is no connection and nothing
-        to wait for.
+        Raises NodeDown (Draining while the node stops), and nothing was sent, when there is nothing to wait for.
         """
         session = self._ready
         if session is not None and not large:
@@ -288,8 +281,8 @@ class Peer:
     def _pack_large(self, batch: Batch) -> None:
         """Packs it, and behind every so many bytes a PING: its answer tells that the node has read what is before it.
 
-        The answers to the requests would not do, as they may wait for the database, and others would wait with them.
-        Neither would what the socket takes, which is up to 40 MB on its way with Linux's usual settings.
+        The answers to the requests would not do, as they may wait for the database; nor would what the socket takes,
+        which has megabytes on their way.
         """
         session = self.session
         if session is None:
@@ -298,7 +291,7 @@ class Peer:
         self._unread += size
         self._unmarked += size
         if self._unmarked > self._limits.soft_unsent_bytes:
-            _ping(session, partial(self._was_read, self._unmarked))
+            session.ping(partial(self._was_read, self._unmarked))
             self._unmarked = 0
 
     def _was_read(self, count: int) -> None:
@@ -322,15 +315,13 @@ class Peer:
             batch = self._queued.popleft()
             self._pack_large(batch)
             batch.calls[0][0].release(batch)
-        if self.connection is not None:
-            self.connection.flush()
-        if self.connection is not None:  # sending may have found it broken
-            self._congested = self.connection.congested
+        connection = self.connection
+        if connection is not None:
+            connection.flush()
+            self._congested = connection.congested
 
     def receive_all(self) -> list[tuple[Connection, bytes]]:
-        """Hands on the answers that have arrived. Clients that wait for nothing else are answered at once, the others
-        at the end of the turn.
-        """
+        """Hands on the answers that have arrived. Clients that wait for nothing else are answered at once."""
         for connection, data in self.inbox:
             session = connection.session
             if session is None or connection.held or not data:
@@ -345,9 +336,11 @@ class Peer:
     # --- what goes wrong -----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Fails the calls that have been there for too long, and asks whether the node still answers.
+        """Fails the calls that were there at the tick before, and sends a PING, so that a node that hangs is noticed
+        even while nobody calls it. To be called after each half of the time that a call may take.
 
-        To be called after each half of the time that a call may take.
+        A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
+        what came before the PING, it has not got to the calls behind it, and their time has not begun.
         """
         connection, session = self.connection, self.session
         if connection is None or session is None:
@@ -365,7 +358,7 @@ class Peer:
             connection.close(f"silent for {self._call_timeout / 2:g} s")
             return
         self._is_answered = False
-        _ping(session, self._answered)
+        session.ping(self._answered)
         self.flush_later()
 
     def _answered(self) -> None:
@@ -388,8 +381,3 @@ class Peer:
         slowed, self._slowed = self._slowed, set()
         for caller in slowed:
             caller.release(self)
-
-
-def _ping(session: CallingSession, answered: Callable[[], None]) -> None:
-    """Asks a node, which may be stopping, for any answer at all."""
-    session.pack_alone(Batch(["PING", ()], [(Probe(answered), 0)]))

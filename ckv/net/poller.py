@@ -18,14 +18,7 @@ from gevent import monkey
 
 from ckv.net.transport import Transport
 from ckv.protocol.handler import Line
-from ckv.protocol.limits import (
-    BYTES_OF_ONE,
-    KIB,
-    RECV_BYTES,
-    RECV_BYTES_OF_LARGE,
-    RECV_BYTES_OF_ONE,
-    RECV_BYTES_OF_SMALL,
-)
+from ckv.protocol.limits import BYTES_OF_ONE, RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL
 from ckv.protocol.session import Session
 
 READ: Final = 1
@@ -35,7 +28,7 @@ WRITE: Final = 2
 SOCKETS_PER_TURN: Final = 64
 """Sockets that are served in a turn, before gevent's loop goes on."""
 
-BYTES_OF_A_SOCKET: Final = 16 * KIB
+BYTES_OF_A_SOCKET: Final = RECV_BYTES // 4
 """So many bytes from a socket make it count once more."""
 
 BYTES_LEFT_BEHIND: Final = RECV_BYTES_OF_LARGE
@@ -199,11 +192,8 @@ class Poller:
             self._ask_for_turn()
 
     def answer(self) -> None:
-        """Flushes those at once that wait for nothing else.
-
-        A client that waits for each answer can send the next request while the rest of the turn goes on. One with more
-        in flight gets all answers of this turn together.
-        """
+        """Flushes those at once that wait for nothing else: they can send the next request while the turn goes on.
+        Others get all answers of this turn together."""
         self.send_answers()
         connections, self._to_send = self._to_send, []
         for connection in connections:
@@ -305,9 +295,8 @@ class Poller:
         What other nodes answer is always read, and first. It ends what was begun, and small answers are behind large
         ones: while these come, clients can wait.
 
-        Each socket is read once at most before what it brought is served: whoever sends more than one read takes would
-        otherwise fill the buffer of its connection beyond any bound. So what was reported of one that was left is
-        dropped.
+        No socket is read twice before what it brought is served, which bounds the buffer of its connection. So what was
+        reported of one that was left is dropped.
         """
         left, answers = self._again, self._answers_again
         first = [(fd, _ANSWERS_LEFT) for fd in answers]

@@ -13,8 +13,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, cast
 
 from ckv import errors
@@ -25,7 +24,7 @@ from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
 from ckv.net.inbox import Inbox
 from ckv.net.poller import READ, Poller
 from ckv.net.resolver import plain_getaddrinfo
-from ckv.net.transport import Plain, plain_socket
+from ckv.net.transport import Transport, plain_socket
 from ckv.protocol.handler import Caller, Core, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
@@ -41,16 +40,13 @@ ACCEPTS_PER_TURN: Final = 64
 
 PAUSE: Final = 0.025
 """Seconds without accepting when there is no file descriptor or no memory, for the loop would spin otherwise; and what
-a guest has at least to say what it wants.
-"""
+a guest has at least to say what it wants."""
 
 OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 MOST_GUESTS: Final = 128
 FEWEST_GUESTS: Final = 4
-"""Connections beyond the places of clients: the most, and the fewest where there are few open files; else a quarter of
-what these allow.
-"""
+"""Connections beyond the places of clients are a quarter of those that open files allow, within these bounds."""
 
 GUEST_SILENCE: Final = 10.0
 """Seconds after which a guest that says nothing has to go, though nobody else wants to come in."""
@@ -65,24 +61,11 @@ TICK: Final = 1.0
 """Seconds between two looks after the connections, at most."""
 
 
-@dataclass(slots=True)
-class _Guest:
-    heard: float
-    """When it came, or was last seen to have said something."""
-
-    is_operator: bool = False
-
-
 class Server:
     """Serves a table of handlers on one address."""
 
     def __init__(
-        self,
-        poller: Poller,
-        handlers: Mapping[str, Handler],
-        limits: Limits,
-        files: int = 0,
-        core: Core | None = None,
+        self, poller: Poller, handlers: Mapping[str, Handler], limits: Limits, files: int = 0, core: Core | None = None
     ) -> None:
         """``files``: open files that the node needs beside its clients' connections. ``core``: see :class:`Inbox`."""
         self._poller = poller
@@ -101,8 +84,10 @@ class Server:
         self._connections: set[Connection] = set()
         self._draining = False
         self._most_guests = MOST_GUESTS
-        self._guests: dict[Connection, _Guest] = {}
-        """The guests, those first that were heard least recently."""
+        self._guests: dict[Connection, float] = {}
+        """The guests in the order of when each of them came, or was last seen to have said something."""
+        self._operators: set[Connection] = set()
+        """Those that have asked what operators ask."""
         self.places = limits.max_connections
         """Clients that are served at a time."""
         self.rejected = 0
@@ -148,12 +133,9 @@ class Server:
         """Whether all requests that were read are answered and all answers sent."""
         return all(connection.idle for connection in self._connections)
 
-    def drain(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
-        """From now on answers every request with the error, ``but`` those of these methods.
-
-        It goes on accepting, or nobody could ask how far the drain is. An idle connection holds nothing up.
-        """
-        but = tuple(but)
+    def drain(self, error: errors.Refused, but: Collection[str] = ()) -> None:
+        """From now on answers every request with the error, ``but`` those of these methods. It goes on accepting, so
+        that these can be asked how far the drain is."""
         self._draining = True
         self._clients.refuse_everything(error, but)
         self._lobby.refuse_everything(error, but)
@@ -163,19 +145,16 @@ class Server:
         self._ticker.stop()
         self._poller.remove_receiver(self._clients)
         self._poller.remove_receiver(self._lobby)
-        self._stop_accepting()
-        for connection in list(self._connections):
-            connection.close("")
-
-    # --- accepting -----------------------------------------------------------------------------------------------
-
-    def _stop_accepting(self) -> None:
         self._pause.stop()
         if self._listener is not None:
             self._watcher.stop()
             self._watcher.close()
             self._listener.close()
             self._listener = None
+        for connection in list(self._connections):
+            connection.close("")
+
+    # --- accepting -----------------------------------------------------------------------------------------------
 
     def _acceptable(self) -> None:
         assert self._listener is not None
@@ -220,7 +199,7 @@ class Server:
                 oldest.close("")
         inbox = self._lobby if is_guest else self._clients
         try:
-            connection = Connection(self._poller, Plain(sock), peer, self._limits, inbox, self._connection_closed)
+            connection = Connection(self._poller, Transport(sock), peer, self._limits, inbox, self._connection_closed)
         except OSError as error:
             # It was reset between the kernel's accept and ours.
             why = error.strerror
@@ -232,11 +211,12 @@ class Server:
         if is_guest:
             if not self._guests:
                 self._poller.add_receiver(self._lobby)
-            self._guests[connection] = _Guest(time.monotonic())
+            self._guests[connection] = time.monotonic()
 
     def _connection_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
         self._guests.pop(connection, None)
+        self._operators.discard(connection)
         if reason:
             kind = kind_of(reason)
             log.warning("connection from %s closed: %s", connection.peer, reason, extra={"once_a_minute": kind})
@@ -260,14 +240,14 @@ class Server:
         """Who has to go when another one comes in; nobody while there is room."""
         if len(self._guests) < self._most_guests:
             return None
-        operators = [connection for connection, guest in self._guests.items() if guest.is_operator]
-        others = (connection for connection, guest in self._guests.items() if not guest.is_operator)
+        operators = [guest for guest in self._guests if guest in self._operators]
+        others = (guest for guest in self._guests if guest not in self._operators)
         return operators[0] if 2 * len(operators) > self._most_guests else next(others)
 
     @property
     def _lobby_is_busy(self) -> bool:
         oldest = self._oldest_guest
-        return oldest is not None and time.monotonic() - self._guests[oldest].heard < PAUSE
+        return oldest is not None and time.monotonic() - self._guests[oldest] < PAUSE
 
     def _for_guests(self, name: str, handler: Handler) -> Handler:
         """The handler for whoever may be in the lobby."""
@@ -275,12 +255,13 @@ class Server:
         def of_operators(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
             guest = self._guest(caller)
             if guest is not None:
-                guest.is_operator = True
+                self._operators.add(guest)
             return handler(caller, msgid, params)
 
         def of_clients(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            guest = self._guest(caller)
             # What is no session has sent a notification.
-            if not isinstance(caller, Session) or (self._guest(caller) and not self._admit(caller)):
+            if not isinstance(caller, Session) or (guest is not None and not self._admit(guest)):
                 raise errors.Overloaded(
                     f"all {self.places} places of clients are taken; the request was not carried out"
                 )
@@ -290,17 +271,17 @@ class Server:
             return of_operators
         return handler if name in FOR_GUESTS else of_clients
 
-    def _guest(self, caller: Caller) -> _Guest | None:
+    def _guest(self, caller: Caller) -> Connection | None:
         """The guest who calls, if it is one; never for a notification."""
-        return self._guests.get(cast(Connection, caller.line)) if isinstance(caller, Session) else None
+        connection = cast(Connection, caller.line) if isinstance(caller, Session) else None
+        return connection if connection in self._guests else None
 
-    def _admit(self, session: Session) -> bool:
+    def _admit(self, guest: Connection) -> bool:
         """Gives a guest one of the places of clients, if there is one."""
         if not self._has_place:
             return False
-        connection = cast(Connection, session.line)
-        del self._guests[connection]
-        self._clients.adopt(connection)
+        del self._guests[guest]
+        self._clients.adopt(guest)
         return True
 
     # --- looking after what is there -----------------------------------------------------------------------------
@@ -312,12 +293,12 @@ class Server:
 
     def _look_after_guests(self) -> None:
         now = time.monotonic()
-        for connection, guest in list(self._guests.items()):
-            if connection.was_heard():
-                guest.heard = now
-                self._guests[connection] = self._guests.pop(connection)
-            elif now - guest.heard >= GUEST_SILENCE:
-                connection.close("")
+        for guest, heard in list(self._guests.items()):
+            if guest.was_heard():
+                del self._guests[guest]
+                self._guests[guest] = now
+            elif now - heard >= GUEST_SILENCE:
+                guest.close("")
         if not self._guests:
             self._poller.remove_receiver(self._lobby)
 
@@ -374,7 +355,7 @@ def _bound(address: Address) -> socket.socket:
 
 
 def kind_of(reason: str) -> str:
-    """What reasons that differ only in what the peer has sent have in common: there are few of them.
+    """What reasons that differ only in what the peer has sent have in common.
 
     >>> kind_of("not msgpack: ValueError 2000 exceeds max_array_len(1024)"), kind_of("more than 5 bytes unsent")
     ('not msgpack', 'more than N bytes unsent')

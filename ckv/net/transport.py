@@ -1,6 +1,6 @@
 """The bytes of a connected socket.
 
-TLS would be another class with the same members, made where ``server.py`` accepts; for calls to other nodes
+TLS would be a subclass, made where ``server.py`` accepts; for calls to other nodes
 ``connecting.py`` has to make it, before the greeting. Its ``read`` may return fewer bytes than asked for only when
 nothing is left, in the socket or read ahead, for only after a full read is it called again without something arriving.
 Its ``ssl.SSLWantReadError`` has to become BlockingIOError.
@@ -14,7 +14,6 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
-from typing import Protocol
 
 from gevent import monkey
 
@@ -22,34 +21,11 @@ from gevent import monkey
 plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
 
 
-class Transport(Protocol):
-    """What a connection reads from and writes to. It never waits."""
-
-    fd: int
-    """What is watched to know when to read and write."""
-
-    read: Callable[[int, int], bytes]
-    """``read(fd, count)``: up to so many bytes; none at the end of input. Raises BlockingIOError when there are none
-    now, OSError. With the ``fd``, so that it may be the system's call itself."""
-
-    write: Callable[[int, bytes | memoryview], int]
-    """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""
-
-    is_plain: bool
-    """Whether the bytes are those that the descriptor has."""
-
-    @property
-    def kept_bytes(self) -> int:
-        """What was written and the peer's system has not taken yet."""
-
-    def close(self) -> None:
-        """Closes it at once."""
-
-
-class Plain:
-    """A socket as it is."""
+class Transport:
+    """A socket as it is: what a connection reads from and writes to. It never waits."""
 
     is_plain = True
+    """Whether the bytes are those that the descriptor has, so that they may be read from there."""
 
     def __init__(self, sock: socket.socket) -> None:
         """Takes the socket over. Raises OSError when the peer has reset it already."""
@@ -61,14 +37,20 @@ class Plain:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._sock = sock
         self.fd = sock.fileno()
-        # As the socket's own methods, which parse their arguments the slow way.
+        """What is watched to know when to read and write."""
+        # Not the socket's own methods, which parse their arguments the slow way.
         self.read: Callable[[int, int], bytes] = os.read
+        """``read(fd, count)``: up to so many bytes; none at the end of input. Raises OSError, and BlockingIOError when
+        there are none now."""
         self.write: Callable[[int, bytes | memoryview], int] = os.write
+        """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""
 
     @property
     def kept_bytes(self) -> int:
+        """What was written and the peer's system has not taken yet."""
         kept: tuple[int] = struct.unpack("i", fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))
         return kept[0]
 
     def close(self) -> None:
+        """Closes it at once."""
         self._sock.close()

@@ -92,8 +92,8 @@ class Batch:
     __slots__ = ("calls", "requests")
 
     def __init__(self, requests: list[object], calls: list[Call]) -> None:
+        """``requests``: method, params, method, params, ..."""
         self.requests = requests
-        """``[method, params, method, params, ...]``"""
         self.calls = calls
 
     def __len__(self) -> int:

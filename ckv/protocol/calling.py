@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any, Final
 
 import msgpack
@@ -23,11 +23,7 @@ Bounced = Callable[[Call | Batch | None, object], bool]
 
 
 class CallingSession(Reader):
-    """Calls to one node over one line.
-
-    What is called between two :meth:`pack_new` travels together: one message to be packed, unpacked and found again
-    instead of many.
-    """
+    """Calls to one node over one line. What is called between two :meth:`pack_new` travels together, as one message."""
 
     def __init__(
         self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool, lane: Lane | None = None
@@ -48,8 +44,6 @@ class CallingSession(Reader):
         # Two generations instead of a time per call: nothing is computed per call, and ageing costs one swap a tick.
         self._calls: Calls = {}
         self._old_calls: Calls = {}
-
-    # --- out -----------------------------------------------------------------------------------------------------
 
     def add(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
         """Makes a call, whose answer the caller gets under its own ``msgid``."""
@@ -84,6 +78,10 @@ class CallingSession(Reader):
         data = self._packed((REQUEST, own, *batch.requests))
         self._send(own, batch.calls[0], data)
         return len(data)
+
+    def ping(self, answered: Callable[[], None]) -> None:
+        """Asks for any answer at all, of a node that may be stopping; see :class:`Probe`."""
+        self.pack_alone(Batch(["PING", ()], [(Probe(answered), 0)]))
 
     def take(self) -> bytes:
         out, self._out = self._out, []
@@ -125,8 +123,6 @@ class CallingSession(Reader):
             data = new_packer().pack(message)
         return data
 
-    # --- in ------------------------------------------------------------------------------------------------------
-
     def _new_unpacker(self) -> msgpack.Unpacker:
         return new_answers_unpacker(self._limits)
 
@@ -167,8 +163,6 @@ class CallingSession(Reader):
         self._count = count
         return b""
 
-    # --- calls in flight -----------------------------------------------------------------------------------------
-
     @property
     def unanswered(self) -> int:
         """Calls that wait for their answer."""
@@ -189,9 +183,26 @@ class CallingSession(Reader):
         self._old_calls, self._calls, self._new = {}, {}, Batch([], [])
         _fail(calls, error)
 
-    def close(self) -> None:
-        super().close()
-        self._out = []
+
+class Probe:
+    """The caller of a PING of our own. Whatever the answer says, the node has got to it."""
+
+    def __init__(self, answered: Callable[[], None]) -> None:
+        """``answered()`` is called when there is an answer, or when there will be none."""
+        self._answered = answered
+        self.is_open = True
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        self._answered()
+
+    def settle(self) -> None:
+        """Nothing is counted."""
+
+    def hold(self, reason: Hashable) -> None:
+        """One call needs no slowing down."""
+
+    def release(self, reason: Hashable) -> None:
+        """Nothing was held."""
 
 
 def _fail(calls: Iterable[Call | Batch | Routed], error: errors.CkvError) -> None:

@@ -6,8 +6,14 @@ from typing import Final
 
 from ckv import errors
 from ckv.protocol.limits import Limits
-from ckv.protocol.messages import BATCH, HELLO, new_requests_unpacker
+from ckv.protocol.messages import BATCH, new_requests_unpacker
 from ckv.protocol.packing import REQUEST, RESPONSE, new_packer
+
+HELLO: Final = "HELLO"
+"""The method that tells another node what this one is and knows: ``[version, [feature, ...]]``."""
+
+FEATURES: Final = (BATCH,)
+"""What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
 
 _METHODS: Final = ("PING", HELLO, BATCH)
 """PING, for every node has answered that. BATCH, for nodes that know it and not HELLO."""
@@ -24,7 +30,7 @@ class Greeting:
         self._answers: dict[object, tuple[object, object]] = {}
 
     def received(self, data: bytes) -> frozenset[str] | None:
-        """What the node knows of :data:`~ckv.protocol.messages.FEATURES`; None while answers are missing.
+        """What the node knows of :data:`FEATURES`; None while answers are missing.
 
         Raises ProtocolError when it is no node, Draining or another CkvError when it is not fit, and what msgpack
         raises.

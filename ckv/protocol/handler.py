@@ -38,10 +38,7 @@ Call = tuple[Caller, int]
 
 
 class Handler(Protocol):
-    """Carries out one method. Returns the result or :data:`LATER`.
-
-    Raises a :class:`~ckv.errors.CkvError`.
-    """
+    """Carries out one method. Returns the result or :data:`LATER`; raises a :class:`~ckv.errors.CkvError`."""
 
     def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...], /) -> object: ...
 
@@ -49,9 +46,11 @@ class Handler(Protocol):
 class Line(Protocol):
     """What carries the bytes of a session: a connection, as the session sees it."""
 
-    @property
-    def peer(self) -> str:
-        """Who is at the other end, for the log."""
+    peer: str
+    """Who is at the other end, for the log."""
+
+    unsent_bytes: int
+    """What the socket has not taken yet."""
 
     @property
     def held(self) -> bool:
@@ -60,10 +59,6 @@ class Line(Protocol):
     @property
     def congested(self) -> bool:
         """Whether so much is unsent that nothing should be added."""
-
-    @property
-    def unsent_bytes(self) -> int:
-        """What the socket has not taken yet."""
 
     def wake(self) -> None:
         """Takes and sends what the session has to send, at the end of this turn of the loop."""

@@ -13,9 +13,8 @@ MIB: Final = 1024 * KIB
 RECV_BYTES: Final = 64 * KIB
 RECV_BYTES_OF_SMALL: Final = 4 * KIB
 RECV_BYTES_OF_ONE: Final = 479
-"""The most that one read takes from a socket: first :data:`RECV_BYTES_OF_SMALL`, as a larger buffer is dearer, and
-:data:`RECV_BYTES` after a read that left something. After less than :data:`BYTES_OF_ONE` it is as much as Python's own
-allocator has, which gives 512 bytes at most, the head of the object included.
+"""The most that one read takes from a socket: after one that left something, at first and after a small one (a larger
+buffer is dearer), and after less than :data:`BYTES_OF_ONE`. The last is what Python's own allocator has room for.
 """
 
 RECV_BYTES_OF_LARGE: Final = 256 * KIB

@@ -24,15 +24,6 @@ NO_MESSAGE: Final = object()
 BATCH: Final = "BATCH"
 """The method that carries many requests in one message; see :mod:`ckv.protocol.batch`."""
 
-HELLO: Final = "HELLO"
-"""The method that tells another node what this one is and knows: ``[version, [feature, ...]]``."""
-
-FEATURES: Final = (BATCH,)
-"""What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
-
-MAX_ODD_MSGID: Final = 64
-"""Characters of a str, or bytes of a bin, that is sent back although a msgid has to be an integer."""
-
 
 _MAP: Final[dict[object, object]] = {}
 """What every map becomes: an argument of a wrong type, and nothing that can be looked up."""
@@ -89,10 +80,3 @@ def arguments(params: object) -> tuple[object, ...]:
     if not isinstance(params, tuple):
         raise errors.BadArguments("the arguments are no array")
     return params
-
-
-def is_number(msgid: object) -> bool:
-    """Whether it can be sent back to whoever numbered a request with it, be it a number or not."""
-    if isinstance(msgid, (str, bytes)):
-        return len(msgid) <= MAX_ODD_MSGID
-    return msgid is None or isinstance(msgid, (int, float))

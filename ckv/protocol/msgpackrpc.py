@@ -12,19 +12,10 @@ import msgpack
 
 from ckv import __version__, errors
 from ckv.protocol.batch import carry_out
+from ckv.protocol.greeting import FEATURES, HELLO
 from ckv.protocol.handler import LATER, Caller, Handler, Line
 from ckv.protocol.limits import REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
-from ckv.protocol.messages import (
-    BATCH,
-    FEATURES,
-    HELLO,
-    Message,
-    arguments,
-    is_bulky,
-    is_number,
-    new_requests_unpacker,
-    not_msgpack,
-)
+from ckv.protocol.messages import BATCH, Message, arguments, is_bulky, new_requests_unpacker, not_msgpack
 from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer, new_utf8_packer
 from ckv.protocol.reading import Reader
 from ckv.protocol.session import Unanswered
@@ -33,6 +24,11 @@ log = logging.getLogger(__name__)
 
 PUT_OFF: Final = object()
 """The method of a request that was in a BATCH, and is served after it by itself. No message can name it."""
+
+MAX_ODD_MSGID: Final = 64
+"""Characters of a str, or bytes of a bin, that is sent back although a msgid has to be an integer."""
+
+_BATCHES: Final = (BATCH, BATCH.encode())
 
 _NOTHING: Final[Iterator[Any]] = iter(())
 
@@ -48,8 +44,8 @@ class RpcMethods:
         self._names = tuple(handlers)
         self.handlers = _with_bins(handlers)
         """What may be asked for by itself, in a BATCH and in a notification."""
-        own = _with_bins({BATCH: self._batch, HELLO: self._hello})
-        self.methods = {**self.handlers, **own, BATCH.encode(): self._batch_by_bin, PUT_OFF: self._put_off}
+        own = _with_bins({BATCH: self._batch, HELLO: lambda _caller, _msgid, _params: (__version__, FEATURES)})
+        self.methods = {**self.handlers, **own, PUT_OFF: self._put_off}
         """The handlers, and what only msgpack-RPC has."""
         self.packer = new_batch_packer()
         """Collects the answers to what came together."""
@@ -134,24 +130,9 @@ class RpcMethods:
         except Exception as error:  # noqa: BLE001 - as in _serve_requests()
             raise self._meant(error, method) from None
 
-    def _hello(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
-        """HELLO. Arguments are for callers to come."""
-        return (__version__, FEATURES)
-
-    def _batch_by_bin(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        """Has a BATCH that was asked for with a bin carried out as if it had been a str, in the next turn."""
-        session = cast(RpcSession, caller)
-        session.put_off([(REQUEST, msgid, BATCH, params)])
-        session.settle()  # It is not on its way, and LATER makes the session look whether to go on.
-        return LATER
-
 
 class RpcSession(Reader):
-    """Answers the requests of one peer, a batch at a time.
-
-    One request after the other is unpacked, handed to its handler and answered into one buffer. A handler that returns
-    LATER holds up nobody.
-    """
+    """Answers the requests of one peer, one after the other. A handler that returns LATER holds up nobody."""
 
     __slots__ = ("_broken", "_collected", "_collected_bytes", "_shared", "_to_come")
 
@@ -169,8 +150,6 @@ class RpcSession(Reader):
     def move_to(self, shared: RpcMethods) -> None:
         """Has what is read from now on served by other methods."""
         self._shared = shared
-
-    # --- in ------------------------------------------------------------------------------------------------------
 
     def _new_unpacker(self) -> msgpack.Unpacker:
         return new_requests_unpacker(self._limits)
@@ -191,7 +170,7 @@ class RpcSession(Reader):
             return shared.pack((RESPONSE, msgid, shared.to_wire(error, method), None))
         if result is LATER:
             self.defer()
-            return shared.take() if method == BATCH else b""
+            return shared.take() if method in _BATCHES else b""
         answer = shared.pack((RESPONSE, msgid, None, result))
         if len(answer) > SPARE_BUFFER_BYTES:
             shared.renew()
@@ -270,8 +249,6 @@ class RpcSession(Reader):
             self.attention = True
             self.line.pause()
 
-    # --- out -----------------------------------------------------------------------------------------------------
-
     def respond(self, msgid: int, error: object, result: object) -> None:
         # The one result of any size is that of a GET: [true, value].
         if error is None and type(result) is tuple and is_bulky(result):
@@ -308,11 +285,8 @@ class RpcSession(Reader):
     # --- what is no ordinary request -----------------------------------------------------------------------------
 
     def _odd(self, message: object) -> None:
-        """Deals with a message that is no ordinary request.
-
-        Whoever can be told what is wrong with it is told, as long as it is clear who that is; otherwise raises
-        ProtocolError, for nobody can tell what comes next.
-        """
+        """Carries a notification out, and tells whoever has sent a wrong request what is wrong with it. Raises
+        ProtocolError where it is not clear who that is, for nobody can tell what comes next."""
         if type(message) is tuple and message:  # an ext is a tuple too, of a subclass
             if message[0] == NOTIFICATION:
                 self._notified(message)
@@ -323,7 +297,7 @@ class RpcSession(Reader):
 
     def _answered_all_the_same(self, request: tuple[object, ...]) -> bool:
         """Answers a request that is not as it should be; false when it has no number that an answer could have."""
-        if len(request) < 2 or not is_number(request[1]):
+        if len(request) < 2 or not _can_be_sent_back(request[1]):
             return False
         shared = self._shared
         msgid: Any = request[1]
@@ -362,3 +336,9 @@ class RpcSession(Reader):
 def _with_bins(handlers: Mapping[str, Handler]) -> dict[Any, Handler]:
     """The same, by the bin of each name too: some languages have one kind of string, and send that."""
     return {**handlers, **{name.encode(): handler for name, handler in handlers.items()}}
+
+
+def _can_be_sent_back(msgid: object) -> bool:
+    if isinstance(msgid, (str, bytes)):
+        return len(msgid) <= MAX_ODD_MSGID
+    return msgid is None or isinstance(msgid, (int, float))

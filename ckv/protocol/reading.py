@@ -54,11 +54,6 @@ class Reader(Session):
         self._count = 0
         """Messages in what was looked at last."""
 
-    @property
-    def has_buffers(self) -> bool:
-        """Whether it keeps memory for what may come."""
-        return self._unpacker is not None
-
     # --- what is different at the two ends -----------------------------------------------------------------------
 
     def _new_unpacker(self) -> msgpack.Unpacker:

@@ -16,7 +16,7 @@ from ckv import errors
 from ckv.net import poller
 from ckv.net.inbox import Inbox
 from ckv.net.poller import Polled
-from ckv.net.transport import Plain
+from ckv.net.transport import Transport
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_LARGE, RECV_BYTES_OF_ONE, RECV_BYTES_OF_SMALL, Limits
 from tests.net.calling import connected, hello, node_at
@@ -376,7 +376,7 @@ def test_turns_do_not_multiply() -> None:
     turning = poller.Poller(loop)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        closed = Polled(Plain(ours), [], calls=False)
+        closed = Polled(Transport(ours), [], calls=False)
         turning.add(closed)
         turning.remove(closed)
     for _ in range(3):

@@ -168,8 +168,8 @@ def test_the_buffers_of_whoever_is_silent_are_given_back(world: World) -> None:
     assert isinstance(session, RpcSession)
     world.later.answer()
     asker.answer()
-    assert session.has_buffers
-    until(lambda: not session.has_buffers)
+    assert session._unpacker is not None
+    until(lambda: session._unpacker is None)
     assert ask(asker, "ECHO") == [1, None, []]
 
 

@@ -12,7 +12,7 @@ import gevent.socket
 import pytest
 
 from ckv.net.connection import Connection
-from ckv.net.transport import Plain
+from ckv.net.transport import Transport
 from ckv.protocol.handler import Line
 from ckv.protocol.limits import Limits
 from ckv.protocol.session import Session
@@ -96,7 +96,7 @@ class Shouters:
 class Alone:
     """A client of one connection, and how that ended."""
 
-    def __init__(self, world: World, make: Callable[[socket.socket], Any] = Plain) -> None:
+    def __init__(self, world: World, make: Callable[[socket.socket], Any] = Transport) -> None:
         self.shouters = Shouters()
         self.ends: list[str] = []
         ours, theirs = socket.socketpair()
@@ -149,7 +149,7 @@ def test_a_session_that_fails_ends_the_connection_behind_its_answers(world: Worl
     assert alone.socket.recv(1) == b""
 
 
-class Trickle(Plain):
+class Trickle(Transport):
     """A transport that takes one byte at a time, and every other time none."""
 
     def __init__(self, sock: socket.socket) -> None:

@@ -118,7 +118,9 @@ def test_no_wait(waiting: Waiting) -> None:
         call(peer, Asking(), 1, "KEEP", "x")
 
 
-@pytest.mark.parametrize("room", [WaitingRoom(requests=10), WaitingRoom(memory=10_000)], ids=["requests", "bytes"])
+@pytest.mark.parametrize(
+    "room", [WaitingRoom(free_requests=10), WaitingRoom(free_memory=10_000)], ids=["requests", "bytes"]
+)
 def test_the_room_is_bounded_and_shared(waiting: Waiting, room: WaitingRoom) -> None:
     first, second = waiting.peer(room=room), waiting.peer(room=room, port=free_port())
     free = (room.free_requests, room.free_memory)
@@ -154,7 +156,7 @@ def test_the_memory_that_is_counted_is_what_is_taken() -> None:
         width = 4 if value[:1] == "\U0001f600" else 1
         assert width * 1000 < taken < width * 1000 + 1000
         assert room.free_requests == WAITING_REQUESTS - 1
-    calls = WaitingCalls(WaitingRoom(memory=MIB))
+    calls = WaitingCalls(WaitingRoom(free_memory=MIB))
     assert not calls.add(Batch(["PUT", ("key", "x" * MIB)], [(Asking(), 1)]))
 
 
@@ -281,11 +283,12 @@ def test_large_calls_are_not_kept_for_a_node_that_stops(waiting: Waiting) -> Non
 
 
 def test_no_room_for_what_a_node_that_stops_has_refused() -> None:
-    calls = WaitingCalls(WaitingRoom(requests=2))
+    calls = WaitingCalls(WaitingRoom(free_requests=2))
     batch = Batch(["PUT", ("a", "1"), "PUT", ("b", "2")], [(Asking(), 1), (Asking(), 2)])
     assert calls.add_bounced(batch)
     assert not calls.add_bounced(batch)
-    assert [call.params for call in calls.take()] == [("a", "1"), ("b", "2")]
-    assert calls.add(Batch(["PUT", ("c", "3")], [(Asking(), 3)]))
-    assert calls.add_bounced(Batch(["PUT", ("d", "4")], [(Asking(), 4)]))
-    assert [call.params for call in calls.take()] == [("d", "4"), ("c", "3")], "the refused ones first"
+    assert calls.take() == [batch]
+    new, refused = Batch(["PUT", ("c", "3")], [(Asking(), 3)]), Batch(["PUT", ("d", "4")], [(Asking(), 4)])
+    assert calls.add(new)
+    assert calls.add_bounced(refused)
+    assert calls.take() == [refused, new]

@@ -11,6 +11,7 @@ import pytest
 from ckv import errors
 from ckv.commands import COMMANDS
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
+from ckv.protocol.greeting import FEATURES
 from ckv.protocol.limits import (
     BULKY_BYTES,
     IDLE_CONNECTION_BYTES,
@@ -23,7 +24,7 @@ from ckv.protocol.limits import (
     WAITING_REQUESTS,
     Limits,
 )
-from ckv.protocol.messages import FEATURES, MAX_ODD_MSGID
+from ckv.protocol.msgpackrpc import MAX_ODD_MSGID
 from ckv.values import MAX_KEY_BYTES
 from tests.support.nodes import ROOT, Nodes
 from tests.support.wire import RawClient
