@@ -64,7 +64,7 @@ def test_it_does_not_go_through_the_session() -> None:
         node.received(PUT[start : start + 10_000])
     assert not arriving(node)
     assert node.session.ended()
-    assert not node.session.has_buffers
+    assert node.session._unpacker is None, "not even one was made"
 
 
 def test_what_leaves_for_it_is_saved() -> None:
