@@ -12,9 +12,7 @@ PUT_IT_BACK: Final = "it was there before, so no empty one is made in its place:
 
 
 class RowsLocked(Exception):
-    """Somebody else's transaction holds a lock on a row that was asked for. Nothing was read, and the session can be
-    used further.
-    """
+    """Somebody else's transaction has locked a row that was asked for. The session can be used further."""
 
 
 class Loaded(NamedTuple):
@@ -36,9 +34,8 @@ class Tier(Protocol):
     """Grows when all sessions so far became unfit to be used: whoever holds one connects anew before the next batch."""
 
     max_value_bytes: int
-    """The longest value that whoever uses it will write, in bytes; 0 when that is not known. A tier that cannot take
-    such a value says so when it connects.
-    """
+    """The longest value that will be written, in bytes; 0 when that is not known. A tier that cannot take it says so
+    when it connects."""
 
     when_other: Callable[[], None]
     """Is called when the place has become another one, or was away: what was saved to it need not be there any more.
@@ -84,7 +81,7 @@ class Session(Protocol):
         """
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
-        """Write the records over whatever is there, in one transaction that is committed when this returns.
+        """Writes the records over whatever is there, in one transaction that is committed when this returns.
 
         The last one wins where a key occurs twice. Raises :class:`~ckv.errors.RowsRefused` when the data itself is at
         fault, and :class:`~ckv.errors.WriteFailed` when it may be: nothing was written then, and the session can be
@@ -93,7 +90,7 @@ class Session(Protocol):
         """
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete the records, as far as they exist, in one transaction that is committed when this returns.
+        """Deletes the records, as far as they exist, in one transaction that is committed when this returns.
 
         Raises as :meth:`save_many` does.
         """
@@ -108,4 +105,4 @@ class Session(Protocol):
         """How many records there are. Takes time in proportion to them."""
 
     def close(self) -> None:
-        """Give the connection back. Never raises; closing twice is fine."""
+        """Gives the connection back. Never raises; closing twice is fine."""

@@ -16,12 +16,11 @@ from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 LOAD_RECORDS: Final = 500
-"""Keys in one query: measured, MariaDB gives most rows a second at 500 a statement."""
+"""Keys in one query: about where MariaDB gives most rows a second."""
 
 LOAD_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of values that one query may bring: at 500 keys, 8 KiB each. A single value may be larger.
-
-Few enough to be taken in, installed and answered within some 10 ms, during which nobody else is served."""
+"""Bytes of values that one query may bring: at 500 keys, 8 KiB each. A single value may be larger. Nobody else is
+served while they are taken in, installed and answered."""
 
 FIRST_GUESS_BYTES: Final = 32 * 1024
 """How long a value is taken to be before any was loaded: the first query is for 64 keys."""
@@ -90,9 +89,7 @@ class Loading:
     """The loads that are queued or under way."""
 
     def __init__(self, timeout: float, memory: Memory, figures: Figures) -> None:
-        """``timeout``, in seconds, is how long anybody waits. ``memory`` is told whether a PUT of a new key has to come
-        here.
-        """
+        """``timeout``: seconds that anybody waits. ``memory`` is told whether a PUT of a new key has to come here."""
         self._figures = figures
         self._timeout = timeout
         self._memory = memory

@@ -124,10 +124,9 @@ class Pending:
 
     @property
     def waiting_since(self) -> float | None:
-        """When the oldest write was accepted that is on its way or waits for it; None when there is none.
+        """When the oldest write was accepted that is on its way (unlike :attr:`oldest`) or waits for it; None without.
 
-        Unlike :attr:`oldest` it counts the rows in flight, which a hanging database has for long; a parked one waits
-        for nothing.
+        A parked row waits for nothing.
         """
         since: float | None = None
         for row in self._rows.values():
@@ -139,10 +138,7 @@ class Pending:
         return since
 
     def add(self, key: str, value: Value | None, now: float, version: int) -> None:
-        """Notes the latest write of a key.
-
-        It is never refused: whoever calls has looked at :attr:`full`.
-        """
+        """Notes the latest write of a key. It is never refused: whoever calls has looked at :attr:`full`."""
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = Row(value, now, _size(key, value), version)

@@ -1,7 +1,4 @@
-"""The write mode ``through``: answered when the persistent tier has committed.
-
-All writers that wait share a transaction (group commit).
-"""
+"""The write mode ``through``: answered at the commit, which all writers that wait share (group commit)."""
 
 from __future__ import annotations
 

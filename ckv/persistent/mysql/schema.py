@@ -69,7 +69,7 @@ def is_ready(connection: Connection) -> bool:
 
 
 def prepare(server: Server, *, create: bool) -> None:
-    """Upgrade the table, and with ``create`` make it and the database first, as far as that is not done already.
+    """Upgrades the table, and with ``create`` makes it and the database first, as far as that is not done already.
 
     Safe to call from many nodes at once, and again after it broke off anywhere. Raises :class:`StatementFailed`.
     """

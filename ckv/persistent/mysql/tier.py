@@ -23,7 +23,7 @@ from ckv.persistent.rows import PROBE_KEY, TABLE, TYPE_STR, Row, loaded, sorted_
 from ckv.values import Value
 
 LOOK_EVERY: Final = 0.5
-"""Seconds after which a session looks where its connection leads before it uses it again (0.3 ms)."""
+"""Seconds after which a session looks where its connection leads before it uses it again."""
 
 LOOK_TIMEOUT: Final = 1.0
 """Seconds that the answer to this may take; after that the connection is made anew."""
@@ -240,7 +240,7 @@ class MySQLSession:
         self._connection.close()
 
     def _commit(self, connection: Connection, statements: Sequence[str]) -> None:
-        """Run the statements in one transaction.
+        """Runs the statements in one transaction.
 
         COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server
         that stalls can hold a statement of ours long after we gave up on it and have written the row anew over another
@@ -285,7 +285,7 @@ class MySQLSession:
             raise
 
     def _look(self) -> None:
-        """Connect anew when the other side has forgotten the connection, or it leads to another server than it did.
+        """Connects anew when the other side has forgotten the connection, or it leads to another server than it did.
 
         Before anything was asked, so nothing is lost by it. A firewall that has forgotten a connection drops its
         packets without a word, and a server closes what idles for long.
