@@ -40,15 +40,13 @@ class Tier(Protocol):
     when_other: Callable[[], None]
     """Is called when the place has become another one, or was away: what was saved to it need not be there any more.
 
-    That is before anything of the new one is answered, and not in another thread. It does nothing unless it is set.
-    """
+    That is before anything of the new one is answered, and not in another thread. Does nothing unless it is set."""
 
     def connect(self, *, prepare: bool = True) -> Session:
         """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.
 
         A table is created only before this tier has seen one. Later a missing one is an outage: somebody has taken it
         away for a moment, or by mistake, and an empty one in its place would say of every record that there is none.
-
         Without ``prepare`` nothing is created or changed, and a table that is not there is an error.
 
         Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and trying again is safe.
@@ -74,10 +72,9 @@ class Session(Protocol):
         """The records of those keys that exist."""
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
-        """The same for values up to a length, 0 for any, and without waiting for rows that somebody else has locked.
+        """The same for values up to a length, 0 for any, and without waiting for a row that somebody has locked.
 
-        Raises :class:`RowsLocked` when one of them is: then it is to be found out which. MySQL before 8.0 waits one
-        second before it says so.
+        Raises :class:`RowsLocked` for one, and does not say which; MySQL before 8.0 does so after a second.
         """
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
@@ -90,15 +87,12 @@ class Session(Protocol):
         """
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Deletes the records, as far as they exist, in one transaction that is committed when this returns.
-
-        Raises as :meth:`save_many` does.
-        """
+        """Deletes the records, as far as they exist. The transaction and the errors are as in :meth:`save_many`."""
 
     def probe(self) -> None:
         """Writes a record of its own and takes it back, which nobody sees: the tier takes writes when this returns.
 
-        Raises :class:`~ckv.errors.TierUnavailable`, but never :class:`~ckv.errors.WriteFailed`, when it does not.
+        Never raises :class:`~ckv.errors.WriteFailed`.
         """
 
     def count(self) -> int:

@@ -59,9 +59,8 @@ def record(key: bytes, value: bytes, kind: int) -> tuple[str, Value]:
 
 
 def loaded(rows: Iterable[Row]) -> Loaded:
-    """The records of rows, some of which may have the length of a value that was left there, below zero, as their type.
-
-    It stands there, as one more column would be paid for by every row.
+    """What rows hold. One whose value was left where it is has the length below zero as its type: another column would
+    be paid for by every row.
     """
     found: dict[str, Value] = {}
     larger: dict[str, int] = {}

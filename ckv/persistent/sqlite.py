@@ -29,9 +29,8 @@ from ckv.values import Value
 T = TypeVar("T")
 
 BUSY_TIMEOUT: Final = 20.0
-"""Seconds to wait for other processes' transactions. Those take milliseconds, but whoever waits looks again only now
-and then and may find the next one there. The sessions of one tier take turns instead (:attr:`SQLiteTier.turn`): on a
-slow disk, one of four that only looked now and then was unlucky for longer than this."""
+"""Seconds to wait for other processes' transactions. Whoever waits looks again only now and then and may find the next
+one there, so that on a slow disk it may be for long. The sessions of one tier take turns (:attr:`SQLiteTier.turn`)."""
 
 DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 """The errors with which SQLite refuses a row for what is in it."""
@@ -162,10 +161,8 @@ class SQLiteSession:
     """One connection (:class:`~ckv.persistent.Session`)."""
 
     def __init__(self, path: str, prepare: bool, create: bool, turn: AbstractContextManager[bool]) -> None:
-        """Opens the file, in a thread of the pool.
-
-        ``prepare`` makes it fit to be written, ``create`` also makes it and the table if need be. ``turn`` is held
-        while it writes.
+        """Opens the file, in a thread of the pool: to be written with ``prepare``; ``create`` makes it, and the table,
+        if need be. ``turn`` is held while it writes.
         """
         if not create and not os.path.exists(path):
             raise TierUnavailable(f"there is no file {path}")

@@ -49,10 +49,7 @@ class Server:
         return f"{_SCHEME}{quote(self.user, safe='')}@{self.address}/{quote(self.database, safe='')}"
 
     def password(self) -> bytes:
-        """The password. One that stands in a file is read anew by each call, because secrets rotate.
-
-        Raises :class:`OSError` when the file cannot be read.
-        """
+        """The password, read anew from its file each time, for secrets rotate. Raises OSError when that fails."""
         if isinstance(self._password, Path):
             return self._password.read_bytes().removesuffix(b"\n")
         return self._password

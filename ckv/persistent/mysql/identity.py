@@ -57,8 +57,8 @@ class Places:
     def other_server(self, connection: Connection, at: Place) -> bool:
         """Notes where a new connection leads; whether that is another server than the last time.
 
-        Raises :class:`~ckv.persistent.mysql.connection.StatementFailed` for another server that is read-only: that is
-        one that was demoted, or not promoted yet, and it may lack what the one of before was given.
+        Raises StatementFailed for another server that is read-only: it was demoted, or is not promoted yet, and may
+        lack what the one before was given.
         """
         server = _cluster(connection) or at.server
         other = self._server not in ("", server)

@@ -50,10 +50,7 @@ class _Column:
 
 
 def is_ready(connection: Connection) -> bool:
-    """Whether the table is there and as it has to be.
-
-    Raises :class:`StatementFailed` for one that ckv can neither use nor upgrade.
-    """
+    """Whether the table is there and as it has to be. Raises StatementFailed for one that cannot become so."""
     columns = _columns(connection)
     if columns is None:
         return False

@@ -68,10 +68,7 @@ class MySQLTier:
             return None
 
     def open(self) -> tuple[Connection, Place, int]:
-        """A connection to a table that is as it has to be, where it leads, and the generation that it belongs to.
-
-        Raises :class:`StatementFailed`.
-        """
+        """A connection to a table that is as it has to be, where it leads, and its generation; or StatementFailed."""
         generation = self.generation
         connection = self._connect()
         with connection.or_abort():
