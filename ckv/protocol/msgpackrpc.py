@@ -134,7 +134,7 @@ class RpcMethods:
 class RpcSession(Reader):
     """Answers the requests of one peer, one after the other. A handler that returns LATER holds up nobody."""
 
-    __slots__ = ("_broken", "_collected", "_collected_bytes", "_shared", "_to_come")
+    __slots__ = ("_broken", "_first", "_more", "_shared", "_to_come")
 
     def __init__(self, line: Line, shared: RpcMethods) -> None:
         super().__init__(line, shared.limits)
@@ -143,9 +143,9 @@ class RpcSession(Reader):
         """Goes through the messages that were found, so that what it has not come to is left."""
         self._broken = ""
         """What is wrong behind them."""
-        self._collected: list[bytes] = []
-        """The answers of this turn to requests that had to wait."""
-        self._collected_bytes = 0
+        self._first = b""
+        """The first answer of this turn to a request that had to wait; most have no other. Then further ones."""
+        self._more = bytearray()
 
     def move_to(self, shared: RpcMethods) -> None:
         """Has what is read from now on served by other methods."""
@@ -252,7 +252,7 @@ class RpcSession(Reader):
     def respond(self, msgid: int, error: object, result: object) -> None:
         # The one result of any size is that of a GET: [true, value].
         if error is None and type(result) is tuple and is_bulky(result):
-            unread = self.line.unsent_bytes + self._collected_bytes
+            unread = self.line.unsent_bytes + len(self._first) + len(self._more)
             if unread > self._limits.max_queued_bytes:
                 result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
         self.collect(self._shared.pack_utf8((RESPONSE, msgid, error, result)))
@@ -262,25 +262,26 @@ class RpcSession(Reader):
 
     def collect(self, answers: bytes) -> None:
         """Collects answers, which leave at the end of this turn of the loop."""
-        if not self.is_open:
-            return
-        self._collected.append(answers)
-        self._collected_bytes += len(answers)
-        if not self.waiting:
+        if self.waiting:
+            self._more += answers
+        elif self.is_open:
+            self._first = answers
             self.waiting = True
             self.line.wake()
 
     def take(self) -> bytes:
-        answers = b"".join(self._collected)
-        self._collected.clear()
-        self._collected_bytes = 0
+        answers, self._first = self._first, b""
         self.waiting = False
+        if self._more:
+            answers += self._more
+            self._more.clear()
         return answers
 
     def close(self) -> None:
         super().close()
         self._to_come = _NOTHING
-        self._collected.clear()
+        self._first = b""
+        self._more.clear()
 
     # --- what is no ordinary request -----------------------------------------------------------------------------
 

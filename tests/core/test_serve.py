@@ -141,6 +141,16 @@ def test_other_encodings_of_the_same_request() -> None:
     check_same(*served(data, []))
 
 
+def test_the_beginning_of_a_request_is_kept_when_nobody_asks_compiled_code_any_more() -> None:
+    """A node that drains asks the sessions alone, and compiled code may have left one the half of a request."""
+    node = Node("lru", quick=False, tier=False)
+    message = packed([[0, 1, "PING", []]])
+    node.received(message)  # so that there is an Unpacker
+    assert node.session.go_on(message[:3], True) == b""
+    node.received(message[3:])
+    assert node.answers() == [repr([1, 1, None, "PONG"])] * 2
+
+
 # The last one, for the others are quicker and say more when something is broken.
 @pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
 @pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
