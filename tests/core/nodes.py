@@ -77,9 +77,13 @@ class Client:
 
     def answers(self) -> list[str]:
         """What was answered, in an order that does not depend on when."""
+        return sorted(map(repr, self.messages()))
+
+    def messages(self) -> list[Any]:
+        """The same as messages, in the order in which they were sent."""
         unpacker = msgpack.Unpacker(unicode_errors=ENCODING_ERRORS, max_buffer_size=0, strict_map_key=False)
         unpacker.feed(self._sent)
-        return sorted(map(repr, unpacker))
+        return list(unpacker)
 
 
 def receive_all(core: Core | None, arrived: Iterable[tuple[Client, bytes]]) -> None:

@@ -7,7 +7,7 @@ from ckv.protocol.messages import new_answers_unpacker
 from ckv.protocol.packing import new_packer
 from tests.core.nodes import CAPACITY, LIMITS, FakePeer, Primary, receive_all
 from tests.fuzz.choices import Choices
-from tests.fuzz.traffic import ODD, Traffic, cut, damaged, depends_on_cuts
+from tests.fuzz.traffic import ODD, Traffic, client_answers, cut, damaged, depends_on_cuts
 
 MOST_TURNS = 300
 
@@ -85,7 +85,7 @@ class Pair:
         if any(depends_on_cuts(one.session, other.session) for one, other in self.clients):
             return
         for one, other in self.clients:
-            assert one.answers() == other.answers()
+            assert client_answers(one) == client_answers(other)
             assert bool(one.session.failed) == bool(other.session.failed), (
                 f"{one.session.failed} {other.session.failed}"
             )

@@ -24,7 +24,7 @@ from ckv.store.tiers import Environment
 from ckv.values import Value
 from tests.core.nodes import LIMITS, Client, receive_all
 from tests.fuzz.choices import Choices
-from tests.fuzz.traffic import Traffic, cut, damaged, depends_on_cuts
+from tests.fuzz.traffic import Traffic, client_answers, cut, damaged, depends_on_cuts
 
 ALONE = "alone"
 """The mode of a node without a persistent tier."""
@@ -178,7 +178,7 @@ def _ended_the_same(quick: Node, plain: Node) -> bool:
     for one, other in zip(quick.clients, plain.clients, strict=True):
         if depends_on_cuts(one.session, other.session):
             return False
-        assert one.answers() == other.answers()
+        assert client_answers(one) == client_answers(other)
         assert bool(one.session.failed) == bool(other.session.failed), f"{one.session.failed} {other.session.failed}"
         assert one.session.in_flight == other.session.in_flight
         if not other.session.failed:

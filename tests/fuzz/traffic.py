@@ -12,7 +12,7 @@ from ckv.protocol.limits import BULKY_BYTES, KIB, RECV_BYTES_OF_LARGE, RECV_BYTE
 from ckv.protocol.session import Session
 from ckv.values import MAX_KEY_BYTES
 from tests.core.messages import MSGIDS
-from tests.core.nodes import LIMITS, OF_A_SMALLER_NODE
+from tests.core.nodes import LIMITS, OF_A_SMALLER_NODE, Client
 from tests.fuzz.choices import Choices
 
 KEYS = [
@@ -191,3 +191,28 @@ def depends_on_cuts(*sessions: Session) -> bool:
     """Whether one of them failed for a message that had too much before its last string: how much more than the bound
     is taken depends on how the message was cut, and on what came before it."""
     return any("before its last string" in session.failed for session in sessions)
+
+
+def client_answers(client: Client) -> list[str]:
+    """What a client was answered, with each result of a BATCH as the answer that it would have had by itself.
+
+    What is too large for the answer to a BATCH is counted in bytes by compiled code, and in characters by its twin.
+    """
+    found: list[str] = []
+    for message in client.messages():
+        _, msgid, _error, results = message
+        if isinstance(results, list) and not is_record(results):
+            found.append(f"{msgid} {len(results)}")
+            for own, result in enumerate(results, msgid + 1):
+                if isinstance(result, list) and len(result) == 1:
+                    found.append(repr([1, own, result[0], None]))
+                elif result is not None:
+                    found.append(repr([1, own, None, result]))
+        else:
+            found.append(repr(message))
+    return sorted(found)
+
+
+def is_record(result: list[object]) -> bool:
+    """Whether it is the result of a GET."""
+    return len(result) == 2 and type(result[0]) is bool and isinstance(result[1], (str, bytes))
