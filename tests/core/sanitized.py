@@ -47,9 +47,9 @@ Path("{VERDICT}").write_text(str(int(pytest.main(sys.argv[1:]))))
 """The exit code of the process is of no use: the interpreter keeps much to its end, which counts as leaks."""
 
 
-def compile_sanitized(copy: Path) -> None:
+def compile_sanitized(copy: Path, *flags: str) -> None:
     """Compiles the core of a copy for the sanitizers."""
-    compile_core(copy, *FLAGS, "-DCKV_SANITIZED")
+    compile_core(copy, *FLAGS, "-DCKV_SANITIZED", *flags)
 
 
 def environment() -> dict[str, str]:

@@ -3,6 +3,7 @@
 python -m tests.fuzz.core --seconds 3600           # that is `make fuzz-core FUZZ_SECONDS=3600`
 python -m tests.fuzz.core --input .fuzz/serve-...  # an input that was kept, once more
 python -m tests.fuzz.core --broken order-unlink    # with a core that is broken in this way of tests/core/mutations.py
+python -m tests.fuzz.core --guided                 # guided by coverage, that is `make fuzz-core-guided`
 
 The core is compiled once, in a copy of the source. Then rounds of a minute follow, each in new processes, as a leak is
 told when a process ends. An input is random bytes, from which :mod:`tests.fuzz.serve` and its neighbours make what they
@@ -26,12 +27,16 @@ from typing import IO, Final
 
 from tests.core.mutations import MUTATIONS
 from tests.core.sanitized import compile_sanitized, environment, reported
-from tests.fuzz.worker import PARTS, RUNNING, VERDICT
+from tests.fuzz.worker import NAME_ENDS, PARTS, RUNNING, VERDICT
 from tests.support.mutations import apply, copy_source
 
 ROUND_SECONDS: Final = 60.0
 KEPT: Final = Path(".fuzz")
 """The folder of the inputs that failed."""
+
+
+COVERAGE: Final = ("-fsanitize-coverage=trace-pc,trace-cmp", "-include", "tests/fuzz/coverage.h")
+"""How the core is compiled for atheris; from the root of the copy on."""
 
 
 class Worker:
@@ -69,23 +74,27 @@ class Worker:
             inputs = sum(json.loads(verdict.read_text()).values())
             again = f"--seed={self.seed} --inputs={inputs}  # a leak of one of its {inputs} inputs"
         else:
-            running = (self._folder / RUNNING).read_bytes()
-            KEPT.mkdir(exist_ok=True)
-            name = running.partition(b"\n")[0].decode()
-            file = KEPT / f"{name}-{hashlib.sha256(running).hexdigest()[:12]}"
-            file.write_bytes(running)
-            again = f"--input={file}"
+            again = f"--input={kept(self._folder / RUNNING)}"
         return f"{reported(said) or said[-10_000:]}\n\nFAILED; again: python -m tests.fuzz.core {again}"
 
     def _said(self) -> str:
         return (self._folder / "stderr").read_text(errors="replace")
 
 
-def start(copy: Path, arguments: list[str], stderr: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
-    """Starts :mod:`tests.fuzz.worker` on the core in the copy."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.fuzz.worker", *arguments], cwd=copy, env=environment(), stderr=stderr
-    )
+def kept(running: Path) -> Path:
+    """Keeps the input that ran; the file."""
+    data = running.read_bytes()
+    KEPT.mkdir(exist_ok=True)
+    file = KEPT / f"{data.partition(NAME_ENDS)[0].decode()}-{hashlib.sha256(data).hexdigest()[:12]}"
+    file.write_bytes(data)
+    return file
+
+
+def start(
+    copy: Path, arguments: list[str], stderr: IO[bytes] | None = None, module: str = "tests.fuzz.worker"
+) -> subprocess.Popen[bytes]:
+    """Starts a module on the core in the copy."""
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=copy, env=environment(), stderr=stderr)
 
 
 def search(copy: Path, seed: str, seconds: float, most: int, jobs: int, parts: list[str]) -> int:
@@ -116,6 +125,22 @@ def search(copy: Path, seed: str, seconds: float, most: int, jobs: int, parts: l
     return 0
 
 
+def guide(copy: Path, seconds: float) -> int:
+    """Has atheris search, which shows how it gets on; the exit code. What it learns is kept for the next time."""
+    learnt = KEPT / "learnt"
+    learnt.mkdir(parents=True, exist_ok=True)
+    options = [f"-max_total_time={seconds:.0f}", "-max_len=3000", "-timeout=300", "-rss_limit_mb=0", "-detect_leaks=0"]
+    options.append(f"-artifact_prefix={copy}/")  # what fails is kept here, in the form that --input takes
+    process = start(copy, [str(copy), str(learnt.resolve()), *options], module="tests.fuzz.guided")
+    try:
+        code = process.wait()
+    finally:
+        process.kill()
+    if code:
+        print(f"\nFAILED; again: python -m tests.fuzz.core --input={kept(copy / RUNNING)}", flush=True)
+    return code
+
+
 def told(totals: Counter[str]) -> str:
     """How many inputs there were."""
     return ", ".join(f"{name} {count:,}" for name, count in totals.items()) + " inputs"
@@ -131,6 +156,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="what to search (all)")
     parser.add_argument("--broken", choices=[mutation.name for mutation in MUTATIONS], help="a way to break the core")
     parser.add_argument("--input", type=Path, help="a file that was kept: run this input alone")
+    parser.add_argument("--guided", action="store_true", help="one process, guided by coverage; needs atheris")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with tempfile.TemporaryDirectory(prefix="ckv-fuzz-") as folder:
@@ -139,7 +165,9 @@ def main() -> int:
         for mutation in MUTATIONS:
             if mutation.name == options.broken:
                 apply(mutation, copy)
-        compile_sanitized(copy)
+        compile_sanitized(copy, *(COVERAGE if options.guided else ()))
+        if options.guided:
+            return guide(copy, options.seconds)
         if options.input is not None:
             return start(copy, [str(options.input.resolve())]).wait()
         return search(copy, options.seed, options.seconds, options.inputs, options.jobs, options.parts)

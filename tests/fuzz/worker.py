@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from tests.fuzz import records, route, serve
 
@@ -29,7 +29,9 @@ PARTS: Final[Mapping[str, Callable[[bytes], None]]] = {
 """What an input is given to; each raises whatever it likes when something is wrong, and may crash."""
 
 RUNNING: Final = "running"
-"""The file with the input that runs: the name of its part, a line feed, and its bytes."""
+"""The file with the input that runs: the name of its part, :data:`NAME_ENDS`, and its bytes."""
+
+NAME_ENDS: Final = b"\n"
 
 VERDICT: Final = "verdict"
 """The file that is there when nothing was wrong: how many inputs each part was given, as JSON."""
@@ -53,21 +55,27 @@ def search(
     rng = random.Random(seed)
     done: Counter[str] = Counter()
     end = time.monotonic() + seconds
-    with (folder / RUNNING).open("wb", buffering=0) as running:
+    with (folder / RUNNING).open("wb") as running:
         while time.monotonic() < end and (not most or done.total() < most):
             name = names[done.total() % len(names)]
             data = rng.randbytes(int(2 ** rng.uniform(*SIZES)))
-            running.seek(0)
-            running.truncate()
-            running.write(name.encode() + b"\n" + data)
+            note(running, name, data)
             parts[name](data)
             done[name] += 1
     return done
 
 
+def note(running: IO[bytes], name: str, data: bytes) -> None:
+    """Writes down what is going to run, for whoever finds the process dead."""
+    running.seek(0)
+    running.truncate()
+    running.write(name.encode() + NAME_ENDS + data)
+    running.flush()
+
+
 def run_again(file: Path) -> None:
     """Gives an input to its part once more."""
-    name, data = file.read_bytes().split(b"\n", 1)
+    name, data = file.read_bytes().split(NAME_ENDS, 1)
     PARTS[name.decode()](data)
 
 
