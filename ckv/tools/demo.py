@@ -60,9 +60,6 @@ def run(settings: DemoSettings) -> int:
     return Exit.FINE
 
 
-# --- the script ------------------------------------------------------------------------------------------------------
-
-
 def _script(client: Client, persistent: str | None) -> None:
     # The braces make all of the keys one node's (Redis Cluster's hash tags), so that they compete for its memory.
     prefix = "{demo}" if persistent else f"{{ckv-demo-{secrets.token_hex(8)}}}"
@@ -152,9 +149,6 @@ def _table(persistent: str, records: Mapping[str, Value], expected: set[str], wh
     if got != wanted:
         raise Difference(f"the table: expected {wanted!r}, got {got!r}")
     _say(f"  SELECT kv_key FROM CelonisData -> {', '.join(sorted(got))}  ({why})")
-
-
-# --- a cluster of its own --------------------------------------------------------------------------------------------
 
 
 @contextmanager

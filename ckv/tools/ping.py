@@ -21,9 +21,6 @@ REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
 ANSWER: Final = b"\x94\x01\x01\xc0\xa4PONG"
 """The response to it, ``[1, 1, nil, "PONG"]``, as a node packs it."""
 
-_SHORTEST: Final = 0.001
-"""Seconds that a call of the system may wait even at the deadline: 0 would mean not to wait, which is another error."""
-
 
 def run(settings: ToolSettings) -> int:
     """Asks the node; the exit code. What is wrong becomes one line on stderr."""
@@ -46,7 +43,7 @@ def _silence(address: Address, timeout: float) -> str | None:
             sock.sendall(REQUEST)
             answer = b""
             while answer != ANSWER:
-                sock.settimeout(max(_SHORTEST, deadline - time.monotonic()))
+                sock.settimeout(_left(deadline))
                 data = sock.recv(4096)  # an error is shorter by far
                 if not data:
                     return "it closed the connection"
@@ -66,7 +63,7 @@ def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.soc
     for number, (family, kind, protocol, _, place) in enumerate(places):
         sock = socket.socket(family, kind, protocol)
         try:
-            sock.settimeout(max(_SHORTEST, deadline - time.monotonic()) / (len(places) - number))
+            sock.settimeout(_left(deadline) / (len(places) - number))
             sock.connect(place)
             return sock
         except OSError as error:
@@ -87,3 +84,11 @@ def _meaning(answer: bytes) -> str:
         case [1, 1, str() as error, _]:
             return error
     return "what came is no answer to a PING"
+
+
+def _left(deadline: float) -> float:
+    """Seconds until the deadline; raises TimeoutError at it."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from ckv import CallTimeout, CkvError, Client, PoolExhausted, Unreachable
+from ckv.client.pool import Pool
 from tests.support.eventually import eventually
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.nodes import ROOT, Nodes
@@ -263,6 +264,19 @@ with Client("127.0.0.1", int(sys.argv[1])) as client:
 def test_greenlets_may_share_a_client() -> None:
     with FakeNode(Meeting(10).script) as node:
         assert run_python(GREENLETS, str(node.port)) == f"{list(range(10))}\n"
+
+
+def test_a_lost_connection_leaves_its_place_to_who_waits() -> None:
+    pool, later = Pool("127.0.0.1", 1, 1), time.monotonic() + 30
+    lost = pool.take(later)
+    taken: list[object] = []
+    waiting = threading.Thread(target=lambda: taken.append(pool.take(later)))
+    waiting.start()
+    eventually(lambda: len(pool._waiters) == 1, what="somebody waits")
+    pool.give_back(lost)  # it was never made, which is the same
+    waiting.join()
+    assert taken != [lost]
+    assert repr(pool) == "1 of 1 connections, 1 in use"
 
 
 IMPATIENT = """

@@ -32,6 +32,7 @@ VALUES = TEXTS | st.binary(max_size=40)
         ('"it\'s" \'say "hi"\'', ["it's", 'say "hi"']),
         (r'b"\x00\xff" b"" b' + "'q'", [b"\x00\xff", b"", b"q"]),
         ("b\"a\"'b'c", [b"abc"]),
+        ('"a"b"c"', ["abc"]),
         ('\'b\'"a" ab"c" b "b" B"x" bb\'x\'', ["ba", "abc", "b", "b", "Bx", "bbx"]),
         ("#1 $HOME `x` a;b", ["#1", "$HOME", "`x`", "a;b"]),
         ("\0 '\0'", ["\0", "\0"]),
