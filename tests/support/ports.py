@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from tests.support.parallel import WORKER, WORKERS
+
 # Below the range from which the kernel takes the ports of outgoing connections (32768 and up). A port out of that range
 # can be taken by any client while the server that owns it is being restarted, and a client that keeps trying to reach
 # it can even connect to itself.
 # Each process of a parallel run has some of them to itself.
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_PORTS = range(15_000 + _WORKER, 32_000, _WORKERS)
+_PORTS = range(15_000 + WORKER, 32_000, WORKERS)
 _handed_out: set[int] = set()
 
 

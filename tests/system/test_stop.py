@@ -16,6 +16,7 @@ from ckv import Client, errors
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv
+from tests.support.parallel import WORKERS
 from tests.support.wire import RawClient, RemoteError
 
 RECORDS = 100_000
@@ -50,7 +51,8 @@ def test_a_stop_saves_every_record(mariadb: MariaDB, nodes: Nodes, how: signal.S
 def test_a_database_that_dies_during_the_drain_costs_the_exit_code_and_the_count_is_told(
     private_mariadb: MariaDB, nodes: Nodes
 ) -> None:
-    node = nodes.start_secondary(persistent=private_mariadb.address, options=["--drain-timeout=3s"])
+    # Long enough to find all records unsaved, and to write some of them, also beside the tests of other workers.
+    node = nodes.start_secondary(persistent=private_mariadb.address, options=[f"--drain-timeout={3 * WORKERS}s"])
     node.wait_for_log("database connected")
     with Client("127.0.0.1", node.port) as client:
         expected = fill(client, RECORDS)
