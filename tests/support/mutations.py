@@ -23,8 +23,8 @@ from tests.support.nodes import ROOT
 DEADLINE: Final = 240.0
 """Seconds for one command in a copy; a mutation is caught by two at most. It is for a machine that is busy."""
 
-PYTEST: Final = ("pytest", "-x", "-q", "--noconftest", "-p", "no:cacheprovider", "-p", "no:xdist")
-"""Tests in a copy: the first one that fails ends them."""
+PYTEST: Final = ("pytest", "-x", "-q", "--noconftest", "--timeout=0", "-p", "no:cacheprovider", "-p", "no:xdist")
+"""Tests in a copy: the first one that fails ends them. Only the deadline of the whole bounds one."""
 
 
 @dataclass(frozen=True)
