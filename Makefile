@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mysql fuzz fuzz-core lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mysql fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -67,6 +67,9 @@ fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz 
 FUZZ_JOBS ?= 1
 fuzz-core: $(DEV) $(CORE) ## search for what the compiled core does else than its twins, under the sanitizers
 	$(PY) -m tests.fuzz.core --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(ARGS)
+
+fuzz-guided: $(FUZZ) $(CORE) ## the same guided by coverage, without the sanitizers (Python 3.11)
+	$(PY) -m tests.fuzz.core --guided --seconds $(FUZZ_SECONDS)
 
 format: $(DEV) ## format the code, and fix what the linter can fix
 	$(PY) -m ruff check --fix-only .

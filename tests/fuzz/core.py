@@ -3,7 +3,7 @@
 python -m tests.fuzz.core --seconds 3600           # that is `make fuzz-core FUZZ_SECONDS=3600`
 python -m tests.fuzz.core --input .fuzz/serve-...  # an input that was kept, once more
 python -m tests.fuzz.core --broken order-unlink    # with a core that is broken in this way of tests/core/mutations.py
-python -m tests.fuzz.core --guided                 # guided by coverage, that is `make fuzz-core-guided`
+python -m tests.fuzz.core --guided                 # guided by coverage; that is `make fuzz-guided`
 
 The core is compiled once, in a copy of the source. Then rounds of a minute follow, each in new processes, as a leak is
 told when a process ends. An input is random bytes, from which :mod:`tests.fuzz.serve` and its neighbours make what they
@@ -15,16 +15,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import IO, Final
 
+from tests.core.copies import compile_core
 from tests.core.mutations import MUTATIONS
 from tests.core.sanitized import compile_sanitized, environment, reported
 from tests.fuzz.worker import NAME_ENDS, PARTS, RUNNING, VERDICT
@@ -35,8 +38,20 @@ KEPT: Final = Path(".fuzz")
 """The folder of the inputs that failed."""
 
 
-COVERAGE: Final = ("-fsanitize-coverage=trace-pc,trace-cmp", "-include", "tests/fuzz/coverage.h")
-"""How the core is compiled for atheris; from the root of the copy on."""
+COVERAGE: Final = (
+    "-O1",
+    "-fwrapv",
+    "-fno-strict-aliasing",
+    "-fsanitize-coverage=trace-pc,trace-cmp",
+    "-include",
+    "tests/fuzz/coverage.h",
+)
+"""How the core is compiled for atheris, from the root of the copy on. Without the sanitizers: those of gcc have
+functions of the same names as libFuzzer, which do nothing."""
+
+
+LIBFUZZER: Final = Path(sysconfig.get_path("purelib"), "ubsan_with_fuzzer.so")
+"""libFuzzer as atheris brings it, where compiled modules find its functions."""
 
 
 class Worker:
@@ -91,10 +106,16 @@ def kept(running: Path) -> Path:
 
 
 def start(
-    copy: Path, arguments: list[str], stderr: IO[bytes] | None = None, module: str = "tests.fuzz.worker"
+    copy: Path,
+    arguments: list[str],
+    stderr: IO[bytes] | None = None,
+    *,
+    module: str = "tests.fuzz.worker",
+    sanitized: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Starts a module on the core in the copy."""
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=copy, env=environment(), stderr=stderr)
+    env = environment() if sanitized else {**os.environ, "PYTHONPATH": "", "LD_PRELOAD": str(LIBFUZZER)}
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=copy, env=env, stderr=stderr)
 
 
 def search(copy: Path, seed: str, seconds: float, most: int, jobs: int, parts: list[str]) -> int:
@@ -129,9 +150,16 @@ def guide(copy: Path, seconds: float) -> int:
     """Has atheris search, which shows how it gets on; the exit code. What it learns is kept for the next time."""
     learnt = KEPT / "learnt"
     learnt.mkdir(parents=True, exist_ok=True)
-    options = [f"-max_total_time={seconds:.0f}", "-max_len=3000", "-timeout=300", "-rss_limit_mb=0", "-detect_leaks=0"]
+    options = [
+        f"-max_total_time={seconds:.0f}",
+        "-max_len=3000",
+        "-len_control=0",
+        "-timeout=300",
+        "-rss_limit_mb=0",
+        "-detect_leaks=0",
+    ]
     options.append(f"-artifact_prefix={copy}/")  # what fails is kept here, in the form that --input takes
-    process = start(copy, [str(copy), str(learnt.resolve()), *options], module="tests.fuzz.guided")
+    process = start(copy, [str(copy), str(learnt.resolve()), *options], module="tests.fuzz.guided", sanitized=False)
     try:
         code = process.wait()
     finally:
@@ -156,7 +184,9 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="what to search (all)")
     parser.add_argument("--broken", choices=[mutation.name for mutation in MUTATIONS], help="a way to break the core")
     parser.add_argument("--input", type=Path, help="a file that was kept: run this input alone")
-    parser.add_argument("--guided", action="store_true", help="one process, guided by coverage; needs atheris")
+    parser.add_argument(
+        "--guided", action="store_true", help="one process, guided by coverage; that is `make fuzz-guided`"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with tempfile.TemporaryDirectory(prefix="ckv-fuzz-") as folder:
@@ -165,9 +195,10 @@ def main() -> int:
         for mutation in MUTATIONS:
             if mutation.name == options.broken:
                 apply(mutation, copy)
-        compile_sanitized(copy, *(COVERAGE if options.guided else ()))
         if options.guided:
+            compile_core(copy, *COVERAGE)
             return guide(copy, options.seconds)
+        compile_sanitized(copy)
         if options.input is not None:
             return start(copy, [str(options.input.resolve())]).wait()
         return search(copy, options.seed, options.seconds, options.inputs, options.jobs, options.parts)
