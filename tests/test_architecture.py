@@ -111,7 +111,8 @@ def test_the_core_imports_nothing_of_the_outside(name: str) -> None:
 
 
 def test_no_file_is_long() -> None:
-    assert not [name for name, path in MODULES.items() if len(lines(path)) > MAX_LINES]
+    sources = (path for path in (ROOT / "ckv").rglob("*") if path.suffix in (".py", ".pyx", ".pxd", ".pxi", ".h"))
+    assert not [path.name for path in sources if len(lines(path)) > MAX_LINES]
 
 
 def lines(path: Path) -> list[str]:

@@ -125,7 +125,6 @@ cdef class Table:
     cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
                          size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=NULL) noexcept nogil:
         cdef uint32_t at = self.free_entry, bucket, which = 0
-        cdef Entry *entry
         if block == NULL:
             block = self.new_block(key, key_bytes, value_bytes)
         if block == NULL:
@@ -137,16 +136,11 @@ cdef class Table:
         else:
             at = self.next_entry
             self.next_entry += 1
-        entry = &self.entries[at]
-        entry.block = block
-        entry.hash = hash
-        entry.key_bytes = <uint16_t>key_bytes
-        entry.value_bytes = <uint32_t>value_bytes
-        entry.flags = <uint16_t>flags
-        (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
         bucket = self.bucket_of(hash)
-        entry.chain = self.buckets[bucket]
+        self.entries[at] = Entry(block, hash, self.buckets[bucket], 0, 0, <uint32_t>value_bytes, <uint16_t>key_bytes,
+                                 <uint16_t>flags)
         self.buckets[bucket] = at
+        (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
         if self.policy == LFU:
             which = self.lists[0].more
             if not which or self.lists[which].uses != 1:
@@ -155,7 +149,7 @@ cdef class Table:
         self.append(which, at)
         self.count += 1
         self.clean += (flags & CLEAN != 0)
-        self.bytes += self.bytes_of(entry)
+        self.bytes += self.bytes_of(&self.entries[at])
         if self.count > self.mask + self.split:
             self.grow()
         return at
