@@ -74,11 +74,11 @@ class Connection:
             self._sent = 0
             if self._socket is not None and time.monotonic() - self._used > STALE_AFTER and _is_stale(self._socket):
                 self.drop()  # it broke while it was idle
-            kept = self._socket is not None
-            if not kept:
-                self._connect(connect_timeout)
+            kept = self._socket
+            sock = kept or self._connect(connect_timeout)
             try:
-                self._converse(self._begin(requests, left), waiting, timeout, time.monotonic() + left)
+                unsent = self._begin(sock, requests, left)
+                self._converse(sock, unsent, waiting, timeout, time.monotonic() + left)
             except (CkvError, OSError) as error:
                 self.drop()
                 if kept and not self._sent and not isinstance(error, TimeoutError):
@@ -95,22 +95,22 @@ class Connection:
 
     def call(self, call: Call, timeout: float, deadline: float, connect_timeout: float) -> object:
         """As :meth:`exchange` for a single call; in half the time where nothing is unusual."""
-        now = time.monotonic()
+        sock, now = self._socket, time.monotonic()  # the same all the time: a fork takes it away from the copy
         msgid = (self._last_id + 1) % MSGIDS
         request = self._packer.pack((REQUEST, msgid, call.method, call.params))
-        if self._socket is None or now - self._used > STALE_AFTER or len(request) > _SURELY_FITS:
+        if sock is None or now - self._used > STALE_AFTER or len(request) > _SURELY_FITS:
             return self.exchange((call,), timeout, deadline, connect_timeout)[0]
         self._last_id = msgid
         self._sent = 0
         try:
-            unsent, data = self._begin(request, deadline - now), b""
+            unsent, data = self._begin(sock, request, deadline - now), b""
             if not unsent:
-                data = self._socket.recv(_CHUNK_BYTES)
+                data = sock.recv(_CHUNK_BYTES)
                 match whole_message(data):
                     case [kind, int(answered), None, result] if kind == RESPONSE and answered == msgid:
                         self._used = time.monotonic()
                         return call.read(result)
-            self._converse(unsent, {msgid: call}, timeout, deadline, data)
+            self._converse(sock, unsent, {msgid: call}, timeout, deadline, data)
         except (CkvError, OSError) as error:
             self.drop()
             if not self._sent and not isinstance(error, TimeoutError):
@@ -136,10 +136,8 @@ class Connection:
         self._forked = True
         self.drop()
 
-    def _begin(self, requests: bytes, left: float) -> bytes | memoryview:
+    def _begin(self, sock: socket.socket, requests: bytes, left: float) -> bytes | memoryview:
         """Send requests, if they are few, which may take so many seconds; returns what is unsent."""
-        sock = self._socket
-        assert sock is not None
         if left <= 0:
             raise TimeoutError
         sock.settimeout(left)
@@ -150,7 +148,13 @@ class Connection:
         return requests[self._sent :]
 
     def _converse(
-        self, unsent: bytes | memoryview, waiting: dict[int, Call], timeout: float, deadline: float, data: bytes = b""
+        self,
+        sock: socket.socket,
+        unsent: bytes | memoryview,
+        waiting: dict[int, Call],
+        timeout: float,
+        deadline: float,
+        data: bytes = b"",
     ) -> None:
         """Send what is unsent, and settle the calls, by msgid, until none waits; ``data`` has arrived already.
 
@@ -159,8 +163,6 @@ class Connection:
         A node stops reading from a client that does not read. So this never waits for room to send alone: it sends
         what fits, and when nothing does it waits for room *or* for answers.
         """
-        sock = self._socket
-        assert sock is not None
         stopping = False
         while waiting:
             if unsent:
@@ -224,7 +226,7 @@ class Connection:
             raise ProtocolError(f"{self._name} sent a message that is no msgpack-RPC response")
         return settled, stopping
 
-    def _connect(self, timeout: float) -> None:
+    def _connect(self, timeout: float) -> socket.socket:
         """Connect to the first address of the host that takes it. Raises Unreachable."""
         # Never the old one: it may hold half a message of the connection before, or be broken by a bad one.
         self._unpacker = new_unpacker(MAX_ANSWER_BYTES, _CHUNK_BYTES)
@@ -239,7 +241,7 @@ class Connection:
                     sock.settimeout(timeout)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     sock.connect(address)
-                    return
+                    return sock
                 except OSError as error:
                     failure = error
                     self.drop()
