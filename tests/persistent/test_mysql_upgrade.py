@@ -6,8 +6,10 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pymysql.constants import ER
 
 from ckv.errors import TierUnavailable
+from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.schema import lock_name
 from ckv.values import Value
 from tests.persistent.conftest import mysql_tier
@@ -247,6 +249,24 @@ def test_four_secondaries_start_at_once(mariadb: MariaDB, caplog: pytest.LogCapt
             done.result(60)
     assert len(mariadb.rows()) == 5004
     assert caplog.text.count("upgrading the table") == 1
+
+
+def test_a_deadlock_of_the_dictionary_is_waited_for(mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MySQL may say so to a node that looks at the table while another one upgrades it."""
+    leave_behind(mariadb, RECORDS)
+    run, to_come = Connection.run, [True]
+
+    def deadlocked(self: Connection, *statements: str) -> object:
+        if statements[0].startswith("SHOW INDEX") and to_come:
+            to_come.clear()
+            raise StatementFailed("Deadlock found", ER.LOCK_DEADLOCK)
+        return run(self, *statements)
+
+    monkeypatch.setattr(Connection, "run", deadlocked)
+    session = mysql_tier(mariadb).connect()
+    assert not to_come
+    assert session.load_many(list(RECORDS)) == RECORDS
+    session.close()
 
 
 def test_a_node_that_dies_while_it_upgrades_leaves_no_lock(mariadb: MariaDB) -> None:

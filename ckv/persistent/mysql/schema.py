@@ -51,10 +51,15 @@ class _Column:
 
 def is_ready(connection: Connection) -> bool:
     """Whether the table is there and as it has to be. Raises StatementFailed for one that cannot become so."""
-    columns = _columns(connection)
-    if columns is None:
-        return False
-    unique = _unique_indexes(connection)
+    try:
+        columns = _columns(connection)
+        if columns is None:
+            return False
+        unique = _unique_indexes(connection)
+    except StatementFailed as error:
+        if error.code != ER.LOCK_DEADLOCK:
+            raise
+        return False  # Another node is changing it: MySQL says this of its own dictionary. prepare() waits for that.
     ((kind, engine),) = connection.run(
         "SELECT table_type, engine FROM information_schema.tables"
         f" WHERE table_schema = DATABASE() AND table_name = '{TABLE}'"
