@@ -62,7 +62,11 @@ class Inbox:
                 continue
             if core is not None and isinstance(session, QuickSession) and session.is_between and not session.attention:
                 if session.arriving is not None:
-                    data = session.arrive(core, session.arriving, data)
+                    try:
+                        data = session.arrive(core, session.arriving, data)
+                    except Exception:  # noqa: BLE001 - as below
+                        connection.close_on_defect()
+                        continue
                     if not data:
                         continue
                 asking.append(connection)

@@ -16,7 +16,7 @@ from ckv.protocol.greeting import FEATURES, HELLO
 from ckv.protocol.handler import LATER, Caller, Handler, Line
 from ckv.protocol.limits import REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
 from ckv.protocol.messages import BATCH, Message, arguments, is_bulky, new_requests_unpacker, not_msgpack
-from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer, new_utf8_packer
+from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer
 from ckv.protocol.reading import Reader
 from ckv.protocol.session import Unanswered
 
@@ -51,7 +51,6 @@ class RpcMethods:
         """Collects the answers to what came together."""
         self.pack: Callable[[object], bytes] = new_packer().pack
         """Packs one answer. Whoever has it pack a large one has to :meth:`renew` it."""
-        self._utf8 = new_utf8_packer()
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every request is answered with this error, ``but`` those of these methods."""
@@ -79,12 +78,10 @@ class RpcMethods:
         log.error("unexpected error in %s", method, exc_info=error)
         return errors.ServerError(f"unexpected error in {method}")
 
-    def pack_utf8(self, response: object) -> bytes:
-        """Packs one answer of any size; in less time than :attr:`pack`, as long as all text is UTF-8."""
-        try:
-            answer: bytes = self._utf8.pack(response)
-        except UnicodeEncodeError:
-            answer = self.pack(response)
+    def pack_of_any_size(self, response: object) -> bytes:
+        """Packs one answer. No Packer for UTF-8 alone, which would leave a value's UTF-8 with a str that the store has
+        measured."""
+        answer = self.pack(response)
         if len(answer) > SPARE_BUFFER_BYTES:
             self.renew()
         return answer
@@ -92,7 +89,6 @@ class RpcMethods:
     def renew(self) -> None:
         """Makes new Packers of one answer: one that has packed a large one keeps its size."""
         self.pack = new_packer().pack
-        self._utf8 = new_utf8_packer()
 
     def take(self) -> bytes:
         """The answers that are in the Packer."""
@@ -255,7 +251,7 @@ class RpcSession(Reader):
             unread = self.line.unsent_bytes + len(self._first) + len(self._more)
             if unread > self._limits.max_queued_bytes:
                 result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
-        self.collect(self._shared.pack_utf8((RESPONSE, msgid, error, result)))
+        self.collect(self._shared.pack_of_any_size((RESPONSE, msgid, error, result)))
         self.in_flight -= 1
         if self._full or self._ended:
             self._settled()

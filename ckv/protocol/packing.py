@@ -87,5 +87,8 @@ def new_batch_packer() -> msgpack.Packer:
 
 
 def new_utf8_packer() -> msgpack.Packer:
-    """As :func:`new_packer`, in two thirds of the time. Text that is not UTF-8 raises UnicodeEncodeError."""
+    """As :func:`new_packer`, in two thirds of the time. Text that is not UTF-8 raises UnicodeEncodeError.
+
+    It leaves its UTF-8 with each str that is not ASCII: not for what is kept and measured.
+    """
     return msgpack.Packer(buf_size=PACKER_BYTES)

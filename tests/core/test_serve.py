@@ -151,6 +151,21 @@ def test_the_beginning_of_a_request_is_kept_when_nobody_asks_compiled_code_any_m
     assert node.answers() == [repr([1, 1, None, "PONG"])] * 2
 
 
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_row_that_was_read_through_a_batch_is_as_large_as_it_was(quick: bool) -> None:
+    """Whoever packs a str that is not ASCII may leave its UTF-8 with it, which takes memory that nobody counted."""
+    node = Node("lru", quick=quick, tier=True)
+    value = "ü" * 20_000
+    node.received(packed([[0, 1, "PUT", ["a", value]]]))
+    node.received(packed([[0, number, "PUT", [f"k{number}", "v"]] for number in range(2, 2 + CAPACITY)]))
+    assert node.tiers is not None
+    row = node.tiers.pending.find("a")
+    assert row is not None
+    node.received(packed([[0, 20, "BATCH", ["GET", ["a"], "GET", ["k5"]]]]))
+    assert repr([1, 21, None, [True, value]]) in node.answers()
+    node.store.check()
+
+
 # The last one, for the others are quicker and say more when something is broken.
 @pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
 @pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
