@@ -1,0 +1,50 @@
+"""What `.ci/run` says in the end is what its exit code says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.nodes import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout in which each command passes at once, but for what BROKEN names."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    commands = {".ci/newest-servers": "exit 0", "bin/make": 'for target; do [ "$target" != "$BROKEN" ] || exit 2; done'}
+    for name, does in commands.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/usr/bin/env bash\n{does}\n")
+        path.chmod(0o755)
+    return tmp_path
+
+
+def run(checkout: Path, *, broken: str = "") -> subprocess.CompletedProcess[str]:
+    path = f"{checkout / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        [str(checkout / ".ci" / "run")],
+        env={**os.environ, "PATH": path, "BROKEN": broken, "TMPDIR": str(checkout / "bin")},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_all_passed(checkout: Path) -> None:
+    done = run(checkout)
+    assert "=== all passed" in done.stdout
+    assert done.returncode == 0
+    assert sorted(path.name for path in (checkout / "bin").iterdir()) == ["make"]
+
+
+@pytest.mark.parametrize("broken", ["ready", "test", "core-check", "image-test"])
+def test_one_failed_and_the_others_ran(checkout: Path, broken: str) -> None:
+    done = run(checkout, broken=broken)
+    assert done.stdout.splitlines()[-1] == f"=== failed: {broken}"
+    assert done.returncode == 1
+    assert "=== make image-test" in done.stdout
