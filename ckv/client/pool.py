@@ -25,7 +25,9 @@ class _Waiter:
 class Pool:
     """At most ``size`` connections. The one that was used last is lent first: few callers use few connections.
 
-    Who finds all of them lent waits in a queue, and a connection that comes back goes to whoever came first.
+    Who finds all of them lent waits in a queue, and a connection that comes back goes to whoever came first. Lending
+    and giving back take no lock where nobody waits: ``pop`` and ``append`` of a list are one step for other threads.
+    What comes back is idle before anybody looks who waits, and who waits is in the queue before looking what is idle.
     """
 
     def __init__(self, host: str, port: int, size: int) -> None:
@@ -33,14 +35,15 @@ class Pool:
         self._port: Final = port
         self.size: Final = size
         self._lock: Final = threading.Lock()
+        self._all: Final[set[Connection]] = set()
+        """The idle ones and those that are lent, so that a fork at any moment finds each of them."""
         self._idle: Final[list[Connection]] = []
-        self._lent: Final[set[Connection]] = set()
         self._waiters: Final[deque[_Waiter]] = deque()
         self._forked = False
 
     def __repr__(self) -> str:
-        lent = len(self._lent)
-        connections = len(self._idle) + lent
+        connections = len(self._all)
+        lent = connections - len(self._idle)
         return f"{connections} of {self.size} connections, {lent} in use" if connections else "not connected"
 
     def take(self, deadline: float) -> Connection:
@@ -48,18 +51,19 @@ class Pool:
 
         Waits until the deadline (monotonic clock) for one that comes free. Raises PoolExhausted.
         """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
         with self._lock:
-            if self._idle:
-                # In this order, so that a fork at any moment finds it in one of the two.
-                self._lent.add(self._idle[-1])
-                return self._idle.pop()
             if self._forked:
                 raise Unreachable(f"the process was forked before the call to {self._host}:{self._port} was sent")
-            if len(self._lent) < self.size:
-                return self._lend_new()
+            if len(self._all) < self.size:
+                return self._new()
             waiter = _Waiter()
             self._waiters.append(waiter)
         try:
+            self._hand_over()
             waiter.turn.acquire(timeout=max(0.0, deadline - time.monotonic()))
         except BaseException:  # Ctrl-C, or a gevent time-out around the call
             if given := self._leave(waiter):
@@ -72,25 +76,20 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """What :meth:`take` gave. A connection that was dropped makes room for a new one."""
-        with self._lock:
+        if connection.connected:
+            self._idle.append(connection)
             if connection.retired:
-                connection.drop()
-            if not self._waiters and connection.connected:
-                self._idle.append(connection)
-            if not self._waiters or not connection.connected:
-                self._lent.discard(connection)
-            if self._waiters:
-                waiter = self._waiters.popleft()
-                waiter.given = connection if connection.connected else self._lend_new()
-                waiter.turn.release()
+                self._drop_retired()
+        else:
+            self._all.discard(connection)
+        if self._waiters:
+            self._hand_over()
 
     def close(self) -> None:
         """Close the connections that nobody uses now, and each other one when it comes back."""
-        with self._lock:
-            for connection in self._lent:
-                connection.retired = True
-            while self._idle:
-                self._idle.pop().drop()
+        for connection in list(self._all):
+            connection.retired = True
+        self._drop_retired()
 
     def forked(self) -> None:
         """Let go of everything, in the process that a fork has made; this pool is of no use there.
@@ -98,13 +97,38 @@ class Pool:
         The lock may be held, by a thread that does not exist here.
         """
         self._forked = True
-        for connection in [*self._lent, *self._idle]:
+        for connection in list(self._all):
             connection.forked()
 
-    def _lend_new(self) -> Connection:
+    def _new(self) -> Connection:
         connection = Connection(self._host, self._port)
-        self._lent.add(connection)
+        self._all.add(connection)
         return connection
+
+    def _hand_over(self) -> None:
+        """Give what is idle, or what there is room for, to those who wait."""
+        with self._lock:
+            while self._waiters:
+                try:
+                    connection = self._idle.pop()
+                except IndexError:
+                    if len(self._all) >= self.size:
+                        return
+                    connection = self._new()
+                waiter = self._waiters.popleft()
+                waiter.given = connection
+                waiter.turn.release()
+
+    def _drop_retired(self) -> None:
+        """Of those that are idle."""
+        with self._lock:
+            for connection in [connection for connection in self._idle if connection.retired]:
+                try:
+                    self._idle.remove(connection)
+                except ValueError:  # lent meanwhile
+                    continue
+                self._all.discard(connection)
+                connection.drop()
 
     def _leave(self, waiter: _Waiter) -> Connection | None:
         """Stop waiting; what the waiter was given."""
