@@ -53,7 +53,7 @@ def measure(context: Context) -> list[Cell]:
     records = QUICK_RECORDS if context.quick else RECORDS
     capacity = records // TIMES_MEMORY
     seconds = context.seconds * SECONDS_TIMES
-    warm = Load(op="mixed", keys=records, zipf=ZIPF, get_percent=GET_PERCENT, depth=4, seconds=seconds)
+    mixed = Load(op="mixed", keys=records, zipf=ZIPF, get_percent=GET_PERCENT)
     by_python = Cell({"client": PYTHON})
     by_generator = Cell({"client": GENERATOR})
     with database() as server, Servers() as servers:
@@ -78,7 +78,8 @@ def measure(context: Context) -> list[Cell]:
         setups.append(Setup(ASIDE, "cache-aside", (cache.port, server.port)))
         context.say("tiers: warming up")
         for node in nodes.values():
-            run(warm, node.protocol, node.port)
+            # As many calls as filled the cache.
+            run(replace(mixed, depth=4, calls=records), node.protocol, node.port)
             wait_saved(node)
         for number in range(context.side_rounds):
             context.say(f"tiers: round {number + 1} of {context.side_rounds}")
@@ -87,7 +88,7 @@ def measure(context: Context) -> list[Cell]:
                 if setup.node is not None:
                     wait_saved(setup.node)
             for node in nodes.values():
-                by_generator.add(node.name, _fast_turn(node, replace(warm, depth=1, seed=number + 1)))
+                by_generator.add(node.name, _fast_turn(node, replace(mixed, seconds=seconds, seed=number + 1)))
                 wait_saved(node)
     return [by_python, by_generator]
 
