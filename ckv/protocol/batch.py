@@ -19,7 +19,7 @@ from ckv.protocol.messages import BATCH, arguments
 from ckv.protocol.session import Session
 
 BATCH_REQUESTS: Final = 256
-"""The most requests in one BATCH; each is two elements of an array, which may have :attr:`Limits.max_container`."""
+"""The most requests in one BATCH; each is two elements of an array, which may have 1,024."""
 
 BATCH_RESULT_CHARACTERS: Final = 48 * 1024
 """The values that the one answer to a BATCH may have, about. Its size is bounded like that of any small message."""
@@ -87,12 +87,11 @@ def carry_out(
 
 
 class Batch:
-    """Requests in their order, and who made each of them."""
+    """Requests in their order (method, params, method, params, ...), and who made each of them."""
 
     __slots__ = ("calls", "requests")
 
     def __init__(self, requests: list[object], calls: list[Call]) -> None:
-        """``requests``: method, params, method, params, ..."""
         self.requests = requests
         self.calls = calls
 

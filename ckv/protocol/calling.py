@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
-
-import msgpack
 
 from ckv import errors
 from ckv.protocol.batch import BATCH_REQUESTS, Batch, Calls, fail
@@ -14,6 +12,7 @@ from ckv.protocol.limits import MAX_PARTS_BYTES, Limits
 from ckv.protocol.messages import BATCH, Message, new_answers_unpacker
 from ckv.protocol.packing import MSGIDS, REQUEST, RESPONSE, new_packer, new_utf8_packer, unpacked
 from ckv.protocol.reading import Reader
+from ckv.protocol.session import Unanswered
 
 ARRAY_16: Final = b"\xdc"
 """The head of an array, before the number of its elements in two bytes."""
@@ -29,7 +28,7 @@ class CallingSession(Reader):
         self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool, lane: Lane | None = None
     ) -> None:
         """``knows_batch``: whether the node knows BATCH. ``lane``: where compiled code collects calls to it as well."""
-        super().__init__(line, limits)
+        super().__init__(line, limits, new_answers_unpacker)
         self._lane = lane
         self._bounced = bounced
         self._most_requests = BATCH_REQUESTS if knows_batch else 1
@@ -80,8 +79,8 @@ class CallingSession(Reader):
         return len(data)
 
     def ping(self, answered: Callable[[], None]) -> None:
-        """Asks for any answer at all, of a node that may be stopping; see :class:`Probe`."""
-        self.pack_alone(Batch(["PING", ()], [(Probe(answered), 0)]))
+        """Asks for any answer at all, of a node that may be stopping: whatever it says, the node has got to it."""
+        self.pack_alone(Batch(["PING", ()], [(Unanswered(self, answered), 0)]))
 
     def take(self) -> bytes:
         out, self._out = self._out, []
@@ -122,9 +121,6 @@ class CallingSession(Reader):
         except UnicodeEncodeError:
             data = new_packer().pack(message)
         return data
-
-    def _new_unpacker(self) -> msgpack.Unpacker:
-        return new_answers_unpacker(self._limits)
 
     def received(self, data: bytes) -> bytes:
         lane = self._lane
@@ -182,27 +178,6 @@ class CallingSession(Reader):
             calls += self._lane.take()
         self._old_calls, self._calls, self._new = {}, {}, Batch([], [])
         _fail(calls, error)
-
-
-class Probe:
-    """The caller of a PING of our own. Whatever the answer says, the node has got to it."""
-
-    def __init__(self, answered: Callable[[], None]) -> None:
-        """``answered()`` is called when there is an answer, or when there will be none."""
-        self._answered = answered
-        self.is_open = True
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        self._answered()
-
-    def settle(self) -> None:
-        """Nothing is counted."""
-
-    def hold(self, reason: Hashable) -> None:
-        """One call needs no slowing down."""
-
-    def release(self, reason: Hashable) -> None:
-        """Nothing was held."""
 
 
 def _fail(calls: Iterable[Call | Batch | Routed], error: errors.CkvError) -> None:

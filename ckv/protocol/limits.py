@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ckv.protocol.packing import MAX_CONTAINER
-
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
@@ -14,8 +12,7 @@ RECV_BYTES: Final = 64 * KIB
 RECV_BYTES_OF_SMALL: Final = 4 * KIB
 RECV_BYTES_OF_ONE: Final = 479
 """The most that one read takes from a socket: after one that left something, at first and after a small one (a larger
-buffer is dearer), and after less than :data:`BYTES_OF_ONE`. The last is what Python's own allocator has room for.
-"""
+buffer is dearer), and after less than :data:`BYTES_OF_ONE`. The last is what Python's own allocator has room for."""
 
 RECV_BYTES_OF_LARGE: Final = 256 * KIB
 """The same in the middle of a large message, and after a read of :data:`RECV_BYTES` that left something."""
@@ -39,8 +36,7 @@ REQUESTS_AT_A_TIME: Final = 16
 
 IDLE_CONNECTION_BYTES: Final = 320 * KIB
 """The most memory that a connection keeps between two messages, after values of any size in both directions; after a
-minute of silence it is hardly any. ``tests/system/test_memory.py`` holds it, and ``deploy/`` reckons with it.
-"""
+minute of silence it is hardly any. ``tests/system/test_memory.py`` holds it, and ``deploy/`` reckons with it."""
 
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
 """Calls between two nodes that wait for their answer."""
@@ -62,12 +58,7 @@ class Limits:
 
     max_in_flight: int = 256
     """Requests of one connection that wait for an answer (a miss, another node) before reading from it stops. A primary
-    allows :attr:`max_answers_in_flight`, and a secondary, one of whose connections is a whole primary,
-    :data:`MAX_IN_FLIGHT_OF_A_NODE`.
-    """
-
-    max_container: int = MAX_CONTAINER
-    """Elements of an array, pairs of a map. No request but a BATCH has more than four."""
+    allows :attr:`max_answers_in_flight`, a secondary :data:`MAX_IN_FLIGHT_OF_A_NODE`."""
 
     unfinished_seconds: float = 60.0
     """Seconds of silence in the middle of a message after which its sender is cut off; half of it at the earliest."""
@@ -88,10 +79,8 @@ class Limits:
 
     @property
     def max_answers_in_flight(self) -> int:
-        """Requests of one client that other nodes may answer at a time: not more than fit into
-        :attr:`max_queued_bytes` if each asks for the largest value, so that none has to be refused however slowly the
-        client reads.
-        """
+        """Requests of one client that other nodes may answer at a time: if each asks for the largest value, the answers
+        fit into :attr:`max_queued_bytes`, so that none is refused however slowly the client reads."""
         return min(self.max_in_flight, (self.max_queued_bytes - self.soft_unsent_bytes) // self.max_value_bytes - 1)
 
     @property

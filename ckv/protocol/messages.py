@@ -24,15 +24,13 @@ NO_MESSAGE: Final = object()
 BATCH: Final = "BATCH"
 """The method that carries many requests in one message; see :mod:`ckv.protocol.batch`."""
 
-
 _MAP: Final[dict[object, object]] = {}
 """What every map becomes: an argument of a wrong type, and nothing that can be looked up."""
 
 
 def new_requests_unpacker(limits: Limits) -> msgpack.Unpacker:
     """An Unpacker of what clients and other nodes ask. No request has a map, so none is built: 1,024 keys with one hash
-    would take a dict half a million comparisons.
-    """
+    would take a dict half a million comparisons."""
     return _new_unpacker(limits, lambda _pairs: _MAP)
 
 
@@ -46,9 +44,7 @@ def new_answers_unpacker(limits: Limits) -> msgpack.Unpacker:
 
 
 def _new_unpacker(limits: Limits, on_map: Callable[[object], object]) -> msgpack.Unpacker:
-    return new_unpacker(
-        limits.max_message_bytes, RECV_BYTES_OF_LARGE, limits.max_container, use_list=False, on_map=on_map
-    )
+    return new_unpacker(limits.max_message_bytes, RECV_BYTES_OF_LARGE, use_list=False, on_map=on_map)
 
 
 def not_msgpack(error: Exception) -> str:

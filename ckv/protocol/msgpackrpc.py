@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from operator import length_hint
 from typing import Any, Final, cast
-
-import msgpack
 
 from ckv import __version__, errors
 from ckv.protocol.batch import carry_out
@@ -70,9 +68,8 @@ class RpcMethods:
         """The error itself, if a handler means it; else that there is no such method, or a defect, which is logged."""
         if isinstance(error, errors.CkvError):
             return error
-        if isinstance(error, (KeyError, TypeError)) and not (
-            isinstance(method, (str, bytes)) and method in self.handlers
-        ):
+        is_known = isinstance(method, (str, bytes)) and method in self.handlers
+        if isinstance(error, (KeyError, TypeError)) and not is_known:
             shown = repr(method if len(repr(method)) < 64 else type(method).__name__)
             return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._names)}")
         log.error("unexpected error in %s", method, exc_info=error)
@@ -112,9 +109,7 @@ class RpcMethods:
         self.packer.pack((RESPONSE, msgid, None, results + [None] * (len(rest) // 2)))
         for result in large:
             self.packer.pack((RESPONSE, msgid + done, None, result))
-        if rest:
-            each = zip(rest[::2], rest[1::2], strict=True)
-            session.put_off([(REQUEST, own, PUT_OFF, request) for own, request in enumerate(each, msgid + 1 + done)])
+        session.put_off(msgid + 1 + done, [*zip(rest[::2], rest[1::2], strict=True)])
         session.settle()  # It is answered, and LATER makes the session look whether to go on.
         return LATER
 
@@ -133,7 +128,7 @@ class RpcSession(Reader):
     __slots__ = ("_broken", "_first", "_more", "_shared", "_to_come")
 
     def __init__(self, line: Line, shared: RpcMethods) -> None:
-        super().__init__(line, shared.limits)
+        super().__init__(line, shared.limits, new_requests_unpacker)
         self._shared = shared
         self._to_come: Iterator[Any] = _NOTHING
         """Goes through the messages that were found, so that what it has not come to is left."""
@@ -146,9 +141,6 @@ class RpcSession(Reader):
     def move_to(self, shared: RpcMethods) -> None:
         """Has what is read from now on served by other methods."""
         self._shared = shared
-
-    def _new_unpacker(self) -> msgpack.Unpacker:
-        return new_requests_unpacker(self._limits)
 
     def _serve_one(self, message: Any) -> bytes:
         """The hottest code of a node: most clients wait for each answer, so that what arrives is one request."""
@@ -238,9 +230,13 @@ class RpcSession(Reader):
     def _has_left(self) -> bool:
         return length_hint(self._to_come) > 0
 
-    def put_off(self, requests: Iterable[object]) -> None:
-        """Serves them in another turn of the loop, as soon as nobody holds the line, before anything else."""
-        if self.is_open:
+    def put_off(self, msgid: int, calls: Sequence[object]) -> None:
+        """Serves requests of a BATCH by themselves, each its method and params, the first under this ``msgid``.
+
+        That is in another turn of the loop, as soon as nobody holds the line, before anything else.
+        """
+        if calls and self.is_open:
+            requests = [(REQUEST, own, PUT_OFF, call) for own, call in enumerate(calls, msgid)]
             self._to_come = iter([*requests, *self._to_come])
             self.attention = True
             self.line.pause()
@@ -301,6 +297,8 @@ class RpcSession(Reader):
         if len(request) == 4 and type(msgid) is int and type(request[3]) is tuple:
             return False  # It is as it should be, and was carried out; its answer was what could not be packed.
         method = request[2] if len(request) > 2 else None
+        result: object = None
+        wire = None
         try:
             if type(msgid) is not int:
                 raise errors.BadArguments("the msgid is no integer")
@@ -308,12 +306,11 @@ class RpcSession(Reader):
                 raise errors.BadArguments(f"a request of {len(request)} elements; it is [0, msgid, method, params]")
             result = shared.methods[method](self, msgid, arguments(request[3]))
         except Exception as error:  # noqa: BLE001 - as in _serve_requests()
-            shared.packer.pack((RESPONSE, msgid, shared.to_wire(error, method), None))
+            wire = shared.to_wire(error, method)
+        if result is LATER:
+            self.defer()
         else:
-            if result is LATER:
-                self.defer()
-            else:
-                shared.packer.pack((RESPONSE, msgid, None, result))
+            shared.packer.pack((RESPONSE, msgid, wire, result))
         return True
 
     def _notified(self, message: tuple[object, ...]) -> None:
@@ -323,7 +320,7 @@ class RpcSession(Reader):
         try:
             if len(message) != 3:
                 raise errors.BadArguments(f"{len(message)} elements; it is [2, method, params]")
-            if shared.handlers[method](Unanswered(self), 0, arguments(message[2])) is LATER:
+            if shared.handlers[method](Unanswered(self, self.settle), 0, arguments(message[2])) is LATER:
                 self.defer()
         except Exception as error:  # noqa: BLE001 - as in _serve_requests()
             text = shared.to_wire(error, method)

@@ -1,7 +1,6 @@
 """msgpack within bounds: Unpackers that no peer can make allocate without limit, and Packers.
 
-Nodes and the Python client share them.
-A *str* is held as ``str`` and a *bin* as ``bytes``; see :mod:`ckv.values`.
+Nodes and the Python client share them. A *str* is held as ``str`` and a *bin* as ``bytes``; see :mod:`ckv.values`.
 """
 
 from __future__ import annotations
@@ -32,20 +31,13 @@ UNPACKER_BYTES: Final = 2048
 
 
 def new_unpacker(
-    max_bytes: int,
-    chunk_bytes: int,
-    max_container: int = MAX_CONTAINER,
-    *,
-    use_list: bool = True,
-    on_map: Callable[[object], object] | None = None,
+    max_bytes: int, chunk_bytes: int, *, use_list: bool = True, on_map: Callable[[object], object] | None = None
 ) -> msgpack.Unpacker:
     """An Unpacker of messages of at most ``max_bytes``, which is fed at most ``chunk_bytes`` at a time.
 
-    ``use_list``: whether an array becomes a list, or a tuple. ``on_map``: what makes something else than a dict of the
-    pairs of a map.
-
-    Declared lengths are checked before anything is allocated for them (msgpack >= 1.2.4). After an error it must be
-    thrown away, as its state is undefined.
+    ``use_list``: whether an array becomes a list, or a tuple. ``on_map`` makes of a map's pairs something else than a
+    dict. Declared lengths are checked before anything is allocated for them (msgpack >= 1.2.4). After an error it must
+    be thrown away, as its state is undefined.
     """
     return msgpack.Unpacker(
         raw=False,
@@ -58,8 +50,8 @@ def new_unpacker(
         max_str_len=max_bytes,
         max_bin_len=max_bytes,
         max_ext_len=max_bytes,
-        max_array_len=max_container,
-        max_map_len=max_container,
+        max_array_len=MAX_CONTAINER,
+        max_map_len=MAX_CONTAINER,
     )
 
 

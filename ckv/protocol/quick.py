@@ -12,8 +12,8 @@ from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSG
 from ckv.protocol.handler import LATER, Arriving, Core, Line
 from ckv.protocol.limits import BULKY_BYTES
 from ckv.protocol.messages import is_bulky
-from ckv.protocol.msgpackrpc import PUT_OFF, RpcMethods, RpcSession
-from ckv.protocol.packing import REQUEST, unpacked
+from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
+from ckv.protocol.packing import unpacked
 
 BATCH_BOUNDS: Final = {
     "batch_requests": BATCH_REQUESTS,
@@ -100,9 +100,8 @@ class QuickSession(RpcSession):
         return shared.pack(result), True
 
     def put_off_calls(self, msgid: int, calls: list[bytes]) -> None:
-        """Serves the rest of a BATCH later, each request as one of its own; the first has the number ``msgid``."""
-        if calls:
-            self.put_off([(REQUEST, own, PUT_OFF, unpacked(PAIR + call)) for own, call in enumerate(calls, msgid)])
+        """As :meth:`put_off`, with packed ones."""
+        self.put_off(msgid, [unpacked(PAIR + call) for call in calls])
 
     # --- for the route loop --------------------------------------------------------------------------------------
 

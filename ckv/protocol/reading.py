@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, Final
 
@@ -18,28 +18,18 @@ MOST_KEPT_BYTES: Final = RECV_BYTES_OF_LARGE
 """A longer beginning of a message is the Unpacker's: it need not be looked at again with each read."""
 
 
-class _Marked:
-    """Messages of an Unpacker, and where the last one ended."""
-
-    def __init__(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> None:
-        self._unpacker = unpacker
-        self._messages = messages
-        self.end = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        for message in self._messages:
-            self.end = self._unpacker.tell()
-            yield message
-
-
 class Reader(Session):
     """A session whose peer sends msgpack."""
 
-    __slots__ = ("_consumed", "_count", "_fed", "_kept", "_limits", "_unpacker", "_unread", "is_between")
+    __slots__ = (
+        *("_consumed", "_count", "_end", "_fed", "_kept", "_limits", "_new_unpacker", "_unpacker", "_unread"),
+        "is_between",
+    )
 
-    def __init__(self, line: Line, limits: Limits) -> None:
+    def __init__(self, line: Line, limits: Limits, new_unpacker: Callable[[Limits], msgpack.Unpacker]) -> None:
         super().__init__(line, limits.max_in_flight)
         self._limits = limits
+        self._new_unpacker = new_unpacker
         self.is_between = True
         """Whether all that it was given were whole messages. Kept for compiled code alone, if that is there."""
         self._kept = b""
@@ -53,11 +43,10 @@ class Reader(Session):
         """Whether it was given some that nobody has looked at."""
         self._count = 0
         """Messages in what was looked at last."""
+        self._end = 0
+        """Where the last one that :meth:`_marked` passed on has ended."""
 
     # --- what is different at the two ends -----------------------------------------------------------------------
-
-    def _new_unpacker(self) -> msgpack.Unpacker:
-        raise NotImplementedError
 
     def _serve_one(self, message: Any) -> bytes:
         """Serves a message that came by itself; the answer to it."""
@@ -123,7 +112,7 @@ class Reader(Session):
         unpacker = self._unpacker
         if unpacker is None:
             # Not before the first byte: an Unpacker is large, and thousands of idle connections are normal.
-            unpacker = self._unpacker = self._new_unpacker()
+            unpacker = self._unpacker = self._new_unpacker(self._limits)
             self._fed = self._consumed = 0
         try:
             unpacker.feed(data)
@@ -141,17 +130,10 @@ class Reader(Session):
         elif self._unread and not self.failed:
             self._unread = False
             unpacker: Any = self._unpacker
-            if self._fed - self._consumed > SPARE_BUFFER_BYTES:
-                answers = self._look_at_large(unpacker)
-            else:
-                answers = self._look(unpacker, unpacker)
+            answers = self._look(unpacker, unpacker, self._fed - self._consumed > SPARE_BUFFER_BYTES)
         if self._unread or self._has_left or self.failed:
             self.attention = True
         return answers
-
-    def ended(self) -> bool:
-        super().ended()
-        return not self._kept and (self._unpacker is None or at_message_end(self._unpacker))
 
     def rest(self) -> bool:
         if self._kept or (self._unpacker is not None and not at_message_end(self._unpacker)):
@@ -165,13 +147,15 @@ class Reader(Session):
         self._kept = b""
         self._unread = False
 
-    def _look(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> bytes:
-        """Serves what is there: the Unpacker's messages, maybe with some before them."""
+    def _look(self, unpacker: msgpack.Unpacker, messages: Iterator[Any], is_large: bool = False) -> bytes:
+        """Serves what is there: the Unpacker's messages, maybe with some before them.
+
+        ``is_large``: it fills the Unpacker's buffer, which is given back if nothing else is in it.
+        """
         self._count = 0
-        if core.COMPILED:
-            marked = _Marked(unpacker, messages)
-            answers = self._serve(iter(marked))
-            self.is_between = self._count > 0 and marked.end == self._fed
+        if core.COMPILED or is_large:
+            answers = self._serve(self._marked(unpacker, messages))
+            self.is_between = self._count > 0 and self._end == self._fed
         else:
             answers = self._serve(messages)
         end = unpacker.tell()
@@ -179,21 +163,19 @@ class Reader(Session):
             self._consumed = end
         elif end - self._consumed > MAX_PARTS_BYTES + RECV_BYTES_OF_LARGE:
             self._fail(self._too_long())
+        if is_large:
+            self.large = not self._count
+            self.attention = True
+            if self.is_between:
+                self._unpacker = None
         return answers
 
-    def _look_at_large(self, unpacker: msgpack.Unpacker) -> bytes:
-        """Serves a message that filled the Unpacker's buffer, and gives the buffer back if nothing else is in it.
-
-        The Unpacker does not tell whether it is in the middle of a message, so each message's end is noted here, which
-        would cost the ordinary path too much.
-        """
-        marked = _Marked(unpacker, iter(unpacker))
-        answers = self._look(unpacker, iter(marked))
-        self.large = not self._count
-        self.attention = True
-        if self._count and marked.end == self._fed:
-            self._unpacker = None
-        return answers
+    def _marked(self, unpacker: msgpack.Unpacker, messages: Iterator[Any]) -> Iterator[Any]:
+        """Notes each message's end: the Unpacker does not tell whether it is in the middle of one. That is too dear for
+        the ordinary path."""
+        for message in messages:
+            self._end = unpacker.tell()
+            yield message
 
     def _too_long(self) -> str:
         return (

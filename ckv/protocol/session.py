@@ -7,7 +7,7 @@ some to be taken. A protocol is one subclass of this; ``ckv/net/inbox.py`` choos
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final
 
 from ckv.protocol.handler import Line
@@ -62,7 +62,7 @@ class Session:
     def ended(self) -> bool:
         """Takes note that no more will arrive, and whether that is between two messages."""
         self._ended = True
-        return True
+        return self.rest()
 
     def rest(self) -> bool:
         """Gives back the memory that nothing needs between two messages; false in the middle of one."""
@@ -115,22 +115,24 @@ class Session:
 
 
 class Unanswered:
-    """The caller of a notification: it counts as in flight until it is done, and its answer goes nowhere."""
+    """The caller of what nobody waits for: its answer goes nowhere, whatever it is."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_done", "_session")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, done: Callable[[], None]) -> None:
+        """``done()`` is called when there is an answer, or when there will be none."""
         self._session = session
+        self._done = done
 
     @property
     def is_open(self) -> bool:
         return self._session.is_open
 
     def respond(self, msgid: int, error: object, result: object) -> None:
-        self._session.settle()
+        self._done()
 
     def settle(self) -> None:
-        self._session.settle()
+        self._done()
 
     def hold(self, reason: Hashable) -> None:
         self._session.hold(reason)

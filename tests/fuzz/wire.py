@@ -22,7 +22,7 @@ from ckv.store.tiers import Environment
 from ckv.values import ENCODING_ERRORS
 from tests.support.line import Nowhere, served
 
-LIMITS = Limits(max_value_bytes=4 * KIB, max_container=64, max_in_flight=1_000_000)
+LIMITS = Limits(max_value_bytes=4 * KIB, max_in_flight=1_000_000)
 CHUNK = 512
 
 
