@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import gevent.socket
@@ -18,7 +19,7 @@ from gevent.queue import Empty, SimpleQueue
 from ckv import errors
 from ckv.address import Address
 from ckv.net.transport import plain_socket
-from ckv.protocol.greeting import CALLS, Greeting
+from ckv.protocol.greeting import CALLS, features
 from ckv.protocol.limits import Limits
 
 NAME_TIMEOUT: Final = 30.0
@@ -86,24 +87,12 @@ def _attempt(place: Any, address: Address, limits: Limits, outcome: Callable[[Gr
             except TimeoutError:
                 raise TimeoutError(f"no connection within {ADDRESS_TIMEOUT:g} s") from None
             with gevent.Timeout(GREETING_TIMEOUT, TimeoutError(f"no greeting within {GREETING_TIMEOUT:g} s")):
-                features = _greet(sock, limits)
-            outcome(Greeted(plain_socket(fileno=sock.detach()), features))
+                sock.sendall(CALLS)
+                known = features(iter(partial(sock.recv, 4096), b""), limits)
+            outcome(Greeted(plain_socket(fileno=sock.detach()), known))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came
         where = "" if target[0] == address.host else f"{target[0]}: "
         outcome(where + _reason(error))
-
-
-def _greet(sock: Any, limits: Limits) -> frozenset[str]:
-    """Says hello; what the node knows. Raises when it is none, or not fit."""
-    greeting = Greeting(limits)
-    sock.sendall(CALLS)
-    while True:
-        data = sock.recv(4096)
-        if not data:
-            raise errors.NodeLost("closed by the peer")
-        features = greeting.received(data)
-        if features is not None:
-            return features
 
 
 def _reason(error: Exception) -> str:

@@ -1,12 +1,11 @@
 """One non-blocking socket on the event loop, which carries the bytes of a session: bounded, and of no protocol.
 
-It serves the listening side and the calling side, without a greenlet: in a turn of the
-:class:`~ckv.net.poller.Poller` its session gets the bytes that have arrived, and all answers to them leave together.
+It serves the listening and the calling side, without a greenlet: in a turn of the :class:`~ckv.net.poller.Poller` its
+session gets the bytes that have arrived, and all answers to them leave together.
 
-Reading stops while anybody *holds* the connection (its unsent answers, its requests in flight, a congested node behind
-a primary), so a peer that does not read, or asks faster than it can be served, is slowed down by TCP itself. The
-calling side never stops reading for what it has not sent, which whoever makes the calls bounds: two ends that each wait
-for the other one to read wait for ever.
+Reading stops while anybody *holds* the connection (unsent answers, requests in flight, a congested node behind a
+primary), so TCP slows down a peer that does not read, or asks too fast. The calling side never stops reading for what
+it has not sent, which its callers bound: two ends that each wait for the other one to read wait for ever.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ END_OF_INPUT: Final = "end of input"
 
 
 class Connection(Polled):
-    """A transport, the session that it carries, and the bytes that still have to go out."""
+    """A transport, the session that it carries (which sees a :class:`~ckv.protocol.handler.Line`), and unsent bytes."""
 
     def __init__(
         self,
@@ -78,11 +77,8 @@ class Connection(Polled):
         self.inbox = receiver.inbox
 
     def look_after(self) -> None:
-        """To be called after each half of the time that a message may be unfinished.
-
-        A peer that has sent nothing since the last call is closed if it is in the middle of a message; else the memory
-        of its buffers is given back.
-        """
+        """Closes a peer that is in the middle of a message and has sent nothing since the last call, half of the time
+        ago that a message may be unfinished. Gives the memory of buffers back in which there is none."""
         heard = self.was_heard()
         if self.held:
             self.heard = True  # It cannot go on.
@@ -137,12 +133,10 @@ class Connection(Polled):
             self.close_on_defect()
 
     def hold(self, reason: Hashable) -> None:
-        """Stops reading until everybody who held the connection has released it."""
         self._holds.add(reason)
         self.held = True
 
     def release(self, reason: Hashable) -> None:
-        """Takes back one :meth:`hold`; releasing what is not held does nothing."""
         self._holds.discard(reason)
         if self.held and not self._holds and self.is_open and not self._resuming:
             # Not at once: whoever releases is in the middle of something, and serving may hold again.
@@ -150,7 +144,6 @@ class Connection(Polled):
             self._poller.loop.run_callback(self._resume)
 
     def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
-        """See :meth:`ckv.protocol.handler.Line.read_by`."""
         if read is None:
             self.read = self._transport.read
             self._poller.again(self)  # something may be behind what was read
@@ -158,7 +151,6 @@ class Connection(Polled):
             self.read = read
 
     def pause(self) -> None:
-        """Holds it until the next turn of the loop."""
         self.hold(PAUSED)
         self.release(PAUSED)
 
@@ -174,7 +166,6 @@ class Connection(Polled):
 
     @property
     def in_flight(self) -> int:
-        """Requests of the peer that were read and are not answered yet."""
         return self.session.in_flight if self.session is not None else 0
 
     def post(self, data: bytes) -> None:
@@ -188,7 +179,6 @@ class Connection(Polled):
             self.wake()
 
     def wake(self) -> None:
-        """Sends what the session has to send, at the end of this turn."""
         if not self._queued:
             self._queued = True
             self._poller.send(self)
@@ -208,7 +198,6 @@ class Connection(Polled):
             self.done()
 
     def keep(self, data: bytes, sent: int) -> None:
-        """Takes note of what the socket did not take; the first ``sent`` bytes it did."""
         if not self._unsent:
             if self._write_watcher is None:
                 self._write_watcher = self._poller.loop.io(self.fd, WRITE)
@@ -224,7 +213,6 @@ class Connection(Polled):
 
     @property
     def congested(self) -> bool:
-        """Whether so much is unsent that nothing should be added."""
         return self.unsent_bytes > self._limits.soft_unsent_bytes
 
     @property
@@ -259,7 +247,6 @@ class Connection(Polled):
         return not (self.in_flight or self._unsent or self._queued)
 
     def done(self) -> None:
-        """Closes it when the peer has asked for the last time, and all is answered."""
         if END_OF_INPUT in self._holds and self.idle:
             self.close("")
 
@@ -269,7 +256,6 @@ class Connection(Polled):
         self.close("unexpected error")
 
     def close(self, reason: str) -> None:
-        """Closes the socket; what is unsent is dropped. Closing it again does nothing."""
         if not self.is_open:
             return
         self.is_open = False

@@ -30,10 +30,7 @@ class Inbox:
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
     def new_session(self, line: Line, first: int) -> Session:
-        """The session of a client whose first byte this is, which tells its protocol.
-
-        There is one protocol now, so it is not looked at: the session ends a connection that sends anything else.
-        """
+        # There is one protocol now. The session ends a connection that sends anything else.
         return QuickSession(line, self._methods)
 
     def adopt(self, connection: Connection) -> None:
@@ -48,7 +45,6 @@ class Inbox:
         self._methods.refuse_everything(error, but)
 
     def receive_all(self) -> Pairs:
-        """Serves what is there. Returns answers to be sent at the end of the turn, besides those that were posted."""
         core = self._core
         answered: Pairs = []
         asking: list[Connection] = []

@@ -1,12 +1,10 @@
 """The calling side: pipelined calls to one other node, many callers on one connection.
 
 A call leaves at the end of the turn of the loop, together with all others to the same node, in one BATCH
-(:mod:`ckv.protocol.calling`). The answer goes to the caller that made the call. No greenlet waits for it. The only
-greenlet is the one that keeps the connection: it connects, says hello, waits until the connection is lost, and starts
-again, with jittered back-off (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
-
-While a node is started again, and when this one starts, calls wait (:mod:`ckv.net.waiting`), and leave in their order
-once there is a connection.
+(:mod:`ckv.protocol.calling`). No greenlet waits for the answer, which goes to the caller. The only greenlet keeps the
+connection: it connects, says hello, waits until the connection is lost, and starts again, with jittered back-off
+(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Meanwhile, and when this node starts, calls
+wait (:mod:`ckv.net.waiting`), and leave in their order once there is a connection.
 """
 
 from __future__ import annotations
@@ -39,8 +37,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF: Final = 0.05
 LONGEST_BACKOFF: Final = 0.5
 """Seconds between two attempts to connect: a random time up to a bound that doubles from the first to the longest.
-Short, because a node that is back should be found within a second, and an attempt costs one packet.
-"""
+Short, because a node that is back should be found within a second, and an attempt costs one packet."""
 
 REASONS_LOGGED: Final = 8
 """Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
@@ -188,7 +185,6 @@ class Peer:
                     self.call(method, params, caller, msgid)
 
     def new_session(self, line: Line, first: int) -> Session:
-        """The session of a new connection; see :class:`ckv.net.poller.Receiver`."""
         self.session = self._ready = CallingSession(line, self._limits, self._bounced, self._knows_batch, self._lane)
         return self.session
 
@@ -224,8 +220,8 @@ class Peer:
     def _bounced(self, call: Call | Batch | None, error: object) -> bool:
         """Takes note that the node is stopping, if that is what it answered, and whether the call waits for the next.
 
-        Such a call was not carried out, and no later one of its key was either: the node refuses all that follow. So
-        they are made again in their order, before those that came after the first such answer.
+        The node refuses all that follow, so no later call of the same key was carried out either. They are made again
+        in their order, before those that came after the first such answer.
         """
         if not isinstance(error, str) or not error.startswith(_DRAINING):
             return False
@@ -233,7 +229,7 @@ class Peer:
             log.info("peer %s is stopping", self.address)
             self._ready = None
             self._let_wait()
-        return self._may_wait and isinstance(call, Batch) and self._waiting.add_bounced(call)
+        return self._may_wait and isinstance(call, Batch) and self._waiting.add(call, bounced=True)
 
     # --- calls ---------------------------------------------------------------------------------------------------
 
@@ -241,9 +237,8 @@ class Peer:
         """Sends a request for a caller, who is told the answer, or the error, under its own ``msgid``.
 
         ``large``: the request has more than :data:`~ckv.protocol.limits.BULKY_BYTES`. While the node has others to
-        read, it waits here, and so does its caller; small ones of others pass it by.
-
-        Raises NodeDown (Draining while the node stops), and nothing was sent, when there is nothing to wait for.
+        read, it waits here, and so does its caller; small ones of others pass it by. Raises NodeDown (Draining while
+        the node stops), and nothing was sent, when there is nothing to wait for.
         """
         session = self._ready
         if session is not None and not large:
@@ -280,10 +275,7 @@ class Peer:
 
     def _pack_large(self, batch: Batch) -> None:
         """Packs it, and behind every so many bytes a PING: its answer tells that the node has read what is before it.
-
-        The answers to the requests would not do, as they may wait for the database; nor would what the socket takes,
-        which has megabytes on their way.
-        """
+        The answers to the requests may wait for the database, and what the socket took has megabytes on their way."""
         session = self.session
         if session is None:
             return
@@ -295,7 +287,6 @@ class Peer:
             self._unmarked = 0
 
     def _was_read(self, count: int) -> None:
-        """So many bytes of large requests were read."""
         self._unread -= count
         if self._queued:
             self.flush_later()
@@ -321,7 +312,6 @@ class Peer:
             self._congested = connection.congested
 
     def receive_all(self) -> list[tuple[Connection, bytes]]:
-        """Hands on the answers that have arrived. Clients that wait for nothing else are answered at once."""
         for connection, data in self.inbox:
             session = connection.session
             if session is None or connection.held or not data:
@@ -330,17 +320,17 @@ class Peer:
             session.received(data)
             if session.attention:
                 connection.attend(b"")
-        self._poller.answer()
+        self._poller.answer()  # clients that wait for nothing else
         return []
 
     # --- what goes wrong -----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Fails the calls that were there at the tick before, and sends a PING, so that a node that hangs is noticed
-        even while nobody calls it. To be called after each half of the time that a call may take.
+        """Fails the calls that were there at the tick before, half of the time ago that a call may take. Sends a PING,
+        so that a node that hangs is noticed even while nobody calls it.
 
         A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
-        what came before the PING, it has not got to the calls behind it, and their time has not begun.
+        what came before the PING, the time of the calls behind it has not begun.
         """
         connection, session = self.connection, self.session
         if connection is None or session is None:

@@ -2,9 +2,8 @@
 
 Each step is taken for all sockets before the next one begins. That makes small requests quick: the code of each step
 stays in the processor's caches, and the peer that the first answer wakes up is still awake at the second. For the same
-reason the sockets are in an epoll of their own, which gevent's loop watches as one file: it calls once for all of them.
-The one exception are answers that other nodes sent: a client that waits for nothing else gets its own at once, and can
-go on. See ``docs/performance.md`` for the figures.
+reason the sockets are in an epoll of their own, which gevent's loop watches as one file. The one exception: of what
+other nodes answered, a client that waits for nothing else gets its own at once. ``docs/performance.md`` has figures.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ FEW_SOCKETS: Final = 4
 """Fewer than that are served so quickly that little has arrived meanwhile, and answers need not wait for it."""
 
 # Edge-triggered (https://man7.org/linux/man-pages/man7/epoll.7.html): a socket is reported once when something has
-# arrived, so that neither reading it nor leaving it alone for a while costs another call of the kernel. The price is
-# that whoever leaves something unread has to come back by himself, see :meth:`Poller.again`. The end of input is asked
-# for by its own name: it may arrive together with data, and nothing else would report it then.
+# arrived, and neither reading it nor leaving it alone costs another call of the kernel. Whoever leaves something unread
+# has to come back by himself, see :meth:`Poller.again`. The end of input has a name of its own, for it may arrive
+# together with data, and nothing else would report it then.
 _ARRIVED: Final[int] = select.EPOLLIN
 _EVENTS: Final[int] = _ARRIVED | select.EPOLLRDHUP | select.EPOLLET
 # In the place of an event, for a socket in which something was left. As after an end of input, it is read until there
@@ -192,8 +191,8 @@ class Poller:
             self._ask_for_turn()
 
     def answer(self) -> None:
-        """Flushes those at once that wait for nothing else: they can send the next request while the turn goes on.
-        Others get all answers of this turn together."""
+        """Flushes those at once that wait for nothing else: they can send the next request meanwhile. Others get all
+        answers of this turn together."""
         self.send_answers()
         connections, self._to_send = self._to_send, []
         for connection in connections:
@@ -292,11 +291,9 @@ class Poller:
     def _with_some_left_behind(self) -> list[tuple[int, int]]:
         """Sockets in which something was left, beside those that are ready: clients that send a lot come last.
 
-        What other nodes answer is always read, and first. It ends what was begun, and small answers are behind large
-        ones: while these come, clients can wait.
-
-        No socket is read twice before what it brought is served, which bounds the buffer of its connection. So what was
-        reported of one that was left is dropped.
+        What other nodes answer is read first. It ends what was begun, and small answers are behind large ones: while
+        these come, clients can wait. No socket is read twice before what it brought is served, which bounds the buffer
+        of its connection: what was reported of one that was left is dropped.
         """
         left, answers = self._again, self._answers_again
         first = [(fd, _ANSWERS_LEFT) for fd in answers]

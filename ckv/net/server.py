@@ -1,9 +1,9 @@
 """The listening side: accept, limit the number of connections, look after those that are silent, drain.
 
 Clients have ``--max-connections`` places, or fewer when there are not so many open files. Up to :data:`MOST_GUESTS`
-connections more are guests, in the lobby. They may ask what operators and probes ask, so that a node whose places are
-taken can be looked at, and is not taken for dead. A guest that asks for a record gets an error, or a place if there is
-one by then. A guest that says nothing makes room for the next one, so nobody can be kept out.
+more are guests, in the lobby. They may ask what operators and probes ask, so that a node whose places are taken can be
+looked at, and is not taken for dead. A guest that asks for a record gets an error, or a place if there is one by then.
+One that says nothing makes room for the next, so nobody can be kept out.
 """
 
 from __future__ import annotations
@@ -188,14 +188,9 @@ class Server:
         is_guest = not self._has_place
         if is_guest:
             self.rejected += 1
-            log.warning(
-                "connection from %s refused: all %d places are taken (--max-connections)",
-                peer,
-                self.places,
-                extra={"once_a_minute": "full"},
-            )
-            oldest = self._oldest_guest
-            if oldest is not None:
+            text = "connection from %s refused: all %d places are taken (--max-connections)"
+            log.warning(text, peer, self.places, extra={"once_a_minute": "full"})
+            if (oldest := self._oldest_guest) is not None:
                 oldest.close("")
         inbox = self._lobby if is_guest else self._clients
         try:
@@ -262,9 +257,8 @@ class Server:
             guest = self._guest(caller)
             # What is no session has sent a notification.
             if not isinstance(caller, Session) or (guest is not None and not self._admit(guest)):
-                raise errors.Overloaded(
-                    f"all {self.places} places of clients are taken; the request was not carried out"
-                )
+                taken = f"all {self.places} places of clients are taken"
+                raise errors.Overloaded(f"{taken}; the request was not carried out")
             return handler(caller, msgid, params)
 
         if name in FOR_OPERATORS:

@@ -35,13 +35,17 @@ class WaitingCalls:
     def __len__(self) -> int:
         return sum(map(len, self._bounced + self._calls))
 
-    def add(self, batch: Batch) -> bool:
-        """Has calls wait behind all others; false, and none of them waits, if there is no room."""
-        return self._add(batch, self._calls)
-
-    def add_bounced(self, batch: Batch) -> bool:
-        """Has calls wait that a node has refused, before those that it was not asked; false as in :meth:`add`."""
-        return self._add(batch, self._bounced)
+    def add(self, batch: Batch, *, bounced: bool = False) -> bool:
+        """Has calls wait, behind all others, or before those that the node was not asked if it has ``bounced`` them;
+        false, and none of them waits, if there is no room."""
+        room = self._room
+        memory = _memory(batch)
+        if len(batch) > room.free_requests or memory > room.free_memory:
+            return False
+        room.free_requests -= len(batch)
+        room.free_memory -= memory
+        (self._bounced if bounced else self._calls).append(batch)
+        return True
 
     def take(self) -> list[Batch]:
         """All of them, in the order in which they have to be made; afterwards none waits."""
@@ -50,16 +54,6 @@ class WaitingCalls:
         self._room.free_requests += sum(map(len, batches))
         self._room.free_memory += sum(map(_memory, batches))
         return batches
-
-    def _add(self, batch: Batch, queue: list[Batch]) -> bool:
-        room = self._room
-        memory = _memory(batch)
-        if len(batch) > room.free_requests or memory > room.free_memory:
-            return False
-        room.free_requests -= len(batch)
-        room.free_memory -= memory
-        queue.append(batch)
-        return True
 
 
 def _memory(batch: Batch) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from ckv import errors
@@ -22,35 +23,28 @@ CALLS: Final = b"".join(new_packer().pack((REQUEST, msgid, name, ())) for msgid,
 """Calls them all, without arguments. A node that does not know one says so, and lives on."""
 
 
-class Greeting:
-    """The answers to it."""
+def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
+    """What a node knows of :data:`FEATURES`, by what was ``received`` of it after :data:`CALLS`, piece by piece.
 
-    def __init__(self, limits: Limits) -> None:
-        self._unpacker = new_requests_unpacker(limits)
-        self._answers: dict[object, tuple[object, object]] = {}
-
-    def received(self, data: bytes) -> frozenset[str] | None:
-        """What the node knows of :data:`FEATURES`; None while answers are missing.
-
-        Raises ProtocolError when it is no node, Draining or another CkvError when it is not fit, and what msgpack
-        raises.
-        """
-        self._unpacker.feed(data)
-        for kind, msgid, error, result in self._unpacker:
+    Raises ProtocolError when it is no node, Draining or another CkvError when it is not fit, NodeLost when answers are
+    missing at the end, and what msgpack raises.
+    """
+    unpacker = new_requests_unpacker(limits)
+    answers: dict[object, tuple[object, object]] = {}
+    for data in received:
+        unpacker.feed(data)
+        for kind, msgid, error, result in unpacker:
             if kind != RESPONSE or msgid not in range(len(_METHODS)):
                 raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
             known = errors.from_wire(error) if error is not None else None
             # Whoever drains says so to HELLO; to PING too, if it is older than that.
             if known is not None and (msgid == 0 or isinstance(known, errors.Draining)):
                 raise known
-            self._answers[msgid] = (error, result)
-            if len(self._answers) == len(_METHODS):
-                return self._features()
-        return None
-
-    def _features(self) -> frozenset[str]:
-        said, (refused, _) = self._answers[1], self._answers[2]
-        match said:
-            case [None, [str(), tuple() as features]]:
-                return frozenset(name for name in features if isinstance(name, str))
-        return frozenset() if refused is not None else frozenset([BATCH])
+            answers[msgid] = (error, result)
+            if len(answers) == len(_METHODS):
+                said, (refused, _) = answers[1], answers[2]
+                match said:
+                    case [None, [str(), tuple() as names]]:
+                        return frozenset(name for name in names if isinstance(name, str))
+                return frozenset() if refused is not None else frozenset([BATCH])
+    raise errors.NodeLost("closed by the peer")

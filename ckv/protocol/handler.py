@@ -37,10 +37,9 @@ Call = tuple[Caller, int]
 """Who made a call, and the msgid under which it wants the answer."""
 
 
-class Handler(Protocol):
-    """Carries out one method. Returns the result or :data:`LATER`; raises a :class:`~ckv.errors.CkvError`."""
-
-    def __call__(self, caller: Caller, msgid: int, params: tuple[object, ...], /) -> object: ...
+Handler = Callable[[Caller, int, tuple[object, ...]], object]
+"""Carries out one method, given caller, msgid and params. Returns the result or :data:`LATER`; raises a
+:class:`~ckv.errors.CkvError`."""
 
 
 class Line(Protocol):
@@ -82,8 +81,7 @@ class Line(Protocol):
 # --- compiled code -------------------------------------------------------------------------------------------------
 
 Outcome = bytes | tuple[bytes, int, int]
-"""The answers to all that a session was sent; or, where that is not all of it: also where the first request is that is
-not answered, and why it is not."""
+"""The answers to all that a session was sent; or answers, where the first request is that has none, and why."""
 
 LEFT: Final = 0
 CUT: Final = 1
@@ -116,12 +114,9 @@ class Core(Protocol):
     """Answers requests: :class:`ckv.core.serve.Server`, :class:`ckv.core.route.Router`."""
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
-        """What became of the bytes of each :class:`~ckv.protocol.quick.QuickSession`, from the first one on: not of all
-        when there are so many answers that they have to be sent first.
-
-        A session may have been given an :class:`Arriving`, by its ``arrives()``, for bytes in the middle of a message.
-
-        Raises MemoryError: nobody knows what was answered then.
+        """What became of the bytes of each :class:`~ckv.protocol.quick.QuickSession`, up to where there are so many
+        answers that they have to be sent first. One may have been given an :class:`Arriving`, by its ``arrives()``, for
+        bytes in the middle of a message. Raises MemoryError: nobody knows what was answered then.
         """
 
     def arrived(self, arriving: Any, /) -> bytes | None:
@@ -154,9 +149,7 @@ class Lane(Protocol):
         """What is collected, and is not any more."""
 
     def answer_all(self, data: bytes, calls: dict[int, Any], old_calls: dict[int, Any], /) -> tuple[int, bool]:
-        """Hands answers to whoever asked, and takes out of ``calls`` and ``old_calls`` what is done.
-
-        It begins at the beginning of a message, and goes on as long as they are ordinary answers to :class:`Routed`.
-        Returns where it stopped, and whether that is at a message whose end is missing. Raises MemoryError: nobody
-        knows who was told then.
+        """Hands on the answers from the beginning of a message, as long as they are ordinary ones to :class:`Routed`,
+        and takes out of ``calls`` and ``old_calls`` what is done. Returns where it stopped, and whether that is at a
+        message whose end is missing. Raises MemoryError: nobody knows who was told then.
         """

@@ -32,10 +32,7 @@ _NOTHING: Final[Iterator[Any]] = iter(())
 
 
 class RpcMethods:
-    """What all sessions of a server share: the methods and the Packers.
-
-    One set of Packers stays in the processor's caches; one session after the other uses them up.
-    """
+    """What all sessions of a server share: methods, and one set of Packers, which stays in the processor's caches."""
 
     def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
         self.limits = limits
@@ -84,7 +81,7 @@ class RpcMethods:
         return answer
 
     def renew(self) -> None:
-        """Makes new Packers of one answer: one that has packed a large one keeps its size."""
+        """Makes a new Packer of one answer: one that has packed a large one keeps its size."""
         self.pack = new_packer().pack
 
     def take(self) -> bytes:

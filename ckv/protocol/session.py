@@ -2,7 +2,7 @@
 
 Whoever has the bytes of a peer gives them to :meth:`Session.received` and sends what that returns. A handler that
 returned LATER answers by :meth:`Session.respond`; such answers are collected, and the line is told once that there are
-some to be taken. A protocol is one subclass of this; ``ckv/net/inbox.py`` chooses it.
+some. A protocol is one subclass of this; ``ckv/net/inbox.py`` chooses it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,6 @@ class Session:
         raise NotImplementedError
 
     def settle(self) -> None:
-        """Counts a request as done that needs no answer."""
         self.in_flight -= 1
         if self._full or self._ended:
             self._settled()
@@ -94,11 +93,9 @@ class Session:
             self.line.hold(IN_FLIGHT)
 
     def hold(self, reason: Hashable) -> None:
-        """Has nothing more read until :meth:`release`."""
         self.line.hold(reason)
 
     def release(self, reason: Hashable) -> None:
-        """Ends a :meth:`hold`."""
         self.line.release(reason)
 
     @property

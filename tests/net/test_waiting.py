@@ -285,10 +285,10 @@ def test_large_calls_are_not_kept_for_a_node_that_stops(waiting: Waiting) -> Non
 def test_no_room_for_what_a_node_that_stops_has_refused() -> None:
     calls = WaitingCalls(WaitingRoom(free_requests=2))
     batch = Batch(["PUT", ("a", "1"), "PUT", ("b", "2")], [(Asking(), 1), (Asking(), 2)])
-    assert calls.add_bounced(batch)
-    assert not calls.add_bounced(batch)
+    assert calls.add(batch, bounced=True)
+    assert not calls.add(batch, bounced=True)
     assert calls.take() == [batch]
     new, refused = Batch(["PUT", ("c", "3")], [(Asking(), 3)]), Batch(["PUT", ("d", "4")], [(Asking(), 4)])
     assert calls.add(new)
-    assert calls.add_bounced(refused)
+    assert calls.add(refused, bounced=True)
     assert calls.take() == [refused, new]

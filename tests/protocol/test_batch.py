@@ -225,7 +225,11 @@ def test_results_of_other_shapes(world: World) -> None:
         None, [], ["text"], ["a", "b", "c"], ["a", b"b"], "text", 5, {"a": 1}, [1, [2, 3]], [True, b"x"], [[], "text"],
     ]  # fmt: skip
     as_tuples = [tuple(shape) if isinstance(shape, list) else shape for shape in shapes]
-    asker = served(world, SHAPE=lambda _caller, _msgid, params: as_tuples[params[0]])
+
+    def shape_of(_caller: Caller, _msgid: int, params: tuple[Any, ...]) -> object:
+        return as_tuples[params[0]]
+
+    asker = served(world, SHAPE=shape_of)
     for number, shape in enumerate(shapes):
         asker.send(batch([("SHAPE", [number])]))
         first = asker.answer()
