@@ -39,17 +39,15 @@ class Tier(Protocol):
 
     when_other: Callable[[], None]
     """Is called when the place has become another one, or was away: what was saved to it need not be there any more.
-
     That is before anything of the new one is answered, and not in another thread. Does nothing unless it is set."""
 
     def connect(self, *, prepare: bool = True) -> Session:
         """A new connection, to a table that is as it has to be: it is created or upgraded first if need be.
 
-        A table is created only before this tier has seen one. Later a missing one is an outage: somebody has taken it
-        away for a moment, or by mistake, and an empty one in its place would say of every record that there is none.
-        Without ``prepare`` nothing is created or changed, and a table that is not there is an error.
-
-        Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and trying again is safe.
+        A table is created only before this tier has seen one. Later a missing one is an outage: an empty one in its
+        place would say of every record that there is none. Without ``prepare`` nothing is created or changed, and a
+        table that is not there is an error. Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and
+        trying again is safe.
         """
 
     def login(self) -> object:
@@ -59,9 +57,8 @@ class Tier(Protocol):
 class Session(Protocol):
     """One connection to the persistent tier, used by one greenlet at a time.
 
-    Keys and values are as :mod:`ckv.values` holds them. Every call may raise :class:`~ckv.errors.TierUnavailable`: the
-    session is closed then, and whoever wants to go on connects anew. That, its subclasses and
-    :class:`~ckv.errors.RowsRefused` are all that a call raises.
+    Every call may raise :class:`~ckv.errors.TierUnavailable`: the session is closed then, and whoever wants to go on
+    connects anew. That, its subclasses and :class:`~ckv.errors.RowsRefused` are all that a call raises.
     """
 
     @property
@@ -91,9 +88,7 @@ class Session(Protocol):
 
     def probe(self) -> None:
         """Writes a record of its own and takes it back, which nobody sees: the tier takes writes when this returns.
-
-        Never raises :class:`~ckv.errors.WriteFailed`.
-        """
+        Never raises :class:`~ckv.errors.WriteFailed`."""
 
     def count(self) -> int:
         """How many records there are. Takes time in proportion to them."""

@@ -20,7 +20,7 @@ def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
     if address.startswith(_SQLITE):
         from ckv.persistent.sqlite import SQLiteTier
 
-        return SQLiteTier.at(address.removeprefix(_SQLITE))
+        return SQLiteTier(address.removeprefix(_SQLITE))
     from ckv.persistent.mysql.address import parse
     from ckv.persistent.mysql.tier import MySQLTier
 

@@ -1,7 +1,4 @@
-"""What a record looks like in the table: the table's name and columns, and a value as two of them.
-
-Both tiers have the same table, so that what stands in one means the same in the other.
-"""
+"""What a record looks like in the table, which both tiers have alike: name, columns, and a value as two of them."""
 
 from __future__ import annotations
 
@@ -32,11 +29,8 @@ Row = tuple[bytes, bytes, int]
 
 
 def sorted_rows(records: Iterable[tuple[str, Value]]) -> list[Row]:
-    """The records as rows, one per key (the last one given), in the order of the keys' bytes.
-
-    Every session locks rows in this one order, so two batches that share keys wait for each other, but never in a
-    circle: no deadlocks.
-    """
+    """The records as rows, one per key (the last one given), in the order of the keys' bytes. Every session locks rows
+    in this one order, so two batches that share keys wait for each other, but never in a circle: no deadlocks."""
     # As to_bytes(), which is not called: this is done for every record that leaves memory.
     return sorted(
         [
@@ -53,21 +47,14 @@ def sorted_keys(keys: Iterable[str]) -> list[bytes]:
     return sorted({to_bytes(key) for key in keys})
 
 
-def record(key: bytes, value: bytes, kind: int) -> tuple[str, Value]:
-    """The record that a row holds."""
-    return to_text(key), value if kind == TYPE_BIN else to_text(value)
-
-
 def loaded(rows: Iterable[Row]) -> Loaded:
     """What rows hold. One whose value was left where it is has the length below zero as its type: another column would
-    be paid for by every row.
-    """
+    be paid for by every row."""
     found: dict[str, Value] = {}
     larger: dict[str, int] = {}
     for key, value, kind in rows:
         if (number := int(kind)) < 0:
             larger[to_text(key)] = -number
         else:
-            name, held = record(key, value, number)
-            found[name] = held
+            found[to_text(key)] = value if number == TYPE_BIN else to_text(value)
     return Loaded(found, larger)

@@ -1,9 +1,8 @@
 """The persistent tier in a file of SQLite: the embedded one, for one machine and for trying things out.
 
-SQLite has no socket to wait for, so its calls run in gevent's thread pool and the loop goes on meanwhile.
-
-It goes on without a word in a file that was removed or replaced while it was open. So a session remembers which files
-it has, by device and inode, and no result counts that came from others than those which stand there now.
+SQLite has no socket to wait for, so its calls run in gevent's thread pool and the loop goes on meanwhile. It goes on
+without a word in a file that was removed or replaced while it was open. So a session remembers which files it has, by
+device and inode, and no result counts that came from others than those which stand there now.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
 import gevent
@@ -79,7 +78,14 @@ class SQLiteTier:
     """One file, which several processes may share (:class:`~ckv.persistent.Tier`)."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        """Raises :class:`~ckv.errors.BadSetting` for a path that cannot be one of a file."""
+        # SQLite gives each connection a database of its own, gone at its end, for both of these.
+        if path in ("", ":memory:"):
+            raise BadSetting(f"persistent node 'sqlite:{path}': it needs the path of a file")
+        if not path.isprintable():
+            raise BadSetting(f"persistent node {'sqlite:' + path!r}: the path has unprintable characters")
+        # Whoever reads the log, or starts the node in another folder, sees which file it is.
+        self._path = os.path.abspath(path)
         self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
         self._opening = _new_lock()
         self._seen: Files = ()
@@ -93,17 +99,6 @@ class SQLiteTier:
         self.max_value_bytes = 0
         self.turn = _new_lock()
         """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
-
-    @classmethod
-    def at(cls, path: str) -> SQLiteTier:
-        """The tier in the file. Raises :class:`~ckv.errors.BadSetting` for a path that cannot be one."""
-        # SQLite gives each connection a database of its own, gone at its end, for both of these.
-        if path in ("", ":memory:"):
-            raise BadSetting(f"persistent node 'sqlite:{path}': it needs the path of a file")
-        if not path.isprintable():
-            raise BadSetting(f"persistent node {'sqlite:' + path!r}: the path has unprintable characters")
-        # Whoever reads the log, or starts the node in another folder, sees which file it is.
-        return cls(os.path.abspath(path))
 
     @property
     def name(self) -> str:
@@ -148,10 +143,9 @@ class SQLiteTier:
         if self._seen and now[0] not in (None, self._seen[0]):
             for suffix, was, file in zip(_BESIDE, self._seen[1:], now[1:], strict=True):
                 if file is not None and file == was:
-                    raise TierUnavailable(
-                        f"{self._path} was replaced, and {self._path}{suffix} still belongs to the one before: put that"
-                        f" back, or remove {self._path}{suffix}"
-                    )
+                    old = f"{self._path}{suffix}"
+                    belongs = f"{self._path} was replaced, and {old} still belongs to the one before"
+                    raise TierUnavailable(f"{belongs}: put that back, or remove {old}")
 
     def login(self) -> object:
         return None
@@ -162,8 +156,7 @@ class SQLiteSession:
 
     def __init__(self, path: str, prepare: bool, create: bool, turn: AbstractContextManager[bool]) -> None:
         """Opens the file, in a thread of the pool: to be written with ``prepare``; ``create`` makes it, and the table,
-        if need be. ``turn`` is held while it writes.
-        """
+        if need be. ``turn`` is held while it writes."""
         if not create and not os.path.exists(path):
             raise TierUnavailable(f"there is no file {path}")
         self.generation = 0
@@ -188,8 +181,7 @@ class SQLiteSession:
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         # Nobody waits for a row here: readers see what was committed when they began.
-        found: Loaded = _in_pool(self._run, self._load, sorted_keys(keys), max_value_bytes or _ANY_LENGTH)
-        return found
+        return cast(Loaded, _in_pool(self._run, self._load, sorted_keys(keys), max_value_bytes or _ANY_LENGTH))
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
         _in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
@@ -273,8 +265,8 @@ class SQLiteSession:
             self._roll_back()
 
     def _begin(self) -> None:
-        # IMMEDIATE waits for other processes before it reads anything. A transaction that has read already cannot
-        # wait, because its view of the file would be stale: SQLite fails it at once.
+        # IMMEDIATE waits for other processes before it reads anything. A transaction that has read already is failed
+        # at once, for its view of the file would be stale.
         self._connection.execute("BEGIN IMMEDIATE")
 
     def _roll_back(self) -> None:
@@ -313,19 +305,17 @@ def _patiently(call: Callable[[str], object], statement: str) -> None:
 
 
 def _in_pool(call: Callable[..., T], *args: object) -> T:
-    outcome = gevent.get_hub().threadpool.apply(_outcome, (call, args))
-    if isinstance(outcome, TierError):
-        raise outcome
-    result: T = outcome
-    return result
+    def outcome() -> T | TierError:
+        # An error that is raised in the pool also gets its traceback printed by gevent.
+        try:
+            return call(*args)
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            return _as_tier_error(error)
 
-
-def _outcome(call: Callable[..., T], args: tuple[object, ...]) -> T | TierError:
-    # An error that is raised in the pool also gets its traceback printed by gevent.
-    try:
-        return call(*args)
-    except Exception as error:  # noqa: BLE001 - it is raised by whoever waits for the pool
-        return _as_tier_error(error)
+    found: T | TierError = gevent.get_hub().threadpool.apply(outcome)
+    if isinstance(found, TierError):
+        raise found
+    return found
 
 
 def _as_tier_error(error: Exception) -> TierError:

@@ -8,7 +8,7 @@ from typing import Final
 
 import pymysql
 
-from ckv.persistent.rows import record
+from ckv.persistent.rows import loaded
 from ckv.values import Value
 from tests.failures.linearizability import Call, Kind
 from tests.support.mariadb import DATABASE, MariaDB
@@ -20,7 +20,7 @@ EVERY: Final = 0.1
 def table(mariadb: MariaDB) -> dict[str, Value]:
     """Every record in the table, with its type."""
     rows = mariadb.query(f"SELECT kv_key, kv_value, kv_type FROM {DATABASE}.CelonisData")
-    return dict(record(key, value, kind) for key, value, kind in rows)
+    return loaded(rows).found
 
 
 class Sightings:

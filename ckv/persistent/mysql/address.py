@@ -56,10 +56,8 @@ class Server:
 
 
 def parse(text: str, environ: Mapping[str, str]) -> Server:
-    """The server at ``host:port`` or ``mysql://[user[:password]@]host[:port][/database]``.
-
-    User, password and database are percent-decoded. Raises :class:`~ckv.errors.BadSetting`.
-    """
+    """The server at ``host:port`` or ``mysql://[user[:password]@]host[:port][/database]``, whose user, password and
+    database are percent-decoded. Raises :class:`~ckv.errors.BadSetting`."""
     account, host, database = _split(text)
     user, colon, password = account.partition(":")
     try:
@@ -69,10 +67,8 @@ def parse(text: str, environ: Mapping[str, str]) -> Server:
         raise BadSetting(f"persistent node {_masked(text)!r}: {_FORMS}") from None
     server = Server(
         address=address,
-        user=_name("user", unquote_to_bytes(user)) or _from_environment(USER, environ) or DEFAULT_USER,
-        database=_name("database", unquote_to_bytes(database))
-        or _from_environment(DATABASE, environ)
-        or DEFAULT_DATABASE,
+        user=_name("user", unquote_to_bytes(user)) or _preset(environ, USER, DEFAULT_USER),
+        database=_name("database", unquote_to_bytes(database)) or _preset(environ, DATABASE, DEFAULT_DATABASE),
         _password=unquote_to_bytes(password) if colon else _password_from_environment(environ),
     )
     try:
@@ -109,8 +105,8 @@ def _masked(text: str) -> str:
     return text
 
 
-def _from_environment(variable: str, environ: Mapping[str, str]) -> str:
-    return _name(variable, os.fsencode(environ.get(variable, "")))
+def _preset(environ: Mapping[str, str], variable: str, default: str) -> str:
+    return _name(variable, os.fsencode(environ.get(variable, ""))) or default
 
 
 def _name(what: str, data: bytes) -> str:

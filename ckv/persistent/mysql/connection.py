@@ -1,6 +1,6 @@
 """One connection to a MySQL or MariaDB server: a statement in, rows of bytes out, every failure one exception.
 
-This is the only module that calls PyMySQL. It uses no SQL that MySQL from 5.7 to 9 and MariaDB do not all take.
+No other module calls PyMySQL. All its SQL is what MySQL from 5.7 to 9 and MariaDB take.
 """
 
 from __future__ import annotations
@@ -66,21 +66,16 @@ class Connection:
         except Exception as error:
             raise _failure(error) from error
         with self.or_abort():
-            self.variables = self._set_up(database)
+            self.run(variables.FIRST)
+            if database is not None:
+                self.run(f"USE {quoted(database)}")  # the server's init_connect may have left it
+            self.variables = {name.decode(): value.decode() for name, value in self.run(variables.SHOW)}
             """What the server was set to, as far as ckv wants to know (:mod:`ckv.persistent.mysql.variables`)."""
+            if statement := variables.settings(self.variables):
+                self.run(statement)
             self.max_allowed_packet = int(self.variables["max_allowed_packet"])
             self.max_statement_bytes = self.max_allowed_packet - _PACKET_MARGIN
             self.before_select = variables.unbounded(self.variables)
-
-    def _set_up(self, database: str | None) -> dict[str, str]:
-        self.run(variables.FIRST)
-        if database is not None:
-            self.run(f"USE {quoted(database)}")  # the server's init_connect may have left it
-        found = {name.decode(): value.decode() for name, value in self.run(variables.SHOW)}
-        statement = variables.settings(found)
-        if statement:
-            self.run(statement)
-        return found
 
     @property
     def open(self) -> bool:
@@ -98,18 +93,15 @@ class Connection:
             connection._read_timeout = before  # type: ignore[attr-defined]
 
     def run(self, *statements: str) -> tuple[tuple[Any, ...], ...]:
-        """The rows that the last statement answers, every column as bytes or None. Raises :class:`StatementFailed`.
-
-        Several statements travel together. The first one that fails is the last one that is carried out.
-        """
+        """The rows that the last statement answers, every column as bytes or None. Several statements travel together;
+        the first one that fails is the last one that is carried out. Raises :class:`StatementFailed`."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute(";".join(statements))
                 while cursor.nextset():
                     pass
                 return tuple(cursor.fetchall())
-        # Not a list of classes: what a cut connection or a foreign server makes PyMySQL raise while it parses the
-        # packets is anything from struct.error and IndexError to AssertionError.
+        # A cut connection or a foreign server makes PyMySQL raise anything from struct.error to AssertionError.
         except Exception as error:
             raise _failure(error) from error
 
@@ -193,9 +185,8 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
 
 
 def _failure(error: Exception) -> StatementFailed:
-    code = 0
-    if isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int):
-        code = error.args[0]
+    is_numbered = isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int)
+    code: int = error.args[0] if is_numbered else 0
     if code:
         text = f"MySQL error {code}: {error.args[1] if len(error.args) > 1 else ''}"
     elif "pynacl" in str(error):

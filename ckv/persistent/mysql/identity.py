@@ -1,12 +1,12 @@
-"""Which server and which table are at the other end, so that it is noticed when they have become others.
+"""Which server and which table are at the other end: what was committed to one need not be in another.
 
 Behind one address may be another server tomorrow: a replica was promoted, a name points elsewhere. Behind one name may
-be another table: an online schema change, a restored dump. What was committed to the old one need not be in it.
+be another table: an online schema change, a restored dump.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.variables import is_read_only
@@ -19,8 +19,7 @@ _MADE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """What a connection reaches: the same again when it is made anew, unless something has happened."""
 
     server: str
@@ -55,10 +54,8 @@ class Places:
         return before != at.made
 
     def other_server(self, connection: Connection, at: Place) -> bool:
-        """Notes where a new connection leads; whether that is another server than the last time.
-
-        Raises StatementFailed for another server that is read-only: it was demoted, or is not promoted yet, and may
-        lack what the one before was given.
+        """Notes where a new connection leads; whether that is another server than the last time. Raises StatementFailed
+        for one that is read-only: it was demoted, or is not promoted yet, and may lack what the one before was given.
         """
         server = _cluster(connection) or at.server
         other = self._server not in ("", server)

@@ -1,7 +1,7 @@
 """The table in MySQL: created where it is missing, and upgraded in place where the original program left its own.
 
-That one is ``CelonisData (kv_key VARCHAR(255) PRIMARY KEY, kv_value VARCHAR(1023) NOT NULL)`` under whatever character
-set and collation the database had. Its text becomes the bytes of the same characters in UTF-8, as clients sent it.
+That one is ``CelonisData (kv_key VARCHAR(255) PRIMARY KEY, kv_value VARCHAR(1023) NOT NULL)``, in any character set and
+collation. Its text becomes the bytes of the same characters in UTF-8, as clients sent it.
 """
 
 from __future__ import annotations
@@ -71,10 +71,8 @@ def is_ready(connection: Connection) -> bool:
 
 
 def prepare(server: Server, *, create: bool) -> None:
-    """Upgrades the table, and with ``create`` makes it and the database first, as far as that is not done already.
-
-    Safe to call from many nodes at once, and again after it broke off anywhere. Raises :class:`StatementFailed`.
-    """
+    """Upgrades the table, and with ``create`` makes it and the database first, as far as that is not done already. Safe
+    to call from many nodes at once, and again after it broke off anywhere. Raises :class:`StatementFailed`."""
     with closing(Connection(server, database=None, read_timeout=ALTER_TIMEOUT)) as connection:
         if create:
             _create_database(connection, server)
@@ -108,9 +106,9 @@ def _create_database(connection: Connection, server: Server) -> None:
 
 def _create_or_upgrade(connection: Connection, server: Server, create: bool) -> None:
     columns = _columns(connection)
-    if columns is None and not create:
-        raise StatementFailed(f"there is no table {TABLE}", ER.NO_SUCH_TABLE)
     if columns is None:
+        if not create:
+            raise StatementFailed(f"there is no table {TABLE}", ER.NO_SUCH_TABLE)
         definitions = ", ".join(f"{name} {definition}" for name, definition in _COLUMNS.items())
         connection.run(f"CREATE TABLE {TABLE} ({definitions}, PRIMARY KEY (kv_key)) {_STORAGE}")
         log.info("created the table %s in %s", TABLE, server.name)
@@ -134,9 +132,9 @@ def _columns(connection: Connection) -> dict[str, _Column] | None:
     try:
         rows = connection.run(f"SHOW FULL COLUMNS FROM {TABLE}")
     except StatementFailed as error:
-        if error.code == ER.NO_SUCH_TABLE:
-            return None
-        raise
+        if error.code != ER.NO_SUCH_TABLE:
+            raise
+        return None
     columns = {
         name.decode(): _Column(
             type=kind.decode().lower(),
@@ -210,20 +208,16 @@ def _fits(name: str, column: _Column) -> bool:
 
 def _to_utf8(columns: dict[str, _Column], collation: str) -> list[str]:
     """The step before: text whose bytes are not UTF-8 yet. A change to a binary type keeps bytes, not characters."""
-    changes = []
-    for name in ("kv_key", "kv_value"):
-        column = columns.get(name)
-        if column is not None and column.charset not in ("", *_UTF8):
-            kind = f"VARCHAR({_MAX_KEY_CHARACTERS})" if name == "kv_key" else "LONGTEXT"
-            changes.append(f"MODIFY {name} {kind} CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL")
-    return changes
+    return [
+        f"MODIFY {name} {kind} CHARACTER SET utf8mb4 COLLATE {collation} NOT NULL"
+        for name, kind in (("kv_key", f"VARCHAR({_MAX_KEY_CHARACTERS})"), ("kv_value", "LONGTEXT"))
+        if columns[name].charset not in ("", *_UTF8)
+    ]
 
 
 def _collation(connection: Connection) -> str:
-    """A collation of utf8mb4 under which no two keys are equal that differed before.
-
-    Those without padding tell ``a`` from ``a`` and a space; servers that lack them have no old collations that do.
-    """
+    """A collation of utf8mb4 under which no two keys are equal that differed before. Those without padding tell ``a``
+    from ``a`` and a space; servers that lack them have no old collations that do."""
     rows = connection.run(
         "SELECT collation_name FROM information_schema.collations"
         " WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin')"

@@ -42,15 +42,12 @@ def literal(data: bytes) -> str:
 
 def statements(head: str, items: Sequence[str], tail: str, max_bytes: int) -> list[str]:
     """The items, with commas between them, in as few statements as their bounds allow. No item is too large for one."""
-    made: list[str] = []
-    batch: list[str] = []
+    batches: list[list[str]] = []
     size = 0
     for item in items:
         size += len(item) + 1
-        if batch and (len(head) + size + len(tail) > max_bytes or len(batch) == ROWS_PER_STATEMENT):
-            made.append(head + ",".join(batch) + tail)
-            batch, size = [], len(item) + 1
-        batch.append(item)
-    if batch:
-        made.append(head + ",".join(batch) + tail)
-    return made
+        if not batches or len(head) + size + len(tail) > max_bytes or len(batches[-1]) == ROWS_PER_STATEMENT:
+            batches.append([])
+            size = len(item) + 1
+        batches[-1].append(item)
+    return [head + ",".join(batch) + tail for batch in batches]

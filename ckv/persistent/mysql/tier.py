@@ -57,7 +57,10 @@ class MySQLTier:
         try:
             if prepare:
                 return MySQLSession(self, *self.open())
-            return MySQLSession(self, self._connect_as_it_is(), None, self.generation)
+            connection = Connection(self._server, database=self._server.database)
+            with connection.or_abort():
+                connection.run(sql.PROBE)  # fails where there is no such table, or one that is nothing of ours
+            return MySQLSession(self, connection, None, self.generation)
         except StatementFailed as error:
             raise self.failed(error) from error
 
@@ -137,12 +140,6 @@ class MySQLTier:
                 raise
         schema.prepare(self._server, create=not self._seen)
         return Connection(self._server, database=self._server.database)
-
-    def _connect_as_it_is(self) -> Connection:
-        connection = Connection(self._server, database=self._server.database)
-        with connection.or_abort():
-            connection.run(sql.PROBE)  # fails where there is no such table, or one that is nothing of ours
-        return connection
 
 
 class MySQLSession:
@@ -239,11 +236,10 @@ class MySQLSession:
     def _commit(self, connection: Connection, statements: Sequence[str]) -> None:
         """Runs the statements in one transaction.
 
-        COMMIT travels by itself, after the answer to everything before, and nothing is left to auto-commit. A server
-        that stalls can hold a statement of ours long after we gave up on it and have written the row anew over another
-        connection; in auto-commit mode the old statement would then still take effect, over the new value. Like this
-        it either has its row locks by then, and the new one waits behind it until it is over, or it is rolled back
-        with its connection, because its COMMIT was never sent.
+        COMMIT travels by itself, after the answer to everything before. A server that stalls can hold a statement of
+        ours long after we gave up on it and have written the row anew over another connection; in auto-commit mode it
+        would then still take effect, over the new value. Like this it either has its row locks by then, and the new one
+        waits until it is over, or it is rolled back with its connection, because its COMMIT was never sent.
         """
         if not statements:
             return
@@ -266,10 +262,8 @@ class MySQLSession:
 
     @contextmanager
     def _in_use(self, *, writing: bool = False) -> Iterator[Connection]:
-        """The connection, which leads where it did.
-
-        It is broken off unless its state is known afterwards: also when the greenlet is killed inside of a call.
-        """
+        """The connection, which leads where it did. It is broken off unless its state is known afterwards: also when
+        the greenlet is killed inside of a call."""
         try:
             self._look()
             yield self._connection
@@ -282,11 +276,8 @@ class MySQLSession:
             raise
 
     def _look(self) -> None:
-        """Connects anew when the other side has forgotten the connection, or it leads to another server than it did.
-
-        Before anything was asked, so nothing is lost by it. A firewall that has forgotten a connection drops its
-        packets without a word, and a server closes what idles for long.
-        """
+        """Connects anew when the other side has forgotten the connection (a firewall drops its packets without a word,
+        and a server closes what idles), or it leads to another server. Nothing is lost: nothing was asked yet."""
         if self._at is None or not self._connection.open or time.monotonic() - self._looked < LOOK_EVERY:
             return
         try:
@@ -308,9 +299,8 @@ class MySQLSession:
 
 def _is_gone(error: StatementFailed) -> bool:
     """Whether there is no such table, or no such database. Another table may be one that a trigger misses."""
-    if error.code == ER.NO_SUCH_TABLE:
-        return TABLE.lower() in str(error).lower()
-    return error.code == ER.BAD_DB_ERROR
+    is_ours = TABLE.lower() in str(error).lower()
+    return error.code == ER.BAD_DB_ERROR or (error.code == ER.NO_SUCH_TABLE and is_ours)
 
 
 def _unavailable(kind: type[TierUnavailable], error: StatementFailed, more: str = "") -> TierUnavailable:
