@@ -1,9 +1,8 @@
 """Key to slot to node: the one place that knows who owns a key.
 
 16,384 slots and CRC-16/XMODEM of the key, as in the `Redis Cluster specification
-<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>`_, with the same rule for hash tags: where
-a key has a non-empty part between its first ``{`` and the next ``}``, only that part is hashed, so that keys which
-belong together can be kept on one node.
+<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>`_, with the same rule for hash tags: of a
+key with a non-empty part between its first ``{`` and the next ``}`` only that part is hashed, to keep keys together.
 """
 
 from __future__ import annotations
@@ -52,10 +51,8 @@ def slot_of(key: str) -> int:
 
 
 class SlotMap(Generic[Node]):
-    """The owner of every slot: contiguous ranges, as equal as can be, in the order of the nodes.
-
-    Every primary that was started with the same list routes alike, for it depends on nothing else.
-    """
+    """The owner of every slot: contiguous ranges, as equal as can be, in the order of the nodes. Every primary that was
+    started with the same list routes alike, for it depends on nothing else."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         """Raises ValueError when there are no nodes."""

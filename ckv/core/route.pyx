@@ -258,7 +258,7 @@ cdef class Router:
             input = input_of(<bytes?>data)
             count = self.route(&input, caller, caller.may_begin)
             if count:
-                caller.begun(count)
+                caller.defer(count)
             outcomes.append(b"" if input.at == input.end else
                             (b"", PyBytes_GET_SIZE(data) - (input.end - input.at), input.cut))
         return outcomes

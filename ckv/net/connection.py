@@ -174,7 +174,7 @@ class Connection(Polled):
             return
         self._posted += data
         if len(self._posted) > SPARE_BUFFER_BYTES:
-            self._send_posted()
+            self.flush()
         else:
             self.wake()
 
@@ -184,13 +184,9 @@ class Connection(Polled):
             self._poller.send(self)
 
     def flush(self) -> None:
-        """Sends what was posted and what the session has to send."""
         self._queued = False
         if self.session is not None and self.session.waiting:
             self._posted += self.session.take()
-        self._send_posted()
-
-    def _send_posted(self) -> None:
         data, self._posted = self._posted, b""
         if data:
             send_all(((self, data),))

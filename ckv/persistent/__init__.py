@@ -69,10 +69,8 @@ class Session(Protocol):
         """The records of those keys that exist."""
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
-        """The same for values up to a length, 0 for any, and without waiting for a row that somebody has locked.
-
-        Raises :class:`RowsLocked` for one, and does not say which; MySQL before 8.0 does so after a second.
-        """
+        """The same for values up to a length, 0 for any, and without waiting for a row that somebody has locked. Raises
+        :class:`RowsLocked` for one, and does not say which; MySQL before 8.0 does so after a second."""
 
     def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
         """Writes the records over whatever is there, in one transaction that is committed when this returns.

@@ -174,7 +174,7 @@ class SQLiteSession:
             isolation_level=None,
             check_same_thread=False,
         )
-        self._run(self._prepare if prepare else self._open_table, create)
+        self._run(self._set_up, prepare, create)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         return self.load_some(keys, 0).found
@@ -217,15 +217,13 @@ class SQLiteSession:
                 self._connection.close()  # Rolls back what is not committed.
                 raise
 
-    def _prepare(self, create: bool) -> None:
-        # Readers and a writer do not wait for each other.
-        _patiently(self._connection.execute, "PRAGMA journal_mode = WAL")
-        # A commit is on the disk when it returns. NORMAL would lose the last commits in a power cut, and ckv forgets a
-        # record's pending write as soon as it is committed here.
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._open_table(create)
-
-    def _open_table(self, create: bool) -> None:
+    def _set_up(self, prepare: bool, create: bool) -> None:
+        if prepare:
+            # Readers and a writer do not wait for each other.
+            _patiently(self._connection.execute, "PRAGMA journal_mode = WAL")
+            # A commit is on the disk when it returns. NORMAL would lose the last commits in a power cut, and ckv
+            # forgets a record's pending write as soon as it is committed here.
+            self._connection.execute("PRAGMA synchronous = FULL")
         # Either opens the files beside the database, too.
         self._connection.execute(_CREATE if create else f"SELECT 1 FROM {TABLE} LIMIT 1").fetchall()
 
@@ -247,8 +245,7 @@ class SQLiteSession:
             except sqlite3.Error as error:
                 if _code(error) in OUTAGE_ERRORS:
                     raise
-                # When this fails, its error goes out and not one that promises that nothing was written.
-                self._roll_back()
+                self._roll_back()  # If it fails, its error goes out, which does not say that nothing was written.
                 kind = RowsRefused if _code(error) in DATA_ERRORS else WriteFailed
                 raise kind(_text(error)) from error
             self._connection.execute("COMMIT")

@@ -1,9 +1,8 @@
 """BATCH: many requests in one message, ``[method, params, method, params, ...]``, and their results in one answer.
 
 In the place of a result stands ``[error]`` where there was one, and nil where the answer comes later, by itself, under
-the msgid of the BATCH + 1 + the number of the request. Nothing waits for a slow one.
-
-:class:`Batch` is the half of whoever asks, :func:`carry_out` that of whoever answers.
+the msgid of the BATCH + 1 + the number of the request. :class:`Batch` is the half of whoever asks, :func:`carry_out`
+that of whoever answers.
 """
 
 from __future__ import annotations
@@ -104,9 +103,7 @@ class Batch:
 
     def answered(self, msgid: int, error: object, results: Any, in_flight: Calls) -> None:
         """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``.
-
-        Raises ValueError, and nobody was told, when it is no answer to this BATCH.
-        """
+        Raises ValueError, and nobody was told, when it is no answer to this BATCH."""
         if len(self.calls) == 1:  # It was an ordinary request.
             caller, own = self.calls[0]
             caller.respond(own, error, results)

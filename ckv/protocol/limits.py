@@ -22,8 +22,7 @@ BYTES_OF_ONE: Final = 128
 
 MAX_PARTS_BYTES: Final = 64 * KIB
 """The bytes that an unfinished message may have apart from its last string, for small parts become Python objects of
-up to 80 times their bytes. No request needs more than a key in front of its value.
-"""
+up to 80 times their bytes. No request needs more than a key in front of its value."""
 
 BULKY_BYTES: Final = 16 * KIB
 """From here on a value is worth being counted before it is put into a buffer."""

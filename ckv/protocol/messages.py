@@ -6,7 +6,6 @@ params]`` is answered by ``[1, msgid, error, result]``; a notification ``[2, met
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
@@ -31,7 +30,7 @@ _MAP: Final[dict[object, object]] = {}
 def new_requests_unpacker(limits: Limits) -> msgpack.Unpacker:
     """An Unpacker of what clients and other nodes ask. No request has a map, so none is built: 1,024 keys with one hash
     would take a dict half a million comparisons."""
-    return _new_unpacker(limits, lambda _pairs: _MAP)
+    return new_unpacker(limits.max_message_bytes, RECV_BYTES_OF_LARGE, on_map=lambda _pairs: _MAP)
 
 
 def new_answers_unpacker(limits: Limits) -> msgpack.Unpacker:
@@ -40,11 +39,7 @@ def new_answers_unpacker(limits: Limits) -> msgpack.Unpacker:
     def refuse(_pairs: object) -> object:
         raise ValueError("a map")
 
-    return _new_unpacker(limits, refuse)
-
-
-def _new_unpacker(limits: Limits, on_map: Callable[[object], object]) -> msgpack.Unpacker:
-    return new_unpacker(limits.max_message_bytes, RECV_BYTES_OF_LARGE, use_list=False, on_map=on_map)
+    return new_unpacker(limits.max_message_bytes, RECV_BYTES_OF_LARGE, on_map=refuse)
 
 
 def not_msgpack(error: Exception) -> str:

@@ -228,10 +228,8 @@ class RpcSession(Reader):
         return length_hint(self._to_come) > 0
 
     def put_off(self, msgid: int, calls: Sequence[object]) -> None:
-        """Serves requests of a BATCH by themselves, each its method and params, the first under this ``msgid``.
-
-        That is in another turn of the loop, as soon as nobody holds the line, before anything else.
-        """
+        """Serves requests of a BATCH (each its method and params), the first under this ``msgid``, by themselves: in
+        another turn of the loop, as soon as nobody holds the line, before anything else."""
         if calls and self.is_open:
             requests = [(REQUEST, own, PUT_OFF, call) for own, call in enumerate(calls, msgid)]
             self._to_come = iter([*requests, *self._to_come])

@@ -31,18 +31,17 @@ UNPACKER_BYTES: Final = 2048
 
 
 def new_unpacker(
-    max_bytes: int, chunk_bytes: int, *, use_list: bool = True, on_map: Callable[[object], object] | None = None
+    max_bytes: int, chunk_bytes: int, *, on_map: Callable[[object], object] | None = None
 ) -> msgpack.Unpacker:
     """An Unpacker of messages of at most ``max_bytes``, which is fed at most ``chunk_bytes`` at a time.
 
-    ``use_list``: whether an array becomes a list, or a tuple. ``on_map`` makes of a map's pairs something else than a
-    dict. Declared lengths are checked before anything is allocated for them (msgpack >= 1.2.4). After an error it must
-    be thrown away, as its state is undefined.
+    It makes lists and dicts; with ``on_map`` tuples, and what that makes of a map's pairs. Declared lengths are checked
+    before anything is allocated for them (msgpack >= 1.2.4). After an error its state is undefined: throw it away.
     """
     return msgpack.Unpacker(
         raw=False,
         unicode_errors=ENCODING_ERRORS,
-        use_list=use_list,
+        use_list=on_map is None,
         strict_map_key=on_map is None,
         object_pairs_hook=on_map,
         read_size=UNPACKER_BYTES,
@@ -79,8 +78,6 @@ def new_batch_packer() -> msgpack.Packer:
 
 
 def new_utf8_packer() -> msgpack.Packer:
-    """As :func:`new_packer`, in two thirds of the time. Text that is not UTF-8 raises UnicodeEncodeError.
-
-    It leaves its UTF-8 with each str that is not ASCII: not for what is kept and measured.
-    """
+    """As :func:`new_packer`, in two thirds of the time. Text that is not UTF-8 raises UnicodeEncodeError. It leaves its
+    UTF-8 with each str that is not ASCII: not for what is kept and measured."""
     return msgpack.Packer(buf_size=PACKER_BYTES)

@@ -110,13 +110,7 @@ class QuickSession(RpcSession):
         """How many requests more may be in flight."""
         return max(0, self._max - self.in_flight)
 
-    def begun(self, count: int) -> None:
-        """Counts requests that will be answered by :meth:`answered`."""
-        self.in_flight += count - 1
-        self.defer()
-
     def answered(self, answers: bytes, count: int) -> None:
         """Takes the answers to so many requests. They leave at the end of this turn of the loop."""
         self.collect(answers)
-        self.in_flight -= count - 1
-        self.settle()
+        self.settle(count)

@@ -80,14 +80,14 @@ class Session:
         """Answers the request with this ticket. The bytes leave at the end of this turn of the loop."""
         raise NotImplementedError
 
-    def settle(self) -> None:
-        self.in_flight -= 1
+    def settle(self, count: int = 1) -> None:
+        self.in_flight -= count
         if self._full or self._ended:
             self._settled()
 
-    def defer(self) -> None:
-        """Counts a request that will be answered later, by :meth:`respond` or :meth:`settle`."""
-        self.in_flight += 1
+    def defer(self, count: int = 1) -> None:
+        """Counts requests that will be answered later, by :meth:`respond` or :meth:`settle`."""
+        self.in_flight += count
         if self.in_flight >= self._max:
             self._full = True
             self.line.hold(IN_FLIGHT)

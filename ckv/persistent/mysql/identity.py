@@ -55,8 +55,7 @@ class Places:
 
     def other_server(self, connection: Connection, at: Place) -> bool:
         """Notes where a new connection leads; whether that is another server than the last time. Raises StatementFailed
-        for one that is read-only: it was demoted, or is not promoted yet, and may lack what the one before was given.
-        """
+        for one that is read-only: demoted, or not promoted yet, it may lack what the one before was given."""
         server = _cluster(connection) or at.server
         other = self._server not in ("", server)
         if other and is_read_only(connection.variables):

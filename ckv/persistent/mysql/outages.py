@@ -1,7 +1,4 @@
-"""What the error numbers of MySQL and MariaDB mean: a row is to blame, the account is, or nobody here is.
-
-Numbers without a name are those that PyMySQL has none for.
-"""
+"""What error numbers of MySQL and MariaDB mean: a row is to blame, the account, or nobody here. PyMySQL names most."""
 
 from __future__ import annotations
 

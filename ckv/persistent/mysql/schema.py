@@ -85,9 +85,8 @@ def prepare(server: Server, *, create: bool) -> None:
 
 
 def lock_name(database: bytes) -> str:
-    """The name of the lock for the table of this database; at most 64 characters, as MySQL asks for.
-
-    The digest is made here, for MySQL 9 has no SHA1(). It is the same that older nodes ask the server for.
+    """The name of the lock for the table of this database; at most 64 characters, as MySQL asks for. Older nodes get
+    the same from the server's SHA1(), which MySQL 9 lacks.
 
     >>> lock_name(b"celonis")
     'ckv.6edd26d9d57143e0a026204e2cb964ac873c746a'

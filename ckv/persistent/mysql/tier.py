@@ -105,12 +105,16 @@ class MySQLTier:
         """What a failure means for all sessions, and for whoever asked."""
         if error.code in NO_LONGER_WRITER:
             self.generation += 1
+        found = kind(str(error))
         if self._seen and _is_gone(error):
             if not self._away:
                 self._away = True
                 self._tell_other("the table is gone")
-            return _unavailable(TierUnavailable, error, f"; {PUT_IT_BACK}")
-        return _unavailable(kind, error)
+            found = TierUnavailable(f"{error}; {PUT_IT_BACK}")
+        found.number = error.code
+        found.silent = error.silent
+        found.login_refused = error.code in LOGIN_ERRORS
+        return found
 
     def _say_packet(self, connection: Connection) -> None:
         """Warns, once for each size, of packets that are too small for the largest values."""
@@ -251,8 +255,7 @@ class MySQLSession:
         except StatementFailed as error:
             if error.is_loss or error.code in OUTAGE_ERRORS:
                 raise
-            # When this fails, its error goes out and not one that promises that nothing was written.
-            connection.run("ROLLBACK")
+            connection.run("ROLLBACK")  # If it fails, its error goes out, which does not say that nothing was written.
             kind = RowsRefused if error.code in DATA_ERRORS else WriteFailed
             raise kind(str(error)) from error
         if answer[0][0] not in (b"0", b"OFF"):
@@ -301,11 +304,3 @@ def _is_gone(error: StatementFailed) -> bool:
     """Whether there is no such table, or no such database. Another table may be one that a trigger misses."""
     is_ours = TABLE.lower() in str(error).lower()
     return error.code == ER.BAD_DB_ERROR or (error.code == ER.NO_SUCH_TABLE and is_ours)
-
-
-def _unavailable(kind: type[TierUnavailable], error: StatementFailed, more: str = "") -> TierUnavailable:
-    found = kind(f"{error}{more}")
-    found.number = error.code
-    found.silent = error.silent
-    found.login_refused = error.code in LOGIN_ERRORS
-    return found

@@ -50,23 +50,12 @@ SESSION: Final[Mapping[str, str]] = {
 """Variable to the value that a session needs: all that change what a statement does or answers, or how a transaction
 ends. What bounds time is left alone where it stops a write: the administrator has a reason, and a batch is halved."""
 
+_READ_ONLY = ("innodb_read_only", "read_only", "super_read_only")
 _TELLING = (
-    "hostname",
-    "innodb_doublewrite",
-    "innodb_flush_log_at_trx_commit",
-    "innodb_flush_method",
-    "innodb_read_only",
-    "log_bin",
-    "max_allowed_packet",
-    "max_statement_time",
-    "port",
-    "read_only",
-    "server_id",
-    "server_uid",
-    "server_uuid",
-    "super_read_only",
-    "sync_binlog",
-    "wsrep_on",
+    *("max_allowed_packet", "max_statement_time"),
+    *("server_uid", "server_uuid", "wsrep_on"),  # which server it is
+    *("innodb_doublewrite", "innodb_flush_log_at_trx_commit", "innodb_flush_method", "log_bin", "sync_binlog"),
+    *_READ_ONLY,
 )
 
 SHOW: Final = "SHOW SESSION VARIABLES WHERE variable_name IN ({})".format(
@@ -76,9 +65,7 @@ SHOW: Final = "SHOW SESSION VARIABLES WHERE variable_name IN ({})".format(
 
 
 def settings(variables: Mapping[str, str]) -> str:
-    """The statement that gives a session what it needs; empty when it has that already.
-
-    Only what differs, for to set some of them takes a privilege.
+    """The statement that sets what a session needs and has not, for to set some takes a privilege; empty without any.
 
     >>> settings({"autocommit": "OFF", "unique_checks": "ON", "wsrep_sync_wait": "0"})
     "SET SESSION autocommit = 'ON', wsrep_sync_wait = 7"
@@ -104,7 +91,7 @@ def unbounded(variables: Mapping[str, str]) -> str:
 
 def is_read_only(variables: Mapping[str, str]) -> bool:
     """Whether the server refuses writes, but perhaps not those of a privileged account."""
-    return any(variables.get(name, "OFF") != "OFF" for name in ("read_only", "super_read_only", "innodb_read_only"))
+    return any(variables.get(name, "OFF") != "OFF" for name in _READ_ONLY)
 
 
 def risks(variables: Mapping[str, str]) -> list[str]:
