@@ -27,12 +27,8 @@ def hash_tag(key: str) -> str:
     >>> hash_tag("{user:7}:name"), hash_tag("plain"), hash_tag("{}empty")
     ('user:7', 'plain', '{}empty')
     """
-    start = key.find("{")
-    if start >= 0:
-        end = key.find("}", start + 1)
-        if end > start + 1:
-            return key[start + 1 : end]
-    return key
+    tag, closed, _ = key.partition("{")[2].partition("}")
+    return tag if tag and closed else key
 
 
 def slot_of(key: str) -> int:

@@ -1,8 +1,8 @@
 """Connecting to another node: look its name up, try its addresses, and greet it. Each step has a bound of its own.
 
-Addresses are tried as in `RFC 8305 <https://www.rfc-editor.org/rfc/rfc8305>`_ ("happy eyeballs"): one after the other,
-the next one as soon as the last one failed or was silent for a moment, and the first that answers is taken. An address
-answers when the node greets back there: a node that is stopped accepts connections too (the kernel does), silently.
+Addresses are tried as in `RFC 8305 <https://www.rfc-editor.org/rfc/rfc8305>`_ ("happy eyeballs"): the next one as soon
+as the last one failed or was silent for a moment, and the first where the node greets back is taken. For a node that is
+stopped the kernel accepts connections too, silently.
 """
 
 from __future__ import annotations
@@ -71,8 +71,7 @@ def connect(address: Address, limits: Limits) -> Greeted:
 def _look_up(address: Address) -> list[Any]:
     try:
         with gevent.Timeout(NAME_TIMEOUT, TimeoutError(f"not found within {NAME_TIMEOUT:g} s")):
-            places: list[Any] = gevent.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-            return places
+            return list(gevent.socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM))
     except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS can have
         raise errors.Unreachable(f"the name {address.host}: {_reason(error)}") from error
 

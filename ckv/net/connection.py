@@ -40,11 +40,8 @@ class Connection(Polled):
         closed: Callable[[Connection, str], None],
         on_drained: Callable[[], None] | None = None,
     ) -> None:
-        """Starts to read.
-
-        ``closed(connection, reason)`` is called once, whoever closes it; an empty reason is an ordinary end.
-        ``on_drained()`` makes it the calling side: it is called whenever nothing is unsent any more.
-        """
+        """Starts to read. ``closed(connection, reason)`` is called once, whoever closes it; an empty reason is an
+        ordinary end. ``on_drained()`` makes it the calling side: it is called whenever nothing is unsent any more."""
         super().__init__(transport, receiver.inbox, on_drained is not None)
         self._poller = poller
         self._transport = transport
@@ -77,8 +74,8 @@ class Connection(Polled):
         self.inbox = receiver.inbox
 
     def look_after(self) -> None:
-        """Closes a peer that is in the middle of a message and has sent nothing since the last call, half of the time
-        ago that a message may be unfinished. Gives the memory of buffers back in which there is none."""
+        """To be called after each half of the time that a message may be unfinished: closes a peer that is in the
+        middle of one and has sent nothing since the last call, or else gives the memory of its buffers back."""
         heard = self.was_heard()
         if self.held:
             self.heard = True  # It cannot go on.
@@ -258,7 +255,6 @@ class Connection(Polled):
         self.held = True  # whoever is serving it stops
         self._poller.remove(self)
         if self._write_watcher is not None:
-            self._write_watcher.stop()
             self._write_watcher.close()
         self._transport.close()
         self.fd = -1

@@ -326,8 +326,8 @@ class Peer:
     # --- what goes wrong -----------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Fails the calls that were there at the tick before, half of the time ago that a call may take. Sends a PING,
-        so that a node that hangs is noticed even while nobody calls it.
+        """To be called after each half of the time that a call may take: fails the calls that were there at the tick
+        before, and sends a PING, so that a node that hangs is noticed even while nobody calls it.
 
         A node answers in the order in which it was asked, apart from what waits for its database. While it is busy with
         what came before the PING, the time of the calls behind it has not begun.

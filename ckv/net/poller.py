@@ -208,7 +208,6 @@ class Poller:
 
     def close(self) -> None:
         """Ends it, when all its sockets are closed."""
-        self._watcher.stop()
         self._watcher.close()
         self._epoll.close()
 

@@ -28,5 +28,4 @@ class Resolver(gevent.resolver.thread.Resolver):
         try:
             return plain_getaddrinfo(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
         except socket.gaierror:
-            found: list[Any] = super().getaddrinfo(host, port, family, type, proto, flags)
-            return found
+            return list(super().getaddrinfo(host, port, family, type, proto, flags))

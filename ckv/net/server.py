@@ -51,12 +51,6 @@ FEWEST_GUESTS: Final = 4
 GUEST_SILENCE: Final = 10.0
 """Seconds after which a guest that says nothing has to go, though nobody else wants to come in."""
 
-FOR_OPERATORS: Final = frozenset(name for name, command in COMMANDS.items() if command.access == "operator")
-"""The methods that make a guest an operator. Operators may have half of the lobby, whoever else wants to come in."""
-
-FOR_GUESTS: Final = FOR_OPERATORS | {name for name, command in COMMANDS.items() if command.access == "anyone"}
-"""The methods that guests may call."""
-
 TICK: Final = 1.0
 """Seconds between two looks after the connections, at most."""
 
@@ -87,7 +81,7 @@ class Server:
         self._guests: dict[Connection, float] = {}
         """The guests in the order of when each of them came, or was last seen to have said something."""
         self._operators: set[Connection] = set()
-        """Those that have asked what operators ask."""
+        """Those that have asked what operators ask. They may have half of the lobby, whoever else wants to come in."""
         self.places = limits.max_connections
         """Clients that are served at a time."""
         self.rejected = 0
@@ -147,7 +141,6 @@ class Server:
         self._poller.remove_receiver(self._lobby)
         self._pause.stop()
         if self._listener is not None:
-            self._watcher.stop()
             self._watcher.close()
             self._listener.close()
             self._listener = None
@@ -246,24 +239,20 @@ class Server:
 
     def _for_guests(self, name: str, handler: Handler) -> Handler:
         """The handler for whoever may be in the lobby."""
+        access = COMMANDS[name].access if name in COMMANDS else None
 
-        def of_operators(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        def checked(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
             guest = self._guest(caller)
-            if guest is not None:
-                self._operators.add(guest)
-            return handler(caller, msgid, params)
-
-        def of_clients(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-            guest = self._guest(caller)
+            if access == "operator":
+                if guest is not None:
+                    self._operators.add(guest)
             # What is no session has sent a notification.
-            if not isinstance(caller, Session) or (guest is not None and not self._admit(guest)):
+            elif not isinstance(caller, Session) or (guest is not None and not self._admit(guest)):
                 taken = f"all {self.places} places of clients are taken"
                 raise errors.Overloaded(f"{taken}; the request was not carried out")
             return handler(caller, msgid, params)
 
-        if name in FOR_OPERATORS:
-            return of_operators
-        return handler if name in FOR_GUESTS else of_clients
+        return handler if access == "anyone" else checked
 
     def _guest(self, caller: Caller) -> Connection | None:
         """The guest who calls, if it is one; never for a notification."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-import struct
+import sys
 import termios
 from collections.abc import Callable
 
@@ -47,8 +47,7 @@ class Transport:
     @property
     def kept_bytes(self) -> int:
         """What was written and the peer's system has not taken yet."""
-        kept: tuple[int] = struct.unpack("i", fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)))
-        return kept[0]
+        return int.from_bytes(fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
     def close(self) -> None:
         """Closes it at once."""

@@ -55,11 +55,9 @@ class Tier(Protocol):
 
 
 class Session(Protocol):
-    """One connection to the persistent tier, used by one greenlet at a time.
-
-    Every call may raise :class:`~ckv.errors.TierUnavailable`: the session is closed then, and whoever wants to go on
-    connects anew. That, its subclasses and :class:`~ckv.errors.RowsRefused` are all that a call raises.
-    """
+    """One connection to the persistent tier, used by one greenlet at a time. A call raises nothing but
+    :class:`~ckv.errors.TierUnavailable` (the session is closed then, and whoever wants to go on connects anew), its
+    subclasses and :class:`~ckv.errors.RowsRefused`."""
 
     @property
     def generation(self) -> int:

@@ -13,8 +13,8 @@ _SQLITE = "sqlite:"
 def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
     """The tier at ``host:port``, ``mysql://user:password@host:port/database`` or ``sqlite:PATH``; does not connect.
 
-    ``environ`` gives what an address of MySQL leaves out (:mod:`ckv.persistent.mysql.address`). Raises
-    :class:`~ckv.errors.BadSetting`, with one line that names what is wrong and never shows a password.
+    ``environ`` gives what an address of MySQL leaves out (:mod:`ckv.persistent.mysql.address`). Raises BadSetting, with
+    one line that names what is wrong and never shows a password.
     """
     # Imported here: a node on SQLite has no use for PyMySQL and cryptography, whose import takes a tenth of a second.
     if address.startswith(_SQLITE):

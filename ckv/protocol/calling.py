@@ -24,9 +24,7 @@ Bounced = Callable[[Call | Batch | None, object], bool]
 class CallingSession(Reader):
     """Calls to one node over one line. What is called between two :meth:`pack_new` travels together, as one message."""
 
-    def __init__(
-        self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool, lane: Lane | None = None
-    ) -> None:
+    def __init__(self, line: Line, limits: Limits, bounced: Bounced, knows_batch: bool, lane: Lane | None) -> None:
         """``knows_batch``: whether the node knows BATCH. ``lane``: where compiled code collects calls to it as well."""
         super().__init__(line, limits, new_answers_unpacker)
         self._lane = lane

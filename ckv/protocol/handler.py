@@ -1,7 +1,6 @@
 """What a method of a node is, who calls it, what carries the bytes, and what compiled code does for all of them.
 
-Interpreted, not compiled: a compiled module would look at each caller for whether it inherits from a protocol of its
-own, which none does.
+Interpreted, not compiled: compiled code would look whether each caller inherits from the protocol, which none does.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ class Caller(Protocol):
 
 Call = tuple[Caller, int]
 """Who made a call, and the msgid under which it wants the answer."""
-
 
 Handler = Callable[[Caller, int, tuple[object, ...]], object]
 """Carries out one method, given caller, msgid and params. Returns the result or :data:`LATER`; raises a

@@ -45,7 +45,8 @@ class RpcMethods:
         self.packer = new_batch_packer()
         """Collects the answers to what came together."""
         self.pack: Callable[[object], bytes] = new_packer().pack
-        """Packs one answer. Whoever has it pack a large one has to :meth:`renew` it."""
+        """Packs one answer. Whoever has it pack a large one has to :meth:`renew` it. No Packer for UTF-8 alone, which
+        would leave a value's UTF-8 with a str that the store has measured."""
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every request is answered with this error, ``but`` those of these methods."""
@@ -71,14 +72,6 @@ class RpcMethods:
             return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._names)}")
         log.error("unexpected error in %s", method, exc_info=error)
         return errors.ServerError(f"unexpected error in {method}")
-
-    def pack_of_any_size(self, response: object) -> bytes:
-        """Packs one answer. No Packer for UTF-8 alone, which would leave a value's UTF-8 with a str that the store has
-        measured."""
-        answer = self.pack(response)
-        if len(answer) > SPARE_BUFFER_BYTES:
-            self.renew()
-        return answer
 
     def renew(self) -> None:
         """Makes a new Packer of one answer: one that has packed a large one keeps its size."""
@@ -242,7 +235,10 @@ class RpcSession(Reader):
             unread = self.line.unsent_bytes + len(self._first) + len(self._more)
             if unread > self._limits.max_queued_bytes:
                 result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
-        self.collect(self._shared.pack_of_any_size((RESPONSE, msgid, error, result)))
+        answer = self._shared.pack((RESPONSE, msgid, error, result))
+        if len(answer) > SPARE_BUFFER_BYTES:
+            self._shared.renew()
+        self.collect(answer)
         self.in_flight -= 1
         if self._full or self._ended:
             self._settled()

@@ -148,10 +148,8 @@ class Reader(Session):
         self._unread = False
 
     def _look(self, unpacker: msgpack.Unpacker, messages: Iterator[Any], is_large: bool = False) -> bytes:
-        """Serves what is there: the Unpacker's messages, maybe with some before them.
-
-        ``is_large``: it fills the Unpacker's buffer, which is given back if nothing else is in it.
-        """
+        """Serves what is there: the Unpacker's messages, maybe with some before them. ``is_large``: it fills the
+        Unpacker's buffer, which is given back if nothing else is in it."""
         self._count = 0
         if core.COMPILED or is_large:
             answers = self._serve(self._marked(unpacker, messages))

@@ -1,7 +1,6 @@
 """Where the MySQL server is and who logs in: the address and the environment in, a :class:`Server` out.
 
-What the address leaves out comes from ``CKV_MYSQL_USER``, ``CKV_MYSQL_PASSWORD`` or ``CKV_MYSQL_PASSWORD_FILE``, and
-``CKV_MYSQL_DATABASE``, else it is ``root``, ``password`` and ``celonis``.
+What the address leaves out comes from the variables below, else it is ``root``, ``password`` and ``celonis``.
 """
 
 from __future__ import annotations

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 LOCK_WAIT: Final = 20
-"""Seconds for which the server lets a statement wait for a lock. Its own defaults are 50 s for a row, which outlasts
-:data:`~ckv.persistent.mysql.connection.STATEMENT_TIMEOUT` and leaves an orphan waiting, and a day or a year for the
-table while somebody alters it."""
+"""Seconds for which the server lets a statement wait for a lock. Its own defaults are 50 s for a row, longer than we
+wait for it, so that an orphan stays behind, and a day or a year for the table while somebody alters it."""
 
 _NOW = "DEFAULT"  # in this one variable the word does not stand for the global value
 _NO_LIMIT = str(2**64 - 1)
@@ -84,9 +83,7 @@ def unbounded(variables: Mapping[str, str]) -> str:
     >>> unbounded({"max_statement_time": "0.500000"})
     'SET STATEMENT max_statement_time = 0 FOR '
     """
-    if float(variables.get("max_statement_time", "0")) > 0:
-        return "SET STATEMENT max_statement_time = 0 FOR "
-    return ""
+    return "SET STATEMENT max_statement_time = 0 FOR " if float(variables.get("max_statement_time", "0")) > 0 else ""
 
 
 def is_read_only(variables: Mapping[str, str]) -> bool:
