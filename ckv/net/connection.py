@@ -171,7 +171,7 @@ class Connection(Polled):
             return
         self._posted += data
         if len(self._posted) > SPARE_BUFFER_BYTES:
-            self.flush()
+            self._send_posted()
         else:
             self.wake()
 
@@ -184,6 +184,10 @@ class Connection(Polled):
         self._queued = False
         if self.session is not None and self.session.waiting:
             self._posted += self.session.take()
+        self._send_posted()
+
+    def _send_posted(self) -> None:
+        # Without what its session has: a later answer of a BATCH may not come before the first, which may wait still.
         data, self._posted = self._posted, b""
         if data:
             send_all(((self, data),))
