@@ -1,6 +1,5 @@
-"""Calls that wait for a node to be connected: in their order, and no more of them than there is room for.
-
-Interpreted, not compiled: none of it is in the way of a call to a node that is there.
+"""Calls that wait for a node to be connected: in their order, and no more of them than there is room for. Interpreted,
+not compiled: none of it is in the way of a call to a node that is there.
 """
 
 from __future__ import annotations

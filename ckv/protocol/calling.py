@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from ckv import errors
 from ckv.protocol.batch import BATCH_REQUESTS, Batch, Calls, fail
@@ -13,9 +13,6 @@ from ckv.protocol.messages import BATCH, Message, new_answers_unpacker
 from ckv.protocol.packing import MSGIDS, REQUEST, RESPONSE, new_packer, new_utf8_packer, unpacked
 from ckv.protocol.reading import Reader
 from ckv.protocol.session import Unanswered
-
-ARRAY_16: Final = b"\xdc"
-"""The head of an array, before the number of its elements in two bytes."""
 
 Bounced = Callable[[Call | Batch | None, object], bool]
 """Told of each error that the node answered, and to what; whether the call is taken back, and its caller not told."""
@@ -187,5 +184,5 @@ def _taken_apart(call: Call | Batch | Routed | None) -> Call | Batch | None:
     """What a message was made of: for what goes another way than an ordinary answer."""
     if call is None or isinstance(call, (tuple, Batch)):
         return call
-    parts = ARRAY_16 + (2 * len(call)).to_bytes(2) + call.requests_made()
+    parts = b"\xdc" + (2 * len(call)).to_bytes(2) + call.requests_made()  # an array with its length in two bytes
     return Batch(list(unpacked(parts)), call.calls_made())

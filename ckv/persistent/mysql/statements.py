@@ -1,6 +1,5 @@
 """The statements of the tier in MySQL. Values travel as hexadecimal literals (``X'6b6579'``): any bytes, in any
-``sql_mode`` and character set, and built faster than PyMySQL builds statements with parameters.
-"""
+``sql_mode`` and character set, and built faster than PyMySQL builds statements with parameters."""
 
 from __future__ import annotations
 
