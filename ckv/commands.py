@@ -8,14 +8,11 @@ shape in ``ckv/node/primary.py``. A role that lacks a handler does not start (:f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
 
-Flag = Literal["read", "write", "admin", "keyless", "blocking"]
-"""``read``, ``write``: of records. ``admin``: for whoever looks after a node. ``keyless``: a node answers it by itself.
-``blocking``: it may wait for what somebody else does.
-"""
+from ckv.errors import BadArguments
 
 Access = Literal["anyone", "reader", "writer", "operator"]
 """Who may call a command."""
@@ -34,7 +31,6 @@ class Command:
     usage: str
     """The command as a person types it: ``PUT key value``. All arguments have to be there."""
 
-    flags: tuple[Flag, ...]
     access: Access
     reply: Reply
 
@@ -55,35 +51,33 @@ class Command:
         return tuple(self.usage.split()[1:])
 
     @property
-    def arity(self) -> int:
-        """How many arguments it has."""
-        return len(self.arguments)
+    def has_owner(self) -> bool:
+        """Whether the owner of its key answers it; any other one is answered by whichever node is asked."""
+        return "key" in self.arguments
 
-    @property
-    def keys(self) -> tuple[int, ...]:
-        """The positions of the keys among the arguments; none for a command that any node answers by itself."""
-        return tuple(index for index, name in enumerate(self.arguments) if name == "key")
+    def wrong_count(self, params: Sized) -> BadArguments:
+        """The error for another number of arguments."""
+        return BadArguments(f"{len(params)} arguments; it is {self.usage}")
 
 
 COMMANDS: Final[dict[str, Command]] = {
     command.name: command
     for command in (
-        Command("PUT key value", ("write",), "writer", "ok", "`true`",
+        Command("PUT key value", "writer", "ok", "`true`",
             "Store a value under a key, replacing what was there."),
-        Command("GET key", ("read",), "reader", "value", '`[true, value]`, or `[false, ""]` when there is none',
+        Command("GET key", "reader", "value", '`[true, value]`, or `[false, ""]` when there is none',
             "Read the value of a key."),
-        Command("DEL key", ("write",), "writer", "flag", "`true` if there was one, else `false`",
+        Command("DEL key", "writer", "flag", "`true` if there was one, else `false`",
             "Delete a key and its value."),
-        Command("PING", ("keyless",), "anyone", "text", '`"PONG"`',
+        Command("PING", "anyone", "text", '`"PONG"`',
             "Ask the node itself whether it answers."),
-        Command("INFO", ("admin", "keyless"), "operator", "table", "a map of figure to number or text",
+        Command("INFO", "operator", "table", "a map of figure to number or text",
             "Show the figures of the node itself."),
-        Command("RETRY", ("admin", "keyless"), "operator", "number", "the number of rows",
+        Command("RETRY", "operator", "number", "the number of rows",
             "Queue the rows again that the database refused and this secondary parked; a primary refuses it."),
-        Command("PEEK key", ("admin", "read"), "operator", "table", "`[where, digest]`",
+        Command("PEEK key", "operator", "table", "`[where, digest]`",
             "Say where a record is, without using or moving it."),
-        Command("SCAN cursor count", ("admin", "read", "keyless"), "operator", "table",
-            "`[cursor, [[key, where, digest], ...]]`",
+        Command("SCAN cursor count", "operator", "table", "`[cursor, [[key, where, digest], ...]]`",
             "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it."),
     )
 }  # fmt: skip

@@ -25,7 +25,7 @@ def commands() -> str:
     """The command table as a page."""
     rows = "\n".join(
         f"| `{command.usage}` | {command.help} | {command.result} | "
-        f"{'the owner of the key' if command.keys else 'the node itself'} |"
+        f"{'the owner of the key' if command.has_owner else 'the node itself'} |"
         for command in COMMANDS.values()
     )
     return f"""\

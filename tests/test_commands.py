@@ -17,11 +17,7 @@ from tests.support.wire import RawClient, RemoteError
 def test_a_command_is_well_formed(command: Command) -> None:
     assert COMMANDS[command.name] is command
     assert command.name.isupper()
-    assert all(command.arguments[index] == "key" for index in command.keys)
-    assert ("keyless" in command.flags) == (not command.keys)
-    assert ("admin" in command.flags) == (command.access == "operator")
-    assert ("write" in command.flags) == (command.access == "writer")
-    assert command.arity == len(command.arguments) == len(command.usage.split()) - 1
+    assert command.has_owner == (command.arguments[:1] == ("key",))
     assert command.help.endswith(".")
     assert "\n" not in command.help
 

@@ -14,7 +14,7 @@ from gevent.event import Event
 
 from ckv import __version__, core, errors, logs
 from ckv.address import Address
-from ckv.commands import complete
+from ckv.commands import COMMANDS, complete
 from ckv.exits import Exit
 from ckv.net.poller import Poller
 from ckv.net.server import Server
@@ -145,6 +145,18 @@ def pong(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> str:
     if params:
         raise errors.BadArguments("PING takes no arguments")
     return "PONG"
+
+
+def own(name: str, answer: Callable[..., object]) -> Handler:
+    """The handler of a command that is answered at once, with what ``answer`` makes of its arguments."""
+    command = COMMANDS[name]
+
+    def handler(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        if len(params) != len(command.arguments):
+            raise command.wrong_count(params)
+        return answer(*params)
+
+    return handler
 
 
 def info(figures: Callable[[], Info]) -> Handler:

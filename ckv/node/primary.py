@@ -99,7 +99,7 @@ class RouteLoop:
 def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:
     """One handler per command but INFO: those with a key go to its owner, the others are the node's own, or refused."""
     made = {
-        command.name: _forward(command, owners, max_value_bytes) if command.keys else _keeps_nothing
+        command.name: _forward(command, owners, max_value_bytes) if command.has_owner else _keeps_nothing
         for command in COMMANDS.values()
     }
     return made | {"PING": pong}
@@ -117,14 +117,11 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
     key_surely_fits = SURELY_FITS  # compiled code would look the name up in a dict for every request
 
-    def wrong_count(params: tuple[object, ...]) -> errors.BadArguments:
-        return errors.BadArguments(f"{len(params)} arguments; it is {command.usage}")
-
     def forward_key(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         try:
             (key,) = params
         except ValueError:
-            raise wrong_count(params) from None
+            raise command.wrong_count(params) from None
         if type(key) is not str or len(key) > key_surely_fits:
             key = checked_key(key)
         owners.owner(key).call(name, params, caller, msgid)
@@ -134,7 +131,7 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
         try:
             key, value = params
         except ValueError:
-            raise wrong_count(params) from None
+            raise command.wrong_count(params) from None
         if type(key) is not str or len(key) > key_surely_fits:
             key = checked_key(key)
         if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:

@@ -10,7 +10,7 @@ from ckv import core, errors
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.figures import Info, of_store, of_workers
-from ckv.node.node import Node, Wait, info, pong
+from ckv.node.node import Node, Wait, info, own, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.workers import Workers
 from ckv.persistent.opening import open_tier
@@ -140,7 +140,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         try:
             (key,) = params
         except ValueError:
-            raise _wrong_count("GET", params) from None
+            raise COMMANDS["GET"].wrong_count(params) from None
         if type(key) is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
         # As store.get(), in two steps: most GETs end with the first.
@@ -167,7 +167,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         try:
             key, value = params
         except ValueError:
-            raise _wrong_count("PUT", params) from None
+            raise COMMANDS["PUT"].wrong_count(params) from None
         if type(key) is not str or len(key) > SURELY_FITS:
             key = checked_key(key)
         if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
@@ -182,7 +182,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         try:
             (key,) = params
         except ValueError:
-            raise _wrong_count("DEL", params) from None
+            raise COMMANDS["DEL"].wrong_count(params) from None
         existed = store.delete(checked_key(key))
         if type(existed) is bool:
             return existed
@@ -195,31 +195,18 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
 def operator_handlers(store: Records, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:
     """The methods of the command table that look after a store."""
 
-    def retry(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> int:
-        if params:
-            raise _wrong_count("RETRY", params)
+    def retry() -> int:
         if workers is not None:
             workers.renew()
         count = store.retry_parked()
         log.info("retry: %d parked rows are queued again", count)
         return count
 
-    def peek(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
-        try:
-            (key,) = params
-        except ValueError:
-            raise _wrong_count("PEEK", params) from None
+    def peek(key: object) -> object:
         key = checked_key(key)
         return entry(key, store.locate(key))[1:]
 
-    def scan(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
-        try:
-            cursor, count = params
-        except ValueError:
-            raise _wrong_count("SCAN", params) from None
-        return scans.next(cursor, count)
-
-    return {"RETRY": retry, "PEEK": peek, "SCAN": scan}
+    return {"RETRY": own("RETRY", retry), "PEEK": own("PEEK", peek), "SCAN": own("SCAN", scans.next)}
 
 
 def _answer(caller: Caller, msgid: int, result: object, error: errors.CkvError | None) -> None:
@@ -237,7 +224,3 @@ def _answer_write(caller: Caller, msgid: int, outcome: object, error: errors.Ckv
         outcome.wait(lambda result, error: _answer_write(caller, msgid, result, error))
     else:
         _answer(caller, msgid, outcome, error)
-
-
-def _wrong_count(name: str, params: tuple[object, ...]) -> errors.BadArguments:
-    return errors.BadArguments(f"{len(params)} arguments; it is {COMMANDS[name].usage}")

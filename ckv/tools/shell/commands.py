@@ -66,7 +66,7 @@ def run_words(client: Client, words: Sequence[Value], width: int | None = None) 
         raise End
     if name == HELP:
         return HELP, help_text(width, *map(name_of, arguments))
-    count = COMMANDS[name].arity
+    count = len(COMMANDS[name].arguments)
     # The shell of the original program took three words always: GET bob "".
     if len(arguments) < count or any(arguments[count:]):
         raise BadLine(f"expected {COMMANDS[name].usage}")
