@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 State = Literal["connecting", "up", "slow", "hung", "down"]
@@ -85,7 +85,6 @@ class _Side:
     """Sessions, as far as is known."""
     fault: tuple[int, Reason] | None = None
     """Why the last statement failed, until one succeeds, and a number that grows."""
-    under_way: dict[Attempt, None] = field(default_factory=dict)
     slow_at: float | None = None
     slowest: float = 0.0
 
@@ -95,14 +94,15 @@ class Health:
 
     def __init__(self, clock: Callable[[], float], hung_after: float, noted: Callable[[], None] = lambda: None) -> None:
         """``clock`` gives seconds. What is under way for longer than ``hung_after`` seconds, while nothing else of its
-        kind succeeds, hangs. ``noted`` is for whoever has told it something to call.
+        kind succeeds, hangs. ``noted`` is called when something was learnt.
         """
-        self.noted = noted
+        self._noted = noted
         self._clock = clock
         self._hung_after = hung_after
         self._started = clock()
         self._sides: dict[Kind, _Side] = {"read": _Side(self._started), "write": _Side(self._started)}
-        self._connecting: dict[Attempt, None] = {}
+        self._under_way: dict[Attempt, None] = {}
+        """The oldest one comes first."""
         self._connect_fault: tuple[int, Reason] | None = None
         self._failures = 0
         self._last_good = self._started
@@ -123,7 +123,7 @@ class Health:
     def begins(self, kind: Kind, *, connects: bool = False) -> Attempt:
         """A statement or a transaction was sent; with ``connects`` a connection for such ones is being made."""
         attempt = Attempt(kind, self._clock(), connects)
-        (self._connecting if connects else self._sides[kind].under_way)[attempt] = None
+        self._under_way[attempt] = None
         return attempt
 
     def succeeded(self, attempt: Attempt) -> None:
@@ -136,10 +136,11 @@ class Health:
         if attempt.connects:
             self._connect_fault = None
             side.live += 1
-            return
-        side.fault = None
-        side.last_good = now
-        self._took(side, now - attempt.began, now)
+        else:
+            side.fault = None
+            side.last_good = now
+            self._took(side, now - attempt.began, now)
+        self._noted()
 
     def failed(self, attempt: Attempt, reason: Reason, *, again: bool) -> None:
         """It failed. ``again``: so did the one before it, over another session, so that this is not the reason."""
@@ -151,15 +152,16 @@ class Health:
         elif again or reason.silent or troubled:
             # Otherwise it may be the session alone (a restart, a deadlock): the next attempt will tell.
             self._sides[attempt.kind].fault = (self._failures, reason)
+        self._noted()
 
     def gave_up(self, attempt: Attempt) -> None:
         """It is over, and nothing was learnt of it."""
-        self._connecting.pop(attempt, None)
-        self._sides[attempt.kind].under_way.pop(attempt, None)
+        del self._under_way[attempt]
 
     def closed(self, kind: Kind) -> None:
         """A session is no longer there."""
         self._sides[kind].live -= 1
+        self._noted()
 
     @staticmethod
     def _took(side: _Side, seconds: float, now: float) -> None:
@@ -181,7 +183,7 @@ class Health:
     def stuck(self, kind: Kind, seconds: float) -> bool:
         """Whether such a statement is under way for so long and nothing of its kind was answered meanwhile."""
         side = self._sides[kind]
-        oldest = next(iter(side.under_way), None)
+        oldest = next((of for of in self._under_way if of.kind == kind and not of.connects), None)
         return oldest is not None and self._clock() - max(oldest.began, side.last_good) >= seconds
 
     @property
@@ -229,7 +231,7 @@ class Health:
         hung = self._hung_after
         if self.stuck(kind, hung):
             return "hung", Reason(f"a {kind} has been under way for more than {hung:g} s", silent=True)
-        connecting = next(iter(self._connecting), None)
+        connecting = next((of for of in self._under_way if of.connects), None)
         if not side.live and connecting is not None and now - max(connecting.began, self._last_good) >= hung:
             return "hung", Reason(f"a connection has been under way for more than {hung:g} s", silent=True)
         if not self.reached:

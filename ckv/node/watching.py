@@ -6,31 +6,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ckv.errors import RowsRefused, TierError, WriteFailed
-from ckv.node.health import Attempt, Health, Kind, Reason
-from ckv.persistent import Loaded, RowsLocked, Session, Tier
+from ckv.node.health import Health, Kind, Reason
+from ckv.persistent import Loaded, RowsLocked, Tier
 from ckv.values import Value
 
 
-def watched_connect(tier: Tier, kind: Kind, health: Health, *, again: bool) -> WatchedSession:
-    """A new session for reads or for writes.
-
-    ``again``: it takes the place of one that failed. If it fails too, before it ever worked, the session was not the
-    reason. (One that was made some time ago, and not used, may have broken since, unnoticed.)
-    """
-    with _watched(health, health.begins(kind, connects=True), again=True):
-        session = tier.connect()
-    return WatchedSession(session, kind, health, again=again)
-
-
 class WatchedSession:
-    """One connection, with what of :class:`~ckv.persistent.Session` the workers use."""
+    """One connection for reads or for writes, with what of :class:`~ckv.persistent.Session` the workers use."""
 
-    def __init__(self, session: Session, kind: Kind, health: Health, *, again: bool) -> None:
-        self._session = session
+    def __init__(self, tier: Tier, kind: Kind, health: Health, *, again: bool) -> None:
+        """Connects. Raises what the tier raises.
+
+        ``again``: it takes the place of one that failed. If it fails too, before it ever worked, the session was not
+        the reason. (One that was made some time ago, and not used, may have broken since, unnoticed.)
+        """
         self._kind: Kind = kind
         self._health = health
-        self._again = again
+        self._again = True
         self._open = True
+        with self._watched(connects=True):
+            self._session = tier.connect()
+        self._again = again
 
     @property
     def generation(self) -> int:
@@ -57,34 +53,23 @@ class WatchedSession:
         if self._open:
             self._open = False
             self._health.closed(self._kind)
-            self._health.noted()
         self._session.close()
 
     @contextmanager
-    def _watched(self, *, proves: bool = True) -> Iterator[None]:
-        with _watched(self._health, self._health.begins(self._kind), again=self._again, proves=proves):
+    def _watched(self, *, connects: bool = False, proves: bool = True) -> Iterator[None]:
+        health = self._health
+        attempt = health.begins(self._kind, connects=connects)
+        try:
             yield
+        except (RowsRefused, RowsLocked, WriteFailed):
+            health.succeeded(attempt)  # it was answered
+            raise
+        except TierError as error:
+            reason = Reason(str(error), getattr(error, "number", 0), silent=getattr(error, "silent", False))
+            health.failed(attempt, reason, again=self._again)
+            raise
+        except BaseException:  # an error of our own, or the end of the greenlet
+            health.gave_up(attempt)
+            raise
+        (health.succeeded if proves else health.gave_up)(attempt)
         self._again = False
-
-
-@contextmanager
-def _watched(health: Health, attempt: Attempt, *, again: bool, proves: bool = True) -> Iterator[None]:
-    try:
-        yield
-    except (RowsRefused, RowsLocked, WriteFailed):
-        health.succeeded(attempt)  # it was answered
-        health.noted()
-        raise
-    except TierError as error:
-        reason = Reason(str(error), getattr(error, "number", 0), silent=getattr(error, "silent", False))
-        health.failed(attempt, reason, again=again)
-        health.noted()
-        raise
-    except BaseException:  # an error of our own, or the end of the greenlet
-        health.gave_up(attempt)
-        raise
-    if proves:
-        health.succeeded(attempt)
-    else:
-        health.gave_up(attempt)
-    health.noted()

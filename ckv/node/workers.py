@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
+from contextlib import closing
 from typing import Final
 
 import gevent
@@ -20,7 +22,7 @@ from gevent.lock import BoundedSemaphore
 from ckv import errors
 from ckv.node.flushing import flush
 from ckv.node.health import Change, Health, Kind
-from ckv.node.watching import WatchedSession, watched_connect
+from ckv.node.watching import WatchedSession
 from ckv.persistent import RowsLocked, Tier
 from ckv.store.loading import LOAD_BYTES
 from ckv.store.store import Store
@@ -69,12 +71,18 @@ class Workers:
         self._to_flush = Event()
         self._to_help = Event()
         self._hurry = Event()
+        self.wake: Final[Callable[[], None]] = self._to_flush.set
+        """There is something to flush. Cheap, and never waits: the store calls it for every victim."""
+        self.wake_loads: Final[Callable[[], None]] = self._to_load.set
+        """There is something to load. Cheap, and never waits."""
+        self.hurry: Final[Callable[[], None]] = self._hurry.set
+        """Ends the back-off: somebody has mended something."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
-        self._store: Store | None = None
+        self._store: Store
         self._finding_out = BoundedSemaphore(1)
         """Held while a connection is made, and for as long as that fails: so there is one attempt at a time."""
         self._logins_refused = 0
-        self._refused: str | None = ""
+        self._refused = ""
         self._calls_before = (0, 0)
         self._ever_up = False
         # Figures since the start; ckv/node/figures.py says what each of them counts.
@@ -82,24 +90,8 @@ class Workers:
         self.flush_seconds_total = 0.0
         self.flush_seconds_max = 0.0
 
-    def wake(self) -> None:
-        """There is something to flush. Cheap, and never waits: the store calls it for every victim."""
-        if not self._to_flush.is_set():
-            self._to_flush.set()
-
-    def wake_loads(self) -> None:
-        """There is something to load. Cheap, and never waits."""
-        if not self._to_load.is_set():
-            self._to_load.set()
-
-    def hurry(self) -> None:
-        """Ends the back-off: somebody has mended something."""
-        self._hurry.set()
-
     def renew(self) -> None:
-        """Has all sessions connect anew before their next batch, and at once: they keep the limits that the server had
-        when they began.
-        """
+        """Has all sessions connect anew, for they keep the limits that the server had when they began."""
         self.tier.generation += 1
         self.hurry()
 
@@ -119,9 +111,9 @@ class Workers:
         gevent.killall(self._greenlets, block=True, timeout=1)
 
     def look(self) -> None:
-        """Notices what did not happen. To be called some ten times a second."""
+        """Notices what did not happen. To be called some ten times a second, from :meth:`start` on."""
         self._noted()
-        if self._store is not None and self._store.load_in() == 0 and self.health.stuck("read", HELP_AFTER):
+        if self._store.load_in() == 0 and self.health.stuck("read", HELP_AFTER):
             self._to_help.set()
 
     # --- the greenlets ---------------------------------------------------------------------------------------------
@@ -129,7 +121,7 @@ class Workers:
     def _work(self, worker: _Worker, woken: Event) -> None:
         """Carries what is due, and waits for more."""
         carry = self._series()
-        try:
+        with closing(worker):
             while True:
                 self._ready(worker)
                 if worker.due_in() == 0:
@@ -137,13 +129,11 @@ class Workers:
                 else:
                     woken.clear()
                     woken.wait(worker.due_in())
-        finally:
-            worker.close()
 
     def _help(self, worker: _Loader) -> None:
         """Loads over one more connection, when those there are have come to a standstill."""
         carry = self._series()
-        try:
+        with closing(worker):
             while True:
                 self._to_help.wait()
                 self._ready(worker)
@@ -152,8 +142,6 @@ class Workers:
                 self._to_help.clear()
                 if not self._to_help.wait(HELPER_IDLE):
                     worker.close()
-        finally:
-            worker.close()
 
     def _series(self) -> tenacity.Retrying:
         """One series of attempts from one success to the next: the back-off also grows while connecting works and
@@ -167,7 +155,7 @@ class Workers:
 
     def _ready(self, worker: _Worker) -> None:
         """Returns when the worker has a connection that is fit to be used."""
-        if not worker.ready:
+        while not worker.ready:
             with self._finding_out:
                 self._series()(worker.make_ready)
 
@@ -198,24 +186,20 @@ class Workers:
 
     def _noted(self) -> None:
         """Something was learnt about the tier."""
-        change = self.health.look()
-        store = self._store
-        if store is None:
-            return
-        if change is not None:
-            self._say(change, store)
+        if change := self.health.look():
+            self._say(change)
         away = self.health.reads_away
         if away != self._refused:
             self._refused = away
             if away:
-                store.loads_refused(errors.TierUnavailable(f"the persistent tier is away: {away}"))
+                self._store.loads_refused(errors.TierUnavailable(f"the persistent tier is away: {away}"))
             else:
-                store.loads_accepted()
+                self._store.loads_accepted()
 
-    def _say(self, change: Change, store: Store) -> None:
+    def _say(self, change: Change) -> None:
         name = self.tier.name
         before, after = change.before, change.after
-        figures = store.figures
+        figures = self._store.figures
         calls = (figures.load_refusals + figures.refused_for_room, figures.load_timeouts + figures.commit_timeouts)
         if before in ("up", "connecting"):
             self._calls_before = calls
@@ -263,18 +247,19 @@ class _Worker:
         return self._session is not None and self._session.generation == self._tier.generation
 
     def make_ready(self) -> None:
-        """Connects, if need be."""
-        self._connected()
+        """Connects, anew if need be. Raises what the tier raises."""
+        self.close()
+        self._session = WatchedSession(self._tier, self.kind, self._health, again=self._failed)
 
     def due_in(self) -> float | None:
         """Seconds until there is a batch to carry; None for not before somebody says so."""
         raise NotImplementedError
 
     def carry_next(self) -> None:
-        """Carries one batch, if there is one."""
-        session = self._connected()
+        """Carries one batch, if there is one. Only when it is ready."""
+        assert self._session is not None
         try:
-            self._carry(session)
+            self._carry(self._session)
         except BaseException:
             # After any error the state of the connection is unknown.
             self._failed = True
@@ -286,13 +271,6 @@ class _Worker:
         if self._session is not None:
             self._session.close()
             self._session = None
-
-    def _connected(self) -> WatchedSession:
-        if not self.ready:
-            self.close()
-        if self._session is None:
-            self._session = watched_connect(self._tier, self.kind, self._health, again=self._failed)
-        return self._session
 
     def _carry(self, session: WatchedSession) -> None:
         raise NotImplementedError
@@ -308,11 +286,11 @@ class _Loader(_Worker):
         return super().ready and not self._health.doubtful(self.kind)
 
     def make_ready(self) -> None:
-        session = self._connected()
-        if self._health.doubtful(self.kind):
+        super().make_ready()
+        if self._session is not None and self._health.doubtful(self.kind):
             # Nothing is loaded as long as that fails, so that something has to be asked for.
             try:
-                session.load_some([""], 0)
+                self._session.load_some([""], 0)
             except RowsLocked:
                 pass
             except BaseException:

@@ -125,7 +125,6 @@ class World:
                 wake_loads=self.workers.wake_loads,
             ),
         )
-        self._look = gevent.spawn(self._look_on)
 
     def _look_on(self) -> None:
         while True:
@@ -135,6 +134,7 @@ class World:
 
     def start(self) -> None:
         self.workers.start(self.store)
+        self._look = gevent.spawn(self._look_on)
 
     def get(self, key: str) -> object:
         """The value, or the error."""
