@@ -209,6 +209,7 @@ def test_a_cluster_that_is_not_there() -> None:
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(demo, "note_signals", lambda: None)
     return tmp_path
 
 

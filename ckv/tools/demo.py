@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import ckv
@@ -47,9 +46,10 @@ class Difference(Exception):
 
 def run(settings: DemoSettings) -> int:
     """Runs the demo; the exit code."""
+    note_signals()
     try:
         there = _cluster() if settings.address is None else nullcontext((settings.address, None))
-        with _signals(), there as (address, persistent), Client(address.host, address.port) as client:
+        with there as (address, persistent), Client(address.host, address.port) as client:
             _script(client, persistent)
     except (CkvError, Difference) as error:
         sys.stdout.flush()
@@ -72,28 +72,23 @@ def _script(client: Client, persistent: str | None) -> None:
         steps.delete(prefix + "bob", True)
         steps.get(prefix + "bob", None)
         steps.delete(prefix + "bob", False)
-        _more_than_fit(steps, {prefix + name: f"{name}@gmail.com" for name in NAMES}, persistent)
+        if persistent is None:
+            _say("More records. Whether this cluster evicts one of them depends on its capacity.")
+        else:
+            _say(f"One record more than a secondary holds in memory ({CAPACITY}), so one must go.")
+        records = {prefix + name: f"{name}@gmail.com" for name in NAMES}
+        alice, bob, *_ = records
+        for key, value in records.items():
+            steps.put(key, value)
+        _table(persistent, records, {alice}, "the least recently used record is there, and no other")
+        steps.get(alice, records[alice])
+        _table(persistent, records, {alice, bob}, "back in memory, it took the place of the next one")
+        _say("Every record can be read, wherever it is.")
+        for key, value in records.items():
+            steps.get(key, value)
     finally:
         if persistent is None and steps.wrote:
             _clean(client, prefix)
-
-
-def _more_than_fit(steps: _Steps, records: Mapping[str, str], persistent: str | None) -> None:
-    alice, bob = list(records)[:2]
-    if persistent is None:
-        _say("More records. Whether this cluster evicts one of them depends on its capacity.")
-    else:
-        _say(f"One record more than a secondary holds in memory ({CAPACITY}), so one must go.")
-    for key, value in records.items():
-        steps.put(key, value)
-    if persistent is not None:
-        _table(persistent, records, {alice}, "the least recently used record is there, and no other")
-    steps.get(alice, records[alice])
-    if persistent is not None:
-        _table(persistent, records, {alice, bob}, "back in memory, it took the place of the next one")
-    _say("Every record can be read, wherever it is.")
-    for key, value in records.items():
-        steps.get(key, value)
 
 
 class _Steps:
@@ -141,8 +136,11 @@ def _clean(client: Client, prefix: str) -> None:
         _say("Deleted the records of the demo.")
 
 
-def _table(persistent: str, records: Mapping[str, Value], expected: set[str], why: str) -> None:
-    """Waits until the table has just these of the records, byte for byte: an evicted one gets there a moment later."""
+def _table(persistent: str | None, records: Mapping[str, Value], expected: set[str], why: str) -> None:
+    """Waits until the table, if it is the demo's own, has just these of the records, byte for byte: an evicted one gets
+    there a moment later."""
+    if persistent is None:
+        return
     wanted = {key: records[key] for key in expected}
     with closing(open_tier(persistent).connect()) as session:
         got = _eventually(lambda: session.load_many(list(records)), lambda got: got == wanted)
@@ -273,17 +271,8 @@ def _leave_if_told() -> None:
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    def note(number: int, frame: FrameType | None) -> None:
-        _told.append(number)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:  # as it is under nohup
-                signal.signal(number, note)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def note_signals() -> None:
+    """Has the demo leave in order when it is told to, from now on."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as it is under nohup
+            signal.signal(number, lambda number, _frame: _told.append(number))
