@@ -10,6 +10,7 @@ and after, and that at least :data:`NEEDED` times of :data:`LOOKS`.
 
 from __future__ import annotations
 
+import heapq
 import json
 import random
 import sys
@@ -17,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import Final
 
 from ckv.client import Client
@@ -106,16 +108,8 @@ class Audit:
                 return
 
     def _some(self, count: int) -> Iterator[dict[str, Said]]:
-        # Each key gets the same chance, without a list of all keys: reservoir sampling (Vitter's algorithm R).
-        chosen: list[str] = []
-        seen = 0
-        for batch in self._all():
-            for key in batch:
-                seen += 1
-                if len(chosen) < count:
-                    chosen.append(key)
-                elif (place := random.randrange(seen)) < count:
-                    chosen[place] = key
+        # Each key gets the same chance, without a list of all keys.
+        chosen = heapq.nlargest(count, chain.from_iterable(self._all()), key=lambda _: random.random())
         for start in range(0, len(chosen), PEEKS):
             said = self._peek(chosen[start : start + PEEKS])
             yield {key: of for key, of in said.items() if of[0] != "elsewhere"}

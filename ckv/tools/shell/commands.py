@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from ckv.client import Client
@@ -50,18 +50,16 @@ class Interrupted(Exception):
     """Ctrl-C during a call; the text says what is known of its outcome."""
 
 
-def run_line(client: Client, line: Value, width: int | None = None) -> tuple[str, object]:
-    """The name of the command on the line and its result; an empty name for an empty line.
+def run_line(client: Client, line: Value | list[Value], width: int | None = None) -> tuple[str, object]:
+    """The name of the command on the line, or of its words, and its result; an empty name for an empty line.
 
-    Raises :class:`BadLine`, :class:`End`, :class:`Interrupted`, or what the client raises.
+    HELP is wrapped to the width, in columns. Raises :class:`BadLine`, :class:`End`, :class:`Interrupted`, or what the
+    client raises.
     """
-    words = split(line)
-    return run_words(client, words, width) if words else ("", None)
-
-
-def run_words(client: Client, words: Sequence[Value], width: int | None = None) -> tuple[str, object]:
-    """As :func:`run_line`, for what is split already. HELP is wrapped to the width, in columns."""
-    name, arguments = name_of(words[0]), list(words[1:])
+    words = line if isinstance(line, list) else split(line)
+    if not words:
+        return "", None
+    name, arguments = name_of(words[0]), words[1:]
     if name in ENDS:
         raise End
     if name == HELP:

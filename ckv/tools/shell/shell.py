@@ -14,7 +14,7 @@ from ckv.errors import CkvError, OutcomeUnknown, Unreachable, to_wire
 from ckv.exits import Exit
 from ckv.settings.roles import ShellSettings
 from ckv.settings.table import LARGEST_VALUE
-from ckv.tools.shell.commands import End, Interrupted, name_of, run_line, run_words
+from ckv.tools.shell.commands import End, Interrupted, name_of, run_line
 from ckv.tools.shell.results import as_json, error_as_json, for_people, raw
 from ckv.tools.shell.words import BadLine
 from ckv.units import show_size
@@ -49,7 +49,7 @@ def run_command(client: Client, settings: ShellSettings) -> int:
 
     def run() -> tuple[str, object]:
         name_of(settings.command[0])  # before anything is read or sent
-        return run_words(client, [*settings.command, *([_value(sys.stdin.buffer)] if settings.stdin else [])])
+        return run_line(client, [*settings.command, *([_value(sys.stdin.buffer)] if settings.stdin else [])])
 
     terminal = sys.stdout.encoding if sys.stdout.isatty() else None
     return _run([("", run)], sys.stdout.buffer, sys.stderr, settings.json, terminal)
