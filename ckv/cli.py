@@ -134,8 +134,7 @@ def _dispatch(words: list[str]) -> int:
         logs.configure(chosen.log_level, chosen.log_format)
         if warning:
             log.warning(warning)
-    code: int = import_module(row.module).run(chosen)
-    return code
+    return int(import_module(row.module).run(chosen))
 
 
 def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
@@ -146,18 +145,17 @@ def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
     """
     from ckv.tools.shell.commands import NAMES, is_command
 
-    valued = [setting.name for setting in settings_of("shell") if setting.is_option and not setting.is_flag]
-    head, places, at, options, for_option = words[:1], list[str](), 1, True, False
+    valued = [setting.name for setting in settings_of("shell") if setting.unit]
+    head, places, at, options = words[:1], list[str](), 1, True
     while at < len(words):
         word = words[at]
-        if for_option:
-            head.append(word)
-            for_option = False
-        elif options and word == "--":
+        if options and word == "--":
             options = False
         elif options and word.startswith("-") and word != "-" and not _NUMBER.fullmatch(word):
             head.append(word)
-            for_option = "=" not in word and word.startswith("--") and any(name.startswith(word) for name in valued)
+            if word.startswith("--") and "=" not in word and any(name.startswith(word) for name in valued):
+                at += 1
+                head += words[at : at + 1]
         elif _NUMBER.fullmatch(word) and len(places) < 2:
             places = [*(places or [DEFAULT_HOST]), word]
         elif not places and not is_command(word):
@@ -223,8 +221,5 @@ def _entry(setting: Setting) -> str:
     if setting.environment:
         notes.append(f"environment {setting.environment}")
     text = setting.help + (f" ({', '.join(notes)})" if notes else "")
-    indent = " " * 6
-    lines = textwrap.wrap(
-        text, 118, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
-    )
-    return "\n".join([f"  {setting.title}", *lines])
+    lines = textwrap.wrap(text, 112, break_on_hyphens=False, break_long_words=False)
+    return "\n      ".join([f"  {setting.title}", *lines])

@@ -191,14 +191,7 @@ def from_wire(answer: object) -> CkvError:
         answer = answer.decode("utf-8", "replace")
     if isinstance(answer, str):
         code, colon, text = answer.partition(": ")
-        known = _by_code().get(code)
-        if colon and known is not None:
+        known = globals().get(code)
+        if colon and isinstance(known, type) and issubclass(known, CkvError):
             return known(text)
     return ServerError(str(answer))
-
-
-def _by_code(root: type[CkvError] = CkvError) -> dict[str, type[CkvError]]:
-    found = {root.__name__: root}
-    for kind in root.__subclasses__():
-        found |= _by_code(kind)
-    return found

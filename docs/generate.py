@@ -97,7 +97,7 @@ def configuration() -> str:
     def row(setting: object) -> str:
         assert isinstance(setting, type(SETTINGS[0]))
         name = f"`{setting.title}`"
-        required = "" if setting.is_flag else "required"
+        required = "required" if setting.unit or not setting.is_option else ""
         default = required if setting.default is None else f"`{setting.default}`"
         twin = f"`{setting.environment}`" if setting.environment else ""
         return f"| {name} | {', '.join(setting.roles)} | {default} | {twin} | {setting.help} |"

@@ -122,7 +122,7 @@ def test_a_bad_twin_does_not_matter_beside_the_option() -> None:
     assert secondary({"--drain-timeout": "8"}, CKV_DRAIN_TIMEOUT="soon").drain_timeout == 8
 
 
-VALUED = [setting for setting in SETTINGS if setting.is_option and not setting.is_flag]
+VALUED = [setting for setting in SETTINGS if setting.unit]
 
 
 @pytest.mark.parametrize("setting", VALUED, ids=lambda it: it.name)

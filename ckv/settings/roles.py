@@ -150,15 +150,13 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     for setting in settings_of(role):
         source, twin = setting.name, setting.environment
         given: Any = arguments.get(setting.name)
-        if setting.is_flag:
-            values[setting.field] = bool(given)
-            continue
         if given is None and twin is not None and twin in environ:
             source, given = twin, environ[twin]
         if given is None:
             given = setting.default
         try:
-            values[setting.field] = tuple(map(setting.parse, given)) if setting.many else setting.parse(given)
+            parse = setting.parse
+            values[setting.field] = tuple(map(parse, given)) if isinstance(given, list) else parse(given)
         except BadSetting as error:
             raise BadSetting(f"{source}: {error}") from None
     if "host" in values:

@@ -41,9 +41,6 @@ class Setting:
     unit: str = ""
     """An option's value on the page: ``SECONDS`` in ``--drain-timeout=SECONDS``; empty for one that takes none."""
 
-    many: bool = False
-    """Whether it takes any number of words, at least one."""
-
     short: str = ""
     """Its letter, as in ``-x``."""
 
@@ -60,13 +57,8 @@ class Setting:
         return self.name.startswith("--")
 
     @property
-    def is_flag(self) -> bool:
-        """Whether it is an option without a value."""
-        return self.is_option and not self.unit
-
-    @property
     def environment(self) -> str | None:
-        """The environment twin: ``CKV_BIND`` for ``--bind``. Arguments and flags have none."""
+        """The environment twin: ``CKV_BIND`` for ``--bind``. Only options with a value have one."""
         return "CKV_" + self.name[2:].upper().replace("-", "_") if self.unit else None
 
     @property
@@ -85,7 +77,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Port to listen on, 0 to 65535; 0 takes a free one, which the log then shows."),
     Setting("<secondary>", ("primary",), parse_address,
         "Addresses of the secondaries, host:port each, at least one. Their order decides which keys each one owns: "
-        "give every primary the same list.", many=True, own_field="secondaries"),
+        "give every primary the same list.", own_field="secondaries"),
     Setting("<host>", ("status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
     Setting("<host>", ("shell",), parse_host,
         "Host of a primary or a secondary. A word that is the name of a command is none; a number alone is a port.",
