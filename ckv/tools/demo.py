@@ -28,6 +28,7 @@ from ckv.exits import Exit
 from ckv.persistent.opening import open_tier
 from ckv.settings.roles import DemoSettings
 from ckv.tools import about
+from ckv.tools.shell.commands import run_line
 from ckv.values import Value
 
 T = TypeVar("T")
@@ -66,12 +67,12 @@ def _script(client: Client, persistent: str | None) -> None:
     steps = _Steps(client)
     try:
         _say("One record: put it, get it, delete it.")
-        steps.put(prefix + "bob", "bob@gmail.com")
-        steps.get(prefix + "bob", "bob@gmail.com")
-        steps.get(prefix + "nobody", None)
-        steps.delete(prefix + "bob", True)
-        steps.get(prefix + "bob", None)
-        steps.delete(prefix + "bob", False)
+        steps.run(f"PUT {prefix}bob bob@gmail.com")
+        steps.run(f"GET {prefix}bob", "bob@gmail.com")
+        steps.run(f"GET {prefix}nobody")
+        steps.run(f"DEL {prefix}bob", True)
+        steps.run(f"GET {prefix}bob")
+        steps.run(f"DEL {prefix}bob", False)
         if persistent is None:
             _say("More records. Whether this cluster evicts one of them depends on its capacity.")
         else:
@@ -79,45 +80,37 @@ def _script(client: Client, persistent: str | None) -> None:
         records = {prefix + name: f"{name}@gmail.com" for name in NAMES}
         alice, bob, *_ = records
         for key, value in records.items():
-            steps.put(key, value)
+            steps.run(f"PUT {key} {value}")
         _table(persistent, records, {alice}, "the least recently used record is there, and no other")
-        steps.get(alice, records[alice])
+        steps.run(f"GET {alice}", records[alice])
         _table(persistent, records, {alice, bob}, "back in memory, it took the place of the next one")
         _say("Every record can be read, wherever it is.")
         for key, value in records.items():
-            steps.get(key, value)
+            steps.run(f"GET {key}", value)
     finally:
         if persistent is None and steps.wrote:
             _clean(client, prefix)
 
 
 class _Steps:
-    """Calls that say what they do and what came back; a result that is not the expected one ends the demo."""
+    """Commands that are shown with what came back."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self.wrote = False
         """Whether there may be a record."""
 
-    def put(self, key: str, value: str) -> None:
+    def run(self, line: str, expected: object = None) -> None:
+        """Runs a command as the shell does. Raises what the client raises, and Difference for another result."""
         try:
-            self._client.put(key, value)
+            name, got = run_line(self._client, line)
         except CkvError as error:
             self.wrote |= error.written != "no"
             raise
-        self.wrote = True
-        _say(f"  PUT {key} {value} -> OK")
-
-    def get(self, key: str, expected: str | None) -> None:
-        self._compare(f"GET {key}", self._client.get(key), expected)
-
-    def delete(self, key: str, expected: bool) -> None:
-        self._compare(f"DEL {key}", self._client.delete(key), expected)
-
-    def _compare(self, what: str, got: object, expected: object) -> None:
-        _say(f"  {what} -> {got!r}")
+        self.wrote |= name == "PUT"
+        _say(f"  {line} -> {'OK' if name == 'PUT' else repr(got)}")
         if got != expected:
-            raise Difference(f"{what}: expected {expected!r}, got {got!r}")
+            raise Difference(f"{line}: expected {expected!r}, got {got!r}")
 
 
 def _clean(client: Client, prefix: str) -> None:
