@@ -1,7 +1,6 @@
 """The figures that INFO answers: what each of them means, how they are read off a node, and how people see them.
 
-:data:`FIGURES` is the one table: ``docs/info.md`` is made from it, and a test compares it with what nodes answer. Names
-are those of Redis's INFO where the meaning is the same. What counts, counts since the start of the process.
+Names are those of Redis's INFO where the meaning is the same. What counts, counts since the start of the process.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ class Figure(NamedTuple):
     group: str
     name: str
     roles: tuple[str, ...]
-    """The roles whose nodes answer it."""
-
     help: str
     """One sentence, with the unit."""
 
@@ -51,17 +48,13 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "uptime_in_seconds": "Whole seconds since the start.",
         "draining": "1 once the node was told to stop: it refuses all commands but PING and INFO; else 0.",
         "used_memory_rss": "Bytes of memory that the process occupies; 0 where the system does not say.",
-        "log_lines_suppressed": "Lines of the log that were left out, because others of their kind had been logged "
-            "within the minute.",
-        "log_lines_dropped": "Lines of the log that were lost, because nobody read stderr or it could not be written "
-            "to.",
+        "log_lines_suppressed": "Lines of the log left out, as others of their kind came within the minute.",
+        "log_lines_dropped": "Lines of the log that were lost: nobody read stderr, or it could not be written to.",
     }),
     *_group("Clients", ("primary", "secondary"), {
         "connected_clients": "Connections that are open, those of primaries and of whoever asks included.",
-        "maxclients": "Clients that are served at a time: --max-connections, or fewer where there are not so many open "
-            "files.",
-        "rejected_connections": "Connections that found all places taken, those of operators, who are answered all the "
-            "same, included.",
+        "maxclients": "Clients served at a time: --max-connections, or fewer where open files are too few.",
+        "rejected_connections": "Connections that found all places taken, also those of operators, who are answered.",
     }),
     *_group("Peers", ("primary",), {
         "peers": "Secondaries that this primary passes requests to.",
@@ -90,16 +83,14 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "hits_persistent": "GETs that the database had the record for.",
         "keyspace_misses": "GETs that found no record: the sum of the next two.",
         "misses": "GETs of no record for which the database was asked, if there is one.",
-        "absent_hits": "GETs of no record that were answered without the database: of keys known not to exist, or "
-            "deleted and the deletion on its way.",
+        "absent_hits": "GETs of no record that the database was not asked for: known not to exist, or being deleted.",
     }),
     *_group("Pending", ("secondary",), {
         "pending_records": "Rows (values and deletions) that the database has still to learn, parked ones included.",
         "pending_max_records": "Their bound (--pending-max).",
         "pending_bytes": "Bytes of memory that they take.",
         "pending_max_bytes": "Their bound (--pending-max-bytes).",
-        "pending_oldest_seconds": "Seconds since the oldest write that the database has still to learn was queued, "
-            "parked ones left out; 0 when there is none.",
+        "pending_oldest_seconds": "Age of the oldest row in seconds, parked ones left out; 0 when there is none.",
         "parked_records": "Rows that the database refused; they stay readable, and RETRY queues them again.",
         "writes_waiting_for_room": "PUTs and DELs that wait now because the bound is reached.",
         "refused_for_room": "PUTs and DELs that were refused because no room came free (NoRoom).",
@@ -117,12 +108,10 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "loads": "Keys that were looked for, once for all that wait for the same key.",
         "loads_shared": "Requests that joined a load which was on its way already.",
         "loads_queued": "Keys that wait now for a query.",
-        "load_queries": "Queries that were begun, each for up to 500 of these keys and, but for a single larger value, "
-            "4 MiB.",
+        "load_queries": "Queries that were begun, each for up to 500 of these keys, and 4 MiB or one larger value.",
         "load_failures": "Queries that failed; their keys go into the next ones.",
-        "load_locks": "Queries that met a row which somebody else has locked; their keys go into smaller ones, and "
-            "those of such rows wait.",
-        "load_refusals": "GETs and DELs that failed at once, as the database was known to be hung or down.",
+        "load_locks": "Queries that met a row locked by somebody else; they are split, and such rows are waited for.",
+        "load_refusals": "GETs and DELs that failed at once, as the database was hung or down.",
         "load_timeouts": "Loads that were not answered within --load-timeout while somebody waited.",
         "commit_timeouts": "PUTs and DELs that were answered with CommitTimeout; the write stays queued.",
         "flushes": "Batches that were committed.",

@@ -1,7 +1,6 @@
 """How a batch is written: which statements, and what the store is told of rows that were not written.
 
-A tier that says itself that a row is at fault is asked about halves of the batch until the row is found. What is done
-when nobody says whose fault it is decides :mod:`ckv.store.pending`.
+What is done when nobody says whose fault it is decides :mod:`ckv.store.pending`.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ log = logging.getLogger(__name__)
 def flush(store: Store, session: Session | WatchedSession, batch: Sequence[Write]) -> bool:
     """Writes a batch of the store and tells the store how it ended; :meth:`Store.admit` is left to the caller.
 
-    Returns whether it did not fail: rows that are refused are no failure. The session can be used further then and also
-    when it did. What else the session raises goes out, after the store was told.
+    Returns whether it did not fail (rows that are refused are no failure); the session can be used further either way.
+    What else the session raises goes out, after the store was told.
     """
     written: list[Write] = []
     refused: dict[str, CkvError] = {}
@@ -56,7 +55,7 @@ def _write(
     """Writes the rows of a batch and deletes its tombstones, each in one transaction, or more where some are refused.
 
     What is done goes into ``written``, also when something is raised in the end; what of it the tier refuses goes into
-    ``refused``, by key. One row that is refused must not block the others (I5).
+    ``refused``, by key. It must not block the others (I5): a piece that is refused is halved until the row is found.
     """
     pieces = [
         [write for write in batch if write.value is not TOMBSTONE],

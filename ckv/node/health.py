@@ -1,9 +1,8 @@
 """Whether the persistent tier answers: what came of every attempt in, a state with its reason out.
 
-It waits for nothing and knows no connection; the clock is an argument. Reads and writes have a *side* each, because one
-can work while the other does not: a full disk, a backup that holds back every commit. The state that is told is that of
-the worse side; whether loads are worth an attempt is asked of the side of the reads (a circuit breaker, after Nygard,
-*Release It!*; what closes it again is one attempt at a time, which :mod:`ckv.node.workers` sees to).
+Reads and writes have a *side* each, because one can work while the other does not: a full disk, a backup that holds
+back every commit. The state is that of the worse side. That of the reads says whether loads are worth an attempt: a
+circuit breaker (Nygard, *Release It!*), which one attempt at a time closes again (:mod:`ckv.node.workers`).
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Attempt:
-    """A connection that is made, a statement or a transaction, while it is under way."""
+    """A connection that is made, a statement or a transaction, while under way."""
 
     kind: Kind
     began: float
@@ -88,13 +87,18 @@ class _Side:
     slow_at: float | None = None
     slowest: float = 0.0
 
+    def took(self, seconds: float, now: float) -> None:
+        if seconds >= SLOW_AFTER or (self.slow_at is not None and seconds > NOT_SLOW):
+            self.slow_at = now
+            self.slowest = max(self.slowest, seconds)
+
 
 class Health:
     """The state of one tier."""
 
     def __init__(self, clock: Callable[[], float], hung_after: float, noted: Callable[[], None] = lambda: None) -> None:
-        """``clock`` gives seconds. What is under way for longer than ``hung_after`` seconds, while nothing else of its
-        kind succeeds, hangs. ``noted`` is called when something was learnt.
+        """``clock`` gives seconds. What is under way for longer than ``hung_after`` seconds hangs, if nothing else of
+        its kind succeeds meanwhile. ``noted`` is called when something was learnt.
         """
         self._noted = noted
         self._clock = clock
@@ -116,7 +120,6 @@ class Health:
         self.reason = ""
         """Why it is not up."""
         self.losses = 0
-        """Times that it was hung or down after it had been up."""
 
     # --- attempts --------------------------------------------------------------------------------------------------
 
@@ -139,7 +142,7 @@ class Health:
         else:
             side.fault = None
             side.last_good = now
-            self._took(side, now - attempt.began, now)
+            side.took(now - attempt.began, now)
         self._noted()
 
     def failed(self, attempt: Attempt, reason: Reason, *, again: bool) -> None:
@@ -162,12 +165,6 @@ class Health:
         """A session is no longer there."""
         self._sides[kind].live -= 1
         self._noted()
-
-    @staticmethod
-    def _took(side: _Side, seconds: float, now: float) -> None:
-        if seconds >= SLOW_AFTER or (side.slow_at is not None and seconds > NOT_SLOW):
-            side.slow_at = now
-            side.slowest = max(side.slowest, seconds)
 
     # --- what is known ---------------------------------------------------------------------------------------------
 
@@ -237,7 +234,7 @@ class Health:
         if not self.reached:
             return "connecting", Reason("")
         if self.stuck(kind, SLOW_AFTER):
-            self._took(side, SLOW_AFTER, now)
+            side.took(SLOW_AFTER, now)
         if side.slow_at is not None:
             if now - side.slow_at < CALM:
                 return "slow", Reason(f"a {kind} took {side.slowest:.1f} s or more", number=-1)

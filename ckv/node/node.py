@@ -80,7 +80,7 @@ class Node:
     ) -> int:
         """Serves until it is told to stop; the exit code.
 
-        ``drain`` saves what the role has to save and returns how many records were left. ``quick`` is compiled code
+        ``drain`` saves what the role has to save; it returns how many records were left. ``quick`` is compiled code
         that answers what it can before the handlers are asked.
         """
         self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick)

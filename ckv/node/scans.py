@@ -1,7 +1,4 @@
-"""What a secondary tells of its records, so that somebody else can compare them with the database: SCAN and PEEK.
-
-Values travel as digests. Whoever has the value of the other side computes the digest of that.
-"""
+"""What a secondary tells of its records, with digests of the values, to be compared with a database: SCAN and PEEK."""
 
 from __future__ import annotations
 
@@ -53,10 +50,9 @@ def entry(key: str, place: Place) -> Entry:
 class Scans:
     """The scans that are open.
 
-    A scan begins with a list of the keys that the node knows at that moment, and each answer tells what is true of its
-    keys when it is made. So every record that is in memory or pending from the first answer to the last is told
-    exactly once; one that comes or goes meanwhile is told once or not at all. Requests are served in between. The
-    same cursor can be asked again as long as the scan is not over.
+    A scan begins with a list of the keys that the node knows then, and each answer tells what is true of its keys when
+    it is made. So a record that is in memory or pending from the first answer to the last is told exactly once; one
+    that comes or goes meanwhile is told once or not at all. A cursor can be asked again until the scan is over.
     """
 
     def __init__(self, store: Records, clock: Callable[[], float]) -> None:
@@ -69,8 +65,8 @@ class Scans:
     def next(self, cursor: object, count: object) -> tuple[int, list[Entry]]:
         """The cursor of the next answer, 0 when there is none, and up to ``count`` entries, perhaps none.
 
-        Cursor 0 begins a scan. Raises BadArguments, and Refused for a scan that is over, or was forgotten because
-        nobody went on with it for :data:`IDLE` seconds or because others were begun.
+        Cursor 0 begins a scan. Raises BadArguments, and Refused for a scan that is over or forgotten: after
+        :data:`IDLE` seconds, or for others that were begun.
         """
         if type(cursor) is not int or type(count) is not int:
             raise errors.BadArguments("cursor and count must be whole numbers")
@@ -97,11 +93,8 @@ class Scans:
 
     def expire(self) -> None:
         """Forgets the scans that nobody goes on with."""
-        while self._open:
-            number, (_, used) = next(iter(self._open.items()))
-            if used + IDLE > self._clock():
-                return
-            del self._open[number]
+        oldest = self._clock() - IDLE
+        self._open = {number: (keys, used) for number, (keys, used) in self._open.items() if used > oldest}
 
     def _begin(self) -> int:
         if len(self._open) >= MAX_SCANS:

@@ -1,8 +1,7 @@
-"""What a node does about each signal. None that can be caught costs a record.
+"""What a node does about each signal (docs/configuration.md has the table). None that can be caught costs a record.
 
-The table stands in docs/configuration.md. A signal that was ignored when the process started stays so, as nohup wants
-it for SIGHUP, but for SIGTERM and SIGINT: a shell has what it starts with ``&`` ignore SIGINT, and whoever sends one
-means it.
+A signal that was ignored when the process started stays so, as nohup wants it for SIGHUP, but for SIGTERM and SIGINT:
+a shell has what it starts with ``&`` ignore SIGINT, and whoever sends one means it.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Signals:
     """The signals of this process, dealt with from now on."""
 
     def __init__(self, stop: Callable[[bool], None]) -> None:
-        """``stop(hurry)`` is called for each signal that ends a node; with ``hurry`` what is left may be given up."""
+        """``stop(hurry)`` is called for each signal that ends a node; with ``hurry`` it may give up what is left."""
         self._stop = stop
         self._was_told = False
         self._handlers: list[object] = []
@@ -67,15 +66,13 @@ class Signals:
         if number in STOP:
             self._stop(self._was_told)
             self._was_told = True
-        elif number in DRAIN or number in FAULTS:
-            log.warning("%s came: the node stops", _name(number), extra={"once_a_minute": _name(number)})
+            return
+        try:
+            name = signal.Signals(number).name
+        except ValueError:  # a real-time signal
+            name = f"SIGRTMIN+{number - signal.SIGRTMIN}"
+        if number in DRAIN | FAULTS:
+            log.warning("%s came: the node stops", name, extra={"once_a_minute": name})
             self._stop(False)
         else:
-            log.warning("%s came and is ignored", _name(number), extra={"once_a_minute": _name(number)})
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
+            log.warning("%s came and is ignored", name, extra={"once_a_minute": name})

@@ -1,9 +1,8 @@
 """The greenlets that carry batches between the store and the persistent tier, each with its own connection.
 
-A worker looks for the next batch, carries it, reports how it ended, and looks again. Loads have workers of their own,
-so that neither a lock nor a backup, for which a flush may wait long, keeps a read from being answered. When the tier is
-away they try on for ever, with jittered back-off and one at a time; the batch went back into the store, and what it
-held can still be read. Loads fail at once then: see :mod:`ckv.node.health`.
+Loads have workers of their own, so that a lock or a backup, for which a flush may wait long, holds up no read. When the
+tier is away they try on for ever, with jittered back-off and one at a time; the batch is back in the store, where it
+can be read. Loads fail at once then: see :mod:`ckv.node.health`.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ LONGEST_BACKOFF: Final = 2.0
 
 FIRST_LOGIN_BACKOFF: Final = 5.0
 LONGEST_LOGIN_BACKOFF: Final = 60.0
-"""The same after the server did not let the account in, and not random: it may count the attempts, and block it."""
+"""The same, and not random, after the server refused the account: it may count the attempts, and block it."""
 
 LOOK_AT_LOGIN: Final = 1.0
 """Seconds between two looks during a back-off whether the file with the password has changed."""
@@ -61,7 +60,7 @@ class Workers:
     """As many workers for loads, and as many for flushes, as the pool has. One store, one tier."""
 
     def __init__(self, tier: Tier, size: int, load_timeout: float) -> None:
-        """``load_timeout``, in seconds, is how long anybody waits for a load: what takes longer, hangs."""
+        """``load_timeout`` in seconds: a load that takes longer hangs."""
         self.tier = tier
         self.health = Health(time.monotonic, max(load_timeout, HUNG_AFTER), self._noted)
         self.load_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // size, SMALLEST_LOAD_BYTES))
@@ -74,13 +73,12 @@ class Workers:
         self.wake: Final[Callable[[], None]] = self._to_flush.set
         """There is something to flush. Cheap, and never waits: the store calls it for every victim."""
         self.wake_loads: Final[Callable[[], None]] = self._to_load.set
-        """There is something to load. Cheap, and never waits."""
         self.hurry: Final[Callable[[], None]] = self._hurry.set
         """Ends the back-off: somebody has mended something."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._store: Store
         self._finding_out = BoundedSemaphore(1)
-        """Held while a connection is made, and for as long as that fails: so there is one attempt at a time."""
+        """Held while a connection is made, and for as long as that fails: there is one attempt at a time."""
         self._logins_refused = 0
         self._refused = ""
         self._calls_before = (0, 0)
@@ -144,9 +142,7 @@ class Workers:
                     worker.close()
 
     def _series(self) -> tenacity.Retrying:
-        """One series of attempts from one success to the next: the back-off also grows while connecting works and
-        everything else fails, as with a full disk.
-        """
+        """Attempts from one success to the next: the back-off grows also while connecting alone works."""
         return tenacity.Retrying(wait=self._backoff, sleep=self._pause, before_sleep=self._failed)
 
     def _carry(self, worker: _Worker) -> None:
@@ -162,7 +158,7 @@ class Workers:
     # --- attempts that fail ------------------------------------------------------------------------------------------
 
     def _backoff(self, state: tenacity.RetryCallState) -> float:
-        if not getattr(_error_of(state), "login_refused", False):
+        if not getattr(state.outcome and state.outcome.exception(), "login_refused", False):
             self._logins_refused = 0
             return _ordinary_backoff(state)
         self._logins_refused += 1
@@ -178,7 +174,8 @@ class Workers:
 
     def _failed(self, state: tenacity.RetryCallState) -> None:
         self.retries += 1
-        error = _error_of(state)
+        assert state.outcome is not None
+        error = state.outcome.exception()
         if not isinstance(error, errors.TierError):
             log.error("unexpected error between the tiers; trying on", exc_info=error)
 
@@ -223,12 +220,8 @@ class Workers:
             log.warning("database %s: %s: %s; trying on", news, name, change.reason)
 
 
-def _error_of(state: tenacity.RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
-
-
 class _Worker:
-    """One connection, or none for the moment."""
+    """One connection, or none for the moment, for batches of one kind."""
 
     kind: Kind
 
@@ -239,7 +232,6 @@ class _Worker:
         self._store = store
         self._session: WatchedSession | None = None
         self._failed = False
-        """Whether the last batch failed."""
 
     @property
     def ready(self) -> bool:
@@ -277,8 +269,6 @@ class _Worker:
 
 
 class _Loader(_Worker):
-    """Carries loads."""
-
     kind = "read"
 
     @property
@@ -322,8 +312,6 @@ class _Loader(_Worker):
 
 
 class _Flusher(_Worker):
-    """Carries flushes."""
-
     kind = "write"
 
     def due_in(self) -> float | None:
