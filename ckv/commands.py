@@ -1,9 +1,7 @@
 """The command table: what a client may call, in one place.
 
 Dispatch, the primary's routing, how a BATCH carries results, who may call what when a node is full, the shell's help
-and completion, and ``docs/commands.md`` are all made from it. So a new command is one new row here and one handler in
-``ckv/node/secondary.py``. A primary forwards those whose arguments are a key, or a key and a value; others need a new
-shape in ``ckv/node/primary.py``. A role that lacks a handler does not start (:func:`complete`).
+and completion, and ``docs/commands.md`` are all made from it; docs/architecture.md says what else a new one needs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Every error that ckv raises or answers, one class each: when it is raised, and what is known afterwards.
 
-An error travels over the wire as one string, ``Code: text``, where the code is the name of the class
-(:func:`to_wire`, :func:`from_wire`). Whoever catches one needs to know a single thing: *was it written?* Each class
-says so in :attr:`CkvError.written`.
+An error travels over the wire as one string, ``Code: text``, where the code is the name of the class. Whoever catches
+one needs to know a single thing: *was it written?* Each class says so in :attr:`CkvError.written`.
 """
 
 from __future__ import annotations
@@ -142,8 +141,8 @@ class TierUnavailable(TierError):
 class WriteFailed(TierUnavailable):
     """The persistent tier answered a write with an error of which nobody can tell whose fault it is.
 
-    Nothing was written, and the session can be used further. The write may be too much at once, one of its rows may be
-    refused under a number that is not known as such, or nothing can be written at all.
+    Nothing was written, and the session can be used further. The write may be too much at once, a row may be refused
+    under a number that is not known as such, or nothing can be written at all.
     """
 
 

@@ -97,7 +97,7 @@ class Workers:
         """Connects, and works until :meth:`close`."""
         self._store = store
         self.tier.when_other = store.distrust
-        self._greenlets = [gevent.spawn(self._help, _Loader(self, store))]
+        self._greenlets = [gevent.spawn(self._work, _Loader(self, store), self._to_help, helps=True)]
         for _ in range(self._size):
             self._greenlets += [
                 gevent.spawn(self._work, _Loader(self, store), self._to_load),
@@ -116,29 +116,18 @@ class Workers:
 
     # --- the greenlets ---------------------------------------------------------------------------------------------
 
-    def _work(self, worker: _Worker, woken: Event) -> None:
-        """Carries what is due, and waits for more."""
+    def _work(self, worker: _Worker, woken: Event, helps: bool = False) -> None:
+        """Carries what is due, and waits for more. One that only helps has a connection only when it is needed."""
         carry = self._series()
         with closing(worker):
             while True:
-                self._ready(worker)
-                if worker.due_in() == 0:
-                    carry(self._carry, worker)
-                else:
-                    woken.clear()
-                    woken.wait(worker.due_in())
-
-    def _help(self, worker: _Loader) -> None:
-        """Loads over one more connection, when those there are have come to a standstill."""
-        carry = self._series()
-        with closing(worker):
-            while True:
-                self._to_help.wait()
+                if helps:
+                    woken.wait()
                 self._ready(worker)
                 while worker.due_in() == 0:
                     carry(self._carry, worker)
-                self._to_help.clear()
-                if not self._to_help.wait(HELPER_IDLE):
+                woken.clear()
+                if not woken.wait(HELPER_IDLE if helps else worker.due_in()) and helps:
                     worker.close()
 
     def _series(self) -> tenacity.Retrying:
