@@ -537,15 +537,15 @@ def test_help_breaks_between_words_only(width: int) -> None:
 
 
 def test_help_of_one_command() -> None:
-    assert help_text(None, "PUT") == (
+    assert help_text(1000, "PUT") == (
         "PUT key value\nStore a value under a key, replacing what was there.\nAnswers true."
     )
-    assert help_text(None, "EXIT") == "EXIT\nLeave the shell, as Ctrl-D does."
+    assert help_text(1000, "EXIT") == "EXIT\nLeave the shell, as Ctrl-D does."
 
 
 @pytest.mark.parametrize("line", ["HELP PUT", "help put", "? PUT", '"?" put'])
 def test_help_takes_a_command(node: FakeNode, line: str) -> None:
-    assert lines(node.port, line + "\n") == (0, help_text(None, "PUT").encode() + b"\n", "")
+    assert lines(node.port, line + "\n") == (0, help_text(1000, "PUT").encode() + b"\n", "")
 
 
 def completions(text: str) -> list[str]:

@@ -13,12 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
 State = Literal["connecting", "up", "slow", "hung", "down"]
-"""- ``connecting``: nothing was heard yet.
-- ``up``: the last word was good.
-- ``slow``: it answers, and takes its time.
-- ``hung``: no answer comes, neither good nor bad.
-- ``down``: it cannot be reached, or every attempt ends with an error.
-"""
+"""What each one means says ``database_state`` in :data:`ckv.node.figures.FIGURES`."""
 
 Kind = Literal["read", "write"]
 

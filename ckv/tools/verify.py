@@ -1,8 +1,5 @@
 """``ckv verify``: audits a secondary against its database, while both go on working.
 
-The node says of each key where its current value is (:data:`ckv.store.Where`). For a ``clean`` record the
-database must have the same value and type, and nothing for an ``absent`` key. All others are only counted.
-
 Node and database are asked one after the other, and somebody may write in between. So what seems to differ is looked at
 again: the node, the database, the node. It is reported only if it differs each time that the node said the same before
 and after, and that at least :data:`NEEDED` times of :data:`LOOKS`.
@@ -48,7 +45,7 @@ Said = tuple[str, bytes]
 """What the node says of a key: where its current value is, and the digest."""
 
 _BOUND: Final = ("clean", "absent")
-"""Places from which follows what the database must have."""
+"""Places (:data:`ckv.store.Where`) from which follows what the database must have; keys elsewhere are only counted."""
 
 _PLACES: Final = ("clean", "dirty", "pending", "parked", "tombstone", "absent")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable
 from typing import Final
@@ -50,7 +51,7 @@ class Interrupted(Exception):
     """Ctrl-C during a call; the text says what is known of its outcome."""
 
 
-def run_line(client: Client, line: Value | list[Value], width: int | None = None) -> tuple[str, object]:
+def run_line(client: Client, line: Value | list[Value], width: int = sys.maxsize) -> tuple[str, object]:
     """The name of the command on the line, or of its words, and its result; an empty name for an empty line.
 
     HELP is wrapped to the width, in columns. Raises :class:`BadLine`, :class:`End`, :class:`Interrupted`, or what the
@@ -92,14 +93,14 @@ def name_of(word: Value) -> str:
     raise BadLine(f"{shown(text)} is no command: {hint}")
 
 
-def help_text(width: int | None = None, *names: str) -> str:
+def help_text(width: int = sys.maxsize, *names: str) -> str:
     """All commands, or those named, with what they take and do; lines of at most that many columns."""
     if names:
         return "\n".join(_wrapped(line, width, 0) for name in names for line in _help_of(name))
     column = max(len(usage) for usage, _ in NAMES.values()) + 2
     lines = []
     for usage, text in NAMES.values():
-        if width is not None and width < column + _NARROW:
+        if width < column + _NARROW:
             lines += [usage, _wrapped("  " + text, width, 2)]
         else:
             lines.append(_wrapped(f"{usage:<{column}}{text}", width, column))
@@ -111,9 +112,7 @@ def _help_of(name: str) -> list[str]:
     return [*NAMES[name], *answers]
 
 
-def _wrapped(text: str, width: int | None, indent: int) -> str:
-    if width is None:
-        return text
+def _wrapped(text: str, width: int, indent: int) -> str:
     # One column stays free: a terminal may go to the next line by itself after the last one.
     return textwrap.fill(
         text, max(width - 1, indent + 1), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False

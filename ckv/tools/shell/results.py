@@ -43,10 +43,7 @@ def raw(name: str, result: object) -> bytes:
 
 
 def as_json(name: str, result: object) -> str:
-    """A result as one line of JSON, in ASCII.
-
-    A value that is a str of UTF-8 is a string. JSON has no other ones: a bin is ``{"bin": BASE64}``, and a str of other
-    bytes ``{"str": BASE64}``. No value at all is ``null``, what a PUT answers ``true``, and a digest is hexadecimal.
+    """A result as one line of JSON, in ASCII: docs/shell.md has the forms. Digests are hexadecimal.
 
     >>> as_json("GET", "ü"), as_json("GET", b"\\x00"), as_json("GET", None), as_json("PUT", None)
     ('"\\\\u00fc"', '{"bin": "AA=="}', 'null', 'true')

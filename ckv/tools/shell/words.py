@@ -1,12 +1,7 @@
-"""A line is split into words, and a value is shown as a word that can be typed in again.
+"""A line is split into words, and a value is shown as a word that can be typed in again: docs/shell.md has the rules.
 
-The rules are those of redis-cli. A plain word ends at white space, and nothing in it is special but quotes. In double
-quotes a backslash begins an escape: ``\\n``, ``\\r``, ``\\t``, ``\\b``, ``\\a``, ``\\xHH`` (one byte); any other
-character after one stands for itself. In single quotes ``\\'`` is a quote, and nothing else is special. Two things are
-added. Pieces side by side are one word, as in a POSIX shell. And a word that begins with ``b"`` or ``b'`` is a bin, any
-other one a str: that is how both are shown, so whatever was shown can be typed.
-
-Both directions take time in proportion to the length: a value may have 64 MiB.
+They are those of redis-cli, with two additions: pieces side by side are one word, as in a POSIX shell, and a bin has a
+form of its own. Both directions take time in proportion to the length: a value may have 64 MiB.
 """
 
 from __future__ import annotations
