@@ -140,8 +140,7 @@ def _dispatch(words: list[str]) -> int:
 def _without_command(words: list[str]) -> tuple[list[str], list[str]]:
     """The words of ``ckv shell`` up to its command, and the command with its arguments, which may look like options.
 
-    The first word that is no option is the host, unless it is the name of a command; a number alone is a port at the
-    default host. A number behind the host is the port, and whatever is left begins the command.
+    docs/shell.md has the rules.
     """
     from ckv.tools.shell.commands import NAMES, is_command
 
@@ -183,10 +182,7 @@ def _main_page(words: list[str]) -> NoReturn:
 
 
 def _missing(role: RoleName, words: list[str]) -> str:
-    """The argument that is missing; raises BadSetting if something else is wrong with the words.
-
-    docopt says that the words do not fit the page. A person wants to know which word.
-    """
+    """The argument that is missing, for docopt does not say which; raises BadSetting if something else is wrong."""
     options = docopt.parse_options(page(role))
     names = {name for option in options for name in (option.longer, option.short) if name}
     try:

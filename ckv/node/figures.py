@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -35,12 +35,8 @@ class Figure(NamedTuple):
     """One sentence, with the unit."""
 
 
-def _group(group: str, roles: tuple[str, ...], helps: dict[str, str]) -> Iterator[Figure]:
-    return (Figure(group, name, roles, sentence) for name, sentence in helps.items())
-
-
-FIGURES: Final[tuple[Figure, ...]] = (
-    *_group("Server", ("primary", "secondary"), {
+FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, helps in (
+    ("Server", ("primary", "secondary"), {
         "ckv_version": "Version of ckv (text).",
         "role": "primary or secondary (text).",
         "process_id": "Number of the process.",
@@ -51,19 +47,19 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "log_lines_suppressed": "Lines of the log left out, as others of their kind came within the minute.",
         "log_lines_dropped": "Lines of the log that were lost: nobody read stderr, or it could not be written to.",
     }),
-    *_group("Clients", ("primary", "secondary"), {
+    ("Clients", ("primary", "secondary"), {
         "connected_clients": "Connections that are open, those of primaries and of whoever asks included.",
         "maxclients": "Clients served at a time: --max-connections, or fewer where open files are too few.",
         "rejected_connections": "Connections that found all places taken, also those of operators, who are answered.",
     }),
-    *_group("Peers", ("primary",), {
+    ("Peers", ("primary",), {
         "peers": "Secondaries that this primary passes requests to.",
         "peers_connected": "How many of them are connected now.",
         f"peer_{PEER}_connected": "1 if this secondary is connected, 0 if not: its keys answer with an error then.",
         f"peer_{PEER}_in_flight": "Requests that this secondary has not answered yet.",
         f"peer_{PEER}_waiting": "Requests that wait for this secondary to be connected (--node-wait).",
     }),
-    *_group("Records", ("secondary",), {
+    ("Records", ("secondary",), {
         "write_mode": "evict, behind or through (text).",
         "policy": "lru, lfu or fifo (text).",
         "capacity": "Records that memory holds at most.",
@@ -76,7 +72,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "evicted_keys": "Records that left memory for others.",
         "dropped_records": "Records that were lost that way, because there is no persistent node.",
     }),
-    *_group("Reads", ("secondary",), {
+    ("Reads", ("secondary",), {
         "keyspace_hits": "GETs that found a record, in whichever tier: the sum of the next three.",
         "hits_memory": "GETs that memory answered.",
         "hits_pending": "GETs that were answered by a record on its way to the database.",
@@ -85,7 +81,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "misses": "GETs of no record for which the database was asked, if there is one.",
         "absent_hits": "GETs of no record that the database was not asked for: known not to exist, or being deleted.",
     }),
-    *_group("Pending", ("secondary",), {
+    ("Pending", ("secondary",), {
         "pending_records": "Rows (values and deletions) that the database has still to learn, parked ones included.",
         "pending_max_records": "Their bound (--pending-max).",
         "pending_bytes": "Bytes of memory that they take.",
@@ -95,7 +91,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "writes_waiting_for_room": "PUTs and DELs that wait now because the bound is reached.",
         "refused_for_room": "PUTs and DELs that were refused because no room came free (NoRoom).",
     }),
-    *_group("Database", ("secondary",), {
+    ("Database", ("secondary",), {
         "persistent_node": "Its address without the password, - for none (text).",
         "database_state": "up; slow: a statement took more than half a second not long ago; hung: it does not answer; "
             "down: it cannot be reached or answers with errors; connecting: nothing was heard yet; - for none (text).",
@@ -120,7 +116,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
         "flush_seconds_total": "Seconds that the batches took which did not fail.",
         "flush_seconds_max": "Seconds that the slowest of them took.",
     }),
-)  # fmt: skip
+) for name, sentence in helps.items())  # fmt: skip
 
 
 def of_peers(peers: Sequence[Peer]) -> Info:
@@ -179,10 +175,7 @@ def resident_bytes() -> int:
 def for_people(info: Info) -> str:
     """The figures as ``name value`` lines, in the groups and the order of the table; what it lacks comes last.
 
-    >>> print(for_people({"maxclients": 7, "role": "primary", "peer_a:1_connected": 0, "peer_a:1_in_flight": 0}))
-    # Server
-    role primary
-    <BLANKLINE>
+    >>> print(for_people({"peer_a:1_connected": 0, "maxclients": 7, "peer_a:1_in_flight": 0}))
     # Clients
     maxclients 7
     <BLANKLINE>
