@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Final
 
 import gevent
@@ -63,7 +64,7 @@ class Workers:
         """``load_timeout`` in seconds: a load that takes longer hangs."""
         self.tier = tier
         self.health = Health(time.monotonic, max(load_timeout, HUNG_AFTER), self._noted)
-        self.load_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // size, SMALLEST_LOAD_BYTES))
+        self._load_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // size, SMALLEST_LOAD_BYTES))
         """The most bytes of values that a query may bring, as far as no single value is larger."""
         self._size = size
         self._to_load = Event()
@@ -97,12 +98,12 @@ class Workers:
         """Connects, and works until :meth:`close`."""
         self._store = store
         self.tier.when_other = store.distrust
-        self._greenlets = [gevent.spawn(self._work, _Loader(self, store), self._to_help, helps=True)]
+        loads = partial(_Worker, self, "read", store.load_in, self._load)
+        flushes = partial(_Worker, self, "write", store.flush_in, self._flush)
+        self._greenlets = [gevent.spawn(self._work, loads(), self._to_help, helps=True)]
         for _ in range(self._size):
-            self._greenlets += [
-                gevent.spawn(self._work, _Loader(self, store), self._to_load),
-                gevent.spawn(self._work, _Flusher(self, store), self._to_flush),
-            ]
+            self._greenlets.append(gevent.spawn(self._work, loads(), self._to_load))
+            self._greenlets.append(gevent.spawn(self._work, flushes(), self._to_flush))
 
     def close(self) -> None:
         """Ends the workers. What they had in hand was not reported, so it is still in the store."""
@@ -143,6 +144,40 @@ class Workers:
         while not worker.ready:
             with self._finding_out:
                 self._series()(worker.make_ready)
+
+    def _load(self, session: WatchedSession) -> None:
+        store = self._store
+        query = store.load_begin(self._load_bytes)
+        if query is None:
+            return
+        began = time.monotonic()
+        try:
+            # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
+            found, larger = session.load_some([*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes)
+            if session.generation != self.tier.generation:
+                raise errors.TierUnavailable("the answer came over a connection that had become unfit")
+        except RowsLocked as error:
+            store.load_locked(query, errors.TierError(f"somebody has locked the row: {error}"))
+            return
+        except BaseException as error:  # also a kill: the loads must go back whatever happens
+            store.load_failed(query, error if isinstance(error, errors.CkvError) else errors.TierError(str(error)))
+            raise
+        store.load_end(query, found, larger)
+        log.debug("loaded %d of %d keys in %.1f ms", len(found), len(query.loads), 1000 * (time.monotonic() - began))
+
+    def _flush(self, session: WatchedSession) -> None:
+        store = self._store
+        batch = store.flush_begin()
+        if not batch:
+            return
+        began = time.monotonic()
+        if flush(store, session, batch):
+            took = time.monotonic() - began
+            self.flush_seconds_total += took
+            self.flush_seconds_max = max(self.flush_seconds_max, took)
+            log.debug("flushed %d rows in %.1f ms", len(batch), 1000 * took)
+        # Not before the next batch is on its way: meanwhile the database would have nothing to do.
+        gevent.get_hub().loop.run_callback(store.admit)
 
     # --- attempts that fail ------------------------------------------------------------------------------------------
 
@@ -210,112 +245,55 @@ class Workers:
 
 
 class _Worker:
-    """One connection, or none for the moment, for batches of one kind."""
+    """One connection, or none for the moment, and what it is there for."""
 
-    kind: Kind
-
-    def __init__(self, workers: Workers, store: Store) -> None:
-        self._workers = workers
+    def __init__(
+        self, workers: Workers, kind: Kind, due_in: Callable[[], float | None], carry: Callable[[WatchedSession], None]
+    ) -> None:
+        """``carry`` carries one batch, if there is one. ``due_in`` says in how many seconds there will be one; None for
+        not before somebody says so.
+        """
+        self.due_in = due_in
+        self._carry = carry
+        self._kind: Kind = kind
         self._tier = workers.tier
         self._health = workers.health
-        self._store = store
         self._session: WatchedSession | None = None
         self._failed = False
 
     @property
     def ready(self) -> bool:
         """Whether there is a connection that is fit to be used."""
-        return self._session is not None and self._session.generation == self._tier.generation
+        return self._session is not None and self._session.generation == self._tier.generation and not self._doubtful
 
     def make_ready(self) -> None:
         """Connects, anew if need be. Raises what the tier raises."""
         self.close()
-        self._session = WatchedSession(self._tier, self.kind, self._health, again=self._failed)
-
-    def due_in(self) -> float | None:
-        """Seconds until there is a batch to carry; None for not before somebody says so."""
-        raise NotImplementedError
+        self._session = WatchedSession(self._tier, self._kind, self._health, again=self._failed)
+        if self._doubtful:
+            # Nothing is loaded as long as that fails, so that something has to be asked for.
+            self._use(WatchedSession.try_read)
 
     def carry_next(self) -> None:
         """Carries one batch, if there is one. Only when it is ready."""
-        assert self._session is not None
-        try:
-            self._carry(self._session)
-        except BaseException:
-            # After any error the state of the connection is unknown.
-            self._failed = True
-            self.close()
-            raise
-        self._failed = False
+        self._use(self._carry)
 
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
 
-    def _carry(self, session: WatchedSession) -> None:
-        raise NotImplementedError
-
-
-class _Loader(_Worker):
-    kind = "read"
-
     @property
-    def ready(self) -> bool:
-        return super().ready and not self._health.doubtful(self.kind)
+    def _doubtful(self) -> bool:
+        return self._kind == "read" and self._health.doubtful("read")
 
-    def make_ready(self) -> None:
-        super().make_ready()
-        if self._session is not None and self._health.doubtful(self.kind):
-            # Nothing is loaded as long as that fails, so that something has to be asked for.
-            try:
-                self._session.load_some([""], 0)
-            except RowsLocked:
-                pass
-            except BaseException:
-                self.close()
-                raise
-
-    def due_in(self) -> float | None:
-        return self._store.load_in()
-
-    def _carry(self, session: WatchedSession) -> None:
-        store = self._store
-        query = store.load_begin(self._workers.load_bytes)
-        if query is None:
-            return
-        began = time.monotonic()
+    def _use(self, carry: Callable[[WatchedSession], None]) -> None:
+        assert self._session is not None
         try:
-            # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
-            found, larger = session.load_some([*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes)
-            if session.generation != self._tier.generation:
-                raise errors.TierUnavailable("the answer came over a connection that had become unfit")
-        except RowsLocked as error:
-            store.load_locked(query, errors.TierError(f"somebody has locked the row: {error}"))
-            return
-        except BaseException as error:  # also a kill: the loads must go back whatever happens
-            store.load_failed(query, error if isinstance(error, errors.CkvError) else errors.TierError(str(error)))
+            carry(self._session)
+        except BaseException:
+            # After any error the state of the connection is unknown.
+            self._failed = True
+            self.close()
             raise
-        store.load_end(query, found, larger)
-        log.debug("loaded %d of %d keys in %.1f ms", len(found), len(query.loads), 1000 * (time.monotonic() - began))
-
-
-class _Flusher(_Worker):
-    kind = "write"
-
-    def due_in(self) -> float | None:
-        return self._store.flush_in()
-
-    def _carry(self, session: WatchedSession) -> None:
-        store, workers = self._store, self._workers
-        batch = store.flush_begin()
-        if not batch:
-            return
-        began = time.monotonic()
-        if flush(store, session, batch):
-            took = time.monotonic() - began
-            workers.flush_seconds_total += took
-            workers.flush_seconds_max = max(workers.flush_seconds_max, took)
-            log.debug("flushed %d rows in %.1f ms", len(batch), 1000 * took)
-        # Not before the next batch is on its way: meanwhile the database would have nothing to do.
-        gevent.get_hub().loop.run_callback(store.admit)
+        self._failed = False
