@@ -6,9 +6,9 @@ and completion, and ``docs/commands.md`` are all made from it; docs/architecture
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Sized
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from ckv.errors import BadArguments
 
@@ -79,14 +79,3 @@ COMMANDS: Final[dict[str, Command]] = {
             "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it."),
     )
 }  # fmt: skip
-
-T = TypeVar("T")
-
-
-def complete(handlers: Mapping[str, T]) -> dict[str, T]:
-    """The handlers in the order of the table. Raises LookupError unless there is one for each command, and no other."""
-    if missing := COMMANDS.keys() - handlers.keys():
-        raise LookupError(f"no handler for {', '.join(sorted(missing))}")
-    if unknown := handlers.keys() - COMMANDS.keys():
-        raise LookupError(f"no command {', '.join(sorted(unknown))}")
-    return {name: handlers[name] for name in COMMANDS}

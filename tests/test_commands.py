@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ckv.address import Address
-from ckv.commands import COMMANDS, Command, complete
-from ckv.node.node import Node
+from ckv.commands import COMMANDS, Command
+from ckv.node.node import Node, complete, pong
 from ckv.protocol.limits import Limits
 from ckv.tools.shell.commands import ENDS, HELP, NAMES, help_text
 from tests.support.nodes import Nodes
@@ -49,7 +49,7 @@ def test_a_role_that_lacks_a_handler_does_not_start(change: str, named: str) -> 
 
 
 def test_handlers_are_in_the_order_of_the_table() -> None:
-    assert list(complete(dict.fromkeys(reversed(COMMANDS)))) == list(COMMANDS)
+    assert list(complete(dict.fromkeys(reversed(COMMANDS), pong))) == list(COMMANDS)
 
 
 def test_the_commands_of_the_protocol() -> None:

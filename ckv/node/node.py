@@ -14,7 +14,7 @@ from gevent.event import Event
 
 from ckv import __version__, core, errors, logs
 from ckv.address import Address
-from ckv.commands import COMMANDS, complete
+from ckv.commands import COMMANDS
 from ckv.exits import Exit
 from ckv.net.poller import Poller
 from ckv.net.server import Server
@@ -53,7 +53,7 @@ class Node:
         self._drain_timeout = drain_timeout
         self._files = files
         self._stop = Event()
-        self._hurry = Event()
+        self._hurry = False
         self._started = time.monotonic()
         self._server: Server
         self._signals = Signals(self.stop)
@@ -62,8 +62,7 @@ class Node:
 
     def stop(self, hurry: bool) -> None:
         """Asks the node to drain, and with ``hurry`` to give up what is left."""
-        if hurry:
-            self._hurry.set()
+        self._hurry |= hurry
         self._stop.set()
 
     def _tick(self) -> None:
@@ -120,7 +119,7 @@ class Node:
 
         def wait(condition: Callable[[], bool]) -> bool:
             while not condition():
-                if self._hurry.is_set() or time.monotonic() - began > self._drain_timeout:
+                if self._hurry or time.monotonic() - began > self._drain_timeout:
                     return False
                 gevent.sleep(POLL)
             return True
@@ -138,6 +137,15 @@ class Node:
             return Exit.NOT_DRAINED
         log.info("drain done in %.1f s", seconds)
         return Exit.FINE
+
+
+def complete(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    """The handlers in the order of the table. Raises LookupError unless there is one for each command, and no other."""
+    if missing := COMMANDS.keys() - handlers.keys():
+        raise LookupError(f"no handler for {', '.join(sorted(missing))}")
+    if unknown := handlers.keys() - COMMANDS.keys():
+        raise LookupError(f"no command {', '.join(sorted(unknown))}")
+    return {name: handlers[name] for name in COMMANDS}
 
 
 def pong(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> str:

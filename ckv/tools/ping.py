@@ -87,8 +87,5 @@ def _meaning(answer: bytes) -> str:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until the deadline; raises TimeoutError at it."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    """Seconds until the deadline; at it, as few as a time-out can have."""
+    return max(deadline - time.monotonic(), 0.001)
