@@ -9,28 +9,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 __all__ = [
-    "BadArguments",
-    "CallTimeout",
-    "CkvError",
-    "CommitTimeout",
-    "Draining",
-    "KeyTooLong",
-    "NoRoom",
-    "NodeDown",
-    "NodeLost",
-    "OutcomeUnknown",
-    "Overloaded",
-    "PoolExhausted",
-    "ProtocolError",
-    "Refused",
-    "RowsRefused",
-    "ServerError",
-    "TierError",
-    "TierUnavailable",
-    "UnknownMethod",
-    "Unreachable",
-    "ValueTooLarge",
-]
+    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "Draining", "KeyTooLong", "NoRoom", "NodeDown",
+    "NodeLost", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError", "Refused", "RowsRefused",
+    "ServerError", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable", "ValueTooLarge",
+]  # fmt: skip
 """What a client can meet: ``ckv`` has these too."""
 
 
