@@ -202,6 +202,12 @@ def test_a_connection_that_is_one_too_many_is_no_outage(up: Tier) -> None:
     assert (up.state, up.changes) == ("up", [])
 
 
+def test_a_connection_that_is_being_made_holds_up_no_statement(up: Tier) -> None:
+    up.health.begins("read", connects=True)
+    up.pass_by(2 * HUNG_AFTER)
+    assert (up.state, up.health.stuck("read", HUNG_AFTER)) == ("up", False)
+
+
 def test_slow_comes_at_once_and_goes_after_a_while(up: Tier) -> None:
     up.run(seconds=SLOW_AFTER)
     assert up.state == "slow"
