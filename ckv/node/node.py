@@ -148,31 +148,17 @@ def complete(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
     return {name: handlers[name] for name in COMMANDS}
 
 
-def pong(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> str:
-    """The handler of PING."""
-    if params:
-        raise errors.BadArguments("PING takes no arguments")
-    return "PONG"
-
-
 def own(name: str, answer: Callable[..., object]) -> Handler:
     """The handler of a command that is answered at once, with what ``answer`` makes of its arguments."""
     command = COMMANDS[name]
+    count = len(command.arguments)
 
     def handler(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
-        if len(params) != len(command.arguments):
+        if len(params) != count:
             raise command.wrong_count(params)
         return answer(*params)
 
     return handler
 
 
-def info(figures: Callable[[], Info]) -> Handler:
-    """The handler of INFO."""
-
-    def handler(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> Info:
-        if params:
-            raise errors.BadArguments("INFO takes no arguments")
-        return figures()
-
-    return handler
+pong: Final = own("PING", lambda: "PONG")

@@ -13,7 +13,7 @@ from ckv.commands import COMMANDS, Command
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
 from ckv.node.figures import of_peers
-from ckv.node.node import Node, Wait, info, pong
+from ckv.node.node import Node, Wait, own, pong
 from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.handler import LATER, Caller, Handler, Outcome
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
@@ -42,7 +42,7 @@ def run(settings: PrimarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            handlers(slots, settings.max_value_bytes) | {"INFO": info(lambda: node.figures() | of_peers(peers))},
+            handlers(slots, settings.max_value_bytes) | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
             RouteLoop(slots, peers, lanes, settings.max_value_bytes) if core.COMPILED else None,

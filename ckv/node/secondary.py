@@ -10,7 +10,7 @@ from ckv import core, errors
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.figures import Info, of_store, of_workers
-from ckv.node.node import Node, Wait, info, own, pong
+from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.workers import Workers
 from ckv.persistent.opening import open_tier
@@ -75,7 +75,7 @@ def run(settings: SecondarySettings) -> int:
             Address(settings.bind, settings.port),
             handlers(store, settings.max_value_bytes)
             | operator_handlers(store, scans, workers)
-            | {"INFO": info(figures)},
+            | {"INFO": own("INFO", figures)},
             f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "
             f"policy={settings.policy} persistent={tier.name if tier is not None else 'none'} "
             f"workers={settings.pool_size} write_mode={settings.write_mode}",

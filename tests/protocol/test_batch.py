@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ckv import errors
-from ckv.node.node import info
+from ckv.node.node import own
 from ckv.node.scans import Scans
 from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
@@ -243,7 +243,7 @@ def test_the_methods_of_a_secondary(world: World) -> None:
     table = {
         **handlers(store, KIB),
         **operator_handlers(store, Scans(store, lambda: 0.0)),
-        "INFO": info(lambda: {"role": "a test"}),
+        "INFO": own("INFO", lambda: {"role": "a test"}),
     }
     asker = served(world, **table)
     requests: list[Request] = [
