@@ -134,14 +134,10 @@ def tick() -> None:
     sys.stderr.flush()
 
 
-def suppressed() -> int:
-    """Lines that were left out because others of their kind had been logged within the minute."""
-    return _sparing.suppressed
-
-
-def dropped() -> int:
-    """Lines that were lost because nobody read stderr, or it could not be written to."""
-    return sys.stderr.dropped if isinstance(sys.stderr, Output) else 0
+def figures() -> dict[str, int]:
+    """What INFO says of the log; ckv/node/figures.py says what each figure counts."""
+    dropped = sys.stderr.dropped if isinstance(sys.stderr, Output) else 0
+    return {"log_lines_suppressed": _sparing.suppressed, "log_lines_dropped": dropped}
 
 
 class _TextLines(logging.Formatter):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,8 +14,6 @@ from ckv import core
 
 BAKED_COMMIT: Final = ""
 """The commit of a compiled program. ``build/binary.py`` writes it here, in the copy that it compiles."""
-
-UNKNOWN: Final = "unknown"
 
 
 def line() -> str:
@@ -36,17 +35,12 @@ def executable() -> str:
 
 def commit() -> str:
     """The commit, with ``-dirty`` behind it when files differ from it; ``unknown`` if nobody can tell."""
-    if BAKED_COMMIT:
-        return BAKED_COMMIT
-    root = Path(ckv.__file__).parents[1]
-    if compiled() or not (root / ".git").exists():
-        return UNKNOWN
-    git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(git, capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return UNKNOWN
-    return done.stdout.strip() or UNKNOWN
+    found, root = BAKED_COMMIT, Path(ckv.__file__).parents[1]
+    if not found and not compiled() and (root / ".git").exists():
+        git = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        with suppress(OSError, subprocess.TimeoutExpired):
+            found = subprocess.run(git, capture_output=True, text=True, timeout=5).stdout.strip()
+    return found or "unknown"
 
 
 def _nuitka() -> Any:
