@@ -42,9 +42,7 @@ def prepare() -> None:
 
 def give_up_stdout() -> None:
     """Whatever is still to be written to stdout goes nowhere. Python would complain of it at the exit."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _wrapped(stream: TextIO | None, raw: io.FileIO) -> TextIO:

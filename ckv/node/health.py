@@ -42,11 +42,6 @@ class Reason(NamedTuple):
     silent: bool = False
     """No answer came, so that it may be there."""
 
-    @property
-    def key(self) -> object:
-        """Equal for what is one reason in other words."""
-        return self.number or self.text
-
 
 class Change(NamedTuple):
     """The state is another one, or its reason is."""
@@ -195,7 +190,7 @@ class Health:
         """What has changed since the last look; to be called after every attempt and some times a second."""
         now = self._clock()
         state, reason = max((self._of("read"), self._of("write")), key=lambda found: _WORSE[found[0]])
-        key = reason.key
+        key = reason.number or reason.text  # one reason may be told in several words
         self.reason = reason.text
         if state == self.state and (key == self._key or now - self._told.get(key, -math.inf) < TELL_AGAIN):
             self._key = key

@@ -14,8 +14,9 @@ PREFIX: Final = "CKV_"
 OF_TOOLS: Final = ("CKV_COMMAND", "CKV_CORE", "CKV_FAILURES_SEED", "CKV_MODEL_EXAMPLES", "CKV_MODEL_SHRINK")
 """Those of the tests and the benchmark."""
 
-_LINK: Final = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
-_LINKED: Final = re.compile(r"(tcp|udp|sctp)://.*")
+_LINK: Final = re.compile(
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=|\w+_PORT=(tcp|udp|sctp)://"
+)
 """What Kubernetes puts into the environment for a Service whose name begins with ckv, as Docker's links did."""
 
 
@@ -33,7 +34,8 @@ def warning(environ: Mapping[str, str]) -> str | None:
     >>> warning({"CKV_WRITEMODE": "through"})
     'ignored: no such variable: CKV_WRITEMODE (did you mean CKV_WRITE_MODE?)'
     """
-    given = {name for name, value in environ.items() if name.startswith(PREFIX) and not _foreign(name, value)}
+    ours = ((name, value) for name, value in environ.items() if name.startswith(PREFIX) and name not in OF_TOOLS)
+    given = {name for name, value in ours if not _LINK.match(f"{name}={value}")}
     strangers = sorted(given - known()) if given else []
     for index, name in enumerate(strangers):
         # Without what all of them begin with, which would make any two alike.
@@ -41,9 +43,3 @@ def warning(environ: Mapping[str, str]) -> str | None:
         if near:
             strangers[index] += f" (did you mean {PREFIX}{near}?)"
     return f"ignored: no such variable: {', '.join(strangers)}" if strangers else None
-
-
-def _foreign(name: str, value: str) -> bool:
-    if name in OF_TOOLS or _LINK.fullmatch(name):
-        return True
-    return name.endswith("_PORT") and _LINKED.fullmatch(value) is not None
