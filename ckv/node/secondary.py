@@ -43,9 +43,11 @@ EXPIRE_EVERY: Final = 0.1
 
 def run(settings: SecondarySettings) -> int:
     """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
-    tier = open_tier(settings.persistent) if settings.persistent != NO_TIER else None
-    if tier is not None:
+    workers = None
+    if settings.persistent != NO_TIER:
+        tier = open_tier(settings.persistent)
         tier.max_value_bytes = settings.max_value_bytes
+        workers = Workers(tier, settings.pool_size, settings.load_timeout)
     limits = Limits(
         max_value_bytes=settings.max_value_bytes,
         max_connections=settings.max_connections,
@@ -53,9 +55,8 @@ def run(settings: SecondarySettings) -> int:
     )
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
     # old one may still be closing while its worker connects anew.
-    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 2) if tier is not None else 0
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 2) if workers is not None else 0
     node = Node("secondary", limits, settings.drain_timeout, files)
-    workers = Workers(tier, settings.pool_size, settings.load_timeout) if tier is not None else None
     store = _store(settings, workers)
     scans = Scans(store, time.monotonic)
 
@@ -77,7 +78,7 @@ def run(settings: SecondarySettings) -> int:
             | operator_handlers(store, scans, workers)
             | {"INFO": own("INFO", figures)},
             f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "
-            f"policy={settings.policy} persistent={tier.name if tier is not None else 'none'} "
+            f"policy={settings.policy} persistent={workers.tier.name if workers is not None else 'none'} "
             f"workers={settings.pool_size} write_mode={settings.write_mode}",
             lambda wait: _save_all(store, workers, wait),
             serve_loop(store, settings.max_value_bytes),

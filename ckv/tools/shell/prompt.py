@@ -13,8 +13,7 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout.processors import Processor, Transformation, TransformationInput
-from prompt_toolkit.styles import Style
+from prompt_toolkit.layout.processors import AfterInput
 
 from ckv.tools.shell.commands import HELP, NAMES
 from ckv.tools.shell.history import history
@@ -62,14 +61,6 @@ class CommandCompleter(Completer):
                 yield Completion(name + end, -len(word), display=name, display_meta=text)
 
 
-class _Hints(Processor):
-    def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
-        document = transformation_input.document
-        at_the_end = transformation_input.lineno == document.line_count - 1 and document.is_cursor_at_the_end
-        shown = hint(document.text) if at_the_end else ""
-        return Transformation([*transformation_input.fragments, *([("class:hint", shown)] if shown else [])])
-
-
 class Prompt:
     """Lines, typed or pasted, one at a time."""
 
@@ -84,9 +75,8 @@ class Prompt:
             history=history(kept) if kept is not None else None,
             completer=CommandCompleter(),
             key_bindings=self._bindings(),
-            style=Style.from_dict({"hint": "ansibrightblack"}),
             # Without colours a hint could not be told from what was typed.
-            input_processors=[_Hints()] if self._coloured else [],
+            input_processors=[AfterInput(self._hint, "ansibrightblack")] if self._coloured else [],
         )
 
     def forget_pasted(self) -> int:
@@ -115,6 +105,10 @@ class Prompt:
     def columns(self) -> int:
         """How wide the terminal is now."""
         return self._session.output.get_size().columns
+
+    def _hint(self) -> str:
+        document = self._session.default_buffer.document
+        return hint(document.text) if document.is_cursor_at_the_end else ""
 
     def _bindings(self) -> KeyBindings:
         bindings = KeyBindings()
