@@ -142,11 +142,8 @@ def figures() -> dict[str, int]:
 
 class _TextLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
-        line = super().formatMessage(record)
-        for name, value in record.__dict__.items():
-            if name not in _NOT_EXTRA:
-                line += f" {name}={_one_word(value)}"
-        return line
+        extra = (f" {name}={_one_word(value)}" for name, value in record.__dict__.items() if name not in _NOT_EXTRA)
+        return super().formatMessage(record) + "".join(extra)
 
 
 def _one_word(value: object) -> str:

@@ -19,9 +19,6 @@ WriteMode = Literal["evict", "behind", "through"]
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
 
-ALL: Final = "all"
-"""The sample that is no sample."""
-
 _POLICIES: Final[Mapping[str, Policy]] = {
     "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
 }  # fmt: skip
@@ -60,7 +57,7 @@ def sample(text: str) -> int | None:
     >>> sample("1k"), sample("all")
     (1000, None)
     """
-    return None if text.lower() == ALL else _count(text)
+    return None if text.lower() == "all" else _count(text)
 
 
 def history(text: str) -> Path:

@@ -154,7 +154,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--format", ("status",), parsers.one_of("text", "json"),
         "What is printed: text, a line for each figure, or json, one object.", "text", "FORMAT"),
     Setting("--sample", ("verify",), parsers.sample,
-        "How many records to compare, chosen by chance: 1 to 1000000, or all.", parsers.ALL, "RECORDS"),
+        "How many records to compare, chosen by chance: 1 to 1000000, or all.", "all", "RECORDS"),
     Setting("--history", ("shell",), parsers.history,
         "Where the prompt keeps what was typed; /dev/null for nowhere. A line that begins with a space is not kept.",
         "~/.ckv_history", "FILE"),
