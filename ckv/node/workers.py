@@ -20,12 +20,14 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from ckv import errors
+from ckv.node.crew import Crew
 from ckv.node.flushing import flush
 from ckv.node.health import Change, Health, Kind
 from ckv.node.watching import WatchedSession
 from ckv.persistent import RowsLocked, Tier
 from ckv.store.loading import LOAD_BYTES
 from ckv.store.store import Store
+from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,12 @@ HELP_AFTER: Final = 0.2
 HELPER_IDLE: Final = 5.0
 """Seconds without a load after which that connection is closed."""
 
+GATHER: Final = 0.0005
+"""Seconds that a worker waits for more to carry while another one is under way."""
+
+GATHERED: Final = 32
+"""Keys that are worth a query of their own."""
+
 ALL_LOADS_BYTES: Final = 16 * 1024 * 1024
 """The most bytes of values that all queries together may bring at a time, as far as no single value is larger."""
 
@@ -67,13 +75,12 @@ class Workers:
         self._load_bytes = min(LOAD_BYTES, max(ALL_LOADS_BYTES // size, SMALLEST_LOAD_BYTES))
         """The most bytes of values that a query may bring, as far as no single value is larger."""
         self._size = size
-        self._to_load = Event()
-        self._to_flush = Event()
+        self._loaders = Crew()
+        self._flushers = Crew()
         self._to_help = Event()
         self._hurry = Event()
-        self.wake: Final[Callable[[], None]] = self._to_flush.set
-        """There is something to flush. Cheap, and never waits: the store calls it for every victim."""
-        self.wake_loads: Final[Callable[[], None]] = self._to_load.set
+        self.wake: Final = self._flushers.wake
+        self.wake_loads: Final = self._loaders.wake
         self.hurry: Final[Callable[[], None]] = self._hurry.set
         """Ends the back-off: somebody has mended something."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
@@ -100,10 +107,10 @@ class Workers:
         self.tier.when_other = store.distrust
         loads = partial(_Worker, self, "read", store.load_in, self._load)
         flushes = partial(_Worker, self, "write", store.flush_in, self._flush)
-        self._greenlets = [gevent.spawn(self._work, loads(), self._to_help, helps=True)]
+        self._greenlets = [gevent.spawn(self._help, loads())]
         for _ in range(self._size):
-            self._greenlets.append(gevent.spawn(self._work, loads(), self._to_load))
-            self._greenlets.append(gevent.spawn(self._work, flushes(), self._to_flush))
+            self._greenlets.append(gevent.spawn(self._work, loads(), self._loaders, self._until_loads))
+            self._greenlets.append(gevent.spawn(self._work, flushes(), self._flushers, self._until_flush))
 
     def close(self) -> None:
         """Ends the workers. What they had in hand was not reported, so it is still in the store."""
@@ -117,27 +124,64 @@ class Workers:
 
     # --- the greenlets ---------------------------------------------------------------------------------------------
 
-    def _work(self, worker: _Worker, woken: Event, helps: bool = False) -> None:
-        """Carries what is due, and waits for more. One that only helps has a connection only when it is needed."""
-        carry = self._series()
+    def _work(self, worker: _Worker, crew: Crew, patience: Callable[[], float]) -> None:
+        """Carries what is due, and waits for more."""
         with closing(worker):
             while True:
-                if helps:
-                    woken.wait()
+                self._ready(worker)
+                if (due := worker.due_in()) != 0:
+                    crew.wait(due)
+                    continue
+                if seconds := patience():
+                    gevent.sleep(seconds)
+                self._carry(worker, crew)
+
+    def _help(self, worker: _Worker) -> None:
+        """Loads over one more connection, which there is only as long as all the others are at a standstill."""
+        with closing(worker):
+            while True:
+                self._to_help.wait()
                 self._ready(worker)
                 while worker.due_in() == 0:
-                    carry(self._carry, worker)
-                woken.clear()
-                if not woken.wait(HELPER_IDLE if helps else worker.due_in()) and helps:
+                    self._carry(worker, self._loaders)
+                self._to_help.clear()
+                if not self._to_help.wait(HELPER_IDLE):
                     worker.close()
 
-    def _series(self) -> tenacity.Retrying:
-        """Attempts from one success to the next: the back-off grows also while connecting alone works."""
-        return tenacity.Retrying(wait=self._backoff, sleep=self._pause, before_sleep=self._failed)
+    def _until_loads(self) -> float:
+        """Seconds that loads may wait for more: while another query is under way, unless they are worth their own."""
+        return GATHER if self._loaders.busy and self._store.loading.queued < GATHERED else 0.0
 
-    def _carry(self, worker: _Worker) -> None:
-        self._ready(worker)
-        worker.carry_next()
+    def _until_flush(self) -> float:
+        """Seconds that rows may wait for more, unless they are a batch, or somebody waits for room."""
+        store, pending = self._store, self._store.pending
+        if pending.queued >= BATCH_RECORDS or pending.bytes >= BATCH_BYTES or store.room or store.room.closed:
+            return 0.0
+        return store.PATIENCE or (GATHER if self._flushers.busy else 0.0)
+
+    def _carry(self, worker: _Worker, crew: Crew) -> None:
+        """Carries a batch, in a series of attempts from one success to the next: the back-off grows also while
+        connecting alone works.
+        """
+        failed: list[Exception] = []
+
+        def attempt() -> None:
+            if failed:
+                raise failed.pop()
+            self._ready(worker)
+            worker.carry_next()
+
+        crew.busy += 1
+        try:
+            attempt()
+        except Exception as error:  # noqa: BLE001 - all of them count as failed attempts
+            failed.append(error)  # the first of the series, which is made only now: it costs as much as a batch
+            self._series()(attempt)
+        finally:
+            crew.busy -= 1
+
+    def _series(self) -> tenacity.Retrying:
+        return tenacity.Retrying(wait=self._backoff, sleep=self._pause, before_sleep=self._failed)
 
     def _ready(self, worker: _Worker) -> None:
         """Returns when the worker has a connection that is fit to be used."""
@@ -150,6 +194,8 @@ class Workers:
         query = store.load_begin(self._load_bytes)
         if query is None:
             return
+        if store.load_in() == 0:
+            self.wake_loads()
         began = time.monotonic()
         try:
             # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
@@ -170,6 +216,8 @@ class Workers:
         batch = store.flush_begin()
         if not batch:
             return
+        if store.flush_in() == 0:
+            self.wake()
         began = time.monotonic()
         if flush(store, session, batch):
             took = time.monotonic() - began

@@ -18,6 +18,7 @@ class EvictStore(Store):
     """Answered when memory has the record; pending has what left memory, and deletions."""
 
     MEMORY_MAY_PUT = True
+    PATIENCE = 0.01
 
     def get_elsewhere(self, key: str) -> Value | Load | None:
         row = self.pending.find(key)
@@ -95,6 +96,7 @@ class BehindStore(EvictStore):
     """Answered when memory has the record and its row is queued; flushed after a delay, or when a batch is full."""
 
     MEMORY_MAY_PUT = False
+    PATIENCE = 0.0
 
     _doubts = False
     """Memory may have records that are neither queued nor clean, as it was distrusted at some time."""

@@ -66,6 +66,9 @@ class Tiers(Records):
     MEMORY_MAY_PUT: ClassVar[bool]
     """Whether memory may take PUTs by itself: not where each write has to be queued."""
 
+    PATIENCE: ClassVar[float] = 0.0
+    """Seconds that a row which is due may wait for others, because nobody waits for it."""
+
     @abstractmethod
     def _save(self, key: str, value: Value, version: int) -> None:
         """Has a record written that leaves memory, or might be lost with it, and that the persistent tier lacks."""

@@ -12,13 +12,15 @@ from gevent.event import Event
 
 from ckv import errors
 from ckv.node import workers
+from ckv.node.crew import Crew
 from ckv.node.workers import Workers
 from ckv.persistent import Loaded, RowsLocked
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
-from ckv.store.tiers import Environment
+from ckv.store.room import RoomWait
+from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS, Environment
 from ckv.values import Value
 
 LOAD_TIMEOUT = 1.0
@@ -197,6 +199,88 @@ def test_loads_and_flushes_have_connections_of_their_own(up: World) -> None:
     go_on.set()
     up.until(lambda: not up.store.unsaved)
     assert up.tier.rows["x"] == "new"
+
+
+def test_what_is_missed_while_a_query_is_under_way_goes_into_one_query() -> None:
+    world = World(size=4)
+    queries: list[list[str]] = []
+    go_on = Event()
+
+    def wait(keys: Sequence[str]) -> None:
+        if any(keys):  # the others ask whether the tier answers at all
+            queries.append(sorted(keys))
+            go_on.wait()
+
+    try:
+        world.start()
+        world.until(lambda: world.tier.open == 8)
+        world.up()
+        world.tier.before_load = wait
+        asked = [gevent.spawn(world.get, "first")]
+        world.until(lambda: queries)
+        for key in "abcdefgh":
+            asked.append(gevent.spawn(world.get, key))
+            gevent.sleep(0)
+        world.until(lambda: len(queries) > 1)  # the first one may take long, and nobody waits for that
+        assert queries == [["first"], list("abcdefgh")]
+        go_on.set()
+        gevent.joinall(asked, raise_error=True)
+    finally:
+        world.close()
+
+
+def test_one_worker_is_woken_at_a_time_and_the_next_one_when_it_leaves_something() -> None:
+    crew = Crew()
+    woken: list[str] = []
+
+    def work(name: str) -> None:
+        crew.wait(None)
+        woken.append(name)
+
+    greenlets = [gevent.spawn(work, name) for name in "abc"]
+    gevent.sleep(0)
+    for _ in range(3):
+        crew.wake()
+    World.until(lambda: woken)
+    gevent.sleep(0)
+    assert woken == ["c"]
+    crew.wake()
+    World.until(lambda: len(woken) == 2)
+    crew.wake()
+    gevent.joinall(greenlets)
+    crew.wake()  # nobody is idle
+
+
+def test_victims_wait_for_others_while_nobody_waits_for_them(monkeypatch: pytest.MonkeyPatch, up: World) -> None:
+    monkeypatch.setattr(EvictStore, "PATIENCE", 0.2)
+    batches: list[int] = []
+    up.tier.before_save = lambda: batches.append(up.store.unsaved)
+    for number in range(11):
+        up.store.put(f"x{number}", "value")
+        gevent.sleep(0)
+    up.until(lambda: up.store.unsaved == 0)
+    assert batches == [10]
+
+
+@pytest.mark.parametrize("why", ["a batch is full", "bytes", "a write waits for room", "the end"])
+def test_victims_do_not_wait(why: str, monkeypatch: pytest.MonkeyPatch, up: World) -> None:
+    monkeypatch.setattr(EvictStore, "PATIENCE", 3600)
+    up.store.put("first", "value")
+    if why == "a batch is full":
+        for number in range(BATCH_RECORDS):
+            up.store.put(f"x{number}", "value")
+    elif why == "bytes":
+        for _ in range(2):
+            up.store.put("first", "x" * BATCH_BYTES)
+            up.store.put("second", "")
+    elif why == "a write waits for room":
+        up.store.pending._max_records = 1
+        up.store.put("second", "value")
+        assert isinstance(up.store.put("third", "value"), RoomWait)
+    else:
+        up.store.drain_begin()
+    saved = len(up.tier.rows)
+    up.until(lambda: len(up.tier.rows) > saved)
 
 
 def test_a_locked_row_holds_up_no_other(up: World) -> None:
