@@ -24,7 +24,7 @@ from libc.string cimport memcpy
 from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, empty, end_of, has_room, set_end, slice_of
 from ckv.core.msgpackrpc cimport (
-    DEL, GET, MAX_ANSWER_HEAD_BYTES, Input, Request, input_of, msgid_of, read_batch, read_call, read_head, write_array,
+    DEL, GET, PUT, MAX_ANSWER_HEAD_BYTES, Input, Request, input_of, msgid_of, read_batch, read_call, read_head, write_array,
     write_found, write_head, write_not_found,
 )
 from ckv.core.prefetch cimport hash_key, prefetch
@@ -125,6 +125,8 @@ cdef class Server:
             start = input.at
             # One that memory does not decide ends nothing, if it is of a kind that memory may decide.
             if not input.cut and read_head(input, &request) and read_call(input, &request):
+                if request.kind == PUT and not self.table.may_put:
+                    self.puts(input)
                 answers, going_on = session.ask(slice_of(start, input.at))
                 self.append(answers)
                 if going_on:
@@ -136,6 +138,18 @@ cdef class Server:
             self.why = CUT if input.cut else LEFT
             break
         return True
+
+    # Goes past the PUTs that come next: as none is for memory to decide, Python is asked for all of them at once.
+    cdef void puts(self, Input *input) noexcept:
+        cdef const uint8_t *start
+        cdef Request request
+        cdef int i
+        for i in range(WINDOW - 1):
+            start = input.at
+            if not read_head(input, &request) or not read_call(input, &request) or request.kind != PUT:
+                input.at = start
+                input.cut = False
+                return
 
     # A GET, PUT or DEL in a message of its own, and short enough for the table. Else `at` stays where it was.
     cdef inline bint read(self, Input *input, Request *request) noexcept:

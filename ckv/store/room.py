@@ -58,22 +58,21 @@ class Room:
         wait = RoomWait(key, value, now + self._seconds)
         self._waiting.append(wait)
         self.keys[key] = self.keys.get(key, 0) + 1
-        self._permit()
+        if len(self._waiting) == 1:
+            self._permit()
         return wait
 
-    def _next(self) -> RoomWait:
+    def _next(self) -> tuple[RoomWait, int]:
+        """The first one, and how many there are of its key behind it, which are not in ``keys``."""
         wait = self._waiting.popleft()
-        others = self.keys.pop(wait.key) - 1
-        if others:
-            self.keys[wait.key] = others
-        self._permit()
-        return wait
+        if not self._waiting:
+            self._permit()
+        return wait, self.keys.pop(wait.key) - 1
 
     def admit(self, write: Callable[[str, Value | None], Outcome | RoomWait]) -> None:
         """Carries out the writes that wait, in their order, as far as room came free."""
         while self._waiting and not self._pending.full:
-            wait = self._next()
-            others = self.keys.pop(wait.key, 0)  # those behind it must not make it wait again
+            wait, others = self._next()  # those behind it must not make it wait again
             result, error = None, None
             try:
                 result = write(wait.key, wait.value)
@@ -101,7 +100,10 @@ class Room:
             self._refuse("the node stops; nothing was written")
 
     def _refuse(self, why: str) -> None:
-        self._next().tell(None, NoRoom(why))
+        wait, others = self._next()
+        if others:
+            self.keys[wait.key] = others
+        wait.tell(None, NoRoom(why))
 
     def check(self) -> None:
         """Audits the bookkeeping; raises AssertionError."""

@@ -31,6 +31,9 @@ BATCH_RECORDS: Final = 500
 BATCH_BYTES: Final = 1024 * 1024
 """Bytes at which a batch is closed, so that one statement stays below the smallest usual max_allowed_packet (4 MiB)."""
 
+MOST_AHEAD: Final = 64
+"""Records that are evicted before there is need, at most."""
+
 ABSENT_BYTES: Final = 16 * 1024 * 1024
 """The memory that the keys take which do not exist and are remembered, so that asking again costs no query."""
 
@@ -56,6 +59,8 @@ class Environment:
     """Mode ``behind``: how long a row may wait for others."""
     write_batch: int = BATCH_RECORDS
     """The same mode: so many rows do not wait at all."""
+    ahead_share: int = 256
+    """One in so many of the records in memory may be evicted before there is need; 2 or more."""
     absent: Memory | None = None
     """The table for the keys without a record; by default one of the usual size."""
 
@@ -107,10 +112,14 @@ class Tiers(Records):
     # --- between memory and pending ------------------------------------------------------------------------------
 
     def _evict(self) -> None:
-        """Makes room in memory."""
-        key, value, version, clean = self.memory.evict()
-        if not clean:
+        """Makes room in memory. Where it holds many records, for the next ones too, which it then takes by itself."""
+        for _ in range(1 + min(len(self.memory) // self._environment.ahead_share, MOST_AHEAD)):
+            key, value, version, clean = self.memory.evict()
+            if clean:
+                break
             self._save(key, value, version)
+            if self.pending.full:
+                break
 
     def _recall(self, key: str, value: Value, version: int = 0, *, clean: bool = False) -> None:
         """Takes a record into memory that another tier has, unless there is no room for it or for its victims."""

@@ -133,10 +133,11 @@ class Node(Client):
         tier: bool,
         max_value_bytes: int = LIMITS.max_value_bytes,
         capacity: int = CAPACITY,
+        pending_max: int = 100,
     ) -> None:
         memory = POLICIES[policy](capacity)
         environment = Environment(clock=lambda: 0.0, load_timeout=1, pending_wait=1)
-        self.tiers = EvictStore(memory, Pending(100, 10**6), environment) if tier else None
+        self.tiers = EvictStore(memory, Pending(pending_max, 10**6), environment) if tier else None
         self.store: Records = self.tiers or MemoryStore(memory)
         table: dict[str, Handler] = {**handlers(self.store, max_value_bytes), "PING": pong}
         core = serve_loop(self.store, max_value_bytes) if quick else None

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from io import BytesIO
 
+import msgpack
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ckv import core
 from ckv.protocol.batch import BATCH_REQUESTS
+from ckv.protocol.quick import QuickSession
 from tests.core.messages import requests
 from tests.core.nodes import CAPACITY, LIMITS, Node, packed, pieces
 
@@ -79,6 +82,33 @@ def test_victims_that_are_not_saved_go_to_pending() -> None:
     sent = [[0, number, "PUT", [f"k{number}", f"v{number}"]] for number in range(3 * CAPACITY)]
     quick, plain = served(packed(sent), [], tier=True)
     assert quick.store.unsaved == plain.store.unsaved == 2 * CAPACITY
+    check_same(quick, plain)
+
+
+def test_puts_that_memory_may_not_take_are_handed_over_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, plain = (Node("lru", quick=quick, tier=True, pending_max=2) for quick in (True, False))
+    asked: list[bytes] = []
+    ask = QuickSession.ask
+
+    def noted(self: QuickSession, message: bytes) -> tuple[bytes, bool]:
+        asked.append(message)
+        return ask(self, message)
+
+    monkeypatch.setattr(QuickSession, "ask", noted)
+    puts = [[0, number, "PUT", [f"k{number}", "v"]] for number in range(60)]
+    full = CAPACITY + 3  # the last of them waits for room, and from then on memory takes none by itself
+    sent = [*puts[:full], [0, 100, "GET", ["k6"]], *puts[full:50], [0, 101, "DEL", ["k9"]], *puts[50:]]
+    for node in (quick, plain):
+        node.received(packed(sent))
+        assert node.tiers is not None
+        assert len(node.tiers.room) == 60 - full + 2  # with the one that filled it, and the DEL
+    assert [len(list(msgpack.Unpacker(BytesIO(message)))) for message in asked] == [1, 1, 1, 1, 32, 11, 1, 10]
+    for node in (quick, plain):
+        assert node.tiers is not None
+        while node.tiers.room:
+            node.tiers.flush_end(node.tiers.flush_begin())
+            node.tiers.admit()
+            node.take()
     check_same(quick, plain)
 
 

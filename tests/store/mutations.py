@@ -32,6 +32,14 @@ MUTATIONS = (
         "            self.absent.remove(key)\n            self._wake()",
     ),
     Mutation(
+        "ahead-beyond-bound",
+        "I6: nothing is evicted ahead when pending is full",
+        "ckv/store/tiers.py",
+        "            if self.pending.full:\n                break\n",
+        "",
+        by_model=False,
+    ),
+    Mutation(
         "gone-while-flushing",
         "I1: a record can be read while it is on its way",
         "ckv/store/modes.py",

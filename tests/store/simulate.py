@@ -53,7 +53,8 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
     """One schedule; raises AssertionError when an invariant does not hold. Both tables have the same ones."""
     chance = random.Random(f"{mode} {policy} {seed}")
     keys = KEYS[: chance.randint(1, len(KEYS))]
-    world = World(policy, chance.randint(1, 3), chance.randint(1, 5), mode, table)
+    capacity, pending_max = chance.randint(1, 3), chance.randint(1, 5)
+    world = World(policy, capacity, pending_max, mode, table, ahead_share=2 if seed % 4 > 1 else 256)
     world.alone = seed % 2 == 1
     names, weights = list(EVENTS), list(EVENTS.values())
     for name in chance.choices(names, weights, k=STEPS):

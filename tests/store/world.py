@@ -77,12 +77,22 @@ class Told(Waiting[bool]):
 class World:
     """One store, its simulated tier, and the truth."""
 
-    def __init__(self, policy: str, capacity: int, pending_max: int, mode: str = "evict", table: str = "plain") -> None:
+    def __init__(
+        self,
+        policy: str,
+        capacity: int,
+        pending_max: int,
+        mode: str = "evict",
+        table: str = "plain",
+        *,
+        ahead_share: int = 256,
+    ) -> None:
         self._policies = TABLES[table]
         self._policy = policy
         self._capacity = capacity
         self._pending_max = pending_max
         self._mode = mode
+        self._ahead_share = ahead_share
         self.alone = False
         """Memory does alone what it may (``may_put`` and so on), as the compiled core has it do."""
         self._through = mode == "through"
@@ -125,6 +135,7 @@ class World:
                 pending_wait=PENDING_WAIT,
                 write_delay=WRITE_DELAY,
                 write_batch=WRITE_BATCH,
+                ahead_share=self._ahead_share,
                 absent=self._policies["lru"](ABSENT_KEYS, ABSENT_BYTES),
             ),
         )
