@@ -242,13 +242,7 @@ def test_a_node_that_does_not_start(
 def test_a_node_that_stops_badly(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stop = demo._stop
-
-    def crash(process: subprocess.Popen[bytes]) -> int | str:
-        process.kill()
-        return stop(process)
-
-    monkeypatch.setattr(demo, "_stop", crash)
+    monkeypatch.setattr(subprocess.Popen, "terminate", subprocess.Popen.kill)
     assert failure(capsys).startswith("ckv: the demo failed: the exit code of the primary: expected 0, got -9\n")
     assert list(temporary.iterdir()) == []
     assert processes_of(temporary) == []

@@ -12,11 +12,11 @@ import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import Final, Self, TypeVar, overload
 
-from ckv.client.calls import Call, as_it_is, deleted, found, pong, stored
+from ckv.client.calls import Call, as_it_is, deleted, found, stored
 from ckv.client.pipeline import Pipeline
 from ckv.client.pool import Pool
 from ckv.client.retries import Retries
-from ckv.errors import CkvError, Unreachable
+from ckv.errors import CkvError, ProtocolError, Unreachable
 from ckv.values import Value
 
 __all__ = ["Client", "Pipeline"]
@@ -148,7 +148,8 @@ class Client:
 
     def ping(self) -> None:
         """Return if the node itself answers; it asks no other node."""
-        self._one("PING", (), pong)
+        if (answer := self.call("PING")) != "PONG":
+            raise ProtocolError(f"a PING was answered with {type(answer).__name__}, not PONG")
 
     def call(self, method: str, *params: object) -> object:
         """Call any method; its result as msgpack gives it. For what this class has no method for."""
@@ -180,17 +181,7 @@ class Client:
 
     def _exchange(self, calls: Sequence[Call]) -> list[object]:
         """The result of each call, or its :class:`CkvError`; raises only ``Unreachable``, when nothing was sent."""
-        deadline = time.monotonic() + self.timeout
-        return (self._repeat if self._retries.count else self._once)(self._pool, calls, deadline)
-
-    def _once(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
-        connection = pool.take(deadline)
-        try:
-            return connection.exchange(calls, self.timeout, deadline, self.connect_timeout)
-        finally:
-            pool.give_back(connection)
-
-    def _repeat(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
+        pool, deadline = self._pool, time.monotonic() + self.timeout
         results: list[object] = [None] * len(calls)
         pending = list(range(len(calls)))
         reached = False
@@ -204,16 +195,24 @@ class Client:
                 answers = [type(error)(*error.args) for _ in pending]
             for index, answer in zip(pending, answers, strict=True):
                 results[index] = answer
+            if attempt == self._retries.count:
+                break
             pending = self._retries.again(calls, results, pending)
             pause = self._retries.pause(attempt)
             # A fork meanwhile: the original repeats this call, and a copy must not.
-            last = attempt == self._retries.count or time.monotonic() + pause >= deadline or pool is not self._pool
-            if not pending or last:
+            if not pending or time.monotonic() + pause >= deadline or pool is not self._pool:
                 break
             time.sleep(pause)
         if unreachable is not None and not reached:
             raise unreachable
         return results
+
+    def _once(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
+        connection = pool.take(deadline)
+        try:
+            return connection.exchange(calls, self.timeout, deadline, self.connect_timeout)
+        finally:
+            pool.give_back(connection)
 
 
 _clients: Final[weakref.WeakSet[Client]] = weakref.WeakSet()

@@ -49,12 +49,6 @@ def deleted(result: object) -> bool:
     return result
 
 
-def pong(result: object) -> None:
-    """Of a PING."""
-    if result != "PONG":
-        raise ProtocolError(f"a PING was answered with {type(result).__name__}, not PONG")
-
-
 def as_it_is(result: object) -> object:
     """Of any method: what msgpack made of it."""
     return result

@@ -14,8 +14,6 @@ from ckv.errors import PoolExhausted, Unreachable
 class _Waiter:
     """A caller that waits for a connection; ``turn`` can be acquired when there is one."""
 
-    __slots__ = ("given", "turn")
-
     def __init__(self) -> None:
         self.turn: Final = threading.Lock()
         self.turn.acquire()

@@ -27,7 +27,6 @@ from ckv.node.watching import WatchedSession
 from ckv.persistent import RowsLocked, Tier
 from ckv.store.loading import LOAD_BYTES
 from ckv.store.store import Store
-from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +54,7 @@ GATHER: Final = 0.0005
 """Seconds that a worker waits for more to carry while another one is under way."""
 
 GATHERED: Final = 32
-"""Keys that are worth a query of their own."""
+"""Keys or rows for which it does not."""
 
 ALL_LOADS_BYTES: Final = 16 * 1024 * 1024
 """The most bytes of values that all queries together may bring at a time, as far as no single value is larger."""
@@ -109,8 +108,8 @@ class Workers:
         flushes = partial(_Worker, self, "write", store.flush_in, self._flush)
         self._greenlets = [gevent.spawn(self._help, loads())]
         for _ in range(self._size):
-            self._greenlets.append(gevent.spawn(self._work, loads(), self._loaders, self._until_loads))
-            self._greenlets.append(gevent.spawn(self._work, flushes(), self._flushers, self._until_flush))
+            self._greenlets.append(gevent.spawn(self._work, loads(), self._loaders, lambda: store.loading.queued))
+            self._greenlets.append(gevent.spawn(self._work, flushes(), self._flushers, lambda: store.pending.queued))
 
     def close(self) -> None:
         """Ends the workers. What they had in hand was not reported, so it is still in the store."""
@@ -124,16 +123,16 @@ class Workers:
 
     # --- the greenlets ---------------------------------------------------------------------------------------------
 
-    def _work(self, worker: _Worker, crew: Crew, patience: Callable[[], float]) -> None:
-        """Carries what is due, and waits for more."""
+    def _work(self, worker: _Worker, crew: Crew, queued: Callable[[], int]) -> None:
+        """Carries what is due, and waits for more. ``queued``: how much is due."""
         with closing(worker):
             while True:
                 self._ready(worker)
                 if (due := worker.due_in()) != 0:
                     crew.wait(due)
                     continue
-                if seconds := patience():
-                    gevent.sleep(seconds)
+                if crew.busy and queued() < GATHERED:
+                    gevent.sleep(GATHER)
                 self._carry(worker, crew)
 
     def _help(self, worker: _Worker) -> None:
@@ -147,17 +146,6 @@ class Workers:
                 self._to_help.clear()
                 if not self._to_help.wait(HELPER_IDLE):
                     worker.close()
-
-    def _until_loads(self) -> float:
-        """Seconds that loads may wait for more: while another query is under way, unless they are worth their own."""
-        return GATHER if self._loaders.busy and self._store.loading.queued < GATHERED else 0.0
-
-    def _until_flush(self) -> float:
-        """Seconds that rows may wait for more, unless they are a batch, or somebody waits for room."""
-        store, pending = self._store, self._store.pending
-        if pending.queued >= BATCH_RECORDS or pending.bytes >= BATCH_BYTES or store.room or store.room.closed:
-            return 0.0
-        return store.PATIENCE or (GATHER if self._flushers.busy else 0.0)
 
     def _carry(self, worker: _Worker, crew: Crew) -> None:
         """Carries a batch, in a series of attempts from one success to the next: the back-off grows also while

@@ -11,6 +11,7 @@ from ckv.store.pending import TOMBSTONE, Write
 from ckv.store.room import RoomWait
 from ckv.store.store import Store
 from ckv.store.through import ThroughStore
+from ckv.store.tiers import BATCH_RECORDS, Environment
 from ckv.values import Value
 
 
@@ -18,7 +19,6 @@ class EvictStore(Store):
     """Answered when memory has the record; pending has what left memory, and deletions."""
 
     MEMORY_MAY_PUT = True
-    PATIENCE = 0.01
 
     def get_elsewhere(self, key: str) -> Value | Load | None:
         row = self.pending.find(key)
@@ -66,6 +66,9 @@ class EvictStore(Store):
 
     # --- hooks ---------------------------------------------------------------------------------------------------
 
+    def _may_wait(self, environment: Environment) -> tuple[float, int]:
+        return environment.linger, BATCH_RECORDS
+
     def _save(self, key: str, value: Value, version: int) -> None:
         row = self.pending.find(key)
         if row is None or row.version != version:  # else it is on its way already
@@ -96,7 +99,6 @@ class BehindStore(EvictStore):
     """Answered when memory has the record and its row is queued; flushed after a delay, or when a batch is full."""
 
     MEMORY_MAY_PUT = False
-    PATIENCE = 0.0
 
     _doubts = False
     """Memory may have records that are neither queued nor clean, as it was distrusted at some time."""
@@ -119,16 +121,8 @@ class BehindStore(EvictStore):
         super().distrust()
         self._doubts = True
 
-    def flush_in(self) -> float | None:
-        pending, environment = self.pending, self._environment
-        aside = pending.aside_in(self._clock())
-        oldest = pending.oldest
-        if oldest is None:
-            return aside
-        if pending.queued >= environment.write_batch or pending.limit.lowered or self.room or self.room.closed:
-            return 0.0
-        due = max(0.0, oldest + environment.write_delay - self._clock())
-        return due if aside is None else min(due, aside)
+    def _may_wait(self, environment: Environment) -> tuple[float, int]:
+        return environment.write_delay, environment.write_batch
 
 
 MODES: Final[dict[str, type[Store]]] = {"evict": EvictStore, "behind": BehindStore, "through": ThroughStore}

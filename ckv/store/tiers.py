@@ -1,8 +1,7 @@
 """What goes between memory, pending and the persistent tier: the half of a store that its workers drive.
 
 Whoever owns the connections to the persistent tier takes batches (:meth:`Tiers.load_begin`, :meth:`Tiers.flush_begin`)
-and reports how they ended. That is also how tests run it: in any order that a scheduler can think of, with a clock of
-their own. Of the invariants, I1 and I2 are kept here:
+and reports how they ended: so tests can do it in any order, with a clock of their own. I1 and I2 are kept here:
 
 - I1: every accepted record is in memory, in pending or in the persistent tier at every moment. So a victim goes from
   memory to pending within one call, and leaves pending only when it was committed.
@@ -55,8 +54,10 @@ class Environment:
     """How long anybody waits for the persistent tier: for a load and, in the mode ``through``, for a commit."""
     pending_wait: float
     """How long a write waits for room in pending."""
+    linger: float = 0.01
+    """Mode ``evict``: how long a row may wait for others, as nobody waits for it."""
     write_delay: float = 0.0
-    """Mode ``behind``: how long a row may wait for others."""
+    """Mode ``behind``: the same."""
     write_batch: int = BATCH_RECORDS
     """The same mode: so many rows do not wait at all."""
     ahead_share: int = 256
@@ -71,8 +72,9 @@ class Tiers(Records):
     MEMORY_MAY_PUT: ClassVar[bool]
     """Whether memory may take PUTs by itself: not where each write has to be queued."""
 
-    PATIENCE: ClassVar[float] = 0.0
-    """Seconds that a row which is due may wait for others, because nobody waits for it."""
+    def _may_wait(self, environment: Environment) -> tuple[float, int]:
+        """For how many seconds rows may wait for others, and how many of them do not."""
+        return 0.0, BATCH_RECORDS
 
     @abstractmethod
     def _save(self, key: str, value: Value, version: int) -> None:
@@ -105,6 +107,7 @@ class Tiers(Records):
         self.loading = Loading(environment.load_timeout, memory, self.figures)
         self.room = Room(memory, pending, self.figures, environment.pending_wait, may_put=self.MEMORY_MAY_PUT)
         self._environment = environment
+        self._linger, self._enough = self._may_wait(environment)
         self._clock = environment.clock
         self._wake = environment.wake
         self._wake_loads = environment.wake_loads
@@ -213,9 +216,16 @@ class Tiers(Records):
     def flush_in(self) -> float | None:
         """Seconds until a flush is due, 0 when it is due now; None when there is nothing to write.
 
-        A row is flushed as soon as a worker is free; batches form by themselves while all are busy.
+        A row waits no longer for others when they are a batch, or somebody waits for room, or for the end.
         """
-        return 0.0 if self.pending.queued else self.pending.aside_in(self._clock())
+        pending = self.pending
+        aside, oldest = pending.aside_in(self._clock()), pending.oldest
+        if oldest is None:
+            return aside
+        if pending.queued >= self._enough or pending.limit.lowered or self.room or self.room.closed:
+            return 0.0
+        due = max(0.0, oldest + self._linger - self._clock())
+        return due if aside is None else min(due, aside)
 
     def flush_begin(self) -> list[Write]:
         """A batch for the persistent tier; empty when there is nothing to write."""

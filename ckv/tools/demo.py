@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -182,9 +182,11 @@ def _node(folder: Path, number: int, role: str, *arguments: str) -> Iterator[str
         address = _ready(process, log)
         _say(f"  {role} ready on {address}")
         yield address
-        code = _stop(process)
-        if code != Exit.FINE:
-            raise Difference(f"the exit code of the {role}: expected 0, got {code}\n{_tail(log)}")
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+        if process.returncode != Exit.FINE:
+            raise Difference(f"the exit code of the {role}: expected 0, got {process.returncode}\n{_tail(log)}")
     finally:
         # Does nothing to one that has stopped. After a failure there is nothing to save, and Ctrl-C may come twice.
         process.kill()
@@ -209,15 +211,6 @@ def _ready(process: subprocess.Popen[bytes], log: Path) -> str:
     if found is None:
         raise Difference(f"the start of a node: expected a line 'ready on', got {_tail(log)}")
     return found[1]
-
-
-def _stop(process: subprocess.Popen[bytes]) -> int | str:
-    """Stops a node in order; its exit code."""
-    process.terminate()
-    try:
-        return process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        return f"none within {PATIENCE:g} s"
 
 
 def _tail(log: Path) -> str:

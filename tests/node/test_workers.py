@@ -20,7 +20,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
-from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS, Environment
+from ckv.store.tiers import BATCH_RECORDS, Environment
 from ckv.values import Value
 
 LOAD_TIMEOUT = 1.0
@@ -113,7 +113,7 @@ def unavailable(text: str, number: int = 0, *, login: bool = False) -> errors.Ti
 class World:
     """A store with its workers over the fake tier."""
 
-    def __init__(self, size: int = 1) -> None:
+    def __init__(self, size: int = 1, linger: float = 0.0) -> None:
         self.tier = FakeTier()
         self.workers = Workers(self.tier, size, LOAD_TIMEOUT)
         self.store = EvictStore(
@@ -123,6 +123,7 @@ class World:
                 clock=time.monotonic,
                 load_timeout=LOAD_TIMEOUT,
                 pending_wait=1,
+                linger=linger,
                 wake=self.workers.wake,
                 wake_loads=self.workers.wake_loads,
             ),
@@ -251,36 +252,42 @@ def test_one_worker_is_woken_at_a_time_and_the_next_one_when_it_leaves_something
     crew.wake()  # nobody is idle
 
 
-def test_victims_wait_for_others_while_nobody_waits_for_them(monkeypatch: pytest.MonkeyPatch, up: World) -> None:
-    monkeypatch.setattr(EvictStore, "PATIENCE", 0.2)
+def test_victims_wait_for_others_while_nobody_waits_for_them() -> None:
+    world = World(linger=0.2)
     batches: list[int] = []
-    up.tier.before_save = lambda: batches.append(up.store.unsaved)
-    for number in range(11):
-        up.store.put(f"x{number}", "value")
-        gevent.sleep(0)
-    up.until(lambda: up.store.unsaved == 0)
-    assert batches == [10]
+    try:
+        world.start()
+        world.up()
+        world.tier.before_save = lambda: batches.append(world.store.unsaved)
+        for number in range(11):
+            world.store.put(f"x{number}", "value")
+            gevent.sleep(0)
+        world.until(lambda: world.store.unsaved == 0)
+        assert batches == [10]
+    finally:
+        world.close()
 
 
-@pytest.mark.parametrize("why", ["a batch is full", "bytes", "a write waits for room", "the end"])
-def test_victims_do_not_wait(why: str, monkeypatch: pytest.MonkeyPatch, up: World) -> None:
-    monkeypatch.setattr(EvictStore, "PATIENCE", 3600)
-    up.store.put("first", "value")
-    if why == "a batch is full":
-        for number in range(BATCH_RECORDS):
-            up.store.put(f"x{number}", "value")
-    elif why == "bytes":
-        for _ in range(2):
-            up.store.put("first", "x" * BATCH_BYTES)
-            up.store.put("second", "")
-    elif why == "a write waits for room":
-        up.store.pending._max_records = 1
-        up.store.put("second", "value")
-        assert isinstance(up.store.put("third", "value"), RoomWait)
-    else:
-        up.store.drain_begin()
-    saved = len(up.tier.rows)
-    up.until(lambda: len(up.tier.rows) > saved)
+@pytest.mark.parametrize("why", ["a batch is full", "a write waits for room", "the end"])
+def test_victims_do_not_wait(why: str) -> None:
+    world = World(linger=3600)
+    store = world.store
+    try:
+        world.start()
+        world.up()
+        store.put("first", "value")
+        if why == "a batch is full":
+            for number in range(BATCH_RECORDS):
+                store.put(f"x{number}", "value")
+        elif why == "a write waits for room":
+            store.pending._max_records = 1
+            store.put("second", "value")
+            assert isinstance(store.put("third", "value"), RoomWait)
+        else:
+            store.drain_begin()
+        world.until(lambda: world.tier.rows)
+    finally:
+        world.close()
 
 
 def test_a_locked_row_holds_up_no_other(up: World) -> None:

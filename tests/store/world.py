@@ -133,6 +133,7 @@ class World:
                 clock=lambda: self.now,
                 load_timeout=LOAD_TIMEOUT,
                 pending_wait=PENDING_WAIT,
+                linger=0.0,
                 write_delay=WRITE_DELAY,
                 write_batch=WRITE_BATCH,
                 ahead_share=self._ahead_share,
