@@ -24,7 +24,7 @@ from ckv.store.tiers import Environment
 from ckv.values import Value
 from tests.core.nodes import LIMITS, Client, receive_all
 from tests.fuzz.choices import Choices
-from tests.fuzz.traffic import Traffic, client_answers, cut, damaged, depends_on_cuts
+from tests.fuzz.traffic import Traffic, client_answers, cut, damaged, depends_on_cuts, stopped_apart
 
 ALONE = "alone"
 """The mode of a node without a persistent tier."""
@@ -135,7 +135,8 @@ def _in_turn(choices: Choices) -> None:
             for piece in cut(sent, choices):
                 for node in (quick, plain):
                     node.received([(number, piece)])
-                if depends_on_cuts(quick.clients[number].session, plain.clients[number].session):
+                one, other = quick.clients[number].session, plain.clients[number].session
+                if depends_on_cuts(one, other) or stopped_apart(one, other):
                     return
                 if setup.mode != ALONE and choices.once_in(2):
                     _step(choices, quick, plain)

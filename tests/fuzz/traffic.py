@@ -193,6 +193,12 @@ def depends_on_cuts(*sessions: Session) -> bool:
     return any("before its last string" in session.failed for session in sessions)
 
 
+def stopped_apart(one: Session, other: Session) -> bool:
+    """Whether too many requests are in flight for one of them, and not as many for the other: of a BATCH they may leave
+    other requests for later (see below), and so stop reading at another one. Then nothing has one order any more."""
+    return one.in_flight != other.in_flight and (one.line.held or other.line.held)
+
+
 def client_answers(client: Client) -> list[str]:
     """What a client was answered, with each result of a BATCH as the answer that it would have had by itself.
 
