@@ -13,9 +13,8 @@ from bench.servers import Servers
 from bench.turns import in_turn, prefill
 
 RECORDS, QUICK_RECORDS = 1_000_000, 100_000
-SECONDS_TIMES = 5.0
 PAUSE_TIMES = 60.0
-"""The length of the run that looks for the longest pause, in turns."""
+"""The length of the run at half load, in turns."""
 SLICES = 6
 """It is cut into slices, in which the contenders take turns, so that both have the same share of a bad minute."""
 HALF = 0.5
@@ -31,16 +30,12 @@ def measure(context: Context) -> list[Cell]:
         full = Cell({"load": "full", "seconds": context.seconds})
         in_turn(context, [(full, base)], contenders, context.side_rounds, "latency, full load")
         rate = HALF * min(full.spread(one.name, "calls_per_second").median for one in contenders)
-        length = context.seconds * SECONDS_TIMES
+        length = context.seconds * PAUSE_TIMES / SLICES
         half = Cell({"load": "half", "seconds": length})
         settings = [(half, replace(base, rate=rate, seconds=length))]
-        in_turn(context, settings, contenders, context.rounds, "latency, half load")
-        slice_seconds = context.seconds * PAUSE_TIMES / SLICES
-        long = Cell({"load": "half, long", "seconds": slice_seconds * SLICES})
-        slices = Cell(dict(long.axes))
-        settings = [(slices, replace(base, rate=rate, seconds=slice_seconds))]
-        in_turn(context, settings, contenders, SLICES, f"latency, slices of {slice_seconds:.0f} s")
-        for name, samples in slices.samples.items():
+        in_turn(context, settings, contenders, SLICES, f"latency, half load, slices of {length:.0f} s")
+        long = Cell({"load": "half, all slices", "seconds": length * SLICES})
+        for name, samples in half.samples.items():
             long.add(name, together(samples))
     return [full, half, long]
 
@@ -63,9 +58,8 @@ PART = Part(
         "50 connections, depth 1, nine GETs to one PUT, 1,000,000 records. First as fast as answers come; then at a "
         "fixed rate, the same for both: half of what the slower one reached. At a fixed rate the latency counts from "
         "the moment at which a request was due, so a pause of the server is not hidden by requests that were never "
-        "sent. The last rows are a long run, cut into slices that take turns: the median of their percentiles and the "
-        "worst of all. *Pause* is the longest time without any answer while requests were on "
-        "their way."
+        f"sent. That run is cut into {SLICES} slices that take turns; the last rows have the worst of all. *Pause* is "
+        "the longest time without any answer while requests were on their way."
     ),
     measure=measure,
     one_row_each=True,
