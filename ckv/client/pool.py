@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from ckv.client.connection import Connection
@@ -120,13 +121,12 @@ class Pool:
     def _drop_retired(self) -> None:
         """Of those that are idle."""
         with self._lock:
-            for connection in [connection for connection in self._idle if connection.retired]:
-                try:
-                    self._idle.remove(connection)
-                except ValueError:  # lent meanwhile
-                    continue
-                self._all.discard(connection)
-                connection.drop()
+            for connection in list(self._idle):  # a copy, made in one step
+                if connection.retired:
+                    with suppress(ValueError):  # lent meanwhile
+                        self._idle.remove(connection)
+                        self._all.discard(connection)
+                        connection.drop()
 
     def _leave(self, waiter: _Waiter) -> Connection | None:
         """Stop waiting; what the waiter was given."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 
 import pytest
@@ -267,7 +269,7 @@ def test_greenlets_may_share_a_client() -> None:
 
 
 def test_a_lost_connection_leaves_its_place_to_who_waits() -> None:
-    pool, later = Pool("127.0.0.1", 1, 1), time.monotonic() + 30
+    pool, later = Pool("127.0.0.1", 1, 1), time.monotonic() + 3
     lost = pool.take(later)
     taken: list[object] = []
     waiting = threading.Thread(target=lambda: taken.append(pool.take(later)))
@@ -302,7 +304,7 @@ with Client("127.0.0.1", int(sys.argv[1]), max_connections=1, timeout=30) as cli
     print(client.call("ECHO"), client._pool)
 
     # Killed between the moment when it was given a connection and that when it runs.
-    pool, later = client._pool, time.monotonic() + 30
+    pool, later = client._pool, time.monotonic() + 3
     connection = pool.take(later)
     waiting = gevent.spawn(pool.take, later)
     gevent.sleep(0)
@@ -328,3 +330,49 @@ def test_who_gives_up_waiting_takes_no_connection_away() -> None:
     free = "1 of 1 connections, 0 in use"
     with FakeNode(script) as node:
         assert run_python(IMPATIENT, str(node.port)) == f"ECHO {free}\n{free}\n"
+
+
+def test_whoever_takes_gives_back_and_nobody_waits_in_vain() -> None:
+    """Threads are switched as often as can be, so that they meet between any two steps."""
+    pool = Pool("127.0.0.1", 1, 1)
+    used: Counter[int] = Counter()
+    ends, other = socket.socketpair()
+
+    def work(number: int) -> int:
+        for _ in range(500):
+            connection = pool.take(time.monotonic() + 30)
+            connection._socket = ends  # so that it counts as connected
+            used[id(connection)] += 1
+            assert used[id(connection)] == 1, "it is lent twice"
+            time.sleep(0)
+            used[id(connection)] -= 1
+            pool.give_back(connection)
+        return number
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        assert in_threads(8, work) == list(range(8))
+    finally:
+        sys.setswitchinterval(interval)
+    assert repr(pool) == "1 of 1 connections, 0 in use"
+    pool.close()
+    assert repr(pool) == "not connected"
+    other.close()
+
+
+def test_what_comes_back_right_before_somebody_queues_up_is_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool("127.0.0.1", 1, 1)
+    ends, other = socket.socketpair()
+    lent = pool.take(time.monotonic() + 10)
+    lent._socket = ends
+
+    class Meanwhile(deque[object]):
+        def append(self, waiter: object) -> None:
+            pool.give_back(lent)  # by another thread, which sees nobody wait
+            super().append(waiter)
+
+    monkeypatch.setattr(pool, "_waiters", Meanwhile())
+    assert pool.take(time.monotonic() + 1) is lent
+    ends.close()
+    other.close()
