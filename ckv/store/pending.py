@@ -140,11 +140,12 @@ class Pending:
     def add(self, key: str, value: Value | None, now: float, version: int) -> None:
         """Notes the latest write of a key. It is never refused: whoever calls has looked at :attr:`full`."""
         row = self._rows.get(key)
+        size = _size(key, value)
         if row is None:
-            row = self._rows[key] = Row(value, now, _size(key, value), version)
-            self.bytes += row.size
+            self._rows[key] = Row(value, now, size, version, queued=True)
+            self._queue.append(key)
+            self.bytes += size
         else:
-            size = _size(key, value)
             self.bytes += size - row.size
             row.size = size
             if row.version == row.taken:
@@ -154,7 +155,7 @@ class Pending:
             if row.refused is not None:
                 row.refused = None
                 self.parked -= 1
-        self._enqueue(key, row)
+            self._enqueue(key, row)
         self._measure()
 
     def hold(self, key: str, now: float, version: int) -> None:
