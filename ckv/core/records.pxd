@@ -16,7 +16,7 @@ cdef enum:
     # The flags of an entry.
     TEXT = 1     # the value is a str, not a bin
     CLEAN = 2    # the persistent tier has this version
-    SPECIAL = 4  # only Python may read, overwrite or delete the record. Nothing sets it yet: a time to live would, and would
+    SPECIAL = 4  # but for its eviction, the record is Python's alone. Nothing sets it yet: a time to live would, and would
                  # stand in the block before the value, for an entry has no room for it
 
 cdef enum:

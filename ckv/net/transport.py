@@ -1,8 +1,8 @@
 """The bytes of a connected socket.
 
-TLS would be a subclass, made where ``server.py`` accepts, and in ``connecting.py`` before the greeting. Its ``read``
-may return fewer bytes than asked for only when nothing is left, in the socket or read ahead: only after a full read is
-it called again without something arriving. Its ``ssl.SSLWantReadError`` has to become BlockingIOError.
+TLS would be a subclass, made where ``server.py`` accepts, and in ``peer.py`` of what ``connecting.py`` greeted. Its
+``read`` may return fewer bytes than asked for only when nothing is left, in the socket or read ahead: only after a full
+read is it called again without something arriving. SSLWantReadError and SSLWantWriteError must become BlockingIOError.
 """
 
 from __future__ import annotations

@@ -191,9 +191,9 @@ MUTATIONS = (
     Mutation(
         "behind-never-due",
         "behind: no row waits longer than the delay",
-        "ckv/store/modes.py",
-        "        due = max(0.0, oldest + environment.write_delay - self._clock())",
-        "        due = environment.write_delay",
+        "ckv/store/tiers.py",
+        "        due = max(0.0, oldest + self._linger - self._clock())",
+        "        due = self._linger",
         mode="behind",
     ),
     Mutation(
