@@ -91,6 +91,7 @@ def working(tier: FakeTier, capacity: int = 1) -> Iterator[Store]:
             clock=lambda: 0.0,
             load_timeout=5.0,
             pending_wait=1.0,
+            linger=0.0,
             wake=workers.wake,
             wake_loads=workers.wake_loads,
         ),
