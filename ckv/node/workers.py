@@ -182,7 +182,7 @@ class Workers:
         query = store.load_begin(self._load_bytes)
         if query is None:
             return
-        if store.load_in() == 0:
+        if store.load_in() is not None:
             self.wake_loads()
         began = time.monotonic()
         try:
@@ -204,8 +204,8 @@ class Workers:
         batch = store.flush_begin()
         if not batch:
             return
-        if store.flush_in() == 0:
-            self.wake()
+        if store.flush_in() is not None:
+            self.wake()  # for what is left, though it may not be due yet: this one may hang
         began = time.monotonic()
         if flush(store, session, batch):
             took = time.monotonic() - began

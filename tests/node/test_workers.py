@@ -20,7 +20,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
-from ckv.store.tiers import BATCH_RECORDS, Environment
+from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS, Environment
 from ckv.values import Value
 
 LOAD_TIMEOUT = 1.0
@@ -286,6 +286,29 @@ def test_victims_do_not_wait(why: str) -> None:
         else:
             store.drain_begin()
         world.until(lambda: world.tier.rows)
+    finally:
+        world.close()
+
+
+def test_what_a_batch_leaves_waits_for_no_worker_that_hangs() -> None:
+    world = World(size=2, linger=0.1)
+    store, stuck, go_on = world.store, Event(), Event()
+
+    def hang_once() -> None:
+        if not stuck.is_set():
+            stuck.set()
+            go_on.wait()
+
+    try:
+        world.start()
+        world.up()
+        world.tier.before_save = hang_once
+        for key in ("first", "second", "third"):  # a batch has room for one; the second is not due with the first
+            store.put(key, "x" * BATCH_BYTES)
+            gevent.sleep(0.05)
+        stuck.wait()
+        world.until(lambda: "second" in world.tier.rows, seconds=5)
+        go_on.set()
     finally:
         world.close()
 
