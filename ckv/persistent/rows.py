@@ -30,7 +30,7 @@ Row = tuple[bytes, bytes, int]
 
 def sorted_rows(records: Iterable[tuple[str, Value]]) -> list[Row]:
     """The records as rows, one per key (the last one given), in the order of the keys' bytes. Every session locks rows
-    in this one order, so two batches that share keys wait for each other, but never in a circle: no deadlocks."""
+    in this one order, so two batches that share keys wait for each other, but not in a circle."""
     # As to_bytes(), which is not called: this is done for every record that leaves memory.
     return sorted(
         [

@@ -7,7 +7,8 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from pymysql.constants import ER
 
@@ -28,10 +29,15 @@ LOOK_EVERY: Final = 0.5
 LOOK_TIMEOUT: Final = 1.0
 """Seconds that the answer to this may take; after that the connection is made anew."""
 
+MOST_DEADLOCKS: Final = 3
+"""How many deadlocks in turn a transaction meets before it is said to fail."""
+
 _PACKET_STEP: Final = 1024
 """The server rounds max_allowed_packet down to a multiple of this."""
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class MySQLTier:
@@ -183,7 +189,7 @@ class MySQLSession:
         # In auto-commit mode, so that no snapshot stays open: it would hide later writes from later loads.
         literals = [sql.literal(key) for key in sorted_keys(keys)]
         statements = sql.statements(connection.before_select + select, literals, end, connection.max_statement_bytes)
-        return [row for statement in statements for row in connection.run(statement)]
+        return [row for statement in statements for row in _undisturbed(partial(connection.run, statement))]
 
     def _load_without_waiting(self, connection: Connection) -> str:
         """Sees to it that loads do not wait for locked rows; the end of their statements."""
@@ -250,8 +256,7 @@ class MySQLSession:
         steps = [["BEGIN", statements[0]], *([statement] for statement in statements[1:])]
         steps[-1].append("SELECT @@global.read_only")
         try:
-            for step in steps:
-                answer = connection.run(*step)
+            *_, answer = _undisturbed(lambda: [connection.run(*step) for step in steps])
         except StatementFailed as error:
             if error.is_loss or error.code in OUTAGE_ERRORS:
                 raise
@@ -298,6 +303,18 @@ class MySQLSession:
             self._connection, self._at, self.generation = self._tier.open()
             self._end_of_load = ""
         self._looked = time.monotonic()
+
+
+def _undisturbed(transaction: Callable[[], T]) -> T:
+    """What the transaction returns. The server rolls one of two back that wait for each other, and it is to be tried
+    again. That is rare with sorted rows, but gaps between them are locked too. Raises what the last attempt raises."""
+    for _ in range(MOST_DEADLOCKS):
+        try:
+            return transaction()
+        except StatementFailed as error:
+            if error.code != ER.LOCK_DEADLOCK:
+                raise
+    return transaction()
 
 
 def _is_gone(error: StatementFailed) -> bool:
