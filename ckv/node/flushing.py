@@ -80,7 +80,7 @@ def _write(
 
 def _report(store: Store, written: Sequence[Write], refused: dict[str, CkvError]) -> None:
     store.flush_end(written, refused)
-    for write in written:
+    for write in written if refused else ():
         if write.key in refused:
             _say_refused(store, write, refused[write.key])
 

@@ -37,6 +37,10 @@ GOODBYE: Final = 1.0
 TICK: Final = 1.0
 """Seconds between two looks at what is to be done now and then."""
 
+COLLECT_AFTER: Final = 25_000
+"""Objects made, and not gone yet, before the collector looks for circles among them. With Python's own 700 it would
+mostly find rows that are on their way to the database, and go by themselves."""
+
 Wait = Callable[[Callable[[], bool]], bool]
 """Waits for a condition within what is left of the drain time-out; whether it came true."""
 
@@ -93,6 +97,7 @@ class Node:
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
         self._stop.wait()
         return self._drain(drain)
 

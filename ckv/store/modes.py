@@ -70,11 +70,9 @@ class EvictStore(Store):
         return environment.linger, BATCH_RECORDS
 
     def _save(self, key: str, value: Value, version: int) -> None:
-        row = self.pending.find(key)
-        if row is None or row.version != version:  # else it is on its way already
-            self.pending.add(key, value, self._clock(), version)
-            self.absent.remove(key)
-            self._wake()
+        self.pending.add(key, value, self._clock(), version)
+        self.absent.remove(key)
+        self._wake()
 
     def _victims_need_room(self) -> bool:
         return True

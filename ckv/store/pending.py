@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, KeysView, Sequence
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
-from sys import getsizeof
 from typing import Final, NamedTuple
 
 from ckv.errors import CkvError, WriteFailed
@@ -33,7 +33,7 @@ ROW_OVERHEAD_BYTES: Final = 200
 """What a row takes besides its key and value: its object, a place in the dict and one in the queue."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, init=False)
 class Row:
     """One key's latest write."""
 
@@ -44,19 +44,30 @@ class Row:
     """Bytes of memory that it takes, with its key and value."""
     version: int
     """The version of the record that it holds, or that its tombstone would have had."""
-    taken: int = -1
+    taken: int
     """The version of the last snapshot; -1 without one that counts."""
-    queued: bool = False
+    queued: bool
     """Waits in the queue for a batch."""
-    flushing: bool = False
+    flushing: bool
     """A snapshot of it is in a batch that is under way."""
-    held: bool = False
+    held: bool
     """Must not be written yet; see :meth:`Pending.hold`."""
-    aside: bool = False
+    aside: bool
     """Waits until it is tried again, because it failed alone."""
-    trouble: Trouble | None = None
-    refused: CkvError | None = None
+    trouble: Trouble | None
+    refused: CkvError | None
     """Parked: the persistent tier refused this value. It stays readable, and is tried again when it changes."""
+
+    # Written out, as one made from defaults takes twice as long.
+    def __init__(self, value: Value | None, since: float, size: int, version: int, *, queued: bool) -> None:
+        self.value = value
+        self.since = since
+        self.size = size
+        self.version = version
+        self.taken = -1
+        self.queued = queued
+        self.flushing = self.held = self.aside = False
+        self.trouble = self.refused = None
 
 
 class Write(NamedTuple):
@@ -65,6 +76,10 @@ class Write(NamedTuple):
     key: str
     value: Value | None
     version: int
+
+
+# Without the function in Python that a NamedTuple is called through.
+_write: Final = partial(tuple.__new__, Write)
 
 
 class Pending:
@@ -138,14 +153,16 @@ class Pending:
         return since
 
     def add(self, key: str, value: Value | None, now: float, version: int) -> None:
-        """Notes the latest write of a key. It is never refused: whoever calls has looked at :attr:`full`."""
+        """Notes the latest write of a key, unless it is noted already. It is never refused: whoever calls has looked at
+        :attr:`full`."""
         row = self._rows.get(key)
-        size = _size(key, value)
+        # As _size(), which is not called: this is done for every record that leaves memory.
+        size = key.__sizeof__() + value.__sizeof__() + ROW_OVERHEAD_BYTES
         if row is None:
             self._rows[key] = Row(value, now, size, version, queued=True)
             self._queue.append(key)
             self.bytes += size
-        else:
+        elif row.version != version:
             self.bytes += size - row.size
             row.size = size
             if row.version == row.taken:
@@ -156,7 +173,7 @@ class Pending:
                 row.refused = None
                 self.parked -= 1
             self._enqueue(key, row)
-        self._measure()
+        self.full = len(self._rows) >= self._max_records or self.bytes >= self._max_bytes
 
     def hold(self, key: str, now: float, version: int) -> None:
         """Notes a tombstone for a key without a row, and keeps the key out of every batch until :meth:`release`.
@@ -165,7 +182,7 @@ class Pending:
         whether there was a row. It must stay there until it has been looked for, whatever is written to the key
         meanwhile: otherwise the search would find our own later write.
         """
-        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE), version)
+        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE), version, queued=False)
         row.held = True
         self.bytes += row.size
         self._measure()
@@ -187,29 +204,26 @@ class Pending:
         """
         if self._aside and self._aside[0][0] <= now:
             _, key = heappop(self._aside)
-            self._rows[key].aside = False
-            return [self._taken(key, self._rows[key])]
+            row = self._rows[key]
+            row.aside = False
+            self._enqueue_first(key, row)  # alone, so it comes alone
         most = min(max_records, self.limit.records or max_records)
         batch: list[Write] = []
         size = 0
-        while self._queue and len(batch) < most:
-            key = self._queue[0]
-            row = self._rows[key]
+        queue = self._queue
+        while queue and len(batch) < most:
+            row = self._rows[queue[0]]
             alone = row.trouble is not None and row.trouble.alone
             size += row.size
             if batch and (alone or size > max_bytes):
                 break
-            self._queue.popleft()
             row.queued = False
-            batch.append(self._taken(key, row))
+            row.flushing = True
+            row.taken = row.version
+            batch.append(_write((queue.popleft(), row.value, row.version)))
             if alone:
                 break
         return batch
-
-    def _taken(self, key: str, row: Row) -> Write:
-        row.flushing = True
-        row.taken = row.version
-        return Write(key, row.value, row.version)
 
     def failed_alone(self, batch: Sequence[Write]) -> bool:
         """Whether this is one row that failed alone before: it is to be written right after a probe."""
@@ -225,15 +239,20 @@ class Pending:
             self.limit.passed()
         if self._aside and self.failed_alone(batch):
             self.hasten()  # What kept this one kept perhaps all of them.
+        rows = self._rows
         latest: list[Write] = []
         for write in batch:
-            row = self._landed(write.key)
-            if row.version == write.version:
-                self._drop(write.key, row)
+            key, _, version = write
+            row = rows[key]
+            row.flushing = False
+            if row.version == version:
+                del rows[key]
+                self.bytes -= row.size
                 latest.append(write)
             else:
                 row.trouble = None
-                self._enqueue(write.key, row)
+                self._enqueue(key, row)
+        self._measure()
         return latest
 
     def failed(self, batch: Sequence[Write], error: CkvError | None, *, probed: bool, now: float) -> bool:
@@ -348,4 +367,5 @@ class Pending:
 
 
 def _size(key: str, value: Value | None) -> int:
-    return getsizeof(key) + getsizeof(value) + ROW_OVERHEAD_BYTES
+    # Which sys.getsizeof() adds nothing to, for what the collector does not look at, and takes longer.
+    return key.__sizeof__() + value.__sizeof__() + ROW_OVERHEAD_BYTES

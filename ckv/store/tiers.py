@@ -60,7 +60,7 @@ class Environment:
     """Mode ``behind``: the same."""
     write_batch: int = BATCH_RECORDS
     """The same mode: so many rows do not wait at all."""
-    ahead_share: int = 256
+    ahead_share: int = 64
     """One in so many of the records in memory may be evicted before there is need; 2 or more."""
     absent: Memory | None = None
     """The table for the keys without a record; by default one of the usual size."""

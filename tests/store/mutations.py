@@ -28,8 +28,8 @@ MUTATIONS = (
         "victim-dropped",
         "I1: a victim goes from memory to pending within one call",
         "ckv/store/modes.py",
-        "            self.pending.add(key, value, self._clock(), version)\n            self.absent.remove(key)\n            self._wake()",
-        "            self.absent.remove(key)\n            self._wake()",
+        "    def _save(self, key: str, value: Value, version: int) -> None:\n        self.pending.add(key, value, self._clock(), version)\n",
+        "    def _save(self, key: str, value: Value, version: int) -> None:\n",
     ),
     Mutation(
         "ahead-beyond-bound",
@@ -50,8 +50,8 @@ MUTATIONS = (
         "known-as-absent",
         "I1: a key that was absent and is written again is looked for again",
         "ckv/store/modes.py",
-        "            self.pending.add(key, value, self._clock(), version)\n            self.absent.remove(key)\n",
-        "            self.pending.add(key, value, self._clock(), version)\n",
+        "    def _save(self, key: str, value: Value, version: int) -> None:\n        self.pending.add(key, value, self._clock(), version)\n        self.absent.remove(key)\n",
+        "    def _save(self, key: str, value: Value, version: int) -> None:\n        self.pending.add(key, value, self._clock(), version)\n",
     ),
     Mutation(
         "clean-too-early",
@@ -106,8 +106,8 @@ MUTATIONS = (
         "coalesced",
         "I3: a flushed row leaves pending only if it is still the current one",
         "ckv/store/pending.py",
-        "            row = self._landed(write.key)\n            if row.version == write.version:\n                self._drop",
-        "            row = self._landed(write.key)\n            if True:\n                self._drop",
+        "            if row.version == version:\n                del rows",
+        "            if True:\n                del rows",
     ),
     Mutation(
         "two-flushes",
@@ -184,8 +184,8 @@ MUTATIONS = (
         "behind-not-queued",
         "behind: what was answered is queued",
         "ckv/store/modes.py",
-        "        self.pending.add(key, value, self._clock(), version)\n        self.absent.remove(key)",
-        "        self.absent.remove(key)",
+        "        self.loading.written(key)\n        self.pending.add(key, value, self._clock(), version)\n",
+        "        self.loading.written(key)\n",
         mode="behind",
     ),
     Mutation(

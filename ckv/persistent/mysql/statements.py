@@ -39,6 +39,8 @@ def literal(data: bytes) -> str:
 
 def statements(head: str, items: Sequence[str], tail: str, max_bytes: int) -> list[str]:
     """The items, with commas between them, in as few statements as their bounds allow. No item is too large for one."""
+    if 0 < len(items) <= ROWS_PER_STATEMENT and len(statement := head + ",".join(items) + tail) <= max_bytes:
+        return [statement]
     batches: list[list[str]] = []
     size = 0
     for item in items:

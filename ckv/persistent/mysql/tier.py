@@ -208,17 +208,12 @@ class MySQLSession:
             self._commit(connection, self._upserts(connection, rows))
 
     def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
-        tuples = []
         room = connection.max_statement_bytes - len(sql.INSERT) - len(sql.UPSERT)
-        for key, value, kind in sorted_rows(rows):
-            row = f"(X'{key.hex()}',X'{value.hex()}',{kind})"
-            tuples.append(row)
-            if len(row) > room:
-                # Not left to the server, which closes the connection over such a statement.
-                raise RowsRefused(
-                    f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
-                    f" {len(key)} and a value of {len(value)} bytes takes {len(row)}"
-                )
+        tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in sorted_rows(rows)]
+        longest = max(map(len, tuples), default=0)
+        if longest > room:
+            # Not left to the server, which closes the connection over such a statement.
+            raise RowsRefused(f"max_allowed_packet of the server leaves {room} bytes for a row, one takes {longest}")
         return sql.statements(sql.INSERT, tuples, sql.UPSERT, connection.max_statement_bytes)
 
     def delete_many(self, keys: Sequence[str]) -> None:
