@@ -58,9 +58,11 @@ def main() -> None:
     choices = _choices(options.keys, options.zipf, options.seed, options.choices)
     made = {number: record(number) for number in set(choices)}
     application = Application([made[number] for number in choices], options.get_percent / 100, options.seed)
-    stores: list[Store] = [
-        Ckv(options.ports[0]) if options.kind == "ckv" else CacheAside(*options.ports) for _ in range(options.greenlets)
-    ]
+    stores: list[Store]
+    if options.kind == "ckv":
+        stores = [Ckv(options.ports[0])] * options.greenlets
+    else:
+        stores = [CacheAside(*options.ports) for _ in range(options.greenlets)]
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.perf_counter()
@@ -70,7 +72,7 @@ def main() -> None:
     report = {
         "seconds": seconds,
         "gets": application.gets,
-        "hits": sum(store.hits for store in stores),
+        "hits": sum(store.hits for store in set(stores)),
         "latencies_us": [round(latency * 1e6, 1) for latency in application.latencies],
     }
     print(json.dumps(report))

@@ -13,7 +13,7 @@ from tests.support.products import PASSWORD, USER
 
 
 class Store(Protocol):
-    """What an application sees. One for each greenlet."""
+    """What the greenlets of an application see."""
 
     hits: int
     """GETs that the cache answered, where the client can tell."""
@@ -24,7 +24,7 @@ class Store(Protocol):
 
 
 class Ckv:
-    """One node does it all."""
+    """One node does it all. Greenlets share the client, which has one connection for them."""
 
     def __init__(self, port: int) -> None:
         self.hits = 0
@@ -43,7 +43,8 @@ class CacheAside:
     """Read the cache; on a miss read the database and fill the cache. Write the database, then the cache.
 
     Writing the value into the cache, rather than only deleting it there, spares the miss that would follow. Each
-    instance keeps its own two connections, so nobody waits for a pool. The answers of Redis are parsed in C (hiredis).
+    greenlet has an instance, with two connections, for itself, so nobody waits for a pool. The answers of Redis are
+    parsed in C (hiredis).
     """
 
     def __init__(self, cache_port: int, database_port: int) -> None:

@@ -10,14 +10,18 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Final, Self, TypeVar, overload
 
 from ckv.client.calls import Call, as_it_is, deleted, found, stored
+from ckv.client.connection import Connection
 from ckv.client.pipeline import Pipeline
 from ckv.client.pool import Pool
 from ckv.client.retries import Retries
 from ckv.errors import CkvError, ProtocolError, Unreachable
 from ckv.values import Value
+
+if TYPE_CHECKING:
+    from ckv.client.shared import Shared
 
 __all__ = ["Client", "Pipeline"]
 
@@ -46,7 +50,8 @@ class Client:
 
     *Time-outs.* ``timeout`` (seconds) bounds a call from its beginning to the end of its answer, with the wait for a
     free connection and all repeats, and without the time that connecting takes. In a pipeline it bounds the wait for
-    the next answer. After a time-out the connection is dropped, so that a late answer is never taken for another one.
+    the next answer. A late answer is never taken for another one: after a time-out the connection is dropped, or
+    kept, where greenlets share it and others are answered.
 
     *Errors.* All of them are :class:`ckv.CkvError`, and can be imported from ``ckv``; ``error.written`` says what is
     known afterwards:
@@ -85,7 +90,8 @@ class Client:
     itself; when all ``max_connections`` (32 by default) are taken, callers wait in a queue. A connection is made only
     when no other one is free, and kept until :meth:`close`, or until the node closes it. The calls of a thread happen
     in its order. Where gevent has patched the sockets (``gevent.monkey.patch_all()``, before this module is imported)
-    the same holds for greenlets.
+    the same holds for greenlets, which *share* one of the connections for calls of up to 16 KiB, unless there is only
+    one: many calls leave in one write, and none waits for another one's answer. When it breaks, all of them are lost.
 
     *Forks.* A process that is forked (``os.fork``, ``multiprocessing``, a web server that loads the program before it
     forks) may go on with the client, over connections of its own. Those of the parent are closed in the child and not
@@ -117,6 +123,7 @@ class Client:
         self.connect_timeout = connect_timeout
         self._retries: Final = Retries(retries, retry_unknown)
         self._pool = Pool(host, port, max_connections)
+        self._shared: Shared | None = None
         _clients.add(self)
 
     def __enter__(self) -> Self:
@@ -124,6 +131,11 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        # The loop of gevent would keep it for ever.
+        if (shared := getattr(self, "_shared", None)) is not None:
+            shared.retire()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.host}:{self.port}: {self._pool!r}>"
@@ -161,6 +173,8 @@ class Client:
 
     def close(self) -> None:
         """Close the connections, without waiting: one that another thread has a call on is closed when that is over."""
+        if self._shared is not None:
+            self._shared.retire()
         self._pool.close()
 
     def _one(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> object:
@@ -169,12 +183,7 @@ class Client:
         if self._retries.count:
             (result,) = self._exchange([call])
         else:
-            pool, deadline = self._pool, time.monotonic() + self.timeout
-            connection = pool.take(deadline)
-            try:
-                result = connection.call(call, self.timeout, deadline, self.connect_timeout)
-            finally:
-                pool.give_back(connection)
+            result = self._single(self._pool, call, time.monotonic() + self.timeout)
         if isinstance(result, CkvError):
             raise result
         return result
@@ -207,7 +216,28 @@ class Client:
             raise unreachable
         return results
 
+    def _single(self, pool: Pool, call: Call, deadline: float) -> object:
+        shared = self._shared
+        if shared is not None and not shared.retired and shared.takes(call, self.timeout, deadline):
+            return call.result
+        connection = pool.take(deadline)
+        try:
+            return connection.call(call, self.timeout, deadline, self.connect_timeout)
+        finally:
+            if (shared is None or shared.retired) and shared is self._shared and pool.may_share(connection):
+                self._share(pool, connection)
+            else:
+                pool.give_back(connection)
+
+    def _share(self, pool: Pool, connection: Connection) -> None:
+        """Has greenlets share a connection, which is then nobody's alone."""
+        from ckv.client.shared import Shared  # it needs gevent, which is there
+
+        self._shared = Shared(connection, pool.give_back)
+
     def _once(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
+        if len(calls) == 1:
+            return [self._single(pool, calls[0], deadline)]
         connection = pool.take(deadline)
         try:
             return connection.exchange(calls, self.timeout, deadline, self.connect_timeout)
@@ -226,9 +256,12 @@ def _forked() -> None:
     id at each call would find that out as well, but not free a lock that a thread held that is not here any more.
     """
     for client in list(_clients):
-        pool = client._pool
+        pool, shared = client._pool, client._shared
+        client._shared = None
         client._pool = Pool(client.host, client.port, pool.size)
         pool.forked()
+        if shared is not None:
+            shared.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ckv.errors import ProtocolError
 from ckv.values import to_bytes
@@ -18,6 +19,11 @@ class Call:
     read: Callable[[object], object]
     result: object = None
     """What ``read`` made, or the :class:`CkvError` that came instead, when the call is over."""
+    # What is known of one that shares a connection (:mod:`ckv.client.shared`).
+    waiter: Any = None
+    end: int = 0
+    timeout: float = 0.0
+    deadline: float = 0.0
 
     @property
     def key(self) -> bytes | None:

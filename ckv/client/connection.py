@@ -16,10 +16,10 @@ from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_pa
 MAX_ANSWER_BYTES: Final = 65 * 2**20
 """The longest answer: the largest value that ``--max-value-bytes`` can allow, and room for what is around it."""
 
-_CHUNK_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 """The most that one read takes and one write offers."""
 
-_SURELY_FITS: Final = 16 * 1024
+SURELY_FITS: Final = 16 * 1024
 """Bytes that an empty buffer of the system takes whatever it is set to: Linux's smallest default is 16 KiB."""
 
 STALE_AFTER: Final = 0.02
@@ -35,14 +35,14 @@ class Connection:
     def __init__(self, host: str, port: int) -> None:
         self._host: Final = host
         self._port: Final = port
-        self._name: Final = f"{host}:{port}"
-        self._packer: Final = new_packer()
-        self._unpacker = new_unpacker(MAX_ANSWER_BYTES, _CHUNK_BYTES)
-        self._socket: socket.socket | None = None
-        self._last_id = 0
+        self.name: Final = f"{host}:{port}"
+        self.packer: Final = new_packer()
+        self._unpacker = new_unpacker(MAX_ANSWER_BYTES, CHUNK_BYTES)
+        self.socket: socket.socket | None = None
+        self.last_id = 0
         self._sent = 0
         """Bytes of the exchange under way that the system took; what it did not take, nobody can have carried out."""
-        self._used = 0.0
+        self.used = 0.0
         """When the last answer came, by the monotonic clock."""
         self._forked = False
         self.retired = False
@@ -51,7 +51,7 @@ class Connection:
     @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known without looking."""
-        return self._socket is not None
+        return self.socket is not None
 
     def exchange(self, calls: Sequence[Call], timeout: float, deadline: float, connect_timeout: float) -> list[object]:
         """The result of each call, or its :class:`CkvError`; raises only ``Unreachable``, when nothing was sent.
@@ -60,21 +60,21 @@ class Connection:
         not count; each answer puts it off until ``timeout`` seconds later.
         """
         left = deadline - time.monotonic()
-        pack = self._packer.pack
-        waiting = {msgid % MSGIDS: call for msgid, call in enumerate(calls, self._last_id + 1)}
+        pack = self.packer.pack
+        waiting = {msgid % MSGIDS: call for msgid, call in enumerate(calls, self.last_id + 1)}
         # Packed before the connection is touched: what cannot be packed must leave no trace of itself.
         packed = [pack((REQUEST, msgid, call.method, call.params)) for msgid, call in waiting.items()]
-        self._last_id = (self._last_id + len(calls)) % MSGIDS
+        self.last_id = (self.last_id + len(calls)) % MSGIDS
         requests = packed[0] if len(packed) == 1 else b"".join(packed)
         ends = dict.fromkeys(waiting, 1)  # Small ones leave in one piece: any byte of them stands for all.
-        if len(requests) > _SURELY_FITS:
+        if len(requests) > SURELY_FITS:
             ends = dict(zip(waiting, accumulate(map(len, packed)), strict=True))
         del packed  # The requests may be large, and they are here once more.
         while True:
             self._sent = 0
-            if self._socket is not None and time.monotonic() - self._used > STALE_AFTER and _is_stale(self._socket):
+            if self.socket is not None and time.monotonic() - self.used > STALE_AFTER and is_stale(self.socket):
                 self.drop()  # it broke while it was idle
-            kept = self._socket
+            kept = self.socket
             sock = kept or self._connect(connect_timeout)
             try:
                 unsent = self._begin(sock, requests, left)
@@ -85,7 +85,7 @@ class Connection:
                     # It broke while nobody used it, and nothing of these calls has left.
                     continue
                 for msgid, call in waiting.items():
-                    call.result = self._failure(error, ends[msgid] <= self._sent, timeout)
+                    call.result = self.failure(error, ends[msgid] <= self._sent, timeout)
             except BaseException:
                 # Ctrl-C, or a gevent time-out around the call: answers are still on their way, and whoever calls next
                 # must not get them.
@@ -95,28 +95,28 @@ class Connection:
 
     def call(self, call: Call, timeout: float, deadline: float, connect_timeout: float) -> object:
         """As :meth:`exchange` for a single call; in half the time where nothing is unusual."""
-        sock, now = self._socket, time.monotonic()  # the same all the time: a fork takes it away from the copy
-        msgid = (self._last_id + 1) % MSGIDS
-        request = self._packer.pack((REQUEST, msgid, call.method, call.params))
-        if sock is None or now - self._used > STALE_AFTER or len(request) > _SURELY_FITS:
+        sock, now = self.socket, time.monotonic()  # the same all the time: a fork takes it away from the copy
+        msgid = (self.last_id + 1) % MSGIDS
+        request = self.packer.pack((REQUEST, msgid, call.method, call.params))
+        if sock is None or now - self.used > STALE_AFTER or len(request) > SURELY_FITS:
             return self.exchange((call,), timeout, deadline, connect_timeout)[0]
-        self._last_id = msgid
+        self.last_id = msgid
         self._sent = 0
         try:
             unsent, data = self._begin(sock, request, deadline - now), b""
             if not unsent:
-                data = sock.recv(_CHUNK_BYTES)
+                data = sock.recv(CHUNK_BYTES)
                 # Not a pattern, which takes three times as long.
                 message = whole_message(data)
                 if message.__class__ is list and len(message) == 4 and message[:3] == [RESPONSE, msgid, None]:
-                    self._used = time.monotonic()
+                    self.used = time.monotonic()
                     return call.read(message[3])
             self._converse(sock, unsent, {msgid: call}, timeout, deadline, data)
         except (CkvError, OSError) as error:
             self.drop()
             if not self._sent and not isinstance(error, TimeoutError):
                 return self.exchange((call,), timeout, deadline, connect_timeout)[0]
-            return self._failure(error, self._sent > 0, timeout)
+            return self.failure(error, self._sent > 0, timeout)
         except BaseException:  # as above
             self.drop()
             raise
@@ -124,9 +124,9 @@ class Connection:
 
     def drop(self) -> None:
         """Close the connection if there is one. The next exchange makes a new one."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self.socket is not None:
+            self.socket.close()
+            self.socket = None
 
     def forked(self) -> None:
         """Let go of a connection that belongs to the process that this one was forked from, and never make another.
@@ -142,7 +142,7 @@ class Connection:
         if left <= 0:
             raise TimeoutError
         sock.settimeout(left)
-        if len(requests) > _SURELY_FITS:
+        if len(requests) > SURELY_FITS:
             return memoryview(requests)
         # All that was sent before is answered, so the system's buffer is empty, and there is no need to look.
         self._sent = sock.send(requests)
@@ -169,7 +169,7 @@ class Connection:
             if unsent:
                 sock.settimeout(0)
                 try:
-                    count = sock.send(unsent[:_CHUNK_BYTES])
+                    count = sock.send(unsent[:CHUNK_BYTES])
                     self._sent += count
                     unsent = unsent[count:]
                     if not unsent:
@@ -179,15 +179,15 @@ class Connection:
                     if not _readable(sock, _left(deadline)):
                         continue
                 sock.settimeout(_left(deadline))
-            data = data or sock.recv(_CHUNK_BYTES)
+            data = data or sock.recv(CHUNK_BYTES)
             if not data:
-                raise NodeLost(f"{self._name} closed the connection")
-            settled, refused = self._settle(data, waiting)
+                raise NodeLost(f"{self.name} closed the connection")
+            settled: list[Call] = []
+            stopping |= self.settle(data, waiting, settled)
             data = b""
-            stopping = stopping or refused
             if settled:
-                self._used = time.monotonic()
-                deadline = self._used + timeout
+                self.used = time.monotonic()
+                deadline = self.used + timeout
             if waiting:
                 sock.settimeout(_left(deadline))
         if stopping:
@@ -195,50 +195,49 @@ class Connection:
             # one that finds nobody has a known one.
             self.drop()
 
-    def _settle(self, data: bytes, waiting: dict[int, Call]) -> tuple[bool, bool]:
-        """Take the answers that are complete now, in whatever order they came.
+    def settle(self, data: bytes, waiting: dict[int, Call], settled: list[Call]) -> bool:
+        """Take the answers that are complete now, in whatever order they came; their calls go into ``settled``.
 
-        Whether there was one, and whether one said that the node is stopping.
+        Whether one said that the node is stopping.
         """
         try:
             self._unpacker.feed(data)
             messages: list[Any] = list(self._unpacker)
         except Exception as broken:  # whatever a decoder can make of bytes from anywhere
-            raise ProtocolError(f"{self._name} sent bytes that are not msgpack: {broken!r}") from broken
-        settled = stopping = False
+            raise ProtocolError(f"{self.name} sent bytes that are not msgpack: {broken!r}") from broken
+        stopping = False
         for message in messages:
             # Not a pattern, which takes three times as long.
             if message.__class__ is list and len(message) == 4 and message[0] == RESPONSE and type(message[1]) is int:
                 _, msgid, error, result = message
                 call = waiting.get(msgid)
                 if call is None:
-                    raise ProtocolError(f"{self._name} answered a call that nobody made (msgid {msgid})")
+                    raise ProtocolError(f"{self.name} answered a call that nobody made (msgid {msgid})")
                 if error is None:
                     call.result = call.read(result)
                 else:
                     call.result = from_wire(error)
                     stopping = stopping or isinstance(call.result, Draining)
-                del waiting[msgid]
-                settled = True
+                settled.append(waiting.pop(msgid))
                 continue
             match message:
                 case [int(kind), str(), [*_]] if kind == NOTIFICATION:
                     continue
-            raise ProtocolError(f"{self._name} sent a message that is no msgpack-RPC response")
-        return settled, stopping
+            raise ProtocolError(f"{self.name} sent a message that is no msgpack-RPC response")
+        return stopping
 
     def _connect(self, timeout: float) -> socket.socket:
         """Connect to the first address of the host that takes it. Raises Unreachable."""
         # Never the old one: it may hold half a message of the connection before, or be broken by a bad one.
-        self._unpacker = new_unpacker(MAX_ANSWER_BYTES, _CHUNK_BYTES)
+        self._unpacker = new_unpacker(MAX_ANSWER_BYTES, CHUNK_BYTES)
         failure: Exception = OSError("the host has no address")
         try:
             # Not socket.create_connection(): what is being connected must be known here, to be let go of after a fork.
             for family, kind, proto, _, address in socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM):
                 if self._forked:
-                    raise Unreachable(f"the process was forked before the call to {self._name} was sent")
+                    raise Unreachable(f"the process was forked before the call to {self.name} was sent")
                 try:
-                    sock = self._socket = socket.socket(family, kind, proto)
+                    sock = self.socket = socket.socket(family, kind, proto)
                     sock.settimeout(timeout)
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     sock.connect(address)
@@ -251,18 +250,18 @@ class Connection:
         except BaseException:
             self.drop()
             raise
-        raise Unreachable(f"{self._name} cannot be reached: {failure}") from failure
+        raise Unreachable(f"{self.name} cannot be reached: {failure}") from failure
 
-    def _failure(self, error: CkvError | OSError, sent: bool, timeout: float) -> CkvError:
+    def failure(self, error: CkvError | OSError, sent: bool, timeout: float) -> CkvError:
         """A new error for a call that got no answer: each call of a pipeline has its own."""
         if isinstance(error, ProtocolError) or (sent and isinstance(error, CkvError)):
             return type(error)(*error.args)
         if not sent:
             why = f"within {timeout:g} s" if isinstance(error, TimeoutError) else f"before it broke: {error}"
-            return Unreachable(f"the connection to {self._name} did not take the whole call {why}")
+            return Unreachable(f"the connection to {self.name} did not take the whole call {why}")
         if isinstance(error, TimeoutError):
-            return CallTimeout(f"{self._name} did not answer within {timeout:g} s")
-        return NodeLost(f"the connection to {self._name} broke: {error}")
+            return CallTimeout(f"{self.name} did not answer within {timeout:g} s")
+        return NodeLost(f"the connection to {self.name} broke: {error}")
 
 
 def _left(deadline: float) -> float:
@@ -281,7 +280,7 @@ def _readable(sock: socket.socket, timeout: float) -> bool:
         return any(events & selectors.EVENT_READ for _, events in selector.select(timeout))
 
 
-def _is_stale(sock: socket.socket) -> bool:
+def is_stale(sock: socket.socket) -> bool:
     """Whether the other end closed the connection, or sent something that nobody asked for, while it was idle."""
     sock.settimeout(0)
     try:

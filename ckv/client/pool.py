@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -83,6 +85,16 @@ class Pool:
             self._all.discard(connection)
         if self._waiters:
             self._hand_over()
+
+    def may_share(self, connection: Connection) -> bool:
+        """Whether a connection that is lent may be kept, for greenlets to share.
+
+        Where gevent has patched the sockets, another one is left for what needs one alone, and nobody waits.
+        """
+        patched = sys.modules.get("gevent.socket")
+        if patched is None or patched.socket is not socket.socket or self._forked:
+            return False
+        return connection.connected and not connection.retired and self.size > 1 and not self._waiters
 
     def close(self) -> None:
         """Close the connections that nobody uses now, and each other one when it comes back."""

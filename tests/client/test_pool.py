@@ -341,7 +341,7 @@ def test_whoever_takes_gives_back_and_nobody_waits_in_vain() -> None:
     def work(number: int) -> int:
         for _ in range(500):
             connection = pool.take(time.monotonic() + 30)
-            connection._socket = ends  # so that it counts as connected
+            connection.socket = ends  # so that it counts as connected
             used[id(connection)] += 1
             assert used[id(connection)] == 1, "it is lent twice"
             time.sleep(0)
@@ -365,7 +365,7 @@ def test_what_comes_back_right_before_somebody_queues_up_is_handed_over(monkeypa
     pool = Pool("127.0.0.1", 1, 1)
     ends, other = socket.socketpair()
     lent = pool.take(time.monotonic() + 10)
-    lent._socket = ends
+    lent.socket = ends
 
     class Meanwhile(deque[object]):
         def append(self, waiter: object) -> None:

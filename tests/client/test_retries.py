@@ -257,8 +257,8 @@ def test_a_connection_that_cannot_be_written_to_is_replaced(monkeypatch: pytest.
 
 def is_reset(client: Client) -> bool:
     (connection,) = client._pool._idle
-    assert connection._socket is not None
-    state = connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    assert connection.socket is not None
+    state = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state == 7  # TCP_CLOSE
 
 
