@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 __all__ = [
     "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "Draining", "KeyTooLong", "NoRoom", "NodeDown",
     "NodeLost", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError", "Refused", "RowsRefused",
-    "ServerError", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable", "ValueTooLarge",
+    "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable", "ValueTooLarge",
 ]  # fmt: skip
 """What a client can meet: ``ckv`` has these too."""
 
@@ -56,6 +56,12 @@ class ValueTooLarge(Refused):
 
 class Draining(Refused):
     """The node, or the owner of the key, was told to stop and takes no further requests."""
+
+    transient = True
+
+
+class Starting(Refused):
+    """Another process of the node's name has still something to save, or may have: the node waits for its end."""
 
     transient = True
 
@@ -130,6 +136,16 @@ class WriteFailed(TierUnavailable):
 
 class SessionLost(TierUnavailable):
     """The connection broke, or nothing was heard for too long, while the persistent tier had something to do."""
+
+
+class Fenced(TierUnavailable):
+    """Another process has taken the name of this node: nothing that this one has not saved can be saved any more.
+
+    It stays inside of the node, which ends.
+    """
+
+    written = "no"
+    transient = False
 
 
 class RowsRefused(TierError):

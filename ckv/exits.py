@@ -14,6 +14,7 @@ class Exit(IntEnum):
     BAD_SETTING = 2
     NOT_DRAINED = 3
     CANNOT_START = 4
+    FENCED = 5
     INTERRUPTED = 130  # 128 and the number of SIGINT, as shells count
 
 
@@ -26,6 +27,8 @@ Exit codes:
   2    A bad argument, option or environment variable: one line on stderr names it. Nothing was started.
   3    The node did not finish within --drain-timeout; the log says how many records were left.
   4    The node could not start, for instance because its port is in use; or verify could not ask node or database.
+  5    Another process has taken the name of the node, which was silent for some seconds: it cannot save anything any
+       more, and the log says how many records that cost.
   130  Ctrl-C. At the prompt of the shell it drops the line, or the call, and no more.
 """
 """The end of each page of ``--help``."""

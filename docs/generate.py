@@ -183,7 +183,7 @@ One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not
 
 A node raises its limit of open files as far as it may, and serves no more clients than that allows: of the limit it
 keeps what it has open at start, 4 for each connection to the database (of which there may be twice
-`<thread-pool-size>`, and 2), 2 for each secondary of a primary, 16 for whatever comes, and a quarter of the rest, but 4
+`<thread-pool-size>`, and 3), 2 for each secondary of a primary, 16 for whatever comes, and a quarter of the rest, but 4
 to 128, for operators. If that leaves fewer than `--max-connections`, a line at start says how many; if it leaves none,
 the node does not start (exit code 4). A limit that is lowered while the node runs (`prlimit`) closes as many
 connections as it takes.

@@ -164,7 +164,7 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "<thread-pool-size>": "1",
         "--bind": "127.0.0.1", "--max-connections": "10000", "--max-value-bytes": "1MiB", "--drain-timeout": "30s",
         "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "3s",
-        "--write-delay": "1s", "--write-batch": "500",
+        "--name": "HOSTNAME:PORT", "--write-delay": "1s", "--write-batch": "500",
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))

@@ -55,6 +55,7 @@ def test_a_secondary() -> None:
     assert secondary({}) == roles.SecondarySettings(
         primary=Address("localhost", 8080),
         port=8081,
+        name="",
         persistent="-",
         capacity=1_000_000,
         memory_max=0,

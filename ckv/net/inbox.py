@@ -25,7 +25,7 @@ class Inbox:
     def __init__(self, methods: RpcMethods, core: Core | None = None) -> None:
         """``core``: compiled code that answers what it can before the methods are asked."""
         self._methods = methods
-        self._core = core
+        self._core = self._whole_core = core
         self.inbox: Pairs = []
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
@@ -43,6 +43,11 @@ class Inbox:
         """From now on every request is answered with this error, ``but`` those of these methods."""
         self._core = None
         self._methods.refuse_everything(error, but)
+
+    def refuse_nothing(self) -> None:
+        """Takes that back."""
+        self._core = self._whole_core
+        self._methods.refuse_nothing()
 
     def receive_all(self) -> Pairs:
         core = self._core

@@ -127,12 +127,21 @@ class Server:
         """Whether all requests that were read are answered and all answers sent."""
         return all(connection.idle for connection in self._connections)
 
-    def drain(self, error: errors.Refused, but: Collection[str] = ()) -> None:
-        """From now on answers every request with the error, ``but`` those of these methods. It goes on accepting, so
-        that these can be asked how far the drain is."""
-        self._draining = True
+    def refuse(self, error: errors.Refused, but: Collection[str] = ()) -> None:
+        """From now on answers every request with the error, ``but`` those of these methods."""
         self._clients.refuse_everything(error, but)
         self._lobby.refuse_everything(error, but)
+
+    def admit(self) -> None:
+        """Takes that back."""
+        self._clients.refuse_nothing()
+        self._lobby.refuse_nothing()
+
+    def drain(self, error: errors.Refused, but: Collection[str] = ()) -> None:
+        """As :meth:`refuse`, for the rest of its time. It goes on accepting, so that those methods can be asked how far
+        the drain is."""
+        self._draining = True
+        self.refuse(error, but)
 
     def close(self) -> None:
         """Closes everything at once."""

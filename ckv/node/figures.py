@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from ckv.net.peer import Peer
+    from ckv.node.naming import Naming
     from ckv.node.workers import Workers
     from ckv.settings.roles import SecondarySettings
     from ckv.store import Records
@@ -46,6 +47,10 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "used_memory_rss": "Bytes of memory that the process occupies; 0 where the system does not say.",
         "log_lines_suppressed": "Lines of the log left out, as others of their kind came within the minute.",
         "log_lines_dropped": "Lines of the log that were lost: nobody read stderr, or it could not be written to.",
+    }),
+    ("Server", ("secondary",), {
+        "name": "Name of the node (--name): one process of a name at a time can write to the database (text).",
+        "incarnation": "How many processes have had the name, this one included; 0 until it has it, or without MySQL.",
     }),
     ("Clients", ("primary", "secondary"), {
         "connected_clients": "Connections that are open, those of primaries and of whoever asks included.",
@@ -127,6 +132,14 @@ def of_peers(peers: Sequence[Peer]) -> Info:
         found[f"peer_{peer.address}_in_flight"] = peer.in_flight
         found[f"peer_{peer.address}_waiting"] = peer.waiting
     return found
+
+
+def of_name(naming: Naming | None, settings: SecondarySettings) -> Info:
+    """What INFO says about who a secondary is."""
+    return {
+        "name": (naming.name if naming is not None else settings.name) or "-",
+        "incarnation": naming.incarnation if naming is not None else 0,
+    }
 
 
 def of_store(store: Records, settings: SecondarySettings) -> Info:

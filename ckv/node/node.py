@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -19,6 +21,7 @@ from ckv.exits import Exit
 from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.node.figures import Info, resident_bytes
+from ckv.node.naming import Naming
 from ckv.node.signals import Signals
 from ckv.protocol.handler import Caller, Core, Handler
 from ckv.protocol.limits import Limits
@@ -28,8 +31,9 @@ log = logging.getLogger(__name__)
 POLL: Final = 0.01
 """Seconds between two looks at whether a drain is done."""
 
-ANSWERED_WHILE_DRAINING: Final = ("PING", "INFO")
-"""Commands that cost nothing, and tell an operator that the node is alive and how far it is."""
+ANSWERED: Final = ("PING", "INFO")
+"""Commands that are answered also while it starts and while it drains: they cost nothing, and tell an operator that the
+node is alive and how far it is."""
 
 GOODBYE: Final = 1.0
 """Seconds at the end for clients to read the answers that are still unsent."""
@@ -58,6 +62,7 @@ class Node:
         self._files = files
         self._stop = Event()
         self._hurry = False
+        self._lost = False
         self._started = time.monotonic()
         self._server: Server
         self._signals = Signals(self.stop)
@@ -68,6 +73,27 @@ class Node:
         """Asks the node to drain, and with ``hurry`` to give up what is left."""
         self._hurry |= hurry
         self._stop.set()
+
+    def lost_name(self) -> None:
+        """Another process is this node now: it answers nothing more, and ends."""
+        if not self._lost:
+            self._lost = True
+            self._server.drain(errors.Draining("another process has taken the name of the node"))
+            self.stop(hurry=True)
+
+    def admit(self, serves: bool) -> None:
+        """Whether requests are served; while they are not, they are answered with ``Starting``."""
+        if self.stopping:
+            return
+        if serves:
+            self._server.admit()
+        else:
+            self._server.refuse(errors.Starting("a process of the same name has still something to save"), ANSWERED)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
 
     def _tick(self) -> None:
         self._signals.tick()
@@ -80,19 +106,29 @@ class Node:
         description: str,
         drain: Callable[[Wait], int],
         quick: Core | None = None,
+        naming: Naming | None = None,
+        name: str = "",
     ) -> int:
         """Serves until it is told to stop; the exit code.
 
         ``drain`` saves what the role has to save; it returns how many records were left. ``quick`` is compiled code
-        that answers what it can before the handlers are asked.
+        that answers what it can before the handlers are asked. With ``naming`` it serves when ``name`` is its own;
+        without one that is the host's and the port.
         """
         self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick)
+        if naming is not None:
+            self.admit(False)
         try:
-            bound = self._server.listen(address)
+            bound = self._listen(address, naming, name)
         except OSError as error:
             log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
             return Exit.CANNOT_START
         self._port = bound.port
+        if naming is not None:
+            naming.begin(name or f"{socket.gethostname()}:{bound.port}", listens=True)
+            while not (naming.decided or self.stopping):
+                gevent.sleep(POLL)
+            description += f" name={naming.name} incarnation={naming.incarnation}"
         log.info("%s ready on %s core=%s %s", self._role, bound, core.KIND, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
@@ -100,6 +136,19 @@ class Node:
         gc.set_threshold(COLLECT_AFTER)
         self._stop.wait()
         return self._drain(drain)
+
+    def _listen(self, address: Address, naming: Naming | None, name: str) -> Address:
+        """Raises OSError. Waits for a port that a process of the same name has, which was told to stop."""
+        while True:
+            try:
+                return self._server.listen(address)
+            except OSError as error:
+                if naming is None or error.errno != errno.EADDRINUSE or self.stopping:
+                    raise
+                naming.begin(name or f"{socket.gethostname()}:{address.port}", listens=False)
+                if not naming.awaits_end:
+                    raise
+                gevent.sleep(POLL)
 
     def figures(self) -> Info:
         """What INFO says about the process, whatever its role is. Only for a node that serves."""
@@ -109,7 +158,7 @@ class Node:
             "process_id": os.getpid(),
             "tcp_port": self._port,
             "uptime_in_seconds": int(time.monotonic() - self._started),
-            "draining": int(self._stop.is_set()),
+            "draining": int(self.stopping),
             "used_memory_rss": resident_bytes(),
             **logs.figures(),
             "connected_clients": self._server.connections,
@@ -129,13 +178,17 @@ class Node:
             return True
 
         log.info("drain begun: %d connections", server.connections)
-        server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED_WHILE_DRAINING)
+        if not self._lost:
+            server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED)
         # Saving comes first: a client that does not read its answers must not use up the time for it.
         left = drain(lambda saved: wait(lambda: saved() and not server.in_flight))
         goodbye = time.monotonic() + GOODBYE
         wait(lambda: server.idle or time.monotonic() > goodbye)
         server.close()
         seconds = time.monotonic() - began
+        if self._lost:
+            log.error("another process has taken the name of the node: %d unsaved records are dropped", left)
+            return Exit.FENCED
         if left:
             log.error("drain not finished after %.1f s: %d records left unsaved", seconds, left)
             return Exit.NOT_DRAINED

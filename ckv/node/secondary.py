@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Final, cast
 
 from ckv import core, errors
 from ckv.address import Address
 from ckv.commands import COMMANDS
-from ckv.node.figures import Info, of_store, of_workers
+from ckv.node.figures import Info, of_name, of_store, of_workers
+from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.workers import Workers
@@ -54,9 +56,10 @@ def run(settings: SecondarySettings) -> int:
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
-    # old one may still be closing while its worker connects anew.
-    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 2) if workers is not None else 0
+    # old one may still be closing while its worker connects anew; and one for the name of the node.
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 3) if workers is not None else 0
     node = Node("secondary", limits, settings.drain_timeout, files)
+    naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)
     scans = Scans(store, time.monotonic)
 
@@ -67,7 +70,12 @@ def run(settings: SecondarySettings) -> int:
             workers.look()
 
     def figures() -> Info:
-        return node.figures() | of_store(store, settings) | of_workers(workers, settings.pool_size)
+        return (
+            node.figures()
+            | of_name(naming, settings)
+            | of_store(store, settings)
+            | of_workers(workers, settings.pool_size)
+        )
 
     expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
     expiry.start(expire)
@@ -80,13 +88,33 @@ def run(settings: SecondarySettings) -> int:
             f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "
             f"policy={settings.policy} persistent={workers.tier.name if workers is not None else 'none'} "
             f"workers={settings.pool_size} write_mode={settings.write_mode}",
-            lambda wait: _save_all(store, workers, wait),
+            lambda wait: _save_all(store, workers, naming, wait),
             serve_loop(store, settings.max_value_bytes),
+            naming,
+            settings.name,
         )
     finally:
         expiry.stop()
         if workers is not None:
             workers.close()
+        if naming is not None:
+            naming.end()
+
+
+def _naming(node: Node, workers: Workers | None, unsaved: Callable[[], int]) -> Naming | None:
+    """What claims the name of the node. Until it is ours the workers carry nothing."""
+    if workers is None:
+        return None
+    health = workers.health
+
+    def reachable() -> bool | None:
+        return None if health.state == "connecting" else health.answers
+
+    naming = Naming(workers.tier, reachable, lambda: unsaved() if node.stopping else None, node.admit)
+    naming.when_ours = workers.go_on
+    naming.when_lost = node.lost_name
+    workers.hold()
+    return naming
 
 
 def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
@@ -110,11 +138,13 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
     return store
 
 
-def _save_all(store: Records, workers: Workers | None, wait: Wait) -> int:
+def _save_all(store: Records, workers: Workers | None, naming: Naming | None, wait: Wait) -> int:
     parked = store.parked
     if parked and workers is not None:
         workers.renew()
     store.drain_begin()
+    if naming is not None:
+        naming.beat()
     log.info("drain: %d records to save%s", store.unsaved, f", {parked} of them parked until now" if parked else "")
     wait(lambda: store.unsaved == store.parked)
     if store.parked:

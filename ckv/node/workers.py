@@ -78,6 +78,8 @@ class Workers:
         self._flushers = Crew()
         self._to_help = Event()
         self._hurry = Event()
+        self._may_carry = Event()
+        self._may_carry.set()
         self.wake: Final = self._flushers.wake
         self.wake_loads: Final = self._loaders.wake
         self.hurry: Final[Callable[[], None]] = self._hurry.set
@@ -99,6 +101,14 @@ class Workers:
         """Has all sessions connect anew, for they keep the limits that the server had when they began."""
         self.tier.generation += 1
         self.hurry()
+
+    def hold(self) -> None:
+        """From now on they connect and no more: who has the name of the node is not known."""
+        self._may_carry.clear()
+
+    def go_on(self) -> None:
+        """Takes that back."""
+        self._may_carry.set()
 
     def start(self, store: Store) -> None:
         """Connects, and works until :meth:`close`."""
@@ -159,6 +169,7 @@ class Workers:
             self._ready(worker)
             worker.carry_next()
 
+        self._may_carry.wait()
         crew.busy += 1
         try:
             attempt()

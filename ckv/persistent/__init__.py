@@ -23,6 +23,51 @@ class Loaded(NamedTuple):
     """The bytes of the values that were left where they are."""
 
 
+class Holder(NamedTuple):
+    """The process that has a name, as :meth:`Fence.claim` finds it."""
+
+    incarnation: int
+    beat: int
+    """Changes about once a second while the process lives and reaches the tier."""
+
+    left: int | None
+    """How many rows it has still to save, if it was told to stop; else None."""
+
+    process: str
+    """What it calls itself."""
+
+
+class Fence(Protocol):
+    """The name of a node: one process has it at a time, and no other one's sessions write. Its calls raise
+    :class:`~ckv.errors.TierUnavailable`; trying again is safe. One greenlet at a time makes them."""
+
+    incarnation: int
+    """How many processes have had the name, this one included; 0 before it is claimed."""
+
+    when_fenced: Callable[[], None]
+    """Is called when another process is found to have taken the name. Does nothing unless it is set."""
+
+    def claim(self) -> Holder | None:
+        """Takes the name, unless a process has it: that one is returned then, and None when it is ours."""
+
+    def fence_off(self, holder: Holder) -> bool:
+        """Takes the name away from that process, for good: what it has not committed when this returns it never will.
+
+        Returns whether that was done. It was not when the process has beaten meanwhile, or holds a lock: see again
+        whether it has, and call again.
+        """
+
+    def beat(self, left: int | None) -> None:
+        """Says that the process lives, and what it has left to save (:attr:`Holder.left`). Raises
+        :class:`~ckv.errors.Fenced` when the name is no longer ours."""
+
+    def release(self) -> None:
+        """Gives the name back. No session may write any more, and none can."""
+
+    def close(self) -> None:
+        """Gives the connection back. Never raises."""
+
+
 class Tier(Protocol):
     """A place that keeps records for good. It holds no connection; :meth:`connect` makes as many as are wanted."""
 
@@ -49,6 +94,10 @@ class Tier(Protocol):
         table that is not there is an error. Raises :class:`~ckv.errors.TierUnavailable`; nothing is held then, and
         trying again is safe.
         """
+
+    def fence(self, name: str, process: str) -> Fence | None:
+        """From now on sessions of this tier write under this name, and not before it is claimed. ``process`` is what
+        others see in :attr:`Holder.process`. Both have 120 bytes at most. None where a tier knows no names."""
 
     def login(self) -> object:
         """What :meth:`connect` would log in with now; equal to the last answer as long as that has not changed."""

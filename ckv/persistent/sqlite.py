@@ -147,6 +147,9 @@ class SQLiteTier:
                     belongs = f"{self._path} was replaced, and {old} still belongs to the one before"
                     raise TierUnavailable(f"{belongs}: put that back, or remove {old}")
 
+    def fence(self, name: str, process: str) -> None:
+        return None
+
     def login(self) -> object:
         return None
 

@@ -26,8 +26,8 @@ CALLS: Final = b"".join(new_packer().pack((REQUEST, msgid, name, ())) for msgid,
 def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
     """What a node knows of :data:`FEATURES`, by what was ``received`` of it after :data:`CALLS`, piece by piece.
 
-    Raises ProtocolError when it is no node, Draining or another CkvError when it is not fit, NodeLost when answers are
-    missing at the end, and what msgpack raises.
+    Raises ProtocolError when it is no node, Draining, Starting or another CkvError when it is not fit, NodeLost when
+    answers are missing at the end, and what msgpack raises.
     """
     unpacker = new_requests_unpacker(limits)
     answers: dict[object, tuple[object, object]] = {}
@@ -37,8 +37,8 @@ def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
             if kind != RESPONSE or msgid not in range(len(_METHODS)):
                 raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
             known = errors.from_wire(error) if error is not None else None
-            # Whoever drains says so to HELLO; to PING too, if it is older than that.
-            if known is not None and (msgid == 0 or isinstance(known, errors.Draining)):
+            # Whoever drains, or does not serve yet, says so to HELLO; to PING too, if it is older than that.
+            if known is not None and (msgid == 0 or isinstance(known, (errors.Draining, errors.Starting))):
                 raise known
             answers[msgid] = (error, result)
             if len(answers) == len(_METHODS):

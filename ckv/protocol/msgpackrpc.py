@@ -42,6 +42,7 @@ class RpcMethods:
         own = _with_bins({BATCH: self._batch, HELLO: lambda _caller, _msgid, _params: (__version__, FEATURES)})
         self.methods = {**self.handlers, **own, PUT_OFF: self._put_off}
         """The handlers, and what only msgpack-RPC has."""
+        self._all = (self.handlers, self.methods)
         self.packer = new_batch_packer()
         """Collects the answers to what came together."""
         self.pack: Callable[[object], bytes] = new_packer().pack
@@ -54,9 +55,14 @@ class RpcMethods:
         def refuse(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
             raise error
 
-        kept = _with_bins({name: self.handlers[name] for name in but})
-        self.handlers = dict.fromkeys(self.handlers, refuse) | kept
-        self.methods = dict.fromkeys(self.methods, refuse) | kept
+        handlers, methods = self._all
+        kept = _with_bins({name: handlers[name] for name in but})
+        self.handlers = dict.fromkeys(handlers, refuse) | kept
+        self.methods = dict.fromkeys(methods, refuse) | kept
+
+    def refuse_nothing(self) -> None:
+        """Takes that back."""
+        self.handlers, self.methods = self._all
 
     def to_wire(self, error: Exception, method: object) -> str:
         """The error that is answered to a request whose handler, or the look-up of it, raised this one."""

@@ -19,6 +19,12 @@ WriteMode = Literal["evict", "behind", "through"]
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
 
+OWN_NAME: Final = "HOSTNAME:PORT"
+"""Stands for the name that a node has by itself."""
+
+LONGEST_NAME: Final = 120
+"""Bytes of the name of a node."""
+
 _POLICIES: Final[Mapping[str, Policy]] = {
     "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
 }  # fmt: skip
@@ -49,6 +55,21 @@ def audited(text: str) -> str:
     if text == NO_TIER:
         raise BadSetting(f"{text!r} is no persistent node: allowed is the address that the secondary was given")
     return persistent(text)
+
+
+def name(text: str) -> str:
+    """The name of a node; empty for the one that it has by itself.
+
+    >>> name("ckv-0"), name("HOSTNAME:PORT")
+    ('ckv-0', '')
+    """
+    if text == OWN_NAME:
+        return ""
+    if not text or not text.isascii() or not text.isprintable() or " " in text or len(text) > LONGEST_NAME:
+        raise BadSetting(
+            f"{text!r} is not a name: allowed are 1 to {LONGEST_NAME} letters, digits and signs without spaces"
+        )
+    return text
 
 
 def sample(text: str) -> int | None:

@@ -57,6 +57,7 @@ class SecondarySettings(NodeSettings):
     """
 
     primary: Address
+    name: str
     persistent: str
     capacity: int
     memory_max: int

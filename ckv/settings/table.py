@@ -114,6 +114,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long requests wait for a secondary that is not connected, counted from the start of the primary, from "
         "the loss of the connection, or from when the secondary said that it stops; afterwards they are refused at "
         "once. 0 to 10m.", "2s", "SECONDS"),
+    Setting("--name", ("secondary",), parsers.name,
+        "Who this node is beside others that share a database, 1 to 120 letters, digits and signs without spaces. Only "
+        "one process of a name can write: another one that is started waits for the end of the first.",
+        parsers.OWN_NAME, "NAME"),
     Setting("--write-mode", ("secondary",), parsers.one_of(*get_args(parsers.WriteMode), what="a write mode"),
         "When a PUT or DEL is answered. evict: once memory has it; the persistent node learns of it when the record "
         "is evicted or the node stops. behind: once memory has it and it is queued for the persistent node. through: "

@@ -126,6 +126,8 @@ class Run:
         self.database: Proxy
         self.clients: Clients
         self._folder = folder
+        self._nodes: Nodes
+        self._tier = ""
         self._setup = setup
         self._options = {**OPTIONS, "write-mode": mode, **setup.options}
         self._resources = ExitStack()
@@ -164,6 +166,17 @@ class Run:
         meanwhile()
         code = self.secondary.wait(PATIENCE)
         assert code == 0, f"exit code {code}\n{self.secondary.tail()}"
+
+    def replace_secondary(self) -> None:
+        """SIGTERM, and at once another process of the same name, to which the primary is led: behind a primary only.
+        Neither is waited for before the other one."""
+        old = self.secondary
+        old.signal(signal.SIGTERM)
+        self.secondary = self._new_secondary(wait=False)
+        self.link.turn_to(self.secondary.port)
+        code = old.wait(PATIENCE)
+        assert code == 0, f"exit code {code}\n{old.tail()}"
+        self.secondary.wait_ready()
 
     def kill_database(self) -> None:
         """SIGKILL."""
@@ -204,17 +217,12 @@ class Run:
 
     def _start(self) -> None:
         setup = self._setup
-        nodes = self._resources.enter_context(Nodes())
-        database = self.mariadb.address
+        self._nodes = nodes = self._resources.enter_context(Nodes())
+        self._tier = self.mariadb.address
         if setup.proxied_database:
             self.database = self._proxy(self.mariadb.port)
-            database = self.database.address
-        self.secondary = nodes.start_secondary(
-            persistent=database,
-            capacity=setup.capacity,
-            pool_size=WORKERS,
-            options=[f"--{name}={value}" for name, value in self._options.items()],
-        )
+            self._tier = self.database.address
+        self.secondary = self._new_secondary()
         self.secondary.wait_for_log("database connected", PATIENCE)
         entrance = self.secondary
         if setup.behind_primary:
@@ -229,6 +237,15 @@ class Run:
             seed=self.seed,
             timeout=2 * CALL_TIMEOUT if setup.behind_primary else CALL_TIMEOUT,
             sizes=setup.sizes,
+        )
+
+    def _new_secondary(self, *, wait: bool = True) -> Node:
+        return self._nodes.start_secondary(
+            persistent=self._tier,
+            capacity=self._setup.capacity,
+            pool_size=WORKERS,
+            options=[f"--{name}={value}" for name, value in self._options.items()],
+            wait=wait,
         )
 
     def _proxy(self, port: int) -> Proxy:

@@ -65,6 +65,13 @@ class Proxy:
         """What was held comes through, late and in order, as TCP sends it again."""
         self._open.set()
 
+    def turn_to(self, server_port: int) -> None:
+        """From now on new connections lead to another server, and those that are open break."""
+        with self._lock:
+            self._server_port = server_port
+            for end in self._ends:
+                _shut(end)
+
     def heal(self) -> None:
         """From now on everything comes through, at once."""
         self.delay = 0.0

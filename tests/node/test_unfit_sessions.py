@@ -39,6 +39,9 @@ class FakeTier:
         self.sessions += 1
         return FakeSession(self)
 
+    def fence(self, name: str, process: str) -> None:
+        return None
+
     def login(self) -> object:
         return None
 

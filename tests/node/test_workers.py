@@ -45,6 +45,9 @@ class FakeTier:
         self.before_load: Callable[[Sequence[str]], None] = lambda keys: None
         self.before_save: Callable[[], None] = lambda: None
 
+    def fence(self, name: str, process: str) -> None:
+        return None
+
     def login(self) -> object:
         return self.password
 

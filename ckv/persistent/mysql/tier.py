@@ -18,6 +18,7 @@ from ckv.persistent.mysql import schema, variables
 from ckv.persistent.mysql import statements as sql
 from ckv.persistent.mysql.address import Server
 from ckv.persistent.mysql.connection import LOCK_WAIT, Connection, StatementFailed
+from ckv.persistent.mysql.fence import NOT_ACTIVE, MySQLFence, Registration
 from ckv.persistent.mysql.identity import Place, Places, place
 from ckv.persistent.mysql.outages import DATA_ERRORS, LOGIN_ERRORS, NO_LONGER_WRITER, OUTAGE_ERRORS
 from ckv.persistent.rows import PROBE_KEY, TABLE, TYPE_STR, Row, loaded, sorted_keys, sorted_rows
@@ -49,6 +50,8 @@ class MySQLTier:
         self.max_value_bytes = 0
         self._packet_said = 0
         self.when_other: Callable[[], None] = lambda: None
+        self.guard: MySQLFence | None = None
+        """What sessions that write have to pass; None for those of tools, which write no records."""
         self._places = Places()
         self._seen = False
         """The table was there at some time since this process began."""
@@ -69,6 +72,10 @@ class MySQLTier:
             return MySQLSession(self, connection, None, self.generation)
         except StatementFailed as error:
             raise self.failed(error) from error
+
+    def fence(self, name: str, process: str) -> MySQLFence:
+        self.guard = MySQLFence(self, name, process)
+        return self.guard
 
     def login(self) -> object:
         try:
@@ -97,6 +104,11 @@ class MySQLTier:
                 generation = self.generation
             self._tell_other("another server than before")
         return connection, at, generation
+
+    def open_connection(self) -> tuple[Connection, int]:
+        """The same without the place."""
+        connection, _, generation = self.open()
+        return connection, generation
 
     def look_at_table(self, at: Place) -> None:
         """Notices that the table is another one. Sessions that lead to the same server are still fit."""
@@ -162,6 +174,7 @@ class MySQLSession:
         self._at = at
         self._looked = time.monotonic()
         self._end_of_load = ""
+        self._registered: Registration | None = None
         self.generation = generation
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
@@ -208,18 +221,24 @@ class MySQLSession:
             self._commit(connection, self._upserts(connection, rows))
 
     def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
-        room = connection.max_statement_bytes - len(sql.INSERT) - len(sql.UPSERT)
+        most = self._most_bytes(connection)
+        room = most - len(sql.INSERT) - len(sql.UPSERT)
         tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in sorted_rows(rows)]
         longest = max(map(len, tuples), default=0)
         if longest > room:
             # Not left to the server, which closes the connection over such a statement.
             raise RowsRefused(f"max_allowed_packet of the server leaves {room} bytes for a row, one takes {longest}")
-        return sql.statements(sql.INSERT, tuples, sql.UPSERT, connection.max_statement_bytes)
+        return sql.statements(sql.INSERT, tuples, sql.UPSERT, most)
+
+    def _most_bytes(self, connection: Connection) -> int:
+        """Of a statement that writes."""
+        guard = self._tier.guard
+        return connection.max_statement_bytes - (guard.check_bytes if guard is not None else 0)
 
     def delete_many(self, keys: Sequence[str]) -> None:
         literals = [sql.literal(key) for key in sorted_keys(keys)]
         with self._in_use(writing=True) as connection:
-            self._commit(connection, sql.statements(sql.DELETE, literals, ")", connection.max_statement_bytes))
+            self._commit(connection, sql.statements(sql.DELETE, literals, ")", self._most_bytes(connection)))
 
     def probe(self) -> None:
         with self._in_use() as connection:
@@ -237,6 +256,22 @@ class MySQLSession:
 
     def close(self) -> None:
         self._connection.close()
+        self._deregister()
+
+    def _check(self, connection: Connection) -> tuple[str, ...]:
+        """What lets a transaction fail when the node's name has gone to another process."""
+        fence = self._tier.guard
+        if fence is None:
+            return ()
+        if self._registered is None:
+            self._registered = fence.register(connection)
+        return self._registered.check
+
+    def _deregister(self) -> None:
+        """No transaction is under way, and this connection begins no other."""
+        if self._registered is not None and self._tier.guard is not None:
+            self._tier.guard.give_back(self._registered)
+        self._registered = None
 
     def _commit(self, connection: Connection, statements: Sequence[str]) -> None:
         """Runs the statements in one transaction.
@@ -248,7 +283,7 @@ class MySQLSession:
         """
         if not statements:
             return
-        steps = [["BEGIN", statements[0]], *([statement] for statement in statements[1:])]
+        steps = [["BEGIN", *self._check(connection), statements[0]], *([statement] for statement in statements[1:])]
         steps[-1].append("SELECT @@global.read_only")
         try:
             *_, answer = _undisturbed(lambda: [connection.run(*step) for step in steps])
@@ -256,6 +291,8 @@ class MySQLSession:
             if error.is_loss or error.code in OUTAGE_ERRORS:
                 raise
             connection.run("ROLLBACK")  # If it fails, its error goes out, which does not say that nothing was written.
+            if error.code == NOT_ACTIVE and self._registered is not None and self._tier.guard is not None:
+                self._tier.guard.look(connection, self._registered.worker)
             kind = RowsRefused if error.code in DATA_ERRORS else WriteFailed
             raise kind(str(error)) from error
         if answer[0][0] not in (b"0", b"OFF"):
@@ -274,6 +311,8 @@ class MySQLSession:
             raise
         except BaseException as error:
             self._connection.abort()
+            if writing:
+                self._registered = None  # a transaction may be under way that keeps the row locked
             if isinstance(error, StatementFailed):
                 raise self._tier.failed(error, SessionLost if writing and error.is_loss else TierUnavailable) from error
             raise
@@ -295,6 +334,7 @@ class MySQLSession:
             self._tier.look_at_table(at)
         else:
             self._connection.abort()
+            self._deregister()
             self._connection, self._at, self.generation = self._tier.open()
             self._end_of_load = ""
         self._looked = time.monotonic()

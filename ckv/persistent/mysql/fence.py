@@ -1,0 +1,279 @@
+"""The fence: of all processes that ever had one name, only the last one can write.
+
+Whoever has the name has an *incarnation*, a number higher than any before. Each transaction that writes records first
+writes a row of its own in ``ckv_fence``, and is not carried out unless that row is active. To fence an incarnation is
+to take all its rows out of that state: so a transaction of it commits before that, or never.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from pymysql.constants import ER
+
+from ckv.errors import Fenced, TierUnavailable
+from ckv.persistent import Holder
+from ckv.persistent.mysql.connection import Connection, StatementFailed
+from ckv.persistent.mysql.statements import literal
+
+log = logging.getLogger(__name__)
+
+TABLE: Final = "ckv_fence"
+
+DEFINITION: Final = (
+    f"CREATE TABLE IF NOT EXISTS {TABLE} (node VARBINARY(255) NOT NULL, incarnation BIGINT NOT NULL,"
+    " worker BIGINT NOT NULL, state ENUM('active','ended','fenced') NOT NULL, beat BIGINT NOT NULL DEFAULT 0,"
+    " unsaved BIGINT NULL, connection VARBINARY(255) NOT NULL DEFAULT '', process VARBINARY(255) NOT NULL DEFAULT '',"
+    " PRIMARY KEY (node, incarnation, worker)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC"
+)
+
+BEAT: Final = -1
+"""The ``worker`` of the row that stands for the process itself. Each incarnation has one."""
+
+IS_ACTIVE: Final = "SELECT IF(ROW_COUNT() = 1, 1, (SELECT 1 UNION ALL SELECT 2))"
+"""Fails on the server, with :data:`NOT_ACTIVE`, unless the UPDATE before it found its row: the rest of the message is
+not carried out. A check of ours would come after the rows are locked, and a process that stops just then would keep
+whoever takes over from reading them."""
+
+NOT_ACTIVE: Final = ER.SUBQUERY_NO_1_ROW
+
+ANSWER_TIMEOUT: Final = 2.0
+"""Seconds that a statement of the fence's own connection may take."""
+
+_CREATE_DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR)
+
+
+class Opener(Protocol):
+    """What the fence needs of its tier."""
+
+    def open_connection(self) -> tuple[Connection, int]:
+        """A connection to where records are written now, and its generation. Raises StatementFailed."""
+
+    generation: int
+
+    def failed(self, error: StatementFailed) -> TierUnavailable:
+        """What a failure means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The row of one session."""
+
+    worker: int
+    check: tuple[str, str]
+    """The statements that every transaction of the session begins with, after BEGIN."""
+
+
+class MySQLFence:
+    """The name of one node (:class:`~ckv.persistent.Fence`)."""
+
+    def __init__(self, tier: Opener, name: str, process: str) -> None:
+        self._tier = tier
+        self._node = literal(name.encode())
+        self._process = process.encode()
+        self._connection: Connection | None = None
+        self._generation = 0
+        self._free: list[int] = []
+        self._next = 0
+        self.check_bytes = sum(map(len, self._check(2**63, 2**63))) + len(";;")
+        """What the check takes of a message, at most."""
+        self.incarnation = 0
+        self.when_fenced: Callable[[], None] = lambda: None
+
+    # --- what the sessions ask for ---------------------------------------------------------------------------------
+
+    def register(self, connection: Connection) -> Registration:
+        """A row for a session that will write. Raises StatementFailed, Fenced, and TierUnavailable without the name."""
+        if not self.incarnation:
+            raise TierUnavailable("the name of the node is not claimed yet")
+        worker = heapq.heappop(self._free) if self._free else self._next
+        self._next += worker == self._next
+        columns = (
+            f"INSERT INTO {TABLE} (node, incarnation, worker, state, connection) VALUES"
+            f" ({self._node}, {self.incarnation}, {worker}, 'active', {literal(_identity(connection))})"
+            " ON DUPLICATE KEY UPDATE connection = VALUES(connection)"
+        )
+        try:
+            # Written, not only read, so that on two servers of one cluster it collides with whoever fences us.
+            connection.run("BEGIN", *self._check(self.incarnation, BEAT), columns, "COMMIT")
+        except StatementFailed as error:
+            if error.code == NOT_ACTIVE:
+                connection.run("ROLLBACK")
+                self.look(connection, worker)
+            raise
+        return Registration(worker, self._check(self.incarnation, worker))
+
+    def _check(self, incarnation: int, worker: int) -> tuple[str, str]:
+        row = f"node = {self._node} AND incarnation = {incarnation} AND worker = {worker}"
+        return f"UPDATE {TABLE} SET beat = beat + 1 WHERE {row} AND state = 'active'", IS_ACTIVE
+
+    def give_back(self, registration: Registration) -> None:
+        """No transaction of the session is under way, and none will be: the row is for another one."""
+        heapq.heappush(self._free, registration.worker)
+
+    def look(self, connection: Connection, worker: int) -> None:
+        """Whether the row of a session is what it was, after a check failed. Raises Fenced when the name has gone to
+        another process, and TierUnavailable when the row is missing: the session has to register anew."""
+        rows = connection.run(
+            f"SELECT incarnation, worker, state FROM {TABLE} WHERE node = {self._node} AND"
+            f" incarnation >= {self.incarnation}"
+        )
+        found = {(int(incarnation), int(worker)): state for incarnation, worker, state in rows}
+        if any(incarnation > self.incarnation for incarnation, _ in found) or any(
+            state != b"active" for state in found.values()
+        ):
+            self.when_fenced()
+            raise Fenced("another process has taken the name of this node")
+        if (self.incarnation, worker) not in found:
+            # Another server, or a dump was restored: nobody has fenced us there.
+            raise TierUnavailable(f"the table {TABLE} has lost a row of this node; it is written anew")
+
+    # --- what the node asks for ------------------------------------------------------------------------------------
+
+    def claim(self) -> Holder | None:
+        with self._own() as connection:
+            try:
+                return self._claim(connection)
+            except StatementFailed as error:
+                if error.code == ER.NO_SUCH_TABLE:
+                    self._create(connection)
+                elif error.code not in (ER.DUP_ENTRY, ER.LOCK_DEADLOCK):  # somebody else was quicker
+                    raise
+            return self._claim(connection)
+
+    def _claim(self, connection: Connection) -> Holder | None:
+        highest = 0
+        for row in connection.run(
+            f"SELECT incarnation, state, beat, unsaved, process FROM {TABLE} WHERE node = {self._node}"
+            f" AND worker = {BEAT} ORDER BY incarnation DESC"
+        ):
+            incarnation, state, beat, unsaved, process = row
+            highest = max(highest, int(incarnation))
+            if state == b"active" and process == self._process:
+                self.incarnation = int(incarnation)  # the answer to the INSERT was lost
+                return None
+            if state == b"active":
+                left = None if unsaved is None else int(unsaved)
+                return Holder(int(incarnation), int(beat), left, process.decode(errors="replace"))
+        # Whoever is second here meets a row that is there.
+        self._insert(connection, highest + 1)
+        self.incarnation = highest + 1
+        # They cannot write any more, and only the highest number counts.
+        connection.run(f"DELETE FROM {TABLE} WHERE node = {self._node} AND incarnation <= {highest}")
+        return None
+
+    def _insert(self, connection: Connection, incarnation: int) -> None:
+        connection.run(
+            f"INSERT INTO {TABLE} (node, incarnation, worker, state, process) VALUES"
+            f" ({self._node}, {incarnation}, {BEAT}, 'active', {literal(self._process)})"
+        )
+
+    def _create(self, connection: Connection) -> None:
+        try:
+            connection.run(DEFINITION)  # at once by many nodes: the server makes one
+        except StatementFailed as error:
+            if error.code not in _CREATE_DENIED:
+                raise
+            raise StatementFailed(
+                f"the account may not create the table {TABLE}, without which an older process of this node could write"
+                f" over newer records: GRANT CREATE on the database, or have somebody run: {DEFINITION}",
+                error.code,
+            ) from error
+
+    def fence_off(self, holder: Holder) -> bool:
+        which = f"node = {self._node} AND incarnation <= {holder.incarnation}"
+        with self._own() as connection:
+            self._kill(connection, which)
+            connection.run("SET SESSION innodb_lock_wait_timeout = 1")
+            try:
+                rows = connection.run(
+                    "BEGIN",
+                    f"SELECT beat FROM {TABLE} WHERE node = {self._node} AND incarnation = {holder.incarnation}"
+                    f" AND worker = {BEAT} FOR UPDATE",
+                )
+                unmoved = [int(beat) for (beat,) in rows] == [holder.beat]
+                if unmoved:
+                    connection.run(f"UPDATE {TABLE} SET state = 'fenced' WHERE {which} AND state = 'active'", "COMMIT")
+                else:
+                    connection.run("ROLLBACK")
+                return unmoved
+            except StatementFailed as error:
+                if error.code not in (ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK):
+                    raise
+                connection.run("ROLLBACK")
+                return False
+
+    def _kill(self, connection: Connection, which: str) -> None:
+        """Ends connections of theirs that are still there: a transaction that stalls past its check holds its row."""
+        # By where they come from too, for the numbers start again with the server.
+        for (number,) in connection.run(
+            "SELECT id FROM information_schema.processlist WHERE CONCAT(id, '@', host) IN"
+            f" (SELECT connection FROM {TABLE} WHERE {which})"
+        ):
+            with suppress(StatementFailed):  # it has ended meanwhile, or it belongs to another account
+                connection.run(f"KILL CONNECTION {int(number)}")
+
+    def beat(self, left: int | None) -> None:
+        with self._own() as connection:
+            try:
+                connection.run(
+                    f"UPDATE {TABLE} SET beat = beat + 1, unsaved = {'NULL' if left is None else left} WHERE node ="
+                    f" {self._node} AND incarnation = {self.incarnation} AND worker = {BEAT} AND state = 'active'",
+                    IS_ACTIVE,
+                )
+            except StatementFailed as error:
+                if error.code == ER.NO_SUCH_TABLE:
+                    self._create(connection)
+                elif error.code != NOT_ACTIVE:
+                    raise
+                try:
+                    self.look(connection, BEAT)
+                except Fenced:
+                    raise
+                except TierUnavailable:
+                    self._insert(connection, self.incarnation)
+
+    def release(self) -> None:
+        if not self.incarnation:
+            return
+        with self._own() as connection:
+            connection.run(
+                f"UPDATE {TABLE} SET state = 'ended' WHERE node = {self._node}"
+                f" AND incarnation = {self.incarnation} AND state = 'active'"
+            )
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _own(self) -> Iterator[Connection]:
+        """The connection of the fence itself, in auto-commit mode; made anew after any error."""
+        try:
+            if self._connection is not None and self._generation != self._tier.generation:
+                self.close()
+            if self._connection is None:
+                self._connection, self._generation = self._tier.open_connection()
+            with self._connection.within(ANSWER_TIMEOUT):
+                yield self._connection
+        except BaseException as error:
+            if self._connection is not None:
+                self._connection.abort()
+                self._connection = None
+            if isinstance(error, StatementFailed):
+                raise self._tier.failed(error) from error
+            raise
+
+
+def _identity(connection: Connection) -> bytes:
+    """What the server calls this connection: its number and where it comes from."""
+    rows: tuple[tuple[Any, ...], ...] = connection.run(
+        "SELECT CONCAT(id, '@', host) FROM information_schema.processlist WHERE id = CONNECTION_ID()"
+    )
+    return rows[0][0] or b"" if rows else b""

@@ -1,0 +1,324 @@
+"""The fence: one process of a name writes, and one that was taken for dead never does again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+
+import pytest
+from pymysql.constants import ER
+
+from ckv.errors import Fenced, RowsRefused, TierUnavailable
+from ckv.persistent import Fence, Holder, Session
+from ckv.persistent.mysql import fence as sql
+from ckv.persistent.mysql.connection import Connection
+from ckv.persistent.mysql.tier import MySQLSession, MySQLTier
+from ckv.persistent.opening import open_tier
+from tests.persistent.conftest import mysql_tier
+from tests.support.mariadb import DATABASE, MariaDB
+
+NAME = "host:8081"
+SECRET = "quite-secret"
+
+
+class Process:
+    """What one process of a name has: its tier, the name, and sessions."""
+
+    def __init__(self, server: MariaDB, number: int, name: str = NAME, tier: MySQLTier | None = None) -> None:
+        made = tier or mysql_tier(server)
+        assert isinstance(made, MySQLTier)
+        self.tier = made
+        self.fence: Fence = made.fence(name, f"process {number}")
+        self.told = 0
+        self.fence.when_fenced = self._tell
+        self._ends = ExitStack()
+        self._ends.callback(self.fence.close)
+
+    def _tell(self) -> None:
+        self.told += 1
+
+    def holder(self) -> Holder:
+        found = self.fence.claim()
+        assert found is not None
+        return found
+
+    def session(self) -> MySQLSession:
+        session = self._ends.enter_context(closing(self.tier.connect()))
+        assert isinstance(session, MySQLSession)
+        return session
+
+    def close(self) -> None:
+        self._ends.close()
+
+
+@pytest.fixture
+def processes(mariadb: MariaDB) -> Iterator[list[Process]]:
+    made: list[Process] = [Process(mariadb, number) for number in range(3)]
+    yield made
+    for process in made:
+        process.close()
+
+
+def fence_rows(server: MariaDB) -> list[tuple[int, int, str]]:
+    """Incarnation, worker and state."""
+    columns = f"SELECT incarnation, worker, state FROM {DATABASE}.{sql.TABLE} ORDER BY node, incarnation, worker"
+    return [(row[0], row[1], row[2]) for row in server.query(columns)]
+
+
+def save(session: Session, value: str) -> None:
+    session.save_many([("k", value)])
+
+
+# --- who has the name -----------------------------------------------------------------------------------------------
+
+
+def test_each_process_has_an_incarnation_of_its_own(mariadb: MariaDB, processes: list[Process]) -> None:
+    first, second, third = processes
+    assert first.fence.claim() is None
+    assert first.fence.claim() is None  # its own does not keep it out
+    assert second.holder() == Holder(1, 0, None, "process 0")
+    first.fence.beat(7)
+    assert second.holder() == Holder(1, 1, 7, "process 0")
+    first.fence.release()
+    assert second.fence.claim() is None
+    second.fence.release()
+    assert third.fence.claim() is None
+    assert [process.fence.incarnation for process in processes] == [1, 2, 3]
+    assert fence_rows(mariadb) == [(3, sql.BEAT, "active")]  # what can never count again is gone
+
+
+def test_of_those_that_claim_at_once_one_gets_the_name(mariadb: MariaDB) -> None:
+    names = [NAME] * 6 + ["another"] * 2
+    processes = [Process(mariadb, number, name) for number, name in enumerate(names)]
+    ready = threading.Barrier(len(processes))
+
+    def claim(process: Process) -> Holder | None:
+        process.tier.connect().close()
+        ready.wait()
+        while True:
+            try:
+                return process.fence.claim()
+            except TierUnavailable as error:  # somebody else was quicker
+                if error.number not in (ER.DUP_ENTRY, ER.LOCK_DEADLOCK):
+                    raise
+
+    with ThreadPoolExecutor(len(processes)) as pool:
+        holders = list(pool.map(claim, processes))
+    for process in processes:
+        process.close()
+    assert holders[:6].count(None) == 1
+    assert holders[6:].count(None) == 1
+    assert fence_rows(mariadb) == [(1, sql.BEAT, "active")] * 2
+
+
+def test_nothing_is_written_before_the_name_is_claimed(mariadb: MariaDB, processes: list[Process]) -> None:
+    session = processes[0].session()
+    with pytest.raises(TierUnavailable, match="not claimed yet"):
+        save(session, "v")
+    assert mariadb.rows() == {}
+
+
+# --- what a transaction begins with ---------------------------------------------------------------------------------
+
+
+def test_the_check_comes_before_the_rows_and_costs_no_round_trip(
+    mariadb: MariaDB, processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert processes[0].fence.claim() is None
+    session = processes[0].session()
+    save(session, "v")  # registers
+    messages: list[tuple[str, ...]] = []
+    plain = Connection.run
+
+    def run(self: Connection, *statements: str) -> tuple[tuple[object, ...], ...]:
+        messages.append(statements)
+        return plain(self, *statements)
+
+    monkeypatch.setattr(Connection, "run", run)
+    save(session, "w")
+    session.delete_many(["k"])
+    for first, last in (messages[:2], messages[2:]):
+        assert first[0] == "BEGIN"
+        assert first[1].startswith(f"UPDATE {sql.TABLE} SET beat = beat + 1 WHERE node = X'")
+        assert first[1].endswith("worker = 0 AND state = 'active'")
+        assert first[2] == sql.IS_ACTIVE
+        assert first[3].split()[0] in ("INSERT", "DELETE")
+        assert last == ("COMMIT",)
+
+
+def test_the_largest_row_has_room_beside_the_check(mariadb: MariaDB) -> None:
+    mariadb.query("SET GLOBAL max_allowed_packet = 65536")
+    process = Process(mariadb, 0, name="n" * 120)
+    try:
+        assert process.fence.claim() is None
+        session = process.session()
+        written = False
+        for size in range(32_768, 32_000, -1):
+            try:
+                session.save_many([("k", b"v" * size)])
+                written = True
+                break
+            except RowsRefused:
+                pass
+        assert written
+        session.save_many([(f"{number}" * 9, b"v" * 900) for number in range(100)])
+    finally:
+        process.close()
+        mariadb.query("SET GLOBAL max_allowed_packet = DEFAULT")
+
+
+def test_sessions_of_tools_write_without(mariadb: MariaDB) -> None:
+    with closing(mysql_tier(mariadb).connect()) as session:
+        save(session, "v")
+    assert mariadb.rows() == {b"k": b"v"}
+    assert mariadb.query("SELECT table_name FROM information_schema.tables WHERE table_name = %s", (sql.TABLE,)) == []
+
+
+# --- to fence -------------------------------------------------------------------------------------------------------
+
+
+def test_who_is_fenced_writes_nothing_and_hears_why(mariadb: MariaDB, processes: list[Process]) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session, late = first.session(), first.session()
+    save(session, "old")
+    assert second.fence.fence_off(second.holder())
+    assert second.fence.claim() is None
+    save(second.session(), "new")
+    # The first one is killed by whoever fenced it, and comes back over new connections.
+    with pytest.raises(TierUnavailable):
+        save(session, "zombie")
+    for again in (first.session(), late):
+        with pytest.raises(Fenced):
+            save(again, "zombie")
+    with pytest.raises(Fenced):
+        first.fence.beat(None)
+    assert first.told == 3
+    assert second.told == 0
+    assert mariadb.rows() == {b"k": b"new"}
+
+
+def test_a_session_that_was_not_ended_is_stopped_by_its_check(
+    mariadb: MariaDB, processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session = first.session()
+    save(session, "old")
+    monkeypatch.setattr(sql.MySQLFence, "_kill", lambda *_: None)
+    assert second.fence.fence_off(second.holder())
+    for rows in ([("k", "zombie")], [("other", "zombie")]):
+        with pytest.raises(Fenced):
+            session.save_many(rows)
+        session = first.session()
+    with pytest.raises(Fenced):
+        session.delete_many(["k"])
+    assert mariadb.rows() == {b"k": b"old"}
+
+
+def test_a_transaction_that_stalls_past_its_check_is_ended(mariadb: MariaDB, processes: list[Process]) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session = first.session()
+    save(session, "old")
+    stalled = session._connection
+    stalled.run("BEGIN", *session._check(stalled), "UPDATE CelonisData SET kv_value = 'zombie'")
+    holder = second.holder()
+    assert second.fence.fence_off(holder) or second.fence.fence_off(holder)  # the end of a connection takes a moment
+    assert second.fence.claim() is None
+    other = second.session()
+    assert other.load_many(["k"]) == {"k": "old"}
+    with pytest.raises(Exception, match=r"2013|2006"):
+        stalled.run("COMMIT")
+    assert mariadb.rows() == {b"k": b"old"}
+
+
+def test_without_the_right_to_end_it_a_transaction_is_waited_for(
+    mariadb: MariaDB, processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session = first.session()
+    save(session, "old")
+    stalled = session._connection
+    stalled.run("BEGIN", *session._check(stalled), "UPDATE CelonisData SET kv_value = 'committed'")
+    monkeypatch.setattr(sql.MySQLFence, "_kill", lambda *_: None)
+    assert not second.fence.fence_off(second.holder())
+    stalled.run("COMMIT")  # before it was fenced: legal
+    assert second.fence.fence_off(second.holder())
+    assert mariadb.rows() == {b"k": b"committed"}
+
+
+def test_who_has_beaten_meanwhile_is_not_fenced(mariadb: MariaDB, processes: list[Process]) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session = first.session()
+    save(session, "old")
+    holder = second.holder()
+    first.fence.beat(None)
+    assert not second.fence.fence_off(holder)
+    save(first.session(), "new")
+    assert first.told == 0
+
+
+def test_who_gave_the_name_back_writes_no_more(mariadb: MariaDB, processes: list[Process]) -> None:
+    assert processes[0].fence.claim() is None
+    session = processes[0].session()
+    save(session, "v")
+    processes[0].fence.release()
+    with pytest.raises(Fenced):
+        save(session, "late")
+    assert mariadb.rows() == {b"k": b"v"}
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["DELETE FROM", "DROP TABLE"])
+def test_rows_that_somebody_took_away_are_written_anew(mariadb: MariaDB, processes: list[Process], how: str) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session = first.session()
+    save(session, "v")
+    mariadb.query(f"{how} {DATABASE}.{sql.TABLE}")
+    with pytest.raises(TierUnavailable) as caught:
+        save(session, "w")
+    assert not isinstance(caught.value, Fenced)
+    first.fence.beat(None)
+    save(first.session(), "w")
+    assert second.holder().incarnation == 1
+    assert first.told == 0
+    assert mariadb.rows() == {b"k": b"w"}
+
+
+def test_a_session_leaves_its_row_to_the_next(mariadb: MariaDB, processes: list[Process]) -> None:
+    assert processes[0].fence.claim() is None
+    for _ in range(3):
+        with closing(processes[0].tier.connect()) as one, closing(processes[0].tier.connect()) as two:
+            save(one, "v")
+            save(two, "w")
+    assert fence_rows(mariadb) == [(1, sql.BEAT, "active"), (1, 0, "active"), (1, 1, "active")]
+
+
+def test_an_account_that_may_not_create_the_table_is_told_what_to_do(mariadb: MariaDB) -> None:
+    mariadb.query("DROP USER IF EXISTS 'ann'@'127.0.0.1'")
+    mariadb.query(f"CREATE USER 'ann'@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
+    mysql_tier(mariadb).connect().close()
+    rights = "SELECT, INSERT, UPDATE, DELETE"
+    mariadb.query(f"GRANT {rights} ON {DATABASE}.* TO 'ann'@'127.0.0.1'")
+    tier = open_tier(f"mysql://ann:{SECRET}@{mariadb.address}", environ={})
+    assert isinstance(tier, MySQLTier)
+    process = Process(mariadb, 0, tier=tier)
+    try:
+        with pytest.raises(TierUnavailable, match=r"may not create the table ckv_fence.*GRANT CREATE") as caught:
+            process.fence.claim()
+        definition = str(caught.value).partition("run: ")[2]
+        assert definition == sql.DEFINITION
+        mariadb.query(definition, database=DATABASE)
+        assert process.fence.claim() is None
+        save(process.session(), "v")
+    finally:
+        process.close()
+        mariadb.query("DROP USER 'ann'@'127.0.0.1'")
