@@ -1,0 +1,223 @@
+"""When a node takes its name, when it waits, and when it fences the process that has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import gevent
+import pytest
+
+from ckv.errors import Fenced, TierUnavailable
+from ckv.node import naming, processes
+from ckv.node.naming import LOOKS, Naming
+from ckv.persistent import Holder, Tier
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+LIVES = "a process of another machine"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOOK_EVERY", "BEAT_EVERY", "_SOON"):
+        monkeypatch.setattr(naming, name, 0.001)
+    monkeypatch.setattr(naming, "FIRST_WORD", 0.01)
+
+
+class FakeFence:
+    """A name that another process may have; what a look finds, a test decides."""
+
+    def __init__(self) -> None:
+        self.incarnation = 0
+        self.when_fenced: Callable[[], None] = lambda: None
+        self.other: Holder | None = None
+        self.moves = False
+        self.looks = 0
+        self.failing: list[int] = []
+        """The numbers of the looks that fail."""
+        self.fenced_at = 0
+        self.beats: list[int | None] = []
+        self.lost = False
+        self.released = False
+
+    def claim(self) -> Holder | None:
+        self.looks += 1
+        if self.looks in self.failing:
+            raise TierUnavailable("away")
+        if self.other is None:
+            self.incarnation = 7
+            return None
+        if self.moves:
+            self.other = self.other._replace(beat=self.other.beat + 1)
+        return self.other
+
+    def fence_off(self, holder: Holder) -> bool:
+        assert holder == self.other
+        self.fenced_at, self.other = self.looks, None
+        return True
+
+    def beat(self, left: int | None) -> None:
+        self.beats.append(left)
+        if self.lost:
+            self.when_fenced()
+            raise Fenced("lost")
+
+    def release(self) -> None:
+        self.released = True
+
+    def close(self) -> None:
+        pass
+
+
+class World:
+    """A naming, and what it told."""
+
+    def __init__(self) -> None:
+        self.fence_made = FakeFence()
+        self.reachable: bool | None = True
+        self.serves: bool | None = None
+        self.ours = 0
+        self.losses = 0
+        self.left: int | None = None
+        self.naming = Naming(cast(Tier, self), lambda: self.reachable, lambda: self.left, self._admit)
+        self.naming.when_ours = self._ours
+        self.naming.when_lost = self._lost
+
+    def fence(self, name: str, process: str) -> FakeFence:
+        return self.fence_made
+
+    def _admit(self, serves: bool) -> None:
+        self.serves = serves
+
+    def _ours(self) -> None:
+        self.ours += 1
+
+    def _lost(self) -> None:
+        self.losses += 1
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    made = World()
+    yield made
+    made.naming.end()
+
+
+def until(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(30):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+def test_a_name_that_nobody_has_is_taken_and_kept(world: World) -> None:
+    assert world.naming.incarnation == 0
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert (world.serves, world.naming.decided, world.naming.incarnation) == (True, True, 7)
+    world.left = 5
+    until(lambda: 5 in world.fence_made.beats)
+    assert not world.fence_made.released
+    world.naming.end()
+    assert world.fence_made.released
+
+
+def test_a_process_that_beats_is_waited_for(world: World) -> None:
+    fence = world.fence_made
+    fence.other, fence.moves = Holder(3, 0, 12, LIVES), True
+    world.naming.begin("n", listens=True)
+    until(lambda: fence.looks > 5 * LOOKS)
+    assert (world.serves, world.ours, fence.fenced_at, world.naming.decided) == (False, 0, 0, False)
+    assert world.naming.awaits_end
+    fence.other = None  # it has ended
+    until(lambda: world.ours)
+    assert (world.serves, fence.fenced_at) == (True, 0)
+
+
+def test_one_that_stands_still_is_fenced_after_the_lease(world: World) -> None:
+    world.fence_made.other = Holder(3, 9, None, LIVES)
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert world.fence_made.fenced_at == LOOKS + 1
+
+
+def test_looks_that_failed_do_not_count(world: World) -> None:
+    fence = world.fence_made
+    fence.other, fence.failing = Holder(3, 9, None, LIVES), [LOOKS]
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert fence.fenced_at >= 2 * LOOKS
+
+
+def test_nobody_is_fenced_for_a_node_that_does_not_listen(world: World) -> None:
+    world.fence_made.other = Holder(3, 9, 4, LIVES)
+    world.naming.begin("n", listens=False)
+    until(lambda: world.fence_made.looks > 3 * LOOKS)
+    assert world.fence_made.fenced_at == 0
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert world.fence_made.fenced_at
+
+
+def test_without_the_tier_it_serves_and_the_name_is_not_its_own(world: World) -> None:
+    world.reachable = None
+    world.naming.begin("n", listens=True)
+    until(lambda: world.serves)
+    assert (world.ours, world.naming.incarnation, world.fence_made.looks) == (0, 0, 0)
+    world.reachable = False
+    gevent.sleep(0.02)
+    assert (world.ours, world.serves) == (0, True)
+    world.fence_made.other, world.fence_made.moves = Holder(3, 0, None, LIVES), True
+    world.reachable = True
+    until(lambda: world.serves is False)
+    world.reachable = False  # it is known now that somebody has it
+    gevent.sleep(0.02)
+    assert (world.ours, world.serves) == (0, False)
+
+
+def test_the_loss_of_the_name_is_told(world: World) -> None:
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    world.fence_made.lost = True
+    until(lambda: world.losses)
+
+
+# --- whether a process has ended --------------------------------------------------------------------------------------
+
+
+def other_process() -> tuple[subprocess.Popen[str], str]:
+    code = "from ckv.node.processes import myself; print(myself(), flush=True); input()"
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+def test_a_process_is_known_to_have_ended_when_it_has() -> None:
+    assert not processes.has_ended(processes.myself())
+    process, name = other_process()
+    with process:
+        assert not processes.has_ended(name)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is over, and still has its number
+        assert processes.has_ended(name)
+    assert processes.has_ended(name)
+
+
+def test_a_number_that_was_given_again_is_another_process() -> None:
+    boot, space, number, began = processes.myself().split()
+    assert processes.has_ended(f"{boot} {space} {number} {int(began) - 1}")
+
+
+@pytest.mark.parametrize("name", ["", "another machine", LIVES])
+def test_of_others_nothing_is_known(name: str) -> None:
+    assert not processes.has_ended(name)
+    boot, space, number, began = processes.myself().split()
+    for other in (f"x{boot} {space}", f"{boot} pid:[1]"):
+        assert not processes.has_ended(f"{other} {number} {int(began) - 1}")
