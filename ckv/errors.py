@@ -148,6 +148,15 @@ class Fenced(TierUnavailable):
     transient = False
 
 
+class Forbidden(TierUnavailable):
+    """The account may not do what comes before everything else: somebody has to grant it.
+
+    It stays inside of the node, which says so and serves nobody.
+    """
+
+    transient = False
+
+
 class RowsRefused(TierError):
     """The persistent tier refuses the data itself (a row too long for its column); trying again cannot help.
 

@@ -15,7 +15,7 @@ from typing import Final
 import gevent
 from gevent.event import Event
 
-from ckv.errors import Fenced, TierUnavailable
+from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.node.processes import has_ended, myself
 from ckv.persistent import Fence, Holder, Tier
 
@@ -37,6 +37,9 @@ SAY_EVERY: Final = 10.0
 
 FIRST_WORD: Final = 1.0
 """Seconds that a start waits for the database to say anything."""
+
+GIVING_BACK: Final = 3.0
+"""Seconds that a process may take at its end to give its name back. Else the next one finds out by itself."""
 
 LEAVING: Final = 2.0
 """Seconds in which a process that was told to stop has said so, beside its name."""
@@ -113,7 +116,8 @@ class Naming:
         if self._fence is not None:
             if self._ours:
                 try:
-                    self._fence.release()
+                    with gevent.Timeout(GIVING_BACK, TierUnavailable("it took too long")):
+                        self._fence.release()
                 except TierUnavailable as error:
                     log.warning("the name %s could not be given back: %s", self.name, error)
             self._fence.close()
@@ -132,7 +136,8 @@ class Naming:
     def _claim(self, fence: Fence) -> None:
         still = 0
         while True:
-            self._wait_for_tier()
+            if self._waited_for_tier():
+                still = 0  # the other one had to wait for it as well
             before = self._other
             try:
                 holder = fence.claim()
@@ -154,16 +159,19 @@ class Naming:
                 still = 0
                 if before is None:
                     self._say(f"the name {self.name} cannot be claimed yet: {error}")
-                    self._decide(serves=True)
+                    self._decide(serves=not isinstance(error, Forbidden))
             gevent.sleep(LOOK_EVERY)
 
-    def _wait_for_tier(self) -> None:
-        """Returns when the tier answers. Whether somebody else has the name is not known as long as it does not."""
+    def _waited_for_tier(self) -> bool:
+        """Returns when the tier answers; whether it did not at once. Who has the name is not known meanwhile."""
+        waited = False
         while not (reachable := self._reachable()):
             away = reachable is not None or time.monotonic() - self._began > FIRST_WORD
             if away and self._other is None:
                 self._decide(serves=True)
+            waited = True
             gevent.sleep(_SOON)
+        return waited
 
     def _decide(self, *, serves: bool) -> None:
         self._admit(serves)

@@ -88,7 +88,9 @@ class Node:
         if serves:
             self._server.admit()
         else:
-            self._server.refuse(errors.Starting("a process of the same name has still something to save"), ANSWERED)
+            self._server.refuse(
+                errors.Starting("the node may not be the only one of its name; its log says more"), ANSWERED
+            )
 
     @property
     def stopping(self) -> bool:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import secrets
 from pathlib import Path
 
 _ENDED = ("Z", "X")
 """States of a process that is over and that nobody has waited for yet."""
 
 
+@functools.cache
 def myself() -> str:
-    """Machine, start of the machine, name space, number and start of this process; empty where the system has no
-    /proc that tells."""
+    """Start of the machine, name space, number and start of this process; nothing but unique where the system has no
+    /proc that tells them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')} {os.getpid()} {_stat(os.getpid())[1]}"
     except OSError:
-        return ""
+        return secrets.token_hex(16)
 
 
 def has_ended(process: str) -> bool:

@@ -48,7 +48,8 @@ class Fence(Protocol):
     """Is called when another process is found to have taken the name. Does nothing unless it is set."""
 
     def claim(self) -> Holder | None:
-        """Takes the name, unless a process has it: that one is returned then, and None when it is ours."""
+        """Takes the name, unless a process has it: that one is returned then, and None when it is ours. Raises
+        :class:`~ckv.errors.Forbidden` when it never will be unless somebody mends it."""
 
     def fence_off(self, holder: Holder) -> bool:
         """Takes the name away from that process, for good: what it has not committed when this returns it never will.

@@ -54,6 +54,7 @@ def problems(file: Object) -> Iterator[str]:
         yield f"primary: lists {listed}, the secondaries are {list(secondaries)}"
     if any(service["environment"] != services[listed[0]]["environment"] for service in secondaries.values()):
         yield "the secondaries differ in their options"
+    yield from (f"{name} has no name that stays" for name, of in secondaries.items() if of.get("hostname") != name)
 
 
 def _any_service(file: Object, service: Object) -> Iterator[str]:

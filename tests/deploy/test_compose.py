@@ -49,6 +49,8 @@ MISTAKES: dict[str, Callable[[Any], object]] = {
     "the health check needs a shell": lambda s: s["primary"]["healthcheck"].update(test="/ckv/ckv ping 127.0.0.1 8080"),
     "the health check ends too early": lambda s: s["primary"]["healthcheck"].update(timeout="1s"),
     "no time for the drain": lambda s: s["secondary-0"].update(stop_grace_period="10s"),
+    "a secondary with another name in each container": lambda s: s["secondary-0"].pop("hostname"),
+    "two secondaries of one name": lambda s: s["secondary-1"].update(hostname="secondary-0"),
     "the database on another network": lambda s: s["mysql"].update(networks=["clients"]),
     "a password": lambda s: s["mysql"]["environment"].update(MYSQL_PASSWORD="letmein"),
     "a secret that is not there": lambda s: s["mysql"]["secrets"].append("token"),

@@ -6,17 +6,20 @@ import shlex
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from ckv import Client
-from ckv.errors import Starting
+from ckv.errors import CkvError, Draining, Starting
+from ckv.persistent.mysql import fence
 from tests.failures.conftest import Scenario
 from tests.failures.harness import PATIENCE
+from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.nodes import Node, Nodes, ckv_command
 
 NAME: Final = "--name=one"
@@ -25,16 +28,39 @@ SLOW: Final = 0.05
 
 KEYS: Final = [f"key {number}" for number in range(300)]
 
-UNFENCED: Final = """
+PROGRAM: Final = """
 import sys
 sys.path.insert(0, {root!r})
-from ckv.persistent.mysql import fence, tier
-tier.MySQLSession._check = lambda self, connection: ()
-fence.MySQLFence.beat = lambda self, left: None
+{change}
 from ckv.__main__ import main
 sys.exit(main())
 """
+
+UNFENCED: Final = """
+from ckv.persistent.mysql import fence, tier
+tier.MySQLSession._check = lambda self, connection: ()
+fence.MySQLFence.beat = lambda self, left: None
+"""
 """A node that does not look whether it was fenced."""
+
+SLOW_END: Final = """
+import gevent
+from ckv.node.node import Node
+end = Node._drain
+def slow(self, drain):
+    gevent.sleep(3)
+    return end(self, drain)
+Node._drain = slow
+"""
+"""One that takes its time to end, so that it can be asked meanwhile."""
+
+
+def asked(node: Node) -> dict[str, Any]:
+    """What INFO says."""
+    with Client("127.0.0.1", node.port, timeout=PATIENCE) as client:
+        answer = client.call("INFO")
+    assert isinstance(answer, dict)
+    return answer
 
 
 def test_the_secondary_is_started_again_before_it_has_ended(scenario: Scenario) -> None:
@@ -107,7 +133,53 @@ def test_a_node_that_was_killed_is_replaced_at_once(database: MariaDB, nodes: No
     node.wait_for_log("has ended: it is fenced")
 
 
+def test_a_node_that_ends_gives_its_name_back(database: MariaDB, nodes: Nodes) -> None:
+    node = nodes.start_secondary(persistent=database.address, options=[NAME])
+    with Client("127.0.0.1", node.port) as client:
+        client.put("k", "v")
+    assert node.terminate() == 0
+    states = database.query(f"SELECT DISTINCT state FROM {DATABASE}.{fence.TABLE}")
+    assert states == [("ended",)]
+    node.start()
+    assert not any("fenced" in line for line in node.log)
+
+
+def test_nothing_is_loaded_before_the_name_is_its_own(database: MariaDB, nodes: Nodes) -> None:
+    first = nodes.start_secondary(persistent=database.address, options=[NAME])
+    with Client("127.0.0.1", first.port) as client:
+        client.put("k", "old")
+    first.terminate()
+    first.start()
+    with Client("127.0.0.1", first.port) as client:
+        client.put("k", "new")  # which the table does not have yet
+    with Proxy(database.port) as proxy, ThreadPoolExecutor(1) as pool:
+        proxy.hold()
+        second = nodes.start_secondary(persistent=proxy.address, options=[NAME, "--load-timeout=50s"])
+        with Client("127.0.0.1", second.port, timeout=PATIENCE) as client:
+            client.put("other", "v")  # served, as nobody can know
+            answer = pool.submit(client.get, "k")
+            eventually(lambda: asked(second)["loads_queued"] == 1, PATIENCE, "the question waits")
+            proxy.release()
+            second.wait_for_log("waiting: another process has the name one")
+            eventually(lambda: asked(second)["database_state"] == "up", PATIENCE, "it could load")
+            assert asked(second)["load_queries"] == 0
+            assert first.terminate() == 0
+            assert answer.result() == "new"
+        assert second.terminate() == 0
+    assert database.rows() == {b"k": b"new", b"other": b"v"}
+
+
 # --- one that was taken for dead ------------------------------------------------------------------------------------
+
+
+def changed_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """From now on nodes are started with this change."""
+    program = ckv_command()
+    if len(program) != 2:
+        pytest.skip("a program that is no source cannot be changed")
+    script = tmp_path / "changed.py"
+    script.write_text(PROGRAM.format(root=str(Path(program[1]).parent), change=change))
+    monkeypatch.setenv("CKV_COMMAND", shlex.join([sys.executable, str(script)]))
 
 
 def overtake(database: MariaDB, nodes: Nodes) -> tuple[Node, dict[bytes, bytes]]:
@@ -144,16 +216,32 @@ def test_a_node_that_was_fenced_changes_nothing_and_ends(database: MariaDB, node
     assert database.rows() == expected
 
 
+def test_a_node_that_was_fenced_answers_nothing_more(
+    database: MariaDB, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_program(tmp_path, monkeypatch, SLOW_END)
+    first, _ = overtake(database, nodes)
+    first.resume()
+    refused = 0
+    with pytest.raises(CkvError) as end:  # that of the process
+        while True:
+            for request in (("GET", KEYS[0]), ("PUT", KEYS[1], "late"), ("PING",), ("INFO",)):
+                try:
+                    with Client("127.0.0.1", first.port, timeout=PATIENCE) as client:
+                        client.call(*request)
+                    assert not refused, f"{request[0]} was answered after it was known"
+                except Draining:
+                    refused += 1
+    assert not isinstance(end.value, Draining)
+    assert refused > 8
+    assert first.wait(PATIENCE) == 5, first.tail()
+
+
 def test_without_the_check_it_would_change_rows(
     database: MariaDB, nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That the test above can fail."""
-    program = ckv_command()
-    if len(program) != 2:
-        pytest.skip("a program that is no source cannot be changed")
-    script = tmp_path / "unfenced.py"
-    script.write_text(UNFENCED.format(root=str(Path(program[1]).parent)))
-    monkeypatch.setenv("CKV_COMMAND", shlex.join([sys.executable, str(script)]))
+    """That the one before the last can fail."""
+    changed_program(tmp_path, monkeypatch, UNFENCED)
     first, expected = overtake(database, nodes)
     first.resume()
     eventually(lambda: database.rows() != expected, PATIENCE, "the zombie has written")

@@ -12,7 +12,7 @@ from typing import cast
 import gevent
 import pytest
 
-from ckv.errors import Fenced, TierUnavailable
+from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.node import naming, processes
 from ckv.node.naming import LOOKS, Naming
 from ckv.persistent import Holder, Tier
@@ -38,17 +38,22 @@ class FakeFence:
         self.other: Holder | None = None
         self.moves = False
         self.looks = 0
+        self.when_looked: Callable[[], None] = lambda: None
         self.failing: list[int] = []
         """The numbers of the looks that fail."""
+        self.error: Exception = TierUnavailable("away")
         self.fenced_at = 0
         self.beats: list[int | None] = []
         self.lost = False
         self.released = False
+        self.takes = 0.0
+        """Seconds to give it back."""
 
     def claim(self) -> Holder | None:
         self.looks += 1
+        self.when_looked()
         if self.looks in self.failing:
-            raise TierUnavailable("away")
+            raise self.error
         if self.other is None:
             self.incarnation = 7
             return None
@@ -68,6 +73,7 @@ class FakeFence:
             raise Fenced("lost")
 
     def release(self) -> None:
+        gevent.sleep(self.takes)
         self.released = True
 
     def close(self) -> None:
@@ -153,6 +159,18 @@ def test_looks_that_failed_do_not_count(world: World) -> None:
     assert fence.fenced_at >= 2 * LOOKS
 
 
+def test_looks_before_an_outage_do_not_count(world: World) -> None:
+    fence = world.fence_made
+    fence.other = Holder(3, 9, None, LIVES)
+    fence.when_looked = lambda: setattr(world, "reachable", fence.looks != LOOKS)
+    world.naming.begin("n", listens=True)
+    until(lambda: not world.reachable)
+    gevent.sleep(0.02)
+    world.reachable = True  # the other one can say only now that it lives
+    until(lambda: world.ours)
+    assert fence.fenced_at >= 2 * LOOKS
+
+
 def test_nobody_is_fenced_for_a_node_that_does_not_listen(world: World) -> None:
     world.fence_made.other = Holder(3, 9, 4, LIVES)
     world.naming.begin("n", listens=False)
@@ -177,6 +195,33 @@ def test_without_the_tier_it_serves_and_the_name_is_not_its_own(world: World) ->
     world.reachable = False  # it is known now that somebody has it
     gevent.sleep(0.02)
     assert (world.ours, world.serves) == (0, False)
+
+
+def test_a_claim_that_fails_lets_it_serve_unless_somebody_has_to_mend_it(world: World) -> None:
+    fence = world.fence_made
+    fence.failing = [*range(1, 4)]
+    world.naming.begin("n", listens=True)
+    until(lambda: fence.looks == 2)
+    assert (world.serves, world.ours) == (True, 0)
+    fence.error = Forbidden("no")
+    until(lambda: fence.looks == 3)
+    until(lambda: world.serves is False)
+    until(lambda: world.ours)
+    assert world.serves
+
+
+def test_an_end_does_not_wait_for_ever_until_the_name_is_given_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(naming, "GIVING_BACK", 0.01)
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    world.fence_made.takes = 60.0
+    with gevent.Timeout(30):
+        world.naming.end()
+    world.fence_made.takes = 0.0
+    assert not world.fence_made.released
+    assert "the name n could not be given back: it took too long" in caplog.text
 
 
 def test_the_loss_of_the_name_is_told(world: World) -> None:
@@ -208,6 +253,13 @@ def test_a_process_is_known_to_have_ended_when_it_has() -> None:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is over, and still has its number
         assert processes.has_ended(name)
     assert processes.has_ended(name)
+
+
+def test_processes_of_a_system_that_tells_nothing_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "Path", lambda _path: Path("/nowhere"))
+    names = {processes.myself.__wrapped__() for _ in range(2)}
+    assert len(names) == 2
+    assert not any(map(processes.has_ended, names))
 
 
 def test_a_number_that_was_given_again_is_another_process() -> None:

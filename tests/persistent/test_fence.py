@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -10,12 +12,13 @@ from contextlib import ExitStack, closing
 import pytest
 from pymysql.constants import ER
 
-from ckv.errors import Fenced, RowsRefused, TierUnavailable
+from ckv.errors import Fenced, Forbidden, RowsRefused, TierUnavailable
 from ckv.persistent import Fence, Holder, Session
 from ckv.persistent.mysql import fence as sql
 from ckv.persistent.mysql.connection import Connection
 from ckv.persistent.mysql.tier import MySQLSession, MySQLTier
 from ckv.persistent.opening import open_tier
+from ckv.values import MAX_KEY_BYTES
 from tests.persistent.conftest import mysql_tier
 from tests.support.mariadb import DATABASE, MariaDB
 
@@ -113,6 +116,29 @@ def test_of_those_that_claim_at_once_one_gets_the_name(mariadb: MariaDB) -> None
     assert fence_rows(mariadb) == [(1, sql.BEAT, "active")] * 2
 
 
+def test_who_was_paused_while_others_came_and_went_is_not_below_them(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, second, third = processes
+    plain = sql.MySQLFence._row
+
+    def row(fence: sql.MySQLFence, incarnation: int) -> str:
+        if fence is late.fence and incarnation == 1:  # it has looked, and writes now
+            assert second.fence.claim() is None
+            second.fence.release()
+            assert third.fence.claim() is None
+        return plain(fence, incarnation)
+
+    second.tier.connect().close()
+    monkeypatch.setattr(sql.MySQLFence, "_row", row)
+    assert late.holder().incarnation == third.fence.incarnation == 2
+    assert late.fence.incarnation == 0
+    save(third.session(), "v")
+    third.fence.release()
+    assert late.fence.claim() is None
+    assert late.fence.incarnation == 3
+
+
 def test_nothing_is_written_before_the_name_is_claimed(mariadb: MariaDB, processes: list[Process]) -> None:
     session = processes[0].session()
     with pytest.raises(TierUnavailable, match="not claimed yet"):
@@ -164,6 +190,24 @@ def test_the_largest_row_has_room_beside_the_check(mariadb: MariaDB) -> None:
                 pass
         assert written
         session.save_many([(f"{number}" * 9, b"v" * 900) for number in range(100)])
+    finally:
+        process.close()
+        mariadb.query("SET GLOBAL max_allowed_packet = DEFAULT")
+
+
+def test_what_the_log_asks_for_is_enough_for_the_largest_row_beside_the_check(
+    mariadb: MariaDB, caplog: pytest.LogCaptureFixture
+) -> None:
+    mariadb.query("SET GLOBAL max_allowed_packet = 65536")
+    process = Process(mariadb, 0, name="n" * 120)
+    largest = process.tier.max_value_bytes = 40_000
+    try:
+        assert process.fence.claim() is None
+        with pytest.raises(RowsRefused):
+            process.session().save_many([("k" * MAX_KEY_BYTES, b"v" * largest)])
+        needed = re.findall(r"SET GLOBAL max_allowed_packet = (\d+)", caplog.text)[-1]
+        mariadb.query(f"SET GLOBAL max_allowed_packet = {needed}")
+        process.session().save_many([("k" * MAX_KEY_BYTES, b"v" * largest)])
     finally:
         process.close()
         mariadb.query("SET GLOBAL max_allowed_packet = DEFAULT")
@@ -293,6 +337,52 @@ def test_rows_that_somebody_took_away_are_written_anew(mariadb: MariaDB, process
     assert mariadb.rows() == {b"k": b"w"}
 
 
+def test_of_two_that_could_not_see_each_other_the_first_one_stays(mariadb: MariaDB, processes: list[Process]) -> None:
+    first, second, third = processes
+    for process in (third, first):
+        assert process.fence.claim() is None
+        if process is third:
+            process.fence.release()
+    save(first.session(), "v")
+    mariadb.query(f"DELETE FROM {DATABASE}.{sql.TABLE}")
+    assert second.fence.claim() is None
+    session = second.session()
+    save(session, "w")
+    first.fence.beat(None)
+    with pytest.raises(Fenced):
+        save(session, "x")
+    with pytest.raises(Fenced):
+        second.fence.beat(None)
+    save(first.session(), "y")
+    assert mariadb.rows() == {b"k": b"y"}
+
+
+def test_a_row_whose_transaction_may_be_under_way_is_left_to_nobody(
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    session = first.session()
+    save(session, "old")
+    stalled = session._connection
+    check = session._check(stalled)
+    # The session is given up while its transaction hangs, which the server does not know.
+    monkeypatch.setattr(stalled, "abort", lambda: None)
+    monkeypatch.setattr(session, "_check", lambda _connection: (*check, "SELECT 1 FROM nowhere"))
+    with pytest.raises(TierUnavailable):
+        save(session, "new")
+    monkeypatch.setattr(stalled, "close", lambda: None)
+    session.close()
+    # Its row stays locked; nobody has to wait for it, and whoever fences finds its connection.
+    began = time.monotonic()
+    first.session().save_many([("other", "v")])
+    assert time.monotonic() - began < 1
+    holder = second.holder()
+    assert second.fence.fence_off(holder) or second.fence.fence_off(holder)
+    with pytest.raises(Exception, match=r"2013|2006"):
+        stalled.run("COMMIT")
+
+
 def test_a_session_leaves_its_row_to_the_next(mariadb: MariaDB, processes: list[Process]) -> None:
     assert processes[0].fence.claim() is None
     for _ in range(3):
@@ -312,7 +402,7 @@ def test_an_account_that_may_not_create_the_table_is_told_what_to_do(mariadb: Ma
     assert isinstance(tier, MySQLTier)
     process = Process(mariadb, 0, tier=tier)
     try:
-        with pytest.raises(TierUnavailable, match=r"may not create the table ckv_fence.*GRANT CREATE") as caught:
+        with pytest.raises(Forbidden, match=r"CREATE command denied.*GRANT the account") as caught:
             process.fence.claim()
         definition = str(caught.value).partition("run: ")[2]
         assert definition == sql.DEFINITION

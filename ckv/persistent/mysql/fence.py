@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from pymysql.constants import ER
 
-from ckv.errors import Fenced, TierUnavailable
+from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.persistent import Holder
 from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.statements import literal
@@ -45,7 +45,7 @@ NOT_ACTIVE: Final = ER.SUBQUERY_NO_1_ROW
 ANSWER_TIMEOUT: Final = 2.0
 """Seconds that a statement of the fence's own connection may take."""
 
-_CREATE_DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR)
+_DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR)
 
 
 class Opener(Protocol):
@@ -138,13 +138,25 @@ class MySQLFence:
     def claim(self) -> Holder | None:
         with self._own() as connection:
             try:
-                return self._claim(connection)
+                return self._claim_or_create(connection)
             except StatementFailed as error:
-                if error.code == ER.NO_SUCH_TABLE:
-                    self._create(connection)
-                elif error.code not in (ER.DUP_ENTRY, ER.LOCK_DEADLOCK):  # somebody else was quicker
+                if error.code not in _DENIED:
                     raise
+                raise Forbidden(
+                    f"{error}. Without the table {TABLE} an older process of this node could write over newer records:"
+                    " GRANT the account SELECT, INSERT, UPDATE and DELETE on it, and CREATE, or have somebody run:"
+                    f" {DEFINITION}"
+                ) from error
+
+    def _claim_or_create(self, connection: Connection) -> Holder | None:
+        try:
             return self._claim(connection)
+        except StatementFailed as error:
+            if error.code == ER.NO_SUCH_TABLE:
+                connection.run(DEFINITION)  # at once by many nodes: the server makes one
+            elif error.code not in (ER.DUP_ENTRY, ER.LOCK_DEADLOCK):  # somebody else was quicker
+                raise
+        return self._claim(connection)
 
     def _claim(self, connection: Connection) -> Holder | None:
         highest = 0
@@ -154,36 +166,29 @@ class MySQLFence:
         ):
             incarnation, state, beat, unsaved, process = row
             highest = max(highest, int(incarnation))
-            if state == b"active" and process == self._process:
-                self.incarnation = int(incarnation)  # the answer to the INSERT was lost
+            if state == b"active" and process == self._process and int(incarnation) == highest:
+                self.incarnation = highest  # the answer to the INSERT was lost
                 return None
-            if state == b"active":
+            if state == b"active" and process != self._process:
                 left = None if unsaved is None else int(unsaved)
                 return Holder(int(incarnation), int(beat), left, process.decode(errors="replace"))
+        mine = highest + 1
         # Whoever is second here meets a row that is there.
-        self._insert(connection, highest + 1)
-        self.incarnation = highest + 1
+        ((last,),) = connection.run(self._row(mine), f"SELECT MAX(incarnation) FROM {TABLE} WHERE node = {self._node}")
+        if int(last) > mine:
+            # Unless others have come and gone since it looked, as it may have been paused: it would be below them.
+            connection.run(f"DELETE FROM {TABLE} WHERE node = {self._node} AND incarnation = {mine}")
+            return self._claim(connection)
+        self.incarnation = mine
         # They cannot write any more, and only the highest number counts.
-        connection.run(f"DELETE FROM {TABLE} WHERE node = {self._node} AND incarnation <= {highest}")
+        connection.run(f"DELETE FROM {TABLE} WHERE node = {self._node} AND incarnation < {mine}")
         return None
 
-    def _insert(self, connection: Connection, incarnation: int) -> None:
-        connection.run(
+    def _row(self, incarnation: int) -> str:
+        return (
             f"INSERT INTO {TABLE} (node, incarnation, worker, state, process) VALUES"
             f" ({self._node}, {incarnation}, {BEAT}, 'active', {literal(self._process)})"
         )
-
-    def _create(self, connection: Connection) -> None:
-        try:
-            connection.run(DEFINITION)  # at once by many nodes: the server makes one
-        except StatementFailed as error:
-            if error.code not in _CREATE_DENIED:
-                raise
-            raise StatementFailed(
-                f"the account may not create the table {TABLE}, without which an older process of this node could write"
-                f" over newer records: GRANT CREATE on the database, or have somebody run: {DEFINITION}",
-                error.code,
-            ) from error
 
     def fence_off(self, holder: Holder) -> bool:
         which = f"node = {self._node} AND incarnation <= {holder.incarnation}"
@@ -228,7 +233,7 @@ class MySQLFence:
                 )
             except StatementFailed as error:
                 if error.code == ER.NO_SUCH_TABLE:
-                    self._create(connection)
+                    connection.run(DEFINITION)
                 elif error.code != NOT_ACTIVE:
                     raise
                 try:
@@ -236,7 +241,10 @@ class MySQLFence:
                 except Fenced:
                     raise
                 except TierUnavailable:
-                    self._insert(connection, self.incarnation)
+                    # Meanwhile a process may have found the name free, and taken a lower number: it has to end.
+                    lower = f"node = {self._node} AND incarnation < {self.incarnation}"
+                    fence = f"UPDATE {TABLE} SET state = 'fenced' WHERE {lower} AND state = 'active'"
+                    connection.run("BEGIN", fence, self._row(self.incarnation), "COMMIT")
 
     def release(self) -> None:
         if not self.incarnation:

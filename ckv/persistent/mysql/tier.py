@@ -137,7 +137,8 @@ class MySQLTier:
     def _say_packet(self, connection: Connection) -> None:
         """Warns, once for each size, of packets that are too small for the largest values."""
         packet = connection.max_allowed_packet
-        needed = packet - connection.max_statement_bytes + sql.longest_row(self.max_value_bytes)
+        check = self.guard.check_bytes if self.guard is not None else 0
+        needed = packet - connection.max_statement_bytes + check + sql.longest_row(self.max_value_bytes)
         if needed > packet != self._packet_said:
             log.warning(
                 "max_allowed_packet of the database is %d: the %d bytes that --max-value-bytes allows need %d;"
