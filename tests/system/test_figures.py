@@ -215,8 +215,8 @@ def test_what_is_in_flight_and_what_waits_are_seen(private_mariadb: MariaDB, nod
         options=[*options, "--pending-max=1", "--pending-wait=1m"],
     )
     with client_of(node) as client, client_of(node) as writer:
-        # Until all workers are connected: two that read, two that write.
-        eventually(lambda: len(private_mariadb.query(OURS)) == 4, what="four connections")
+        # Until all workers are connected: two that read, two that write; and the fence.
+        eventually(lambda: len(private_mariadb.query(OURS)) == 5, what="five connections")
         wait_for(client, database_connected=1)
         private_mariadb.pause()
         with pytest.raises(errors.TierUnavailable):
