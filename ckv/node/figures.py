@@ -49,8 +49,8 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "log_lines_dropped": "Lines of the log that were lost: nobody read stderr, or it could not be written to.",
     }),
     ("Server", ("secondary",), {
-        "name": "Name of the node (--name): one process of a name at a time can write to the database (text).",
-        "incarnation": "How many processes have had the name, this one included; 0 until it has it, or without MySQL.",
+        "name": "Name of the node (--name): one process of a name at a time can write to a database (text).",
+        "incarnation": "How many processes have had the name, this one included; 0 until it has it.",
     }),
     ("Clients", ("primary", "secondary"), {
         "connected_clients": "Connections that are open, those of primaries and of whoever asks included.",

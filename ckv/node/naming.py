@@ -90,11 +90,6 @@ class Naming:
         if self._greenlet is None:
             self.name = name
             self._fence = self._tier.fence(name, myself())
-            if self._fence is None:
-                self._ours = True
-                self._decide(serves=True)
-                self.when_ours()
-                return
             self._fence.when_fenced = self.when_lost
             self._greenlet = gevent.spawn(self._run, self._fence)
 

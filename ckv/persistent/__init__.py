@@ -28,7 +28,7 @@ class Holder(NamedTuple):
 
     incarnation: int
     beat: int
-    """Changes about once a second while the process lives and reaches the tier."""
+    """Changes about once a second while the process lives and reaches the tier, if that tells who is to be fenced."""
 
     left: int | None
     """How many rows it has still to save, if it was told to stop; else None."""
@@ -55,7 +55,7 @@ class Fence(Protocol):
         """Takes the name away from that process, for good: what it has not committed when this returns it never will.
 
         Returns whether that was done. It was not when the process has beaten meanwhile, or holds a lock: see again
-        whether it has, and call again.
+        whether it has, and call again. Never done where the name of a process that has ended is free by itself.
         """
 
     def beat(self, left: int | None) -> None:
@@ -63,7 +63,7 @@ class Fence(Protocol):
         :class:`~ckv.errors.Fenced` when the name is no longer ours."""
 
     def release(self) -> None:
-        """Gives the name back. No session may write any more, and none can."""
+        """Gives the name back, or leaves that to the end of the process. No session may write any more."""
 
     def close(self) -> None:
         """Gives the connection back. Never raises."""
@@ -96,9 +96,9 @@ class Tier(Protocol):
         trying again is safe.
         """
 
-    def fence(self, name: str, process: str) -> Fence | None:
-        """From now on sessions of this tier write under this name, and not before it is claimed. ``process`` is what
-        others see in :attr:`Holder.process`. Both have 120 bytes at most. None where a tier knows no names."""
+    def fence(self, name: str, process: str) -> Fence:
+        """The name under which sessions of this tier write from now on: none may before it is claimed. ``process`` is
+        what others see in :attr:`Holder.process`. Both have 120 bytes at most."""
 
     def login(self) -> object:
         """What :meth:`connect` would log in with now; equal to the last answer as long as that has not changed."""

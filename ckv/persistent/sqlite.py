@@ -22,6 +22,7 @@ from gevent.monkey import get_original
 
 from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable, WriteFailed
 from ckv.persistent import PUT_IT_BACK, Loaded
+from ckv.persistent.filelock import FileLock
 from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, Row, loaded, sorted_keys, sorted_rows
 from ckv.values import Value
 
@@ -147,8 +148,8 @@ class SQLiteTier:
                     belongs = f"{self._path} was replaced, and {old} still belongs to the one before"
                     raise TierUnavailable(f"{belongs}: put that back, or remove {old}")
 
-    def fence(self, name: str, process: str) -> None:
-        return None
+    def fence(self, name: str, process: str) -> FileLock:
+        return FileLock(self._path, name, process)
 
     def login(self) -> object:
         return None

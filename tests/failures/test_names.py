@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 import signal
+import sqlite3
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import pytest
 
 from ckv import Client
 from ckv.errors import CkvError, Draining, Starting
+from ckv.node.naming import SAY_EVERY
 from ckv.persistent.mysql import fence
 from tests.failures.conftest import Scenario
 from tests.failures.harness import PATIENCE
@@ -63,6 +66,14 @@ def asked(node: Node) -> dict[str, Any]:
     return answer
 
 
+@pytest.fixture(params=["mysql", "sqlite"])
+def persistent(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Either tier."""
+    if request.param == "sqlite":
+        return f"sqlite:{tmp_path / 'records.db'}"
+    return str(request.getfixturevalue("database").address)
+
+
 def test_the_secondary_is_started_again_before_it_has_ended(scenario: Scenario) -> None:
     with scenario(behind_primary=True, proxied_database=True, options={"name": "one", "load-timeout": "5s"}) as run:
         run.work(500)
@@ -74,17 +85,17 @@ def test_the_secondary_is_started_again_before_it_has_ended(scenario: Scenario) 
 
 
 @pytest.mark.parametrize("mode", ["evict", "behind", "through"])
-def test_the_same_port_is_waited_for(database: MariaDB, nodes: Nodes, mode: str) -> None:
+def test_the_same_port_is_waited_for(persistent: str, nodes: Nodes, mode: str) -> None:
     """``kill PID``, and the same command again at once."""
     options = [f"--write-mode={mode}"]
-    node = nodes.start_secondary(persistent=database.address, options=options)
+    node = nodes.start_secondary(persistent=persistent, options=options)
     for turn in range(3):
         values = dict.fromkeys(KEYS, f"value {turn}")
         with Client("127.0.0.1", node.port, timeout=PATIENCE) as client, client.pipeline() as pipeline:
             for key, value in values.items():
                 pipeline.put(key, value)
         node.signal(signal.SIGTERM)
-        after = nodes.start_secondary(persistent=database.address, options=options, port=node.port)
+        after = nodes.start_secondary(persistent=persistent, options=options, port=node.port)
         assert node.wait(PATIENCE) == 0, node.tail()
         node = after
         with Client("127.0.0.1", node.port, timeout=PATIENCE) as client:
@@ -102,9 +113,9 @@ def test_a_port_that_somebody_else_has_is_not_waited_for(database: MariaDB, node
     assert database.rows() == {b"k": b"v"}
 
 
-def test_one_of_two_processes_of_a_name_serves(database: MariaDB, nodes: Nodes) -> None:
-    first = nodes.start_secondary(persistent=database.address, options=[NAME])
-    second = nodes.start_secondary(persistent=database.address, options=[NAME], wait=False)
+def test_one_of_two_processes_of_a_name_serves(persistent: str, nodes: Nodes) -> None:
+    first = nodes.start_secondary(persistent=persistent, options=[NAME])
+    second = nodes.start_secondary(persistent=persistent, options=[NAME], wait=False)
     second.wait_for_log("waiting: another process has the name one, incarnation 1")
     with Client("127.0.0.1", second.port) as client:
         for request in (("PUT", "k", "v"), ("GET", "k"), ("SCAN", "", 1)):
@@ -123,14 +134,15 @@ def test_one_of_two_processes_of_a_name_serves(database: MariaDB, nodes: Nodes) 
     assert second.terminate() == 0
 
 
-def test_a_node_that_was_killed_is_replaced_at_once(database: MariaDB, nodes: Nodes) -> None:
-    node = nodes.start_secondary(persistent=database.address, options=[NAME])
+def test_a_node_that_was_killed_is_replaced_at_once(persistent: str, nodes: Nodes) -> None:
+    node = nodes.start_secondary(persistent=persistent, options=[NAME])
     for _ in range(2):
         node.kill()
         began = time.monotonic()
         node.start()
         assert time.monotonic() - began < 4, "the lease of one that has ended was waited for"
-    node.wait_for_log("has ended: it is fenced")
+    fenced = any("has ended: it is fenced" in line for line in node.log)
+    assert fenced == (not persistent.startswith("sqlite:"))  # where its lock has gone with it
 
 
 def test_a_node_that_ends_gives_its_name_back(database: MariaDB, nodes: Nodes) -> None:
@@ -167,6 +179,52 @@ def test_nothing_is_loaded_before_the_name_is_its_own(database: MariaDB, nodes: 
             assert answer.result() == "new"
         assert second.terminate() == 0
     assert database.rows() == {b"k": b"new", b"other": b"v"}
+
+
+# --- a file of SQLite ---------------------------------------------------------------------------------------------
+
+
+def test_nodes_of_two_names_share_a_file(nodes: Nodes, tmp_path: Path) -> None:
+    file = f"sqlite:{tmp_path / 'records.db'}"
+    for name in ("one", "two"):
+        with Client("127.0.0.1", nodes.start_secondary(persistent=file, options=[f"--name={name}"]).port) as client:
+            client.put(name, "v")
+
+
+def test_a_process_whose_file_is_locked_is_waited_for_until_it_has_saved(nodes: Nodes, tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    first = nodes.start_secondary(persistent=f"sqlite:{path}", options=[NAME])
+    with Client("127.0.0.1", first.port) as client:
+        client.put("k", "v")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        first.signal(signal.SIGTERM)
+        second = nodes.start_secondary(persistent=f"sqlite:{path}", options=[NAME], wait=False)
+        second.wait_for_log("it is stopping, and has 1 rows left to save")
+        with Client("127.0.0.1", second.port) as client, pytest.raises(Starting):
+            client.get("k")
+    assert first.wait(PATIENCE) == 0, first.tail()
+    second.wait_ready(PATIENCE)
+    with Client("127.0.0.1", second.port) as client:
+        assert client.get("k") == "v"
+
+
+def test_a_process_that_stands_still_keeps_its_file(nodes: Nodes, tmp_path: Path) -> None:
+    file = f"sqlite:{tmp_path / 'records.db'}"
+    first = nodes.start_secondary(persistent=file, options=[NAME])
+    with Client("127.0.0.1", first.port) as client:
+        client.put("k", "v")
+        first.pause()
+        second = nodes.start_secondary(persistent=file, options=[NAME], wait=False)
+        second.wait_for_log("waiting: another process", since=0)
+        said = len(second.log)
+        second.wait_for_log("waiting: another process", 2 * SAY_EVERY, since=said)
+        first.resume()
+        client.put("k", "w")
+    assert first.terminate() == 0
+    second.wait_ready(PATIENCE)
+    with Client("127.0.0.1", second.port) as client:
+        assert client.get("k") == "w"
 
 
 # --- one that was taken for dead ------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from ckv.errors import CkvError
 from ckv.node.workers import Workers
-from ckv.persistent import Loaded
+from ckv.persistent import Fence, Loaded
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
@@ -39,8 +39,8 @@ class FakeTier:
         self.sessions += 1
         return FakeSession(self)
 
-    def fence(self, name: str, process: str) -> None:
-        return None
+    def fence(self, name: str, process: str) -> Fence:
+        raise NotImplementedError
 
     def login(self) -> object:
         return None

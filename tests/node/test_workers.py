@@ -14,7 +14,7 @@ from ckv import errors
 from ckv.node import workers
 from ckv.node.crew import Crew
 from ckv.node.workers import Workers
-from ckv.persistent import Loaded, RowsLocked
+from ckv.persistent import Fence, Loaded, RowsLocked
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
@@ -45,8 +45,8 @@ class FakeTier:
         self.before_load: Callable[[Sequence[str]], None] = lambda keys: None
         self.before_save: Callable[[], None] = lambda: None
 
-    def fence(self, name: str, process: str) -> None:
-        return None
+    def fence(self, name: str, process: str) -> Fence:
+        raise NotImplementedError
 
     def login(self) -> object:
         return self.password
