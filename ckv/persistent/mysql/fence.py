@@ -35,10 +35,10 @@ DEFINITION: Final = (
 BEAT: Final = -1
 """The ``worker`` of the row that stands for the process itself. Each incarnation has one."""
 
-IS_ACTIVE: Final = "SELECT IF(ROW_COUNT() = 1, 1, (SELECT 1 UNION ALL SELECT 2))"
+IS_ACTIVE: Final = "SET @ckv_active = IF(ROW_COUNT() = 1, 1, (SELECT 1 UNION ALL SELECT 2))"
 """Fails on the server, with :data:`NOT_ACTIVE`, unless the UPDATE before it found its row: the rest of the message is
 not carried out. A check of ours would come after the rows are locked, and a process that stops just then would keep
-whoever takes over from reading them."""
+whoever takes over from reading them. It is no SELECT, for it need not answer anything."""
 
 NOT_ACTIVE: Final = ER.SUBQUERY_NO_1_ROW
 
