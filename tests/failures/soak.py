@@ -48,6 +48,9 @@ PACE: Final = 8 * MIB
 LOOK_EVERY: Final = 0.5
 """Seconds between two looks at the memory of the nodes."""
 
+HELD: Final = ("records_bytes", "pending_bytes", "absent_bytes")
+"""The figures of INFO that a secondary's memory is made of, beside what it takes when it is empty."""
+
 MAY_GROW: Final = 1.2
 MAY_GROW_BYTES: Final = 64 * MIB
 """What the most memory of the last quarter may have more than that of the second, by which all has been used once."""
@@ -71,6 +74,8 @@ class Report:
     """Bytes, in the order of time, by the name of the node."""
     figures: list[dict[str, Any]] = field(default_factory=list)
     """INFO of each secondary."""
+    empty: dict[int, int] = field(default_factory=dict)
+    """What a secondary took before there was a record, by its port."""
     verified: list[str] = field(default_factory=list)
     """What ``ckv verify`` says of each secondary."""
     problems: list[str] = field(default_factory=list)
@@ -79,6 +84,10 @@ class Report:
         """The memory of a node in the four quarters of the time."""
         samples = self.memory[node]
         return [samples[len(samples) * part // 4 : len(samples) * (part + 1) // 4] for part in range(4)]
+
+    def told_bytes(self, figures: dict[str, Any]) -> int:
+        """What a secondary has to take by what its INFO says."""
+        return int(self.empty[figures["tcp_port"]] + sum(figures[name] for name in HELD))
 
     def __str__(self) -> str:
         told = self.told
@@ -105,6 +114,8 @@ class Report:
             lines.append(
                 f"secondary {figures['tcp_port']}: " + ", ".join(f"{name} {figures[name]:,}" for name in names)
             )
+            took, wanted = figures["used_memory_rss"], self.told_bytes(figures)
+            lines.append(f"  takes {took / MIB:.1f} MiB, {took / wanted:.2f} of what its INFO says")
         lines += self.verified
         lines.append("memory in MiB, median and most of each quarter of the time:")
         for node in self.memory:
@@ -124,6 +135,9 @@ def run(mariadb: MariaDB, seconds: float, pace: float = PACE, seed: int = 1) -> 
         cluster = nodes.start_cluster(2, persistent=mariadb.address, capacity=CAPACITY, pool_size=2)
         for node in cluster.secondaries:
             node.wait_for_log("database connected", PATIENCE)
+            with Client("127.0.0.1", node.port, timeout=PATIENCE) as client:
+                empty: Any = client.call("INFO")
+                report.empty[node.port] = empty["used_memory_rss"]
         with ProcessPoolExecutor(DRIVERS + 1, multiprocessing.get_context("spawn")) as drivers:
             told = [
                 drivers.submit(soak, cluster.primary.port, numbers, seconds, pace / DRIVERS, seed)
