@@ -91,7 +91,7 @@ def test_the_features_are_those_of_the_program() -> None:
 NEVER_ANSWERED = {
     errors.CkvError, errors.OutcomeUnknown, errors.TierError,  # roots, of which only kinds are raised
     errors.BadSetting,  # of a command line
-    errors.SessionLost, errors.WriteFailed,  # between the tiers
+    errors.Fenced, errors.Forbidden, errors.SessionLost, errors.WriteFailed,  # between the tiers
     errors.PoolExhausted, errors.ProtocolError, errors.Unreachable,  # what a client finds out by itself
 }  # fmt: skip
 

@@ -224,11 +224,16 @@ class MySQLSession:
     def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
         most = self._most_bytes(connection)
         room = most - len(sql.INSERT) - len(sql.UPSERT)
-        tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in sorted_rows(rows)]
+        ordered = sorted_rows(rows)
+        tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in ordered]
         longest = max(map(len, tuples), default=0)
         if longest > room:
             # Not left to the server, which closes the connection over such a statement.
-            raise RowsRefused(f"max_allowed_packet of the server leaves {room} bytes for a row, one takes {longest}")
+            key, value, _ = ordered[list(map(len, tuples)).index(longest)]
+            raise RowsRefused(
+                f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
+                f" {len(key)} and a value of {len(value)} bytes takes {longest}"
+            )
         return sql.statements(sql.INSERT, tuples, sql.UPSERT, most)
 
     def _most_bytes(self, connection: Connection) -> int:
