@@ -118,8 +118,6 @@ class Node:
         without one that is the host's and the port.
         """
         self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick)
-        if naming is not None:
-            self.admit(False)
         try:
             bound = self._listen(address, naming, name)
         except OSError as error:
