@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.support.fakenode import Connection, FakeNode, store
+from tests.support.fakenode import Connection, FakeNode, Script, store
 from tests.support.nodes import ROOT
 from tests.support.wire import pack
 
@@ -58,6 +58,25 @@ def first(connection: Connection) -> None:
 def collected(connection: Connection, count: int) -> list[tuple[int, object]]:
     """So many requests, of which none is answered: msgid and first argument."""
     return [(request[1], request[3][0]) for request in (connection.request() for _ in range(count))]
+
+
+def held_until_another_comes(count: int) -> tuple[Script, Script]:
+    """The first connection's calls, so many, are answered when there is a second one, whose calls are at once."""
+    go_on = threading.Event()
+
+    def held(connection: Connection) -> None:
+        first(connection)
+        calls = collected(connection, count)
+        go_on.wait(30)
+        for msgid, value in calls:
+            connection.respond(msgid, value)
+        connection.wait_closed()
+
+    def releases(connection: Connection) -> None:
+        go_on.set()
+        echo(connection)
+
+    return held, releases
 
 
 def test_calls_share_it_and_are_answered_in_any_order() -> None:
@@ -158,27 +177,13 @@ def test_a_connection_over_which_nothing_comes_is_left(wait: str, wanted: str) -
 
 
 def test_a_killed_caller_takes_nothing_with_it() -> None:
-    go_on = threading.Event()
-
-    def held(connection: Connection) -> None:
-        first(connection)
-        calls = collected(connection, 3)
-        go_on.wait(30)
-        for msgid, value in calls:
-            connection.respond(msgid, value)
-        connection.wait_closed()
-
-    def releases(connection: Connection) -> None:
-        go_on.set()
-        echo(connection)
-
     code = """
 calls = [gevent.spawn(outcome, "ECHO", n) for n in range(3)]
 gevent.sleep(0.05)
 calls[1].kill()
 print(outcome("ECHO", 3), [call.get() for call in (calls[0], calls[2])])
 """
-    with FakeNode(held, releases) as node:
+    with FakeNode(*held_until_another_comes(3)) as node:
         # As nothing had come since, the next call takes another connection.
         assert run(node, code) == "3 [0, 2]"
 
@@ -293,20 +298,6 @@ def test_it_holds_up_no_end(end: str) -> None:
 
 
 def test_closing_leaves_the_calls_under_way_alone() -> None:
-    go_on = threading.Event()
-
-    def held(connection: Connection) -> None:
-        first(connection)
-        calls = collected(connection, 2)
-        go_on.wait(30)
-        for msgid, value in calls:
-            connection.respond(msgid, value)
-        connection.wait_closed()
-
-    def releases(connection: Connection) -> None:
-        go_on.set()
-        echo(connection)
-
     code = """
 started = [gevent.spawn(outcome, "ECHO", n) for n in range(2)]
 gevent.sleep(0.05)
@@ -315,7 +306,7 @@ print(outcome("ECHO", 9))
 gevent.joinall(started)
 print([each.value for each in started])
 """
-    with FakeNode(held, releases) as node:
+    with FakeNode(*held_until_another_comes(2)) as node:
         assert run(node, code) == "9\n[0, 1]"
 
 
