@@ -1,7 +1,7 @@
 """The name of a node: claimed before the node serves, kept by a beat, and waited for while another process has it.
 
 Nothing is loaded and nothing is written before the name is ours: what the process before us has still to save would
-come later than our loads, and over our rows. For a moment, or while the database is away, nobody knows who has the name.
+come later than our loads, and over our rows. For a moment, or while the database is away, nobody knows whose it is.
 The node then serves what it is given, from memory alone: none of that is older than what the other one may have.
 """
 
