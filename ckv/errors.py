@@ -66,6 +66,10 @@ class Starting(Refused):
     transient = True
 
 
+class WrongNode(Refused):
+    """The node has records of another share of the keys than the one for which the primary takes it. Between nodes."""
+
+
 class NoRoom(Refused):
     """The records that wait for the persistent tier fill their bound, and no room came free in time."""
 

@@ -19,7 +19,7 @@ from gevent.queue import Empty, SimpleQueue
 from ckv import errors
 from ckv.address import Address
 from ckv.net.transport import plain_socket
-from ckv.protocol.greeting import CALLS, features
+from ckv.protocol.greeting import features
 from ckv.protocol.limits import Limits
 
 NAME_TIMEOUT: Final = 30.0
@@ -42,8 +42,9 @@ class Greeted(NamedTuple):
     features: frozenset[str]
 
 
-def connect(address: Address, limits: Limits) -> Greeted:
-    """Connects and greets. Raises Unreachable, which says what failed: the name, or which addresses and how."""
+def connect(address: Address, limits: Limits, calls: bytes) -> Greeted:
+    """Connects and greets; ``calls``: see :func:`ckv.protocol.greeting.calls`. Raises Unreachable, which says what
+    failed: the name, or which addresses and how."""
     places = _look_up(address)
     outcomes: SimpleQueue[Greeted | str] = SimpleQueue()
     attempts: list[gevent.Greenlet[..., None]] = []
@@ -51,7 +52,7 @@ def connect(address: Address, limits: Limits) -> Greeted:
     try:
         while len(failures) < len(places):
             if len(attempts) < len(places):
-                attempts.append(gevent.spawn(_attempt, places[len(attempts)], address, limits, outcomes.put))
+                attempts.append(gevent.spawn(_attempt, places[len(attempts)], address, limits, calls, outcomes.put))
             try:
                 outcome = outcomes.get(timeout=NEXT_ADDRESS if len(attempts) < len(places) else None)
             except Empty:
@@ -76,7 +77,9 @@ def _look_up(address: Address) -> list[Any]:
         raise errors.Unreachable(f"the name {address.host}: {_reason(error)}") from error
 
 
-def _attempt(place: Any, address: Address, limits: Limits, outcome: Callable[[Greeted | str], None]) -> None:
+def _attempt(
+    place: Any, address: Address, limits: Limits, calls: bytes, outcome: Callable[[Greeted | str], None]
+) -> None:
     family, kind, protocol, _, target = place  # of getaddrinfo()
     try:
         with closing(gevent.socket.socket(family, kind, protocol)) as sock:
@@ -86,7 +89,7 @@ def _attempt(place: Any, address: Address, limits: Limits, outcome: Callable[[Gr
             except TimeoutError:
                 raise TimeoutError(f"no connection within {ADDRESS_TIMEOUT:g} s") from None
             with gevent.Timeout(GREETING_TIMEOUT, TimeoutError(f"no greeting within {GREETING_TIMEOUT:g} s")):
-                sock.sendall(CALLS)
+                sock.sendall(calls)
                 known = features(iter(partial(sock.recv, 4096), b""), limits)
             outcome(Greeted(plain_socket(fileno=sock.detach()), known))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came

@@ -27,6 +27,7 @@ from ckv.net.transport import Transport
 from ckv.net.waiting import WaitingCalls, WaitingRoom
 from ckv.protocol.batch import Batch, fail
 from ckv.protocol.calling import CallingSession
+from ckv.protocol.greeting import Share, calls
 from ckv.protocol.handler import Call, Caller, Lane, Line
 from ckv.protocol.limits import Limits
 from ckv.protocol.messages import BATCH, is_bulky
@@ -57,6 +58,8 @@ class Peer:
         node_wait: float = 0.0,
         room: WaitingRoom | None = None,
         lane: Lane | None = None,
+        *,
+        share: Share | None = None,
     ) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
         the latest; see :meth:`tick`.
@@ -66,9 +69,14 @@ class Peer:
 
         ``lane``: where compiled code collects calls for it. Before each time it has to ask :meth:`takes_calls`, and
         afterwards to have them leave with :meth:`flush_later`.
+
+        ``share``: what the node is taken for, where there is a list of nodes.
         """
+        self._calls = calls(share)
         self._lane = lane
         self.address = address
+        self.reason = ""
+        """Why the last attempt to connect failed, if it did."""
         self._poller = poller
         self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
@@ -142,7 +150,7 @@ class Peer:
         reasons: set[str] = set()
 
         def complain(state: tenacity.RetryCallState) -> None:
-            reason = str(state.outcome.exception()) if state.outcome is not None else ""
+            self.reason = reason = str(state.outcome.exception()) if state.outcome is not None else ""
             if reason not in reasons and len(reasons) < REASONS_LOGGED:
                 reasons.add(reason)
                 log.warning("peer %s cannot be reached (%s); trying on", self.address, reason)
@@ -154,7 +162,7 @@ class Peer:
         )
         news = "connected"
         while True:
-            self._greeted(trying(connect, self.address, self._limits))
+            self._greeted(trying(connect, self.address, self._limits, self._calls))
             log.info("peer %s %s", self.address, news)
             self._ended.wait()
             news = "back"
@@ -162,6 +170,7 @@ class Peer:
 
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
+        self.reason = ""
         self._knows_batch = BATCH in greeted.features
         self.connection = Connection(
             self._poller, Transport(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained

@@ -59,15 +59,24 @@ class Server:
     """Serves a table of handlers on one address."""
 
     def __init__(
-        self, poller: Poller, handlers: Mapping[str, Handler], limits: Limits, files: int = 0, core: Core | None = None
+        self,
+        poller: Poller,
+        handlers: Mapping[str, Handler],
+        limits: Limits,
+        files: int = 0,
+        core: Core | None = None,
+        others: Mapping[str, Handler] | None = None,
     ) -> None:
-        """``files``: open files that the node needs beside its clients' connections. ``core``: see :class:`Inbox`."""
+        """``files``: open files that the node needs beside its clients' connections. ``core``: see :class:`Inbox`.
+
+        ``others``: what nodes ask, and may ask wherever they are.
+        """
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._clients = Inbox(RpcMethods(handlers, limits), core)
+        self._clients = Inbox(RpcMethods(handlers, limits, others), core)
         for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
-        self._lobby = Inbox(RpcMethods(for_guests, limits))
+        self._lobby = Inbox(RpcMethods(for_guests, limits, others))
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.

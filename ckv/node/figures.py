@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ckv.net.peer import Peer
     from ckv.node.naming import Naming
     from ckv.node.workers import Workers
+    from ckv.protocol.greeting import Share
     from ckv.settings.roles import SecondarySettings
     from ckv.store import Records
 
@@ -51,6 +52,7 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
     ("Server", ("secondary",), {
         "name": "Name of the node (--name): one process of a name at a time can write to a database (text).",
         "incarnation": "How many processes have had the name, this one included; 0 until it has it.",
+        "share": "The part of the keys that the lists of primaries give it, as in 2/3; - where none does (text).",
     }),
     ("Clients", ("primary", "secondary"), {
         "connected_clients": "Connections that are open, those of primaries and of whoever asks included.",
@@ -61,6 +63,7 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "peers": "Secondaries that this primary passes requests to.",
         "peers_connected": "How many of them are connected now.",
         f"peer_{PEER}_connected": "1 if this secondary is connected, 0 if not: its keys answer with an error then.",
+        f"peer_{PEER}_reason": "Why it could not be connected at the last attempt, - where it could (text).",
         f"peer_{PEER}_in_flight": "Requests that this secondary has not answered yet.",
         f"peer_{PEER}_waiting": "Requests that wait for this secondary to be connected (--node-wait).",
     }),
@@ -129,16 +132,18 @@ def of_peers(peers: Sequence[Peer]) -> Info:
     found: Info = {"peers": len(peers), "peers_connected": sum(peer.connected for peer in peers)}
     for peer in peers:
         found[f"peer_{peer.address}_connected"] = int(peer.connected)
+        found[f"peer_{peer.address}_reason"] = peer.reason or "-"
         found[f"peer_{peer.address}_in_flight"] = peer.in_flight
         found[f"peer_{peer.address}_waiting"] = peer.waiting
     return found
 
 
-def of_name(naming: Naming | None, settings: SecondarySettings) -> Info:
+def of_name(naming: Naming | None, settings: SecondarySettings, share: Share | None) -> Info:
     """What INFO says about who a secondary is."""
     return {
         "name": (naming.name if naming is not None else settings.name) or "-",
         "incarnation": naming.incarnation if naming is not None else 0,
+        "share": share.short if share is not None else "-",
     }
 
 

@@ -1,5 +1,7 @@
 """The name of a node: claimed before the node serves, kept by a beat, and waited for while another process has it.
 
+So do processes of other names with keys that a list of a primary gives to this one: see :mod:`ckv.node.share`.
+
 Nothing is loaded and nothing is written before the name is ours: what the process before us has still to save would
 come later than our loads, and over our rows. For a moment, or while the database is away, nobody knows whose it is.
 The node then serves what it is given, from memory alone: none of that is older than what the other one may have.
@@ -10,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import gevent
 from gevent.event import Event
@@ -18,6 +20,7 @@ from gevent.event import Event
 from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.node.processes import has_ended, myself
 from ckv.persistent import Fence, Holder, Tier
+from ckv.protocol.greeting import Share
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,17 @@ _SOON: Final = 0.02
 _LONGEST_PAUSE: Final = 60.0
 
 
+class _Sight(NamedTuple):
+    """What was seen of another process."""
+
+    beat: tuple[int, int]
+    """Its incarnation, and its beat."""
+    looks: int
+    """How many looks found it so after the first one."""
+    at: float
+    """When the last one was that counts."""
+
+
 class Naming:
     """The name of one node."""
 
@@ -75,6 +89,9 @@ class Naming:
         self._ours = False
         self._listens = False
         self._other: Holder | None = None
+        self._share: Share | None = None
+        self._asked: list[Callable[[str], None]] = []
+        self._sights: dict[str, _Sight] = {}
         self._said = -SAY_EVERY
         self._now = Event()
         self._greenlet: gevent.Greenlet[..., None] | None = None
@@ -104,6 +121,16 @@ class Naming:
         """Has the next beat come at once: what is left has changed."""
         self._now.set()
 
+    def agree(self, share: Share, then: Callable[[str], None]) -> None:
+        """Says in the database which share of the keys this process has. ``then`` is told what speaks against it, or
+        nothing: that no other process writes any of these keys, or that it is not known yet whose the name is."""
+        self._share = share
+        if self._ours:
+            self._asked.append(then)
+            self._now.set()
+        else:
+            then("")
+
     def end(self) -> None:
         """Gives the name back. Only when no session writes any more."""
         if self._greenlet is not None:
@@ -124,6 +151,8 @@ class Naming:
         self._ours = True
         self._other = None
         log.info("the name %s is taken, incarnation %d", self.name, fence.incarnation)
+        if not self._wait_for_others(fence):
+            return
         self.when_ours()
         self._decide(serves=True)
         self._go_on(fence)
@@ -184,6 +213,51 @@ class Naming:
             self._said = time.monotonic()
             log.warning(text)
 
+    # --- whose keys are whose --------------------------------------------------------------------------------------
+
+    def _wait_for_others(self, fence: Fence) -> bool:
+        """For those that have keys of the share that was told while it could not be asked; false when fenced."""
+        while self._share is not None:
+            try:
+                fence.beat(None, self._share.short)
+                why = self._look_for_others(fence, self._share)
+                if not why:
+                    return True
+                self._decide(serves=False)
+                self._say(f"waiting: {why}")
+            except Fenced:
+                return False
+            except TierUnavailable as error:
+                log.debug("nobody knows who has which keys: %s", error)
+            gevent.sleep(LOOK_EVERY)
+        return True
+
+    def _look_for_others(self, fence: Fence, share: Share) -> str:
+        """What speaks against the share. Whoever is in the way and stands still is fenced."""
+        why = ""
+        now = time.monotonic()
+        sights: dict[str, _Sight] = {}
+        for other in fence.others():
+            if not _contradicts(share, other.share):
+                continue
+            before = self._sights.get(other.name)
+            sight = before if before is not None and before.beat == other[:2] else _Sight(other[:2], 0, now)
+            if now - sight.at >= LOOK_EVERY:
+                sight = _Sight(sight.beat, sight.looks + 1, now)
+            if (sight.looks >= LOOKS or has_ended(other.process)) and fence.fence_off(other):
+                log.warning("the node %s has ended, or stood still for %g s: it is fenced", other.name, LEASE)
+                continue
+            sights[other.name] = sight
+            number, _, of = other.share.partition("/")
+            why = why or f"{other.name} writes the keys of number {number} of {of} still"
+        self._sights = sights
+        return why
+
+    def _tell(self, why: str) -> None:
+        asked, self._asked = self._asked, []
+        for then in asked:
+            then(why)
+
     # --- while it is ours ------------------------------------------------------------------------------------------
 
     def _go_on(self, fence: Fence) -> None:
@@ -192,11 +266,20 @@ class Naming:
             self._now.wait(pause)
             self._now.clear()
             try:
-                fence.beat(self._left())
+                fence.beat(self._left(), self._share.short if self._share is not None else "")
+                if self._asked and self._share is not None:
+                    self._tell(self._look_for_others(fence, self._share))
                 pause = BEAT_EVERY
             except Fenced:
                 return
             except TierUnavailable as error:
+                self._tell(f"the database does not tell who else has keys of it: {error}")
                 # It may count the attempts to log in, and block the account.
                 pause = min(2 * pause, _LONGEST_PAUSE) if error.login_refused else BEAT_EVERY
                 log.debug("no beat: %s", error)
+
+
+def _contradicts(share: Share, other: str) -> bool:
+    """Whether two nodes cannot have these shares by one list."""
+    number, _, of = other.partition("/")
+    return of != str(share.of) or number == str(share.number)

@@ -110,14 +110,15 @@ class Node:
         quick: Core | None = None,
         naming: Naming | None = None,
         name: str = "",
+        others: Mapping[str, Handler] | None = None,
     ) -> int:
         """Serves until it is told to stop; the exit code.
 
         ``drain`` saves what the role has to save; it returns how many records were left. ``quick`` is compiled code
         that answers what it can before the handlers are asked. With ``naming`` it serves when ``name`` is its own;
-        without one that is the host's and the port.
+        without one that is the host's and the port. ``others``: what only nodes ask.
         """
-        self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick)
+        self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick, others)
         try:
             bound = self._listen(address, naming, name)
         except OSError as error:

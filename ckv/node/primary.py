@@ -15,6 +15,7 @@ from ckv.net.waiting import WaitingRoom
 from ckv.node.figures import of_peers
 from ckv.node.node import Node, Wait, own, pong
 from ckv.protocol.batch import BATCH_REQUESTS
+from ckv.protocol.greeting import Share
 from ckv.protocol.handler import LATER, Caller, Handler, Outcome
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.quick import QuickSession
@@ -31,10 +32,14 @@ def run(settings: PrimarySettings) -> int:
     limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
     node = Node("primary", limits, settings.drain_timeout, FILES_OF_A_PEER * len(settings.secondaries))
     room = WaitingRoom()
-    lanes = new_lanes(len(settings.secondaries))
+    count = len(settings.secondaries)
+    lanes = new_lanes(count)
     peers = [
-        Peer(node.poller, address, limits, settings.call_timeout, settings.node_wait, room, lane)
-        for address, lane in zip(settings.secondaries, lanes, strict=True)
+        Peer(
+            *(node.poller, address, limits, settings.call_timeout, settings.node_wait, room, lane),
+            share=Share(number, count),
+        )
+        for number, (address, lane) in enumerate(zip(settings.secondaries, lanes, strict=True), 1)
     ]
     slots = SlotMap(peers)
     for peer in peers:

@@ -14,8 +14,10 @@ from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scans import Scans, entry
+from ckv.node.share import OwnShare
 from ckv.node.workers import Workers
-from ckv.persistent.opening import open_tier
+from ckv.persistent.opening import is_shared, open_tier
+from ckv.protocol.greeting import HELLO
 from ckv.protocol.handler import LATER, Caller, Core, Handler
 from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.protocol.quick import BATCH_BOUNDS
@@ -72,11 +74,13 @@ def run(settings: SecondarySettings) -> int:
     def figures() -> Info:
         return (
             node.figures()
-            | of_name(naming, settings)
+            | of_name(naming, settings, own_share.share)
             | of_store(store, settings)
             | of_workers(workers, settings.pool_size)
         )
 
+    agree = naming.agree if naming is not None and is_shared(settings.persistent) else None
+    own_share = OwnShare(lambda: bool(len(store.memory) or store.unsaved), agree)
     expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
     expiry.start(expire)
     try:
@@ -92,6 +96,7 @@ def run(settings: SecondarySettings) -> int:
             serve_loop(store, settings.max_value_bytes),
             naming,
             settings.name,
+            {HELLO: own_share.hello},
         )
     finally:
         expiry.stop()

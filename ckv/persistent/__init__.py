@@ -36,6 +36,12 @@ class Holder(NamedTuple):
     process: str
     """What it calls itself."""
 
+    name: str = ""
+    """That which it has; empty where it is the one that was asked for."""
+
+    share: str = ""
+    """The share of the keys that it writes (:meth:`Fence.beat`); empty where there is no such thing."""
+
 
 class Fence(Protocol):
     """The name of a node: one process has it at a time, and no other one's sessions write. Its calls raise
@@ -58,9 +64,13 @@ class Fence(Protocol):
         whether it has, and call again. Never done where the name of a process that has ended is free by itself.
         """
 
-    def beat(self, left: int | None) -> None:
-        """Says that the process lives, and what it has left to save (:attr:`Holder.left`). Raises
-        :class:`~ckv.errors.Fenced` when the name is no longer ours."""
+    def beat(self, left: int | None, share: str = "") -> None:
+        """Says that the process lives, and what it has left to save (:attr:`Holder.left`) and which share of the keys
+        it writes (:attr:`Holder.share`). Raises :class:`~ckv.errors.Fenced` when the name is no longer ours."""
+
+    def others(self) -> list[Holder]:
+        """The processes that have other names, and a share of the keys, in the same place. Whoever has told its own
+        before it asks, and so have all of them, cannot overlook one that is in its way without being seen itself."""
 
     def release(self) -> None:
         """Gives the name back, or leaves that to the end of the process. No session may write any more."""

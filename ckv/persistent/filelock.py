@@ -49,10 +49,13 @@ class FileLock:
     def fence_off(self, holder: Holder) -> bool:
         return False
 
-    def beat(self, left: int | None) -> None:
+    def beat(self, left: int | None, share: str = "") -> None:
         if left != self._told:
             self._told = left
             gevent.get_hub().threadpool.apply(self._tell, (left,))
+
+    def others(self) -> list[Holder]:
+        return []  # Each has a file of its own, and does not know of the others.
 
     def release(self) -> None:
         """Leaves it to the end of the process: a write that was given up may be under way in a thread until then."""

@@ -25,3 +25,12 @@ def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
     from ckv.persistent.mysql.tier import MySQLTier
 
     return MySQLTier(parse(address, environ))
+
+
+def is_shared(address: str) -> bool:
+    """Whether the nodes of several machines can have the tier at this address.
+
+    >>> is_shared("localhost:3306"), is_shared("sqlite:/tmp/ckv.db")
+    (True, False)
+    """
+    return not address.startswith(_SQLITE)

@@ -1,33 +1,66 @@
-"""What a node says first to another one, and what the answers tell of it."""
+"""What a node says first to another one, what that other one answers, and what the answers tell of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
-from ckv import errors
+from ckv import __version__, errors
 from ckv.protocol.limits import Limits
 from ckv.protocol.messages import BATCH, new_requests_unpacker
 from ckv.protocol.packing import REQUEST, RESPONSE, new_packer
 
 HELLO: Final = "HELLO"
-"""The method that tells another node what this one is and knows: ``[version, [feature, ...]]``."""
+"""The method that tells what a node is and knows, :data:`ANSWER`; whoever asks may say the same of itself."""
+
+_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode)
 
 FEATURES: Final = (BATCH,)
 """What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
 
+ANSWER: Final = (__version__, FEATURES)
+
 _METHODS: Final = ("PING", HELLO, BATCH)
 """PING, for every node has answered that. BATCH, for nodes that know it and not HELLO."""
 
-CALLS: Final = b"".join(new_packer().pack((REQUEST, msgid, name, ())) for msgid, name in enumerate(_METHODS))
-"""Calls them all, without arguments. A node that does not know one says so, and lives on."""
+
+class Share(NamedTuple):
+    """Which part of the keys a node has, where a primary has a list of them: nothing but these two decides it."""
+
+    number: int
+    """Its place in the list, from 1 on."""
+    of: int
+    """How many nodes the list has."""
+
+    @property
+    def short(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def __str__(self) -> str:
+        return f"number {self.number} of {self.of}"
+
+
+def calls(share: Share | None = None) -> bytes:
+    """What is sent to a node: it calls all methods of the greeting, of which one that it does not know does no harm.
+    ``share``: what the node is taken for."""
+    said = (*ANSWER, share) if share is not None else ()
+    pack = new_packer().pack
+    return b"".join(pack((REQUEST, msgid, name, said if name == HELLO else ())) for msgid, name in enumerate(_METHODS))
+
+
+def share_in(params: tuple[object, ...]) -> Share | None:
+    """What the arguments of a HELLO take this node for; None if they say nothing about it."""
+    match params:
+        case (_, _, (int() as number, int() as of), *_):
+            return Share(number, of)
+    return None
 
 
 def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
-    """What a node knows of :data:`FEATURES`, by what was ``received`` of it after :data:`CALLS`, piece by piece.
+    """What a node knows of :data:`FEATURES`, by what was ``received`` of it after :func:`calls`, piece by piece.
 
-    Raises ProtocolError when it is no node, Draining, Starting or another CkvError when it is not fit, NodeLost when
-    answers are missing at the end, and what msgpack raises.
+    Raises ProtocolError when it is no node, Draining, Starting, WrongNode or another CkvError when it is not fit,
+    NodeLost when answers are missing at the end, and what msgpack raises.
     """
     unpacker = new_requests_unpacker(limits)
     answers: dict[object, tuple[object, object]] = {}
@@ -38,7 +71,7 @@ def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
                 raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
             known = errors.from_wire(error) if error is not None else None
             # Whoever drains, or does not serve yet, says so to HELLO; to PING too, if it is older than that.
-            if known is not None and (msgid == 0 or isinstance(known, (errors.Draining, errors.Starting))):
+            if known is not None and (msgid == 0 or isinstance(known, _UNFIT)):
                 raise known
             answers[msgid] = (error, result)
             if len(answers) == len(_METHODS):

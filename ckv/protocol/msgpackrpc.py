@@ -8,9 +8,9 @@ from itertools import islice
 from operator import length_hint
 from typing import Any, Final, cast
 
-from ckv import __version__, errors
+from ckv import errors
 from ckv.protocol.batch import carry_out
-from ckv.protocol.greeting import FEATURES, HELLO
+from ckv.protocol.greeting import ANSWER, HELLO
 from ckv.protocol.handler import LATER, Caller, Handler, Line
 from ckv.protocol.limits import REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
 from ckv.protocol.messages import BATCH, Message, arguments, is_bulky, new_requests_unpacker, not_msgpack
@@ -34,14 +34,17 @@ _NOTHING: Final[Iterator[Any]] = iter(())
 class RpcMethods:
     """What all sessions of a server share: methods, and one set of Packers, which stays in the processor's caches."""
 
-    def __init__(self, handlers: Mapping[str, Handler], limits: Limits) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], limits: Limits, others: Mapping[str, Handler] | None = None
+    ) -> None:
+        """``others`` may be asked for only by themselves."""
         self.limits = limits
         self._names = tuple(handlers)
         self.handlers = _with_bins(handlers)
         """What may be asked for by itself, in a BATCH and in a notification."""
-        own = _with_bins({BATCH: self._batch, HELLO: lambda _caller, _msgid, _params: (__version__, FEATURES)})
-        self.methods = {**self.handlers, **own, PUT_OFF: self._put_off}
-        """The handlers, and what only msgpack-RPC has."""
+        own = {BATCH: self._batch, HELLO: lambda _caller, _msgid, _params: ANSWER, **(others or {})}
+        self.methods = {**self.handlers, **_with_bins(own), PUT_OFF: self._put_off}
+        """The handlers and the others, and what only msgpack-RPC has."""
         self._all = (self.handlers, self.methods)
         self.packer = new_batch_packer()
         """Collects the answers to what came together."""

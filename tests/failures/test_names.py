@@ -42,7 +42,7 @@ sys.exit(main())
 UNFENCED: Final = """
 from ckv.persistent.mysql import fence, tier
 tier.MySQLSession._check = lambda self, connection: ()
-fence.MySQLFence.beat = lambda self, left: None
+fence.MySQLFence.beat = lambda self, left, share: None
 """
 """A node that does not look whether it was fenced."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,7 @@ from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.node import naming, processes
 from ckv.node.naming import LOOKS, Naming
 from ckv.persistent import Holder, Tier
+from ckv.protocol.greeting import Share
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -45,6 +47,10 @@ class FakeFence:
         self.fenced_at = 0
         self.beats: list[int | None] = []
         self.lost = False
+        self.neighbours: list[Holder] = []
+        self.asked = 0
+        self.fenced: list[str] = []
+        self.share = ""
         self.released = False
         self.takes = 0.0
         """Seconds to give it back."""
@@ -62,12 +68,23 @@ class FakeFence:
         return self.other
 
     def fence_off(self, holder: Holder) -> bool:
+        if holder.name:
+            self.fenced.append(holder.name)
+            self.neighbours.remove(holder)
+            return True
         assert holder == self.other
         self.fenced_at, self.other = self.looks, None
         return True
 
-    def beat(self, left: int | None) -> None:
+    def others(self) -> list[Holder]:
+        self.asked += 1
+        if self.moves:
+            self.neighbours = [holder._replace(beat=holder.beat + 1) for holder in self.neighbours]
+        return list(self.neighbours)
+
+    def beat(self, left: int | None, share: str) -> None:
         self.beats.append(left)
+        self.share = share
         if self.lost:
             self.when_fenced()
             raise Fenced("lost")
@@ -208,6 +225,117 @@ def test_a_claim_that_fails_lets_it_serve_unless_somebody_has_to_mend_it(world: 
     until(lambda: world.serves is False)
     until(lambda: world.ours)
     assert world.serves
+
+
+# --- the share of the keys ------------------------------------------------------------------------------------------
+
+SECOND = Share(2, 3)
+
+
+def neighbour(share: str) -> Holder:
+    return Holder(4, 9, None, LIVES, "other", share)
+
+
+def answered(world: World, share: Share = SECOND) -> str:
+    """What is said of a share."""
+    answers: list[str] = []
+    world.naming.agree(share, answers.append)
+    until(lambda: answers)
+    return answers[0]
+
+
+@pytest.mark.parametrize("share", ["1/3", "3/3"])
+def test_a_share_that_goes_with_those_of_others_is_had_at_once(world: World, share: str) -> None:
+    world.fence_made.neighbours = [neighbour(share)]
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert answered(world) == ""
+    assert world.fence_made.share == "2/3"
+
+
+@pytest.mark.parametrize("share", ["2/3", "1/2", "3/4", "anything else"])
+def test_one_that_does_not_is_refused_as_long_as_the_other_process_lives(world: World, share: str) -> None:
+    fence = world.fence_made
+    fence.neighbours, fence.moves = [neighbour(share)], True
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    for _ in range(3 * LOOKS):
+        assert answered(world).startswith("other writes the keys of number ")
+    assert not fence.fenced
+    fence.neighbours = []
+    assert answered(world) == ""
+
+
+def test_a_process_in_the_way_that_stands_still_is_fenced_after_the_lease(world: World) -> None:
+    fence = world.fence_made
+    fence.neighbours = [neighbour("1/2"), neighbour("1/3")._replace(name="in nobody's way")]
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    began = time.monotonic()
+    while answered(world):
+        assert not fence.fenced
+    assert fence.fenced == ["other"]
+    assert fence.asked > LOOKS
+    assert time.monotonic() - began >= LOOKS * naming.LOOK_EVERY
+
+
+def test_asking_often_does_not_make_the_lease_shorter(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naming, "LOOK_EVERY", 1000.0)
+    world.fence_made.neighbours = [neighbour("1/2")]
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert all(answered(world) for _ in range(5 * LOOKS))
+
+
+def test_a_process_in_the_way_that_has_ended_is_fenced_at_once(world: World) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    name = processes.myself().replace(str(os.getpid()), str(ended.pid), 1)
+    assert ended.wait() == 0
+    world.fence_made.neighbours = [neighbour("1/2")._replace(process=name)]
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    assert answered(world) == ""
+
+
+def test_a_share_that_was_told_before_the_name_was_ours_is_looked_at_before_anything_is_written(world: World) -> None:
+    fence = world.fence_made
+    fence.neighbours, fence.moves = [neighbour("1/2")], True
+    world.reachable = False
+    world.naming.begin("n", listens=True)
+    until(lambda: world.serves)
+    assert answered(world) == ""  # nobody knows better
+    world.reachable = True
+    until(lambda: fence.asked > 5)
+    assert (world.ours, world.serves) == (0, False)
+    fence.neighbours = []
+    until(lambda: world.ours)
+    assert world.serves
+
+
+def test_a_node_that_is_fenced_meanwhile_does_not_go_on(world: World) -> None:
+    fence = world.fence_made
+    fence.neighbours, fence.moves = [neighbour("1/2")], True
+    world.reachable = False
+    world.naming.begin("n", listens=True)
+    until(lambda: world.serves)
+    answered(world)
+    world.reachable = True
+    until(lambda: fence.asked)
+    fence.lost = True
+    until(lambda: world.losses)
+    gevent.sleep(0.02)
+    assert (world.ours, world.losses) == (0, 1)
+
+
+def test_where_the_database_does_not_answer_the_share_is_not_had(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+
+    def fail() -> list[Holder]:
+        raise TierUnavailable("away")
+
+    monkeypatch.setattr(world.fence_made, "others", fail)
+    assert "away" in answered(world)
 
 
 def test_an_end_does_not_wait_for_ever_until_the_name_is_given_back(

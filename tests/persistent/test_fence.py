@@ -74,6 +74,52 @@ def save(session: Session, value: str) -> None:
     session.save_many([("k", value)])
 
 
+# --- who has which share of the keys --------------------------------------------------------------------------------
+
+
+def test_processes_of_other_names_are_seen_with_their_shares(mariadb: MariaDB) -> None:
+    made = [Process(mariadb, number, name) for number, name in enumerate(("a", "b", "c", "d"))]
+    with ExitStack() as ends:
+        for process in made:
+            ends.callback(process.close)
+            assert process.fence.claim() is None
+        a, b, c, d = made
+        a.fence.beat(None, "1/3")
+        b.fence.beat(5, "2/3")
+        d.fence.beat(None, "3/3")
+        assert d.fence.others() == [
+            Holder(1, 1, None, "process 0", "a", "1/3"),
+            Holder(1, 1, None, "process 1", "b", "2/3"),
+        ]
+        assert [holder.name for holder in a.fence.others()] == ["b", "d"]
+        b.fence.beat(5)  # it has none any more
+        a.fence.release()
+        assert d.fence.others() == []
+        assert c.fence.others() == [Holder(1, 1, None, "process 3", "d", "3/3")]
+
+
+def test_a_process_of_another_name_can_be_fenced(mariadb: MariaDB) -> None:
+    first, second = Process(mariadb, 1, "a"), Process(mariadb, 2, "b")
+    with closing(first), closing(second):
+        assert first.fence.claim() is None
+        assert second.fence.claim() is None
+        session = first.session()
+        save(session, "old")
+        first.fence.beat(None, "1/1")
+        (seen,) = second.fence.others()
+        first.fence.beat(None, "1/1")
+        assert not second.fence.fence_off(seen)  # it has beaten meanwhile
+        (seen,) = second.fence.others()
+        assert second.fence.fence_off(seen)
+        with pytest.raises(TierUnavailable):
+            save(session, "late")  # its connection was ended
+        with pytest.raises(Fenced):
+            save(first.session(), "late")
+        save(second.session(), "new")
+        assert second.fence.others() == []
+        assert mariadb.rows() == {b"k": b"new"}
+
+
 # --- who has the name -----------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,8 @@ TABLE: Final = "ckv_fence"
 DEFINITION: Final = (
     f"CREATE TABLE IF NOT EXISTS {TABLE} (node VARBINARY(255) NOT NULL, incarnation BIGINT NOT NULL,"
     " worker BIGINT NOT NULL, state ENUM('active','ended','fenced') NOT NULL, beat BIGINT NOT NULL DEFAULT 0,"
-    " unsaved BIGINT NULL, connection VARBINARY(255) NOT NULL DEFAULT '', process VARBINARY(255) NOT NULL DEFAULT '',"
+    " unsaved BIGINT NULL, share VARBINARY(255) NOT NULL DEFAULT '',"
+    " connection VARBINARY(255) NOT NULL DEFAULT '', process VARBINARY(255) NOT NULL DEFAULT '',"
     " PRIMARY KEY (node, incarnation, worker)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC"
 )
 
@@ -191,14 +192,15 @@ class MySQLFence:
         )
 
     def fence_off(self, holder: Holder) -> bool:
-        which = f"node = {self._node} AND incarnation <= {holder.incarnation}"
+        node = literal(holder.name.encode()) if holder.name else self._node
+        which = f"node = {node} AND incarnation <= {holder.incarnation}"
         with self._own() as connection:
             self._kill(connection, which)
             connection.run("SET SESSION innodb_lock_wait_timeout = 1")
             try:
                 rows = connection.run(
                     "BEGIN",
-                    f"SELECT beat FROM {TABLE} WHERE node = {self._node} AND incarnation = {holder.incarnation}"
+                    f"SELECT beat FROM {TABLE} WHERE node = {node} AND incarnation = {holder.incarnation}"
                     f" AND worker = {BEAT} FOR UPDATE",
                 )
                 unmoved = [int(beat) for (beat,) in rows] == [holder.beat]
@@ -223,12 +225,13 @@ class MySQLFence:
             with suppress(StatementFailed):  # it has ended meanwhile, or it belongs to another account
                 connection.run(f"KILL CONNECTION {int(number)}")
 
-    def beat(self, left: int | None) -> None:
+    def beat(self, left: int | None, share: str = "") -> None:
         with self._own() as connection:
             try:
                 connection.run(
-                    f"UPDATE {TABLE} SET beat = beat + 1, unsaved = {'NULL' if left is None else left} WHERE node ="
-                    f" {self._node} AND incarnation = {self.incarnation} AND worker = {BEAT} AND state = 'active'",
+                    f"UPDATE {TABLE} SET beat = beat + 1, unsaved = {'NULL' if left is None else left}, share ="
+                    f" {literal(share.encode())} WHERE node = {self._node} AND incarnation = {self.incarnation}"
+                    f" AND worker = {BEAT} AND state = 'active'",
                     IS_ACTIVE,
                 )
             except StatementFailed as error:
@@ -245,6 +248,17 @@ class MySQLFence:
                     lower = f"node = {self._node} AND incarnation < {self.incarnation}"
                     fence = f"UPDATE {TABLE} SET state = 'fenced' WHERE {lower} AND state = 'active'"
                     connection.run("BEGIN", fence, self._row(self.incarnation), "COMMIT")
+
+    def others(self) -> list[Holder]:
+        with self._own() as connection:
+            rows = connection.run(
+                f"SELECT incarnation, beat, process, node, share FROM {TABLE} WHERE worker = {BEAT} AND"
+                f" state = 'active' AND share <> '' AND node <> {self._node}"
+            )
+        return [
+            Holder(int(incarnation), int(beat), None, *(text.decode(errors="replace") for text in texts))
+            for incarnation, beat, *texts in rows
+        ]
 
     def release(self) -> None:
         if not self.incarnation:

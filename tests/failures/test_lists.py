@@ -1,0 +1,189 @@
+"""Primaries whose lists differ: a node that has keys of one share serves no other one, and nothing gets older."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+
+from ckv import Client
+from ckv.errors import NodeDown
+from tests.failures.harness import PATIENCE
+from tests.support.eventually import eventually
+from tests.support.mariadb import MariaDB
+from tests.support.nodes import Node, Nodes
+
+KEYS: Final = [f"key {number}" for number in range(300)]
+
+IMPATIENT: Final = ["--node-wait=0"]
+
+
+def put(primary: Node, value: str) -> dict[str, str]:
+    """All keys; what they have to be from then on."""
+    with Client("127.0.0.1", primary.port, timeout=PATIENCE) as client, client.pipeline() as pipeline:
+        for key in KEYS:
+            pipeline.put(key, value)
+    return dict.fromkeys(KEYS, value)
+
+
+def got(primary: Node) -> dict[str, object]:
+    with Client("127.0.0.1", primary.port, timeout=PATIENCE) as client:
+        return {key: client.get(key) for key in KEYS}
+
+
+def written(writer: Node, value: str, reader: Node) -> None:
+    """What one primary writes the other one reads."""
+    expected = put(writer, value)
+    assert got(reader) == expected
+
+
+def info(node: Node) -> dict[str, Any]:
+    with Client("127.0.0.1", node.port, timeout=PATIENCE) as client:
+        answer = client.call("INFO")
+    assert isinstance(answer, dict)
+    return answer
+
+
+def connects_to(primary: Node, secondaries: Sequence[Node]) -> bool:
+    figures = info(primary)
+    return all(figures[f"peer_{node.address}_connected"] for node in secondaries)
+
+
+def refused(primary: Node, secondary: Node, why: str) -> None:
+    """The primary says why it is not connected, and answers nothing of that node's."""
+    line = primary.wait_for_log(f"peer {secondary.address} cannot be reached (WrongNode: ", PATIENCE)
+    figures = info(primary)
+    assert not figures[f"peer_{secondary.address}_connected"]
+    assert why in line
+    assert why in figures[f"peer_{secondary.address}_reason"]
+
+
+@pytest.fixture(params=["evict", "through", "memory"])
+def options(request: pytest.FixtureRequest, database: MariaDB) -> dict[str, Any]:
+    """Those of secondaries of a kind."""
+    if request.param == "memory":
+        return {}
+    return {"persistent": database.address, "options": [f"--write-mode={request.param}"]}
+
+
+def test_a_primary_with_another_order_of_the_list_is_not_served(nodes: Nodes, options: dict[str, Any]) -> None:
+    first, second = (nodes.start_secondary(**options) for _ in range(2))
+    primary = nodes.start_primary(first, second)
+    expected = put(primary, "value")
+    other = nodes.start_primary(second, first, options=IMPATIENT)
+    for number, node in ((1, second), (2, first)):
+        refused(other, node, f"this node is number {3 - number} of 2 by another list, not number {number} of 2. Stop")
+    with Client("127.0.0.1", other.port, timeout=PATIENCE) as client, pytest.raises(NodeDown):
+        client.put(KEYS[0], "from the other one")
+    assert got(primary) == expected
+    assert [info(node)["share"] for node in (first, second)] == ["1/2", "2/2"]
+
+
+def test_a_second_primary_with_the_same_list_is_served(nodes: Nodes, options: dict[str, Any]) -> None:
+    secondaries = [nodes.start_secondary(**options) for _ in range(2)]
+    first, second = (nodes.start_primary(*secondaries) for _ in range(2))
+    written(first, "value", second)
+    third = nodes.start_primary(*(f"localhost:{node.port}" for node in secondaries))  # by other names
+    written(second, "another value", third)
+
+
+def test_the_list_grows_and_shrinks_and_only_the_primary_is_started_again(
+    nodes: Nodes, options: dict[str, Any]
+) -> None:
+    first, second, third = (nodes.start_secondary(**options) for _ in range(3))
+    primary = nodes.start_primary(first, second)
+    expected = put(primary, "value")
+    assert primary.terminate() == 0
+    larger = nodes.start_primary(first, second, third, options=IMPATIENT)
+    for node in (first, second):
+        refused(larger, node, "this node is number ")
+    if options:
+        refused(larger, third, "of 2 still")  # whichever of the two it saw first
+    assert larger.terminate() == 0
+    again = nodes.start_primary(first, second)
+    assert got(again) == expected
+    written(again, "another value", nodes.start_primary(first, second))
+
+
+def test_a_node_that_holds_nothing_follows_its_next_primary(nodes: Nodes, options: dict[str, Any]) -> None:
+    first, second = (nodes.start_secondary(**options) for _ in range(2))
+    primary = nodes.start_primary(second, first)
+    eventually(lambda: connects_to(primary, (first, second)), PATIENCE, "all are connected")
+    early = nodes.start_primary(first, second, options=IMPATIENT)
+    refused(early, first, "this node is number 2 of 2 by another list")  # while the first primary is there
+    assert primary.terminate() == 0
+    eventually(lambda: connects_to(early, (first, second)), PATIENCE, "all have followed")
+    written(early, "value", early)
+
+
+# --- what the database tells ----------------------------------------------------------------------------------------
+
+
+def shrunk(database: MariaDB, nodes: Nodes) -> tuple[Node, list[Node], dict[str, str], Node]:
+    """Two of three nodes started again, and a primary over these alone; the third one has newer values than MySQL."""
+    options = [["--name=a"], ["--name=b"], ["--name=c"]]
+    a, b, c = (nodes.start_secondary(persistent=database.address, options=option) for option in options)
+    before = nodes.start_primary(a, b, c)
+    put(before, "old")
+    for node in (a, b, c):
+        assert node.terminate() == 0
+        node.restart()
+    eventually(lambda: connects_to(before, (a, b, c)), PATIENCE, "all are back")
+    expected = put(before, "new")
+    assert before.terminate() == 0
+    for node in (a, b):
+        assert node.terminate() == 0
+        node.restart()
+    return nodes.start_primary(a, b, options=IMPATIENT), [a, b], expected, c
+
+
+def test_a_node_that_the_list_has_no_more_is_waited_for_until_it_has_saved(database: MariaDB, nodes: Nodes) -> None:
+    primary, secondaries, expected, last = shrunk(database, nodes)
+    for node in secondaries:
+        refused(primary, node, "c writes the keys of number 3 of 3 still. Stop all secondaries before a list changes")
+    assert last.terminate() == 0
+    eventually(lambda: connects_to(primary, secondaries), PATIENCE, "all are connected")
+    assert got(primary) == expected
+
+
+def test_one_that_was_killed_is_in_nobodys_way(database: MariaDB, nodes: Nodes) -> None:
+    primary, secondaries, _, last = shrunk(database, nodes)
+    refused(primary, secondaries[0], "c writes")
+    last.kill()
+    eventually(lambda: connects_to(primary, secondaries), PATIENCE, "all are connected")
+    written(primary, "newer", primary)
+
+
+def test_one_that_stands_still_is_fenced(database: MariaDB, nodes: Nodes) -> None:
+    primary, secondaries, _, last = shrunk(database, nodes)
+    refused(primary, secondaries[0], "c writes")
+    last.pause()
+    eventually(lambda: connects_to(primary, secondaries), PATIENCE, "all are connected")
+    expected = put(primary, "newer")
+    assert [node.terminate() for node in secondaries] == [0, 0]
+    last.resume()
+    assert last.wait(PATIENCE) == 5, last.tail()
+    assert database.rows() == {key.encode(): value.encode() for key, value in expected.items()}
+
+
+def test_what_was_told_while_mysql_was_away_is_looked_at_before_anything_is_written(
+    database: MariaDB, nodes: Nodes
+) -> None:
+    options = ["--write-mode=behind", "--write-delay=0s"]
+    old = nodes.start_secondary(persistent=database.address, options=[*options, "--name=old"])
+    before = nodes.start_primary("127.0.0.1:1", old, options=IMPATIENT)
+    eventually(lambda: info(old)["share"] == "2/2", PATIENCE, "it has its share")
+    database.pause()
+    try:
+        late = nodes.start_secondary(persistent=database.address, options=[*options, "--name=late"])
+        primary = nodes.start_primary(late)
+        expected = put(primary, "accepted")
+    finally:
+        database.resume()
+    late.wait_for_log("waiting: old writes the keys of number 2 of 2 still", PATIENCE)
+    assert database.rows() == {}
+    assert (before.terminate(), old.terminate()) == (0, 0)
+    eventually(lambda: len(database.rows()) == len(KEYS), PATIENCE, "it writes")
+    eventually(lambda: connects_to(primary, [late]), PATIENCE, "it serves")
+    assert got(primary) == expected
