@@ -127,7 +127,7 @@ class _Call:
 class _Client:
     """One connection, one batch of calls at a time."""
 
-    def __init__(self, port: int, name: str, seed: int, told: Told) -> None:
+    def __init__(self, port: int, name: str, seed: int, told: Told, keys: int = KEYS_OF_A_CLIENT) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
@@ -137,7 +137,7 @@ class _Client:
         )
         self._chance = random.Random(f"{seed} {name}")
         self._small = name.startswith(SMALL)
-        self._versions = {f"{name} key {key}": 0 for key in range(KEYS_OF_A_CLIENT)}
+        self._versions = {f"{name} key {key}": 0 for key in range(keys)}
         self._written = dict(self._versions)
         """The number of the last write; unlike a version it never goes back."""
         self._told = told
@@ -299,14 +299,15 @@ class _Clients:
         self._selector.close()
 
 
-def soak(port: int, numbers: range, seconds: float, pace: float, seed: int) -> Told:
+def soak(port: int, numbers: range, seconds: float, pace: float, seed: int, keys: int) -> Told:
     """Runs the clients with these numbers; their keys must not exist yet.
 
-    ``pace``: bytes of values a second that all of them move together, about. At the end each reads all of its keys.
+    ``pace``: bytes of values a second that all of them move together, about. ``keys``: how many each client has. At
+    the end each reads all of its keys.
     """
     told = Told()
     chance = random.Random(f"{seed} {numbers}")
-    clients = _Clients([_Client(port, f"client {number}", seed, told) for number in numbers])
+    clients = _Clients([_Client(port, f"client {number}", seed, told, keys) for number in numbers])
     end = time.monotonic() + seconds
     room, last, pausing = 0.0, time.monotonic(), False
     while (now := time.monotonic()) < end and clients.open:
