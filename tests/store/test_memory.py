@@ -238,12 +238,20 @@ class Model:
         if key in self.records:
             self.records[key][1:] = [self.now, self.records[key][2] + 1]
 
+    def victim(self) -> str | None:
+        return min(self.records, key=lambda other: self.rule(self.records[other]), default=None)
+
+    def put_out(self) -> str | None:
+        victim = self.victim()
+        if victim is not None:
+            del self.records[victim]
+        return victim
+
     def put(self, key: str) -> str | None:
         victim = None
         if key not in self.records:
             if len(self.records) == self.capacity:
-                victim = min(self.records, key=lambda other: self.rule(self.records[other]))
-                del self.records[victim]
+                victim = self.put_out()
             self.records[key] = [self.now + 1, 0, 0]
         self.use(key)
         return victim

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from ckv.values import Value
@@ -19,12 +21,12 @@ versions are equal. A record is clean when the persistent tier has this version 
 """
 
 OVERHEAD_BYTES: Final = 260
-"""About what a record takes besides its key and its value: its tuple, its version and a place in an OrderedDict, which
-has room for others too. An LFU's takes another 100."""
+"""About what a record takes besides its key and its value: its tuple, its version and its places in dicts, which have
+room for others too. It is less while nothing has to leave. An LFU's takes another 100."""
 
 
 class Table:
-    """Records in the order in which they are to leave: with nothing more, FIFO."""
+    """What the policies share: records in dicts, and what is counted of them. The order is theirs."""
 
     def __init__(self, capacity: int, max_bytes: int = 0) -> None:
         self.capacity = capacity
@@ -36,28 +38,41 @@ class Table:
         self.evicted = 0
         self.may_put = self.may_add = self.may_drop = self.may_miss = False
         self._version = 0
-        self._records: OrderedDict[str, Record] = OrderedDict()
-        self._use: Callable[[str], None] | None = None
-        """What a use of a key does to the order."""
+        self._count = 0
+        self._records: dict[str, Record] = {}
+        """Where a record that comes is put. The dict has the key as the object that is in the record."""
+        self._older: list[dict[str, Record]] = []
+        """Where others are."""
+        self._generations = [self._records]
+        """All of these."""
 
     def get(self, key: str) -> Value | None:
-        record = self._records.get(key)
+        record = self._find(key)
         if record is None:
             self.misses += 1
             return None
-        if self._use is not None:
-            self._use(key)
+        self._used(record[0])
         self.hits += 1
         return record[1]
 
     def peek(self, key: str) -> Value | None:
-        record = self._records.get(key)
+        record = self._find(key)
         return record[1] if record is not None else None
 
+    def _find(self, key: str) -> Record | None:
+        return self._records.get(key) or self._find_older(key)
+
+    def _find_older(self, key: str) -> Record | None:
+        for generation in self._older:
+            record = generation.get(key)
+            if record is not None:
+                return record
+        return None
+
     def put(self, key: str, value: Value, version: int = 0, clean: bool = False) -> bool:
-        old = self._records.get(key)
+        old = self._records.get(key) or self._find_older(key)
         if old is None:
-            if len(self._records) >= self.capacity:
+            if self._count >= self.capacity:
                 return False
             more = _size(key, value)
         else:
@@ -66,47 +81,74 @@ class Table:
             return False
         if not version:
             version = self._version + 1
+        if old is None:
+            self._add((key, value, version, clean))
+            self._count += 1
+        else:
+            self._renew((old[0], value, version, clean))
+            self.clean -= old[3]
         if version > self._version:
             self._version = version
-        self._records[key] = (key, value, version, clean)
         self.bytes += more
-        if clean:
-            self.clean += 1
-        if old is not None and old[3]:
-            self.clean -= 1
-        if self._use is not None:
-            self._use(key)
+        self.clean += clean
         return True
 
+    def _add(self, record: Record) -> None:
+        self._records[record[0]] = record
+
+    def _renew(self, record: Record) -> None:
+        """What a PUT of a key that is here does."""
+        self._replace(record)
+
+    def _replace(self, record: Record) -> None:
+        """Puts a record in the place of the one with its key."""
+        key = record[0]
+        for generation in self._generations:
+            if key in generation:
+                generation[key] = record
+                return
+
+    def _used(self, key: str) -> None:
+        """What a GET does to the order."""
+
     def has_room_for(self, key: str, value: Value) -> bool:
-        old = self._records.get(key)
+        old = self._find(key)
         if old is None:
-            return len(self._records) < self.capacity and self._fits(old, _size(key, value))
+            return self._count < self.capacity and self._fits(old, _size(key, value))
         return self._fits(old, value.__sizeof__() - old[1].__sizeof__())
 
     def _fits(self, old: Record | None, more: int) -> bool:
-        return not self.max_bytes or self.bytes + more <= self.max_bytes or len(self._records) == (old is not None)
+        return not self.max_bytes or self.bytes + more <= self.max_bytes or self._count == (old is not None)
 
     def next_victim(self) -> Record | None:
-        return self._records[self._victim()] if self._records else None
+        return self._find(self._victim()) if self._count else None
 
     def evict(self) -> Record:
-        if not self._records:
+        if not self._count:
             raise LookupError("there is no record to evict")
+        key = self._victim()
         self.evicted += 1
-        return self._taken_out(self._victim())
+        return self._taken_out(key)
 
     def _victim(self) -> str:
-        return next(iter(self._records))
+        """The key of the next one, where there are records."""
+        raise NotImplementedError
 
     def remove(self, key: str) -> bool:
-        if key not in self._records:
+        if key not in self:
             return False
         self._taken_out(key)
         return True
 
     def _taken_out(self, key: str) -> Record:
-        record = self._records.pop(key)
+        """Takes out the record of a key that is here."""
+        record = None
+        for generation in self._generations:
+            record = generation.pop(key, None)
+            if record is not None:
+                break
+        assert record is not None
+        self._count -= 1
         self.bytes -= _size(key, record[1])
         self.clean -= record[3]
         return record
@@ -120,57 +162,162 @@ class Table:
         return self._version
 
     def version_of(self, key: str) -> int:
-        record = self._records.get(key)
+        record = self._find(key)
         return record[2] if record is not None else 0
 
     def is_clean(self, key: str) -> bool:
-        record = self._records.get(key)
+        record = self._find(key)
         return record is not None and record[3]
 
     def mark_clean(self, key: str, version: int) -> None:
-        record = self._records.get(key)
+        record = self._find(key)
         if record is not None and record[2] == version and not record[3]:
-            self._records[key] = (*record[:3], True)
+            self._replace((*record[:3], True))
             self.clean += 1
 
     def forget_clean(self) -> None:
-        for key, record in self._records.items():
-            if record[3]:
-                self._records[key] = (*record[:3], False)
+        for generation in self._generations:
+            for key, record in generation.items():
+                if record[3]:
+                    generation[key] = (*record[:3], False)
         self.clean = 0
 
     def records(self) -> Iterator[Record]:
         for key in self.keys():
-            record = self._records.get(key)
+            record = self._find(key)
             if record is not None:
                 yield record
 
     def keys(self) -> list[str]:
-        return list(self._records)
+        return list(chain.from_iterable(self._generations))
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._count
 
     def __contains__(self, key: str) -> bool:
-        return key in self._records
+        return self._find(key) is not None
 
     def check(self) -> None:
-        assert len(self._records) <= self.capacity, "there are too many records"
-        assert all(key == record[0] for key, record in self._records.items()), "a record is under another key"
-        assert self.clean == sum(record[3] for record in self._records.values()), "clean is miscounted"
-        assert self.bytes == sum(_size(key, record[1]) for key, record in self._records.items()), "bytes are miscounted"
+        records = list(self.records())
+        assert self._count == len(records) == len(set(self.keys())), "a record is in two places, or they are miscounted"
+        assert self._count <= self.capacity, "there are too many records"
+        keys = {id(key) for key in self.keys()}
+        assert all(id(record[0]) in keys for record in records), "a record is under another key"
+        assert self.clean == sum(record[3] for record in records), "clean is miscounted"
+        assert self.bytes == sum(_size(record[0], record[1]) for record in records), "bytes are miscounted"
 
 
 class FIFO(Table):
-    """The victim is the record that came first. Uses and new values do not change its place."""
+    """The victim is the record that came first. Uses and new values do not change its place.
 
-
-class LRU(Table):
-    """The victim is the record that was not used for the longest time."""
+    A dict has its keys in the order in which they came, but to find the first it walks over all that have left before.
+    So its keys are listed when the first has to leave, and from then on records come to another dict. Such a dict is a
+    *generation*: an old one only loses records, the young one has those that came since, and a spare one is the next.
+    """
 
     def __init__(self, capacity: int, max_bytes: int = 0) -> None:
         super().__init__(capacity, max_bytes)
-        self._use = self._records.move_to_end
+        self._leaving: list[str] = []
+        """The keys of the oldest generation, the next one to leave last, and among them keys that it has no more."""
+        self._set([_with_room(), _with_room()])
+
+    def _set(self, generations: list[dict[str, Record]]) -> None:
+        """Has these generations: the old ones in the order in which they leave, the young one, the spare one."""
+        self._older, self._generations = generations[:-2], generations
+        self._records, self._spare = generations[-2], generations[-1]
+
+    def _begin(self) -> None:
+        """Makes the spare generation the young one. Raises MemoryError, and has changed nothing then."""
+        self._set([*self._generations, _with_room()])
+
+    def _victim(self) -> str:
+        while True:
+            oldest, leaving = self._generations[0], self._leaving
+            while leaving:
+                if leaving[-1] in oldest:
+                    return leaving[-1]
+                leaving.pop()
+            if not self._older or self._older is self._generations:
+                self._begin()
+            elif oldest:
+                self._leaving = list(reversed(oldest))
+            else:
+                self._set(self._generations[1:])
+
+    def remove(self, key: str) -> bool:
+        removed = super().remove(key)
+        self._forget_left()
+        return removed
+
+    def _forget_left(self) -> None:
+        """Keeps keys of records that are gone from taking much memory."""
+        if len(self._leaving) > 2 * len(self._generations[0]):
+            self._leaving = []  # the next victim has those listed that are left
+
+    def clear(self) -> None:
+        super().clear()
+        self._leaving = []
+
+    def check(self) -> None:
+        super().check()
+        oldest = self._generations[0]
+        listed = [key for key in reversed(self._leaving) if key in oldest]
+        assert not self._leaving or listed == list(oldest), "an order is broken"
+        assert self._generations[-1] is self._spare, "the spare is not the next one"
+
+
+class LRU(FIFO):
+    """The victim is the record that was not used for the longest time: a use is as if it came again."""
+
+    def __init__(self, capacity: int, max_bytes: int = 0) -> None:
+        super().__init__(capacity, max_bytes)
+        self._nothing: dict[str, Record] = {}
+        """In the place of the young generation while there is no spare, and all are old: no use finds a record here."""
+
+    def get(self, key: str) -> Value | None:
+        records = self._records
+        record = records.pop(key, None)
+        if record is None:
+            record = self._find_older(key)
+            if record is None:
+                self.misses += 1
+                return None
+            self._renew(record)
+        else:
+            try:
+                records[record[0]] = record
+            except MemoryError:
+                self._keep(record)
+        self.hits += 1
+        return record[1]
+
+    def _add(self, record: Record) -> None:
+        if self._older is self._generations:
+            self._begin()
+        self._records[record[0]] = record
+
+    def _renew(self, record: Record) -> None:
+        """Puts a record behind all others, and takes out the one that has its key."""
+        key = record[0]
+        if self._records.pop(key, None) is None:
+            if self._older is self._generations:
+                self._begin()
+            self._forget_left()
+            for generation in self._generations:
+                if generation.pop(key, None) is not None:
+                    break
+        # Nothing may fail between taking it out and putting it in.
+        try:
+            self._records[key] = record
+        except MemoryError:
+            self._keep(record)
+
+    def _keep(self, record: Record) -> None:
+        """Takes the record of a use for which the young generation gets no memory: it ends there."""
+        self._spare[record[0]] = record
+        self._records, self._older = self._nothing, self._generations
+        with suppress(MemoryError):  # what comes next tries again
+            self._begin()
 
 
 class LFU(Table):
@@ -181,12 +328,19 @@ class LFU(Table):
 
     def __init__(self, capacity: int, max_bytes: int = 0) -> None:
         super().__init__(capacity, max_bytes)
-        self._use = self._used
         self._uses: dict[str, int] = {}
         self._with: dict[int, OrderedDict[str, None]] = {}
         """The keys with a number of uses, in the order in which they came to it."""
         self._fewest = 1
         """There are no keys with fewer uses."""
+
+    def _add(self, record: Record) -> None:
+        super()._add(record)
+        self._used(record[0])
+
+    def _renew(self, record: Record) -> None:
+        super()._renew(record)
+        self._used(record[0])
 
     def _used(self, key: str) -> None:
         uses = self._uses.get(key, 0)
@@ -220,3 +374,10 @@ class LFU(Table):
 def _size(key: str, value: Value) -> int:
     # Which sys.getsizeof() adds nothing to, for what the collector does not look at, and takes longer.
     return key.__sizeof__() + value.__sizeof__() + OVERHEAD_BYTES
+
+
+def _with_room() -> dict[str, Record]:
+    """An empty dict that has memory for its first record already: a deletion gives none back."""
+    room: dict[str, Record] = {"": ("", "", 0, False)}
+    del room[""]
+    return room
