@@ -52,20 +52,23 @@ def test_no_record_is_lost_or_older_when_everything_stops_first(mariadb: MariaDB
         before = value
 
 
-def test_a_list_that_changes_while_nodes_run_loses_writes(mariadb: MariaDB, nodes: Nodes) -> None:
+def test_a_list_that_changes_while_nodes_run_is_not_served_until_they_have_stopped(
+    mariadb: MariaDB, nodes: Nodes
+) -> None:
     cluster = nodes.start_cluster(2, persistent=mariadb.address)
     put(cluster, "first")
     third = nodes.start_secondary(persistent=mariadb.address)
     members = [*cluster.secondaries, third]
     larger = Cluster(nodes.start_primary(*members), members)
     for node in members:
+        # New owners would know of no value, and what they accept would be overwritten when the old ones save theirs.
+        larger.primary.wait_for_log(f"peer {node.address} cannot be reached (WrongNode: ")
+    put(cluster, "second")
+    stop(cluster)
+    for node in cluster.secondaries:
+        node.restart()
+    for node in members:
         larger.primary.wait_peer(node.address)
-
-    # The new owners know of no value, and what they accept is overwritten when the old owners save theirs.
-    assert values(larger) == {"first", "None"}
-    put(larger, "second")
-    for node in (third, *cluster.secondaries[::-1]):
-        node.signal(signal.SIGTERM)
-        assert node.wait() == 0
-    rows = mariadb.query("SELECT kv_value FROM CelonisData", database="celonis")
-    assert b"first" in {value.partition(b" ")[0] for (value,) in rows}
+    assert values(larger) == {"second"}
+    put(larger, "third")
+    assert values(larger) == {"third"}
