@@ -1,6 +1,7 @@
 """The name of a node: claimed before the node serves, kept by a beat, and waited for while another process has it.
 
-So do processes of other names with keys that a list of a primary gives to this one: see :mod:`ckv.node.share`.
+Processes of other names are waited for too, while they write keys that a primary's list gives to this node: see
+:mod:`ckv.node.share`.
 
 Nothing is loaded and nothing is written before the name is ours: what the process before us has still to save would
 come later than our loads, and over our rows. For a moment, or while the database is away, nobody knows whose it is.
@@ -219,7 +220,7 @@ class Naming:
         """For those that have keys of the share that was told while it could not be asked; false when fenced."""
         while self._share is not None:
             try:
-                fence.beat(None, self._share.short)
+                fence.beat(self._left(), self._share.short)
                 why = self._look_for_others(fence, self._share)
                 if not why:
                     return True
@@ -268,11 +269,18 @@ class Naming:
             try:
                 fence.beat(self._left(), self._share.short if self._share is not None else "")
                 if self._asked and self._share is not None:
-                    self._tell(self._look_for_others(fence, self._share))
+                    why = self._look_for_others(fence, self._share)
+                    if why:
+                        # It is not in the way of others with what it was refused.
+                        self._share = None
+                        fence.beat(self._left())
+                    self._tell(why)
                 pause = BEAT_EVERY
             except Fenced:
                 return
             except TierUnavailable as error:
+                if self._asked:
+                    self._share = None
                 self._tell(f"the database does not tell who else has keys of it: {error}")
                 # It may count the attempts to log in, and block the account.
                 pause = min(2 * pause, _LONGEST_PAUSE) if error.login_refused else BEAT_EVERY

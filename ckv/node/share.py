@@ -51,5 +51,7 @@ class OwnShare:
             caller.respond(msgid, None, ANSWER)
             return
         self._primaries.discard(caller)
+        if share == self.share:
+            self.share = None
         error = errors.WrongNode(f"{why or 'another primary says otherwise'}. {WHAT_TO_DO}")
         caller.respond(msgid, errors.to_wire(error), None)

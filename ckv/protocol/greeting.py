@@ -13,12 +13,14 @@ from ckv.protocol.packing import REQUEST, RESPONSE, new_packer
 HELLO: Final = "HELLO"
 """The method that tells what a node is and knows, :data:`ANSWER`; whoever asks may say the same of itself."""
 
-_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode)
-
 FEATURES: Final = (BATCH,)
 """What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
 
 ANSWER: Final = (__version__, FEATURES)
+"""The result of :data:`HELLO`."""
+
+_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode)
+"""What a node answers to it that is as good as not connected."""
 
 _METHODS: Final = ("PING", HELLO, BATCH)
 """PING, for every node has answered that. BATCH, for nodes that know it and not HELLO."""

@@ -101,6 +101,10 @@ def test_the_list_grows_and_shrinks_and_only_the_primary_is_started_again(
     if options:
         refused(larger, third, "of 2 still")  # whichever of the two it saw first
     assert larger.terminate() == 0
+    if options:  # what it was refused is in nobody's way
+        eventually(lambda: info(third)["share"] == "-", PATIENCE, "it has none")
+        assert first.terminate() == 0
+        first.restart()
     again = nodes.start_primary(first, second)
     assert got(again) == expected
     written(again, "another value", nodes.start_primary(first, second))

@@ -82,7 +82,7 @@ class FakeFence:
             self.neighbours = [holder._replace(beat=holder.beat + 1) for holder in self.neighbours]
         return list(self.neighbours)
 
-    def beat(self, left: int | None, share: str) -> None:
+    def beat(self, left: int | None, share: str = "") -> None:
         self.beats.append(left)
         self.share = share
         if self.lost:
@@ -261,9 +261,23 @@ def test_one_that_does_not_is_refused_as_long_as_the_other_process_lives(world: 
     until(lambda: world.ours)
     for _ in range(3 * LOOKS):
         assert answered(world).startswith("other writes the keys of number ")
+        assert fence.share == ""  # what it was refused is in nobody's way
     assert not fence.fenced
     fence.neighbours = []
     assert answered(world) == ""
+    assert fence.share == "2/3"
+
+
+def told_too_early(world: World) -> FakeFence:
+    """Tells it while nobody can know that another process, which lives, is in the way."""
+    fence = world.fence_made
+    fence.neighbours, fence.moves = [neighbour("1/2")], True
+    world.reachable = False
+    world.naming.begin("n", listens=True)
+    until(lambda: world.serves)
+    assert answered(world) == ""
+    world.reachable = True
+    return fence
 
 
 def test_a_process_in_the_way_that_stands_still_is_fenced_after_the_lease(world: World) -> None:
@@ -298,13 +312,7 @@ def test_a_process_in_the_way_that_has_ended_is_fenced_at_once(world: World) -> 
 
 
 def test_a_share_that_was_told_before_the_name_was_ours_is_looked_at_before_anything_is_written(world: World) -> None:
-    fence = world.fence_made
-    fence.neighbours, fence.moves = [neighbour("1/2")], True
-    world.reachable = False
-    world.naming.begin("n", listens=True)
-    until(lambda: world.serves)
-    assert answered(world) == ""  # nobody knows better
-    world.reachable = True
+    fence = told_too_early(world)
     until(lambda: fence.asked > 5)
     assert (world.ours, world.serves) == (0, False)
     fence.neighbours = []
@@ -313,13 +321,7 @@ def test_a_share_that_was_told_before_the_name_was_ours_is_looked_at_before_anyt
 
 
 def test_a_node_that_is_fenced_meanwhile_does_not_go_on(world: World) -> None:
-    fence = world.fence_made
-    fence.neighbours, fence.moves = [neighbour("1/2")], True
-    world.reachable = False
-    world.naming.begin("n", listens=True)
-    until(lambda: world.serves)
-    answered(world)
-    world.reachable = True
+    fence = told_too_early(world)
     until(lambda: fence.asked)
     fence.lost = True
     until(lambda: world.losses)
@@ -336,6 +338,7 @@ def test_where_the_database_does_not_answer_the_share_is_not_had(world: World, m
 
     monkeypatch.setattr(world.fence_made, "others", fail)
     assert "away" in answered(world)
+    until(lambda: world.fence_made.share == "")
 
 
 def test_an_end_does_not_wait_for_ever_until_the_name_is_given_back(

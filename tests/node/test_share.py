@@ -99,6 +99,7 @@ def test_what_it_says_against_it_is_answered_and_it_is_asked_again(world: World)
     ((error, result),) = primary.answers
     assert result is None
     assert str(error).startswith("WrongNode: c writes the keys of number 3 of 3 still. Stop all secondaries")
+    assert world.own.share is None
     assert hello(world.own, FIRST) is LATER
     assert world.asked
 
