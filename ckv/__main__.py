@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from ckv import stderr, streams
 
@@ -53,11 +55,18 @@ with _packages():
     from ckv import cli
 
 
-def main() -> int:
-    """Run the program; the exit code."""
+def main() -> NoReturn:
+    """Run the program, and end the process with its exit code."""
     with _packages():  # A role's modules are imported when it is run.
-        return cli.main()
+        code = cli.main()
+    # Not by Python's own way out, which takes modules, the loop and the heap apart under threads of gevent's pool and
+    # greenlets that still use them: a node that had drained could crash there, and its exit code was a signal's.
+    atexit._run_exitfuncs()
+    with suppress(streams.OutputLost):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
