@@ -21,6 +21,7 @@ from ckv.exits import Exit
 from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.node.figures import Info, resident_bytes
+from ckv.node.heap import Heap
 from ckv.node.naming import Naming
 from ckv.node.signals import Signals
 from ckv.protocol.handler import Caller, Core, Handler
@@ -52,8 +53,11 @@ Wait = Callable[[Callable[[], bool]], bool]
 class Node:
     """One listening process, from its start to its end."""
 
-    def __init__(self, role: str, limits: Limits, drain_timeout: float, files: int) -> None:
-        """``files``: the open files that the role needs beside the connections that it serves."""
+    def __init__(
+        self, role: str, limits: Limits, drain_timeout: float, files: int, held: Callable[[], int] = lambda: 0
+    ) -> None:
+        """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
+        memory of what it keeps."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
@@ -66,6 +70,7 @@ class Node:
         self._started = time.monotonic()
         self._server: Server
         self._signals = Signals(self.stop)
+        self._heap = Heap(held)
         self._ticker: Any = self.loop.timer(TICK, TICK)
         self._ticker.start(self._tick)
 
@@ -100,6 +105,7 @@ class Node:
     def _tick(self) -> None:
         self._signals.tick()
         logs.tick()
+        self._heap.look()
 
     def serve(
         self,

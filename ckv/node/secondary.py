@@ -60,7 +60,7 @@ def run(settings: SecondarySettings) -> int:
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
     # old one may still be closing while its worker connects anew; and one for the name of the node.
     files = FILES_OF_A_SESSION * (2 * settings.pool_size + 3) if workers is not None else 0
-    node = Node("secondary", limits, settings.drain_timeout, files)
+    node = Node("secondary", limits, settings.drain_timeout, files, lambda: store.measured().held_bytes)
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)
     scans = Scans(store, time.monotonic)

@@ -40,3 +40,8 @@ class Figures:
     flushes: int = 0
     flushed_rows: int = 0
     flush_failures: int = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What the store takes of the memory."""
+        return self.records_bytes + self.absent_bytes + self.pending_bytes
