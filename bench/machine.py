@@ -20,7 +20,8 @@ from tests.support.nodes import ROOT, ckv_command, run_ckv
 def describe(command: str, context: Context) -> dict[str, str]:
     """Date, machine and versions, by names that the page shows."""
     turns = (
-        f"{context.rounds} ({context.side_rounds} where no target is set), with turns of {context.seconds:g} s or more"
+        f"{context.rounds} ({context.side_rounds} where no target is set, {context.shallow_rounds} of a secondary at "
+        f"depth 1), with turns of {context.seconds:g} s or more"
     )
     return {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),

@@ -29,6 +29,12 @@ class Context:
         """Rounds for what no target is set on."""
         return min(self.rounds, 3)
 
+    @property
+    def shallow_rounds(self) -> int:
+        """Rounds at depth 1, where all servers spend nearly all of their time in the kernel: they differ by less than
+        one of them from a round to the next."""
+        return self.rounds if self.quick else 3 * self.rounds
+
 
 @dataclass(frozen=True)
 class Column:

@@ -84,14 +84,21 @@ def measure(context: Context) -> list[Cell]:
     if context.quick:
         side = [(cell, load) for cell, load in side if load.keys <= BASE.keys]
     with Servers() as servers:
-        _measure(context, base, _everybody(servers), context.rounds, "depths")
+        everybody = _everybody(servers)
+        prefill(everybody, base[0][1])
+        for depth in DEPTHS:
+            rounds = context.shallow_rounds if depth == 1 else context.rounds
+            settings = [(cell, load) for cell, load in base if load.depth == depth]
+            in_turn(context, settings, everybody, rounds, f"secondary, depth {depth}")
     by_data: defaultdict[tuple[int, int], list[tuple[Cell, Load]]] = defaultdict(list)
     for cell, load in side:
         by_data[load.keys, load.value_bytes].append((cell, load))
     for (keys, value_bytes), settings in by_data.items():
         with Servers() as servers:
             contenders = _most(servers, keys)
-            _measure(context, settings, contenders, context.side_rounds, f"{keys} keys, {value_bytes} bytes")
+            prefill(contenders, settings[0][1])
+            what = f"secondary, {keys} keys, {value_bytes} bytes"
+            in_turn(context, settings, contenders, context.side_rounds, what)
     return [cell for cell, _ in base + side]
 
 
@@ -108,13 +115,6 @@ def _most(servers: Servers, capacity: int) -> list[Contender]:
         *servers.newest(newest.VALKEY),
         servers.memcached(),
     ]
-
-
-def _measure(
-    context: Context, settings: list[tuple[Cell, Load]], contenders: Sequence[Contender], rounds: int, what: str
-) -> None:
-    prefill(contenders, settings[0][1])
-    in_turn(context, settings, contenders, rounds, f"secondary, {what}")
 
 
 def _is(*loads: Load) -> Callable[[Cell], bool]:
