@@ -15,10 +15,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ckv.node.figures import resident_bytes
+from ckv.protocol.limits import MIB
 
 log = logging.getLogger(__name__)
-
-MIB: Final = 1024 * 1024
 
 SLACK_BYTES: Final = 32 * MIB
 SLACK: Final = 0.05
@@ -49,22 +48,24 @@ class Heap:
         self._resident = resident
         self._clock = clock
         self._spent = spent
-        self._least: int | None = None
+        self._least = resident()
+        """What it took beside what it held, at its best: at first it holds nothing."""
         self._not_before = 0.0
 
     def look(self) -> None:
-        if self._trim is None:
+        resident = self._resident()
+        if self._trim is None or not resident:  # The system does not say.
             return
         held = self._held()
-        beside = self._resident() - held
-        self._least = beside if self._least is None else min(self._least, beside)
+        beside = resident - held
+        self._least = min(self._least, beside)
         now = self._clock()
         if now < self._not_before or beside - self._least <= max(SLACK_BYTES, SLACK * held):
             return
         began = self._spent()
         self._trim()
         took = self._spent() - began
-        given_back = max(beside + held - self._resident(), 0)
+        given_back = max(resident - self._resident(), 0)
         self._not_before = now + (took + given_back / MADE_ANEW) / SHARE_OF_TIME
         log.debug("gave back %.0f MiB of memory in %.1f ms", given_back / MIB, 1000 * took)
 

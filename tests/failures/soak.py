@@ -53,7 +53,7 @@ LOOK_EVERY: Final = 0.5
 HELD: Final = ("records_bytes", "pending_bytes", "absent_bytes")
 """The figures of INFO that a secondary's memory is made of, beside what it takes when it is empty."""
 
-MUCH_BYTES: Final = 384 * MIB
+MUCH_BYTES: Final = 256 * MIB
 OFF_BY: Final = 0.1
 AT_TIMES_OFF_BY: Final = 0.2
 """A secondary that holds so much or more takes what its INFO says, but for this part of it: in the median, and in nine

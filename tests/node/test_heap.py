@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckv.node.heap import MADE_ANEW, SHARE_OF_TIME, SLACK_BYTES, Heap
-
-MIB = 1024 * 1024
+from ckv.protocol.limits import MIB
 
 
 class Process:
@@ -82,3 +81,12 @@ def test_what_it_takes_beside_is_what_it_took_at_its_best() -> None:
     assert process.run(10) == []
     process.empty = 200 * MIB
     assert process.run(1) != []
+
+
+def test_nothing_is_given_back_where_the_system_does_not_say_what_it_takes() -> None:
+    trims: list[None] = []
+    held = iter([100 * MIB, 0, 0])
+    heap = Heap(lambda: next(held), lambda: trims.append(None), lambda: 0)
+    heap.look()
+    heap.look()
+    assert trims == []

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from ckv import Client, core
-from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB, MIB
 from tests.deploy.commandline import parse
 from tests.deploy.compose import memory_limit, read
 from tests.deploy.running import BEYOND_THE_BOUND
+from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes
 from tests.support.wire import RawClient, pack
 
@@ -107,3 +108,16 @@ def test_records_take_no_more_than_they_may(nodes: Nodes, largest: int) -> None:
     assert 0.99 * BOUND < figures["records_bytes"] <= BOUND
     assert figures["evicted_keys"] > 0
     assert node.rss_bytes() - before < BOUND * BEYOND_THE_BOUND
+
+
+def test_memory_that_was_freed_is_given_back(nodes: Nodes) -> None:
+    node = nodes.start_secondary()
+    empty = node.rss_bytes()
+    with Client("127.0.0.1", node.port) as client:
+        # Too small to be in pages of their own; and the last one keeps the heap from becoming shorter.
+        for number in range(2000):
+            client.put(f"key {number}", b"x" * 100 * KIB)
+        assert node.rss_bytes() - empty > 190 * MIB
+        for number in range(1999):
+            client.delete(f"key {number}")
+    eventually(lambda: node.rss_bytes() - empty < 40 * MIB, 20, "it takes little more than it did")
