@@ -18,7 +18,10 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.protocol.msgpackrpc",
     "ckv.protocol.quick",
     "ckv.protocol.reading",
+    "ckv.protocol.resp.parsing",
+    "ckv.protocol.resp.session",
     "ckv.protocol.session",
+    "ckv.redis.strings",
 )
 """Modules of ckv that requests go through, by their full names; ``build/compiled.py`` compiles them.
 

@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the program's own tables: commands.md, configuration.md and info.md.
+"""Writes the pages that are made from the program's own tables: commands.md, configuration.md, info.md and redis.md.
 
 python docs/generate.py          # writes them
 python docs/generate.py --check  # exit code 1 when they are not up to date
@@ -16,6 +16,11 @@ from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it import
 from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.figures import FIGURES  # noqa: E402
 from ckv.node.scans import DIGEST_BYTES, IDLE, MAX_SCANS  # noqa: E402
+from ckv.protocol.resp.parsing import MAX_ARGUMENTS, MAX_INLINE_BYTES  # noqa: E402
+from ckv.protocol.resp.replies import CODES, UNKNOWN  # noqa: E402
+from ckv.redis.info import REDIS_VERSION  # noqa: E402
+from ckv.redis.refused import REASONS  # noqa: E402
+from ckv.redis.table import had_by  # noqa: E402
 from ckv.settings.table import SETTINGS  # noqa: E402
 
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n"
@@ -230,7 +235,92 @@ These are the ones that an operator waits for:
 """
 
 
-PAGES = {"commands.md": commands, "configuration.md": configuration, "info.md": info}
+def redis() -> str:
+    """The table of Redis commands as a page."""
+    groups = {"string": "Values", "generic": "Keys", "connection": "The connection", "server": "The node"}
+    rows = had_by(COMMANDS).values()
+    tables = "\n".join(
+        f"### {title}\n\n| command | |\n|---|---|\n"
+        + "".join(
+            "| `{}` | {} |\n".format(row.usage.replace("|", "\\|"), row.help) for row in rows if row.group == group
+        )
+        for group, title in groups.items()
+    )
+    refused = "\n".join(
+        f"| {', '.join(f'`{name.upper()}`' for name in names.split())} | {reason} |"
+        for reason, names in REASONS.items()
+    )
+    codes = "\n".join(f"| `{code}` | `{ours}` |" for ours, code in CODES.items())
+    return f"""\
+{NOTE}
+# Clients of Redis
+
+Any node, primary or secondary, speaks the protocol of Redis (RESP, versions 2 and 3) beside
+[msgpack-RPC](protocol.md), on the same port: the first byte of a connection tells which one it is. So `redis-cli -p
+8080` is a shell for ckv, and redis-py, ioredis and other clients work as they are, with what is in the tables below.
+
+A key is the same key in both protocols. A value that was put by a client of Redis is a *bin* to a client of
+msgpack-RPC; a *str* is answered to a client of Redis as its bytes.
+
+## What is there
+
+Where the table says nothing else, a command does what it does in Redis {REDIS_VERSION}.
+
+{tables}
+## What is different
+
+- **Many keys are not one step.** MGET, MSET, DEL and others of several keys carry each key out by itself, on the nodes
+  that own them: another client may see some of an MSET without the rest. The answer comes when all are done. If one
+  fails the answer is an error, keys that were not begun are left, and what was written stays written.
+- **An answer that has to wait holds up those behind it**, for answers have the order of the requests: on one connection
+  a GET that needs the database delays the answers to what was sent after it, though that is carried out meanwhile. A
+  client of msgpack-RPC does not have that. Requests of one connection for one key take effect in their order.
+- There is one database, number 0, and no password yet.
+- A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB).
+- An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.
+- `CONFIG GET` answers some names that clients look at, `CLIENT LIST` the clients of Redis of this node alone, and
+  `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`.
+- `MEMORY USAGE` and `OBJECT` read the record, which is a use, and may load it from the database.
+
+## Errors
+
+Behind the code of Redis stands the [code of ckv](protocol.md#errors) and its text: `-OOM NoRoom: ...`. What is not in
+this table is `ERR`.
+
+| code | when ckv says |
+|---|---|
+{codes}
+
+With each of these nothing was written, but for a DEL with `TierUnavailable`; sending the command again is safe. After
+`-{UNKNOWN} ...` (`NodeLost`, `CallTimeout`, `CommitTimeout`, `ServerError`) nobody knows whether it was carried out.
+
+## What is refused
+
+The error says why.
+
+| command | why |
+|---|---|
+{refused}
+
+## Limits
+
+| what | limit | what happens beyond it |
+|---|---|---|
+| a request | 4 times `--max-value-bytes` + 64 KiB in all, and {MAX_ARGUMENTS:,} arguments | the connection is closed |
+| an inline request | {MAX_INLINE_BYTES // 1024} KiB | the connection is closed |
+| values in the answer to one MGET | 64 MiB + 16 times `--max-value-bytes` | an error |
+| requests of one connection that wait, or whose answers do, each key counted | 78; see below | it is read no further |
+| answers of one connection that the client has not read | 1 MiB | the same |
+| a request that begins with `POST` or `Host:` | none | the connection is closed: somebody has sent a browser here |
+| silence in the middle of a request | 60 s, or half of it | the connection is closed |
+
+The 78 are 15 to 256 with another `--max-value-bytes`, as [protocol.md](protocol.md#limits) explains for a primary.
+Before a connection is closed the client is told (`-ERR Protocol error: ...`), unless answers are still to come. TLS is
+not spoken.
+"""
+
+
+PAGES = {"commands.md": commands, "configuration.md": configuration, "info.md": info, "redis.md": redis}
 
 
 def main(arguments: list[str]) -> int:

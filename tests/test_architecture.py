@@ -17,7 +17,7 @@ FLOORS: Final = (
         *("roles", "spelling", "stderr", "streams", "units", "values"),
     },
     {"client", "cluster", "persistent", "protocol", "store"},
-    {"net", "settings"},
+    {"net", "redis", "settings"},
     {"node"},
     {"tools"},
     {"cli"},

@@ -147,6 +147,9 @@ class Connection(Polled):
         elif self._transport.is_plain:
             self.read = read
 
+    def finish(self) -> None:
+        self.hold(END_OF_INPUT)
+
     def pause(self) -> None:
         self.hold(PAUSED)
         self.release(PAUSED)
@@ -166,11 +169,14 @@ class Connection(Polled):
         return self.session.in_flight if self.session is not None else 0
 
     def post(self, data: bytes) -> None:
-        """Sends at the end of this turn of the loop; what is large, at once."""
+        """Sends at the end of this turn of the loop; what is large, or has to leave in order, at once."""
         if not self.is_open:
             return
         self._posted += data
-        if len(self._posted) > SPARE_BUFFER_BYTES:
+        if self.session is not None and self.session.in_order:
+            self._poller.send_answers()  # of requests before
+            self._send_posted()
+        elif len(self._posted) > SPARE_BUFFER_BYTES:
             self._send_posted()
         else:
             self.wake()

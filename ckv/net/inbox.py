@@ -11,6 +11,9 @@ from ckv.protocol.handler import CUT, ENOUGH, Core, Line
 from ckv.protocol.limits import SPARE_BUFFER_BYTES
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.protocol.quick import QuickSession
+from ckv.protocol.resp.methods import RespMethods
+from ckv.protocol.resp.parsing import FIRST_BYTES
+from ckv.protocol.resp.session import RespSession
 from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -22,15 +25,19 @@ Pairs = list[tuple[Connection, bytes]]
 class Inbox:
     """Serves the connections of clients, in any number, with one table of methods."""
 
-    def __init__(self, methods: RpcMethods, core: Core | None = None) -> None:
-        """``core``: compiled code that answers what it can before the methods are asked."""
+    def __init__(self, methods: RpcMethods, core: Core | None = None, resp: RespMethods | None = None) -> None:
+        """``core``: compiled code that answers what it can before the methods are asked. ``resp``: what clients of
+        Redis may call, if those are served."""
         self._methods = methods
+        self._resp = resp
         self._core = self._whole_core = core
         self.inbox: Pairs = []
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
     def new_session(self, line: Line, first: int) -> Session:
-        # There is one protocol now. The session ends a connection that sends anything else.
+        if self._resp is not None and first in FIRST_BYTES:
+            return RespSession(line, self._resp)
+        # It ends a connection that sends anything else.
         return QuickSession(line, self._methods)
 
     def adopt(self, connection: Connection) -> None:
@@ -38,16 +45,22 @@ class Inbox:
         connection.hand_over_to(self)
         if isinstance(connection.session, RpcSession):
             connection.session.move_to(self._methods)
+        elif isinstance(connection.session, RespSession) and self._resp is not None:
+            connection.session.move_to(self._resp)
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every request is answered with this error, ``but`` those of these methods."""
         self._core = None
         self._methods.refuse_everything(error, but)
+        if self._resp is not None:
+            self._resp.refuse_everything(error, but)
 
     def refuse_nothing(self) -> None:
         """Takes that back."""
         self._core = self._whole_core
         self._methods.refuse_nothing()
+        if self._resp is not None:
+            self._resp.refuse_nothing()
 
     def receive_all(self) -> Pairs:
         core = self._core

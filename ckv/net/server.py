@@ -13,7 +13,7 @@ import logging
 import re
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, cast
 
 from ckv import errors
@@ -28,6 +28,7 @@ from ckv.net.transport import Transport, plain_socket
 from ckv.protocol.handler import Caller, Core, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
+from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -66,17 +67,19 @@ class Server:
         files: int = 0,
         core: Core | None = None,
         others: Mapping[str, Handler] | None = None,
+        resp: Callable[[Mapping[str, Handler]], RespMethods] | None = None,
     ) -> None:
         """``files``: open files that the node needs beside its clients' connections. ``core``: see :class:`Inbox`.
 
-        ``others``: what nodes ask, and may ask wherever they are.
+        ``others``: what nodes ask, and may ask wherever they are. ``resp`` makes of handlers what clients of Redis may
+        call; without it they are not served.
         """
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._clients = Inbox(RpcMethods(handlers, limits, others), core)
+        self._clients = Inbox(RpcMethods(handlers, limits, others), core, resp and resp(handlers))
         for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
-        self._lobby = Inbox(RpcMethods(for_guests, limits, others))
+        self._lobby = Inbox(RpcMethods(for_guests, limits, others), None, resp and resp(for_guests))
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.

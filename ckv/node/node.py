@@ -26,6 +26,7 @@ from ckv.node.naming import Naming
 from ckv.node.signals import Signals
 from ckv.protocol.handler import Caller, Core, Handler
 from ckv.protocol.limits import Limits
+from ckv.redis.table import for_node
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,9 @@ class Node:
         that answers what it can before the handlers are asked. With ``naming`` it serves when ``name`` is its own;
         without one that is the host's and the port. ``others``: what only nodes ask.
         """
-        self._server = Server(self.poller, complete(handlers), self.limits, self._files, quick, others)
+        self._server = Server(
+            *(self.poller, complete(handlers), self.limits, self._files, quick, others), for_node(self.limits)
+        )
         try:
             bound = self._listen(address, naming, name)
         except OSError as error:

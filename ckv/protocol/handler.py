@@ -72,6 +72,9 @@ class Line(Protocol):
     def pause(self) -> None:
         """Holds it until the next turn of the loop."""
 
+    def finish(self) -> None:
+        """Reads nothing more, and is closed when all that was read is answered and sent."""
+
     def done(self) -> None:
         """Takes note that a request was the last one in flight, maybe; whoever closed the other end waits for that."""
 

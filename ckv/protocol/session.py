@@ -8,7 +8,7 @@ some. A protocol is one subclass of this; ``ckv/net/inbox.py`` chooses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import ClassVar, Final
 
 from ckv.protocol.handler import Line
 
@@ -19,6 +19,8 @@ IN_FLIGHT: Final = "requests in flight"
 class Session:
     """The requests of one peer. It is the caller that handlers see."""
 
+    in_order: ClassVar[bool] = False
+    """Whether its answers have to leave in the order in which it gives them away: they have no numbers."""
     __slots__ = ("_ended", "_full", "_max", "attention", "failed", "in_flight", "is_open", "large", "line", "waiting")
 
     def __init__(self, line: Line, max_in_flight: int) -> None:

@@ -133,9 +133,9 @@ class World:
         peer.start()
         return peer
 
-    def also(self, peer: Peer) -> None:
+    def also(self, started: Server | Peer) -> None:
         """Ends this one too."""
-        self._started.append(peer)
+        self._started.append(started)
 
     def turn(self, address: Address) -> None:
         """Lets the loop turn until whatever is readable has been read: a few round trips of another client."""

@@ -17,12 +17,13 @@ class Nowhere:
     def __init__(self) -> None:
         self.holds: set[Hashable] = set()
         self.paused = False
+        self.finished = False
         self.woken = 0
         self.reading: Callable[[int, int], bytes] | None = None
 
     @property
     def held(self) -> bool:
-        return bool(self.holds) or self.paused
+        return bool(self.holds) or self.paused or self.finished
 
     def wake(self) -> None:
         self.woken += 1
@@ -38,6 +39,9 @@ class Nowhere:
 
     def pause(self) -> None:
         self.paused = True
+
+    def finish(self) -> None:
+        self.finished = True
 
     def done(self) -> None:
         """Nobody waits for it."""

@@ -1,0 +1,112 @@
+"""What all RESP sessions of a server share: the commands, their limits, and who is connected."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ckv import errors
+from ckv.protocol.limits import Limits
+from ckv.protocol.resp.parsing import Request
+from ckv.protocol.resp.replies import ReplyError, error, error_of
+
+log = logging.getLogger(__name__)
+
+CarryOut = Callable[[Any, Request], Any]
+"""Carries out a command, given the session (:class:`~ckv.protocol.resp.session.RespSession`) and the whole request.
+
+Returns the bytes of its answer, or what the session's ``wait()`` returned; raises
+:class:`~ckv.protocol.resp.replies.ReplyError` or a :class:`~ckv.errors.CkvError`.
+"""
+
+MAX_SHOWN: Final = 64
+"""Characters of what somebody has sent that an error repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class RespCommand:
+    """A command of Redis as the session sees it."""
+
+    carry_out: CarryOut
+    needs: frozenset[str]
+    """The methods of the node without which it cannot be carried out."""
+
+
+@dataclass(slots=True)
+class Connected:
+    """The :class:`~ckv.protocol.resp.session.RespSession` of each client of a node, in the order in which they came."""
+
+    sessions: dict[int, Any] = field(default_factory=dict)
+    last: int = 0
+
+    def add(self, session: object) -> int:
+        """Notes that it is there; its number, which no other one has or had."""
+        self.last += 1
+        self.sessions[self.last] = session
+        return self.last
+
+    def drop(self, number: int) -> None:
+        """Notes that it is gone."""
+        self.sessions.pop(number, None)
+
+
+class RespMethods:
+    """The commands, which may be refused for a time."""
+
+    def __init__(
+        self,
+        commands: Mapping[str, RespCommand],
+        limits: Limits,
+        connected: Connected,
+        no_command: Callable[[Request], str],
+    ) -> None:
+        """``commands`` by their names in lower case. ``no_command`` says what is wrong with one that is not there."""
+        self.limits = limits
+        self.connected = connected
+        self.no_command = no_command
+        self._rows = dict(commands)
+        self._all = _spelled({name: row.carry_out for name, row in commands.items()})
+        self.commands = self._all
+        """By the two usual spellings of their names."""
+
+    def find(self, name: bytes) -> CarryOut | None:
+        """The command with this name, however it is spelled."""
+        return self.commands.get(name.lower())
+
+    def refuse_everything(self, refusal: errors.Refused, but: Iterable[str] = ()) -> None:
+        """From now on every command is answered with this error, but those that need none of the node's methods, or
+        only these."""
+        kept = frozenset(but)
+
+        def refuse(_session: object, _request: Request) -> bytes:
+            raise refusal
+
+        self.commands = _spelled(
+            {name: row.carry_out if row.needs <= kept else refuse for name, row in self._rows.items()}
+        )
+
+    def refuse_nothing(self) -> None:
+        """Takes that back."""
+        self.commands = self._all
+
+    def failed(self, raised: Exception, request: Request) -> bytes:
+        """The answer to a request whose command raised this."""
+        if isinstance(raised, ReplyError):
+            return error(str(raised))
+        if isinstance(raised, errors.CkvError):
+            return error_of(errors.to_wire(raised))
+        name = shown(request[0])
+        log.error("unexpected error in %s", name, exc_info=raised)
+        return error_of(errors.to_wire(errors.ServerError(f"unexpected error in {name}")))
+
+
+def shown(data: bytes) -> str:
+    """What somebody has sent, in an error."""
+    text = data[:MAX_SHOWN].decode("utf-8", "replace")
+    return text if len(data) <= MAX_SHOWN else f"{text}..."
+
+
+def _spelled(commands: dict[str, CarryOut]) -> dict[bytes, CarryOut]:
+    return {spelled.encode(): command for name, command in commands.items() for spelled in (name, name.upper())}

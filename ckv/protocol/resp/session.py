@@ -1,0 +1,338 @@
+"""The RESP session of a client: requests in, answers out in the order of the requests.
+
+Requests are carried out one after the other, and one that has to wait (for the database, for another node) holds up
+nobody behind it; only the answers behind it wait until its own has left. While none waits, nothing of that is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+
+from ckv.protocol.handler import LATER, Line
+from ckv.protocol.limits import SPARE_BUFFER_BYTES
+from ckv.protocol.resp.methods import RespMethods
+from ckv.protocol.resp.parsing import Parser, Request
+from ckv.protocol.resp.replies import NILS, RESP2, error, error_of
+from ckv.protocol.session import Session
+
+Reply = Callable[["RespSession", Any], bytes]
+"""Makes the answer of a result."""
+
+Part = Callable[[object, Any], None]
+"""Takes one of several results that a request needs: the error in the form that travels, or None, and the result."""
+
+EARLY: Final = "answers that others have to come before"
+"""Why a session holds its line."""
+
+_HTTP: Final = (b"post", b"host:")
+"""What no client of Redis begins with, and a browser that somebody sends here does: what follows is from him."""
+
+_NONE: Final[list[Request]] = []
+
+
+class RespSession(Session):
+    """Answers the requests of one client."""
+
+    in_order: ClassVar[bool] = True
+    __slots__ = (
+        *("_at", "_early", "_early_bytes", "_head", "_limit", "_out", "_parser", "_part", "_parts", "_prompt"),
+        *("_replies", "_serving", "_shared", "_to_come", "library", "name", "nil", "number", "protocol", "ticket"),
+    )
+
+    def __init__(self, line: Line, shared: RespMethods) -> None:
+        # A secondary lets a primary have far more in flight than the answers of one client may come to.
+        super().__init__(line, shared.limits.max_answers_in_flight)
+        self._shared = shared
+        self._parser = Parser(shared.limits)
+        self._limit = shared.limits.soft_unsent_bytes
+        self._to_come = _NONE
+        """Requests that were found, of which those up to number ``_at`` were carried out."""
+        self._at = 0
+        self._head = 0
+        """The number of the request whose answer leaves next."""
+        self.ticket = 0
+        """That of the next request, if it has to wait or its answer has; the same, while no answer waits. It is for
+        handlers, which may answer later."""
+        self._replies: dict[int, Reply] = {}
+        """How the results of those that wait are answered."""
+        self._early: dict[int, bytes] = {}
+        """Answers that others have to come before."""
+        self._early_bytes = 0
+        self._out: list[bytes] = []
+        """Answers that leave next."""
+        self._serving = False
+        """Whether somebody will take them at once."""
+        self._prompt: tuple[int, object, object] | None = None
+        """Number, error and result of a request that said only then that it would wait."""
+        self._part = 0
+        self._parts: dict[int, Part] = {}
+        """Who takes the results of parts of requests, by negative numbers."""
+        self.protocol = RESP2
+        """The version, which HELLO changes."""
+        self.nil = NILS[RESP2]
+        """What stands for no value in that version."""
+        self.name = ""
+        self.library = ("", "")
+        """What the client says of itself: its name, and that and the version of its library."""
+        self.number = shared.connected.add(self)
+        """Which client of this node it is."""
+
+    def move_to(self, shared: RespMethods) -> None:
+        """Has what is read from now on served by other commands."""
+        self._shared = shared
+
+    def speak(self, protocol: int) -> None:
+        """Answers in this version of the protocol from now on."""
+        self.protocol = protocol
+        self.nil = NILS[protocol]
+
+    def call_itself(self, name: str) -> None:
+        """Takes note of the name that the client gives itself."""
+        self.name = name
+
+    def is_made_with(self, name: str, version: str) -> None:
+        """Takes note of the library that the client is made with."""
+        self.library = (name, version)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What has arrived of a request that is not whole."""
+        return self._parser.kept_bytes
+
+    # --- for whoever has the bytes -------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> bytes:
+        requests = self._parser.parse(data)
+        if self._to_come:
+            self._to_come += requests
+        else:
+            self._to_come = requests
+        answers = self._serve()
+        self.large = self._parser.missing > SPARE_BUFFER_BYTES
+        if self.large:
+            self.attention = True
+        return answers
+
+    def feed(self, data: bytes) -> None:
+        if self._parser.broken:
+            return
+        self._to_come = self._to_come[self._at :] + self._parser.parse(data)
+        self._at = 0
+        self.attention = True
+
+    def more(self) -> bytes:
+        return self._serve()
+
+    def take(self) -> bytes:
+        self.waiting = False
+        out = self._out
+        answers = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return answers
+
+    def rest(self) -> bool:
+        return self._parser.is_between
+
+    def close(self) -> None:
+        super().close()
+        self._shared.connected.drop(self.number)
+        self._to_come = _NONE
+        self._at = 0
+        self._replies.clear()
+        self._early.clear()
+        self._parts.clear()
+        self._out.clear()
+        self._prompt = None
+
+    # --- for compiled code -----------------------------------------------------------------------------------------
+
+    @property
+    def is_between(self) -> bool:
+        """Whether all that it was given is answered, and answers may leave at once."""
+        return not (self.in_flight or self.waiting or self._to_come) and self._parser.is_between
+
+    def with_kept(self, data: bytes) -> bytes:
+        """What has arrived, with what was kept of it before."""
+        kept = self._parser.take_kept()
+        return kept + data if kept else data
+
+    def go_on(self, data: bytes, is_cut: bool) -> bytes:
+        """Takes over where compiled code has stopped; the answers. ``is_cut``: it is the beginning of one request."""
+        if self.attention or self.line.held:
+            self.feed(data)
+            return b""
+        return self.received(data)
+
+    @property
+    def may_begin(self) -> int:
+        """How many requests more may be in flight."""
+        return max(0, self._max - self.in_flight)
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> bytes:
+        """Carries out what has come, until the line is held or there are many bytes to be sent before the rest."""
+        self.attention = False
+        self._serving = True
+        try:
+            self._carry_out()
+        finally:
+            self._serving = False
+        if self._to_come:
+            self.attention = True
+        elif self._parser.broken and not self.failed:
+            self._fail(self._parser.broken, f"ERR Protocol error: {self._parser.broken}")
+        return self.take()
+
+    def _carry_out(self) -> None:
+        requests = self._to_come
+        shared = self._shared
+        out = self._out
+        line = self.line
+        most = self._limit
+        size = 0
+        at = self._at
+        try:
+            while at < len(requests):
+                request = requests[at]
+                at += 1
+                command = shared.commands.get(request[0])
+                try:
+                    answer = (self._find(request) if command is None else command)(self, request)
+                except Exception as raised:  # noqa: BLE001 - one bad request must not end the node
+                    answer = shared.failed(raised, request)
+                if answer is LATER:
+                    if line.held:
+                        break
+                elif self._head == self.ticket:
+                    out.append(answer)
+                    size += len(answer)
+                    if size > most or self.attention:
+                        break
+                else:
+                    self.wait(None)
+                    self.answer(self.ticket - 1, answer)
+                    if line.held or self.attention:
+                        break
+        finally:
+            if at < len(requests) and self._to_come:
+                self._at = at
+            else:
+                self._to_come = _NONE
+                self._at = 0
+        if size > SPARE_BUFFER_BYTES:
+            self.attention = True
+
+    def _find(self, request: Request) -> Any:
+        """The command, whose name is spelled in no usual way; one that says why when there is none."""
+        name = request[0]
+        if name.lower() in _HTTP:
+            self._fail("HTTP in the place of RESP", "")
+            return _nothing
+        command = self._shared.find(name)
+        if command is None:
+            return _unknown
+        return command
+
+    def finish(self) -> None:
+        """Reads nothing more; the connection ends when all is answered."""
+        self._to_come = _NONE
+        self._at = 0
+        self._ended = True
+        self.attention = True
+        self.line.finish()
+
+    def _fail(self, reason: str, told: str) -> None:
+        """Ends the connection. The client is told, unless answers that should come before are still to come."""
+        if told and self._head == self.ticket:
+            self._out.append(error(told))
+        self.failed = self.failed or reason
+        self.attention = True
+        self._to_come = _NONE
+        self._at = 0
+
+    # --- for commands ------------------------------------------------------------------------------------------------
+
+    def wait(self, reply: Reply | None) -> Any:
+        """Makes the request wait for the answer of a handler, which was given :attr:`ticket`, or for :meth:`answer`.
+        Returns what its command returns then."""
+        number = self.ticket
+        self.ticket = number + 1
+        self.defer()
+        if reply is not None:
+            self._replies[number] = reply
+            if self._prompt is not None:
+                own, told, result = self._prompt
+                self._prompt = None
+                if own == number:
+                    self.respond(number, told, result)
+        return LATER
+
+    def no_command(self, request: Request) -> str:
+        """What is wrong with a request whose command is not there."""
+        return self._shared.no_command(request)
+
+    def part(self, take: Part) -> int:
+        """A ticket for a handler that carries out a part of a request. Its later answer goes to ``take``."""
+        self._part -= 1
+        self._parts[self._part] = take
+        return self._part
+
+    def no_part(self, ticket: int) -> None:
+        """Takes that back: the part was carried out at once."""
+        self._parts.pop(ticket, None)
+
+    def answer(self, number: int, answer: bytes) -> None:
+        """Answers the request of this number, which waits, as soon as all before it are answered."""
+        if not self.is_open:
+            return
+        early = self._early
+        if number != self._head:
+            early[number] = answer
+            self._early_bytes += len(answer)
+            if self._early_bytes > self._limit:
+                self.line.hold(EARLY)
+            return
+        out = self._out
+        out.append(answer)
+        number += 1
+        if early:
+            while (after := early.pop(number, None)) is not None:
+                out.append(after)
+                self._early_bytes -= len(after)
+                number += 1
+            if self._early_bytes <= self._limit:
+                self.line.release(EARLY)
+        done = number - self._head
+        self._head = number
+        if not (self._serving or self.waiting):
+            self.waiting = True
+            self.line.wake()
+        self.in_flight -= done
+        if self._full or self._ended:
+            self._settled()
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        if msgid < 0:
+            part = self._parts.pop(msgid, None)
+            if part is not None:
+                part(error, result)
+            return
+        reply = self._replies.pop(msgid, None)
+        if reply is not None:
+            try:
+                answer = error_of(error) if error is not None else reply(self, result)
+            except Exception as raised:  # noqa: BLE001 - another node may be of another version
+                answer = self._shared.failed(raised, [b"an answer"])
+            self.answer(msgid, answer)
+        elif self.is_open:
+            self._prompt = (msgid, error, result)
+
+
+def _unknown(session: RespSession, request: Request) -> bytes:
+    return error(session.no_command(request))
+
+
+def _nothing(_session: RespSession, _request: Request) -> bytes:
+    return b""

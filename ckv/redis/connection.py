@@ -1,0 +1,238 @@
+"""Commands about the connection: HELLO, AUTH, CLIENT, and what ends or begins it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ckv.protocol.resp.methods import CarryOut, shown
+from ckv.protocol.resp.parsing import Request
+from ckv.protocol.resp.replies import OK, PONG, RESP2, RESP3, ReplyError, Text, bulk, encode, integer
+from ckv.protocol.resp.session import RespSession
+from ckv.redis.info import REDIS_VERSION
+from ckv.redis.row import FREE, SYNTAX, Facts, Row, integer_of, text_of, wrong_count
+
+NONE: Final = (0, 0, 0)
+
+NO_PASSWORD: Final = (
+    "ERR AUTH <password> called without any password configured for the default user. "
+    "Are you sure your configuration is correct?"
+)
+
+Sub = Callable[[Facts, RespSession, Request], Any]
+"""Carries out a subcommand, given the whole request."""
+
+
+def subcommands(name: str, table: Mapping[str, tuple[int, Sub]]) -> Callable[[Facts], CarryOut]:
+    """A command whose first argument says what to do. ``table``: by that, in lower case, the number of parts of the
+    request (at least so many, if it is below zero), and what carries it out."""
+
+    def make(facts: Facts) -> CarryOut:
+        def carry_out(session: RespSession, request: Request) -> Any:
+            word = shown(request[1]).lower()
+            arity, sub = table.get(word, (0, None))
+            if sub is None:
+                raise ReplyError(f"ERR unknown subcommand '{shown(request[1])}'. ckv knows {', '.join(table)}.")
+            if len(request) != arity if arity > 0 else len(request) < -arity:
+                raise wrong_count(f"{name}|{word}")
+            return sub(facts, session, request)
+
+        return carry_out
+
+    return make
+
+
+def simply(answer: Callable[[Facts, RespSession, Request], Any]) -> Callable[[Facts], CarryOut]:
+    """A command that is one function."""
+    return lambda facts: lambda session, request: answer(facts, session, request)
+
+
+def free_text(value: bytes, what: str) -> str:
+    """A name that a client gives itself. Raises ReplyError: it has to stand in one word of CLIENT LIST."""
+    if any(byte <= 32 or byte > 126 for byte in value):
+        raise ReplyError(f"ERR {what} cannot contain spaces, newlines or special characters.")
+    return text_of(value)
+
+
+# --- HELLO, AUTH ---------------------------------------------------------------------------------------------------
+
+
+def _hello(_facts: Facts, session: RespSession, request: Request) -> bytes:
+    protocol = session.protocol
+    name: str | None = None
+    if len(request) > 1:
+        if request[1] not in (b"2", b"3"):
+            integer_of(request[1])
+            raise ReplyError("NOPROTO unsupported protocol version")
+        protocol = int(request[1])
+    at = 2
+    while at < len(request):
+        option = request[at].upper()
+        if option == b"AUTH" and at + 2 < len(request):
+            _log_in(request[at + 1])
+            at += 3
+        elif option == b"SETNAME" and at + 1 < len(request):
+            name = free_text(request[at + 1], "Client names")
+            at += 2
+        else:
+            raise ReplyError(f"ERR Syntax error in HELLO option '{shown(request[at])}'")
+    session.speak(protocol)
+    if name is not None:
+        session.call_itself(name)
+    about = {
+        "server": "ckv",
+        "version": REDIS_VERSION,
+        "proto": protocol,
+        "id": session.number,
+        "mode": "standalone",
+        "role": "master",
+        "modules": [],
+    }
+    return encode(about, protocol)
+
+
+def _auth(_facts: Facts, _session: RespSession, request: Request) -> bytes:
+    if len(request) == 2:
+        raise ReplyError(NO_PASSWORD)
+    if len(request) > 3:
+        raise ReplyError(SYNTAX)
+    _log_in(request[1])
+    return OK
+
+
+def _log_in(user: bytes) -> None:
+    """As Redis without users: the default one needs no password, and there is no other. Raises ReplyError."""
+    if user != b"default":
+        raise ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
+
+
+# --- CLIENT --------------------------------------------------------------------------------------------------------
+
+
+def _set_info(_facts: Facts, session: RespSession, request: Request) -> bytes:
+    what = request[2].lower()
+    if what not in (b"lib-name", b"lib-ver"):
+        raise ReplyError(f"ERR Unrecognized option '{shown(request[2])}'")
+    value = free_text(request[3], what.decode())
+    name, version = session.library
+    session.is_made_with(*((value, version) if what == b"lib-name" else (name, value)))
+    return OK
+
+
+def _set_name(_facts: Facts, session: RespSession, request: Request) -> bytes:
+    session.call_itself(free_text(request[2], "Client names"))
+    return OK
+
+
+def _get_name(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    return bulk(session.name) if session.name else session.nil
+
+
+def _id(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    return integer(session.number)
+
+
+def line_of(session: RespSession) -> str:
+    """What CLIENT LIST and CLIENT INFO say of a client."""
+    name, version = session.library
+    return (
+        f"id={session.number} addr={session.line.peer} name={session.name} flags=N db=0 sub=0 psub=0 multi=-1 "
+        f"qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default resp={session.protocol} "
+        f"lib-name={name} lib-ver={version}\n"
+    )
+
+
+def _list(facts: Facts, session: RespSession, request: Request) -> bytes:
+    sessions = facts.connected.sessions
+    chosen = list(sessions.values())
+    if len(request) > 2:
+        if request[2].upper() == b"ID" and len(request) > 3:
+            asked = [integer_of(number) for number in request[3:]]
+            chosen = [sessions[number] for number in asked if number in sessions]
+        elif request[2].upper() != b"TYPE" or len(request) != 4:
+            raise ReplyError(SYNTAX)
+        elif request[3].lower() != b"normal":
+            chosen = []
+    return encode(Text("".join(map(line_of, chosen))), session.protocol)
+
+
+def _info(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    return encode(Text(line_of(session)), session.protocol)
+
+
+def _on_off(_facts: Facts, _session: RespSession, request: Request) -> bytes:
+    if request[2].lower() not in (b"on", b"off"):
+        raise ReplyError(SYNTAX)
+    return OK
+
+
+def refuse(why: str) -> Sub:
+    """A subcommand that is there to say why it is not."""
+
+    def carry_out(_facts: Facts, _session: RespSession, _request: Request) -> bytes:
+        raise ReplyError(f"ERR {why}")
+
+    return carry_out
+
+
+_CLIENT: Final[dict[str, tuple[int, Sub]]] = {
+    "setinfo": (4, _set_info),
+    "setname": (3, _set_name),
+    "getname": (2, _get_name),
+    "id": (2, _id),
+    "list": (-2, _list),
+    "info": (2, _info),
+    "no-evict": (3, _on_off),
+    "no-touch": (3, _on_off),
+    "kill": (-2, refuse("CLIENT KILL: ckv has no users yet, so everybody could end everybody's connection")),
+    "tracking": (-2, refuse("CLIENT TRACKING: ckv tells no client that a key was written by another one")),
+    "reply": (-2, refuse("CLIENT REPLY: ckv answers every command")),
+}
+
+# --- the others ------------------------------------------------------------------------------------------------------
+
+
+def _ping(_facts: Facts, _session: RespSession, request: Request) -> bytes:
+    if len(request) > 2:
+        raise wrong_count("ping")
+    return PONG if len(request) == 1 else bulk(request[1])
+
+
+def _echo(_facts: Facts, _session: RespSession, request: Request) -> bytes:
+    return bulk(request[1])
+
+
+def _select(_facts: Facts, _session: RespSession, request: Request) -> bytes:
+    if integer_of(request[1]) != 0:
+        raise ReplyError("ERR DB index is out of range")
+    return OK
+
+
+def _quit(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    session.finish()
+    return OK
+
+
+def _reset(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    session.speak(RESP2)
+    session.call_itself("")
+    return b"+RESET\r\n"
+
+
+ROWS: Final = (
+    Row("HELLO [version [AUTH user password] [SETNAME name]]", -1, FREE, NONE, "anyone", "connection",
+        f"Choose version {RESP2} or {RESP3} of the protocol, and answer what the node is.", simply(_hello)),
+    Row("AUTH [user] password", -2, FREE, NONE, "anyone", "connection",
+        "Log in. There are no users yet, so it is as in a Redis without a password.", simply(_auth)),
+    Row("PING [message]", -1, FREE, NONE, "anyone", "connection", "Ask the node itself whether it answers.",
+        simply(_ping), ("PING",)),
+    Row("ECHO message", 2, FREE, NONE, "anyone", "connection", "Answer the message.", simply(_echo)),
+    Row("SELECT index", 2, FREE, NONE, "anyone", "connection", "Choose a database. There is number 0 alone.",
+        simply(_select)),
+    Row("QUIT", -1, FREE, NONE, "anyone", "connection", "Close the connection when all is answered.", simply(_quit)),
+    Row("RESET", 1, FREE, NONE, "anyone", "connection", "Make the connection what it was at its beginning.",
+        simply(_reset)),
+    Row("CLIENT subcommand", -2, FREE, NONE, "anyone", "connection",
+        "SETINFO, SETNAME, GETNAME, ID, LIST, INFO; NO-EVICT and NO-TOUCH do nothing.", subcommands("client", _CLIENT)),
+)  # fmt: skip
+"""What is about the connection itself."""

@@ -1,0 +1,201 @@
+"""Commands of many keys: a call of a method of the node for each, and one answer when all have theirs.
+
+What goes to one node, and what to several, is not atomic: each key is carried out by itself. If one fails the answer is
+an error, and the others' parts stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ckv import errors
+from ckv.protocol.handler import LATER, Handler
+from ckv.protocol.resp.methods import CarryOut
+from ckv.protocol.resp.parsing import Request
+from ckv.protocol.resp.replies import OK, array, bulk, error_of, integer, is_unknown
+from ckv.protocol.resp.session import Reply, RespSession
+from ckv.redis.row import READ, WRITE, Facts, Row, call, text_of, wrong_count
+from ckv.redis.strings import flag_reply
+from ckv.values import checked_key, checked_value
+
+KEYS: Final = (1, -1, 1)
+
+Results = list[Any]
+
+
+class Many:
+    """The calls of one request, so many at a time as may be in flight."""
+
+    def __init__(
+        self, session: RespSession, handler: Handler, calls: Sequence[tuple[object, ...]], reply: Reply, most_bytes: int
+    ) -> None:
+        """``reply`` makes the answer of the list of results; ``most_bytes``: those that the values in them may have."""
+        self._session = session
+        self._handler = handler
+        self._calls = calls
+        self._reply = reply
+        self._left_bytes = most_bytes
+        self._results: Results = [None] * len(calls)
+        self._begun = 0
+        self._waiting = 0
+        """Calls that were made and have no result yet."""
+        self._window = 0
+        """How many of these there may be."""
+        self._beginning = False
+        self._number = -1
+        """That of the request, once it waits."""
+        self._weight = 0
+        self._error = b""
+        """The first answer of a call that failed, or one after which nobody knows."""
+
+    def carry_out(self) -> Any:
+        """The answer; or it comes later."""
+        session = self._session
+        self._window = max(1, session.may_begin)
+        self._begin()
+        if self._is_over:
+            return self._answer()
+        # Each counts as a request in flight: their results may be as large.
+        self._number = session.ticket
+        self._weight = min(self._window, len(self._calls)) - 1
+        session.defer(self._weight)
+        later = session.wait(None)
+        if self._begun < len(self._calls):
+            session.line.hold(self)  # What is behind must not overtake what was not begun.
+        return later
+
+    @property
+    def _is_over(self) -> bool:
+        return not self._waiting and (self._begun == len(self._calls) or bool(self._error))
+
+    def _begin(self) -> None:
+        """Makes calls, as many as may be."""
+        session, handler, calls = self._session, self._handler, self._calls
+        self._beginning = True
+        while self._begun < len(calls) and self._waiting < self._window and not self._error:
+            index = self._begun
+            self._begun += 1
+            self._waiting += 1
+            ticket = session.part(lambda error, result, index=index: self._take(index, error, result))  # type: ignore[misc]
+            try:
+                result = handler(session, ticket, calls[index])
+            except errors.CkvError as error:
+                session.no_part(ticket)
+                self._take(index, errors.to_wire(error), None)
+                continue
+            except BaseException:
+                session.no_part(ticket)
+                raise
+            if result is not LATER:
+                session.no_part(ticket)
+                self._take(index, None, result)
+        self._beginning = False
+
+    def _take(self, index: int, error: object, result: Any) -> None:
+        self._waiting -= 1
+        if error is not None:
+            answer = error_of(error)
+            if not self._error or (is_unknown(answer) and not is_unknown(self._error)):
+                self._error = answer
+        else:
+            self._results[index] = result
+            if type(result) is tuple:
+                self._left_bytes -= len(result[1])
+                if self._left_bytes < 0 and not self._error:
+                    text = "the values that were asked for are too many bytes for one answer"
+                    self._error = error_of(errors.to_wire(errors.BadArguments(text)))
+        if self._number < 0 or self._beginning:
+            return
+        self._begin()
+        if self._begun == len(self._calls) or self._error:
+            self._session.line.release(self)
+        if self._is_over:
+            self._session.answer(self._number, self._answer())
+            self._session.settle(self._weight)
+
+    def _answer(self) -> bytes:
+        return self._error or self._reply(self._session, self._results)
+
+
+def _many(method: str, name: str, reply: Reply, one: Reply | None) -> Callable[[Facts], CarryOut]:
+    """A command whose arguments are keys, with ``one`` for its answer where there is only one."""
+
+    def make(facts: Facts) -> CarryOut:
+        handler = facts.handlers[method]
+        most_bytes = facts.limits.max_queued_bytes
+
+        def carry_out(session: RespSession, request: Request) -> Any:
+            if len(request) == 2 and one is not None:
+                return call(session, handler, (text_of(request[1]),), one)
+            if len(request) < 2:
+                raise wrong_count(name)
+            calls = [(checked_key(key),) for key in request[1:]]
+            return Many(session, handler, calls, reply, most_bytes).carry_out()
+
+        return carry_out
+
+    return make
+
+
+def _exists(name: str) -> Callable[[Facts], CarryOut]:
+    def make(facts: Facts) -> CarryOut:
+        if "EXISTS" in facts.handlers:
+            return _many("EXISTS", name, _count, flag_reply)(facts)
+        return _many("GET", name, _count_found, lambda _session, result: integer(result[0]))(facts)
+
+    return make
+
+
+def _values(session: RespSession, results: Results) -> bytes:
+    nil = session.nil
+    return array([bulk(value) if found else nil for found, value in results])
+
+
+def _count(_session: RespSession, results: Results) -> bytes:
+    return integer(sum(map(bool, results)))
+
+
+def _count_found(_session: RespSession, results: Results) -> bytes:
+    return integer(sum(found for found, _ in results))
+
+
+def _ok(_session: RespSession, _results: Results) -> bytes:
+    return OK
+
+
+def mset(facts: Facts) -> CarryOut:
+    handler = facts.handlers["PUT"]
+    most_bytes = facts.limits.max_queued_bytes
+    max_value_bytes = facts.limits.max_value_bytes
+
+    def carry_out(session: RespSession, request: Request) -> Any:
+        if len(request) < 3 or len(request) % 2 == 0:
+            raise wrong_count("mset")
+        # All are looked at before the first is written.
+        calls = [
+            (checked_key(key), checked_value(value, max_value_bytes))
+            for key, value in zip(request[1::2], request[2::2], strict=True)
+        ]
+        return Many(session, handler, calls, _ok, most_bytes).carry_out()
+
+    return carry_out
+
+
+ROWS: Final = (
+    Row("MGET key [key ...]", -2, READ, KEYS, "reader", "string",
+        "Read the values of several keys, up to 80 MiB of them.", _many("GET", "mget", _values, None), ("GET",),
+        counts=True),
+    Row("MSET key value [key value ...]", -3, WRITE, (1, -1, 2), "writer", "string",
+        "Store several values. Not at the same moment: others may see some of them without the rest.", mset, ("PUT",),
+        counts=True),
+    Row("DEL key [key ...]", -2, WRITE, KEYS, "writer", "generic", "Delete keys and answer how many there were.",
+        _many("DEL", "del", _count, flag_reply), ("DEL",), counts=True),
+    Row("UNLINK key [key ...]", -2, WRITE, KEYS, "writer", "generic", "The same as DEL.",
+        _many("DEL", "unlink", _count, flag_reply), ("DEL",), counts=True),
+    Row("EXISTS key [key ...]", -2, READ, KEYS, "reader", "generic", "Answer how many of the keys have a value.",
+        _exists("exists"), ("GET",), counts=True),
+    Row("TOUCH key [key ...]", -2, READ, KEYS, "reader", "generic", "The same as EXISTS, and counts as a use.",
+        _exists("touch"), ("GET",), counts=True),
+)  # fmt: skip
+"""What takes many keys."""

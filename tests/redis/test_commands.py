@@ -1,0 +1,435 @@
+"""The commands of Redis over methods of a node that the test has: what is asked of these, and what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+import pytest
+
+from ckv import errors
+from ckv.protocol.handler import LATER, Caller
+from ckv.protocol.limits import Limits
+from ckv.protocol.resp.session import RespSession
+from ckv.redis.refused import REASONS
+from ckv.redis.table import ROWS, for_node
+from tests.protocol.resp.test_parsing import packed
+from tests.support.line import Nowhere, served
+
+NOW = 1_000_000.0
+LIMITS = Limits(max_value_bytes=1000)
+WAIT = object()
+"""In the place of a result: the answer comes later."""
+
+
+class _Figures(dict[str, Any]):
+    """What INFO answers."""
+
+
+class Node:
+    """Methods that note what they were asked, and answer what the test has put there."""
+
+    def __init__(self, *methods: str, limits: Limits = LIMITS) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.waiting: list[tuple[Caller, int, tuple[object, ...]]] = []
+        self.results: dict[str, Any] = {}
+        names = {"GET", "PUT", "DEL", "PING", "INFO", *methods}
+        self.made = for_node(limits, lambda: NOW)
+        self.methods = self.made({name: self._method(name) for name in names})
+        self.line = Nowhere()
+        self.session = RespSession(self.line, self.methods)
+
+    def _method(self, name: str) -> Callable[[Caller, int, tuple[object, ...]], object]:
+        def method(caller: Caller, ticket: int, params: tuple[object, ...]) -> object:
+            self.asked.append((name, *params))
+            result = self.results.get(name)
+            if isinstance(result, dict) and not isinstance(result, _Figures):
+                result = result.get(params[0], (False, ""))
+            if isinstance(result, Exception):
+                raise result
+            if result is WAIT:
+                self.waiting.append((caller, ticket, params))
+                return LATER
+            return result
+
+        return method
+
+    def send(self, *words: str | bytes) -> bytes:
+        request = [word.encode() if isinstance(word, str) else word for word in words]
+        return served(self.session, self.line, packed(request))
+
+    def ask(self, *words: str | bytes) -> Any:
+        """The answer as hiredis reads it, an error as its text."""
+        return read(self.send(*words))
+
+    def answer(self, result: object, error: str | None = None, index: int = 0) -> None:
+        caller, ticket, _ = self.waiting.pop(index)
+        caller.respond(ticket, error, result)
+
+    def taken(self) -> bytes:
+        return self.session.take() if self.session.waiting else b""
+
+
+def read(data: bytes) -> Any:
+    reader = hiredis.Reader()
+    reader.feed(data)
+    answer = reader.gets()
+    assert reader.gets() is False
+    return str(answer) if isinstance(answer, Exception) else answer
+
+
+# --- one key ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("words", "method", "result", "asked", "answer"),
+    [
+        ("GET k", "GET", (True, b"v\r\n"), ("k",), b"v\r\n"),
+        ("GET k", "GET", (True, "\udcff"), ("k",), b"\xff"),
+        ("GET k", "GET", (False, ""), ("k",), None),
+        ("SET k v", "PUT", True, ("k", b"v"), b"OK"),
+        ("DEL k", "DEL", True, ("k",), 1),
+        ("UNLINK k", "DEL", False, ("k",), 0),
+        ("SET k v nx", "SET", (True, False, ""), ("k", b"v", 0, "NX", "", ""), b"OK"),
+        ("SET k v XX", "SET", (False, False, ""), ("k", b"v", 0, "XX", "", ""), None),
+        ("SET k v GET", "SET", (True, True, "old"), ("k", b"v", 0, "", "", "GET"), b"old"),
+        ("SET k v NX GET", "SET", (False, True, b""), ("k", b"v", 0, "NX", "", "GET"), b""),
+        ("SET k v XX GET", "SET", (False, False, ""), ("k", b"v", 0, "XX", "", "GET"), None),
+        ("SET k v IFEQ x", "SET", (True, True, ""), ("k", b"v", 0, "IFEQ", b"x", ""), b"OK"),
+        ("SET k v KEEPTTL", "SET", (True, True, ""), ("k", b"v", -1, "", "", ""), b"OK"),
+        ("SET k v EX 2", "SET", (True, True, ""), ("k", b"v", 1_000_002_000, "", "", ""), b"OK"),
+        ("SET k v PX 2 nx", "SET", (True, True, ""), ("k", b"v", 1_000_000_002, "NX", "", ""), b"OK"),
+        ("SET k v EXAT 2", "SET", (True, True, ""), ("k", b"v", 2000, "", "", ""), b"OK"),
+        ("SET k v PXAT 2", "SET", (True, True, ""), ("k", b"v", 2, "", "", ""), b"OK"),
+        ("SETNX k v", "SET", (True, False, ""), ("k", b"v", 0, "NX", "", ""), 1),
+        ("SETNX k v", "SET", (False, True, ""), ("k", b"v", 0, "NX", "", ""), 0),
+        ("SETEX k 2 v", "SET", (True, False, ""), ("k", b"v", 1_000_002_000, "", "", ""), b"OK"),
+        ("PSETEX k 2 v", "SET", (True, False, ""), ("k", b"v", 1_000_000_002, "", "", ""), b"OK"),
+        ("GETSET k v", "SET", (True, True, b"old"), ("k", b"v", 0, "", "", "GET"), b"old"),
+        ("GETDEL k", "GETDEL", (True, b"old"), ("k",), b"old"),
+        ("GETDEL k", "GETDEL", (False, ""), ("k",), None),
+        ("INCR k", "INCRBY", 5, ("k", 1), 5),
+        ("DECR k", "INCRBY", -5, ("k", -1), -5),
+        ("INCRBY k -7", "INCRBY", 5, ("k", -7), 5),
+        ("DECRBY k 7", "INCRBY", 5, ("k", -7), 5),
+        ("INCRBYFLOAT k 1.5", "INCRBYFLOAT", "3.5", ("k", b"1.5"), b"3.5"),
+        ("APPEND k v", "APPEND", 9, ("k", b"v"), 9),
+        ("STRLEN k", "STRLEN", 9, ("k",), 9),
+        ("EXISTS k", "EXISTS", True, ("k",), 1),
+        ("TOUCH k", "EXISTS", False, ("k",), 0),
+        ("TYPE k", "EXISTS", True, ("k",), b"string"),
+        ("TYPE k", "EXISTS", False, ("k",), b"none"),
+        ("GETRANGE k 1 -2", "GET", (True, "abcd"), ("k",), b"bc"),
+        ("GETRANGE k 0 9", "GET", (False, ""), ("k",), b""),
+        ("MEMORY USAGE k", "GET", (True, b"abcd"), ("k",), 1 + 4 + 64),
+        ("MEMORY USAGE k", "GET", (False, ""), ("k",), None),
+        ("OBJECT ENCODING k", "GET", (True, b"-12"), ("k",), b"int"),
+        ("OBJECT ENCODING k", "GET", (True, b"012"), ("k",), b"embstr"),
+        ("OBJECT IDLETIME k", "GET", (True, b"012"), ("k",), 0),
+    ],
+)
+def test_one_key(
+    words: str, method: str, result: object, asked: tuple[object, ...], answer: object, later: bool
+) -> None:
+    node = Node("SET", "GETDEL", "INCRBY", "INCRBYFLOAT", "APPEND", "STRLEN", "EXISTS", "EXPIRE")
+    node.results[method] = WAIT if later else result
+    got = node.send(*words.split())
+    if later:
+        assert got == b""
+        node.answer(result)
+        got = node.taken()
+    assert node.asked == [(method, *asked)]
+    assert read(got) == answer
+    assert node.session.is_between
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [("EXISTS k", 1), ("EXISTS k n k", 2), ("TYPE n", b"none"), ("STRLEN k", 2), ("STRLEN n", 0), ("TOUCH n", 0)],
+)
+def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object) -> None:
+    node = Node()
+    node.results["GET"] = {"k": (True, "\u00e9")}
+    assert node.ask(*words.split()) == answer
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("GET", "ERR wrong number of arguments for 'get' command"),
+        ("GET a b", "ERR wrong number of arguments for 'get' command"),
+        ("SET a", "ERR wrong number of arguments for 'set' command"),
+        ("MGET", "ERR wrong number of arguments for 'mget' command"),
+        ("MSET a 1 b", "ERR wrong number of arguments for 'mset' command"),
+        ("STRLEN", "ERR wrong number of arguments for 'strlen' command"),
+        ("CLIENT", "ERR wrong number of arguments for 'client' command"),
+        ("CLIENT ID x", "ERR wrong number of arguments for 'client|id' command"),
+        ("SET a b NX XX", "ERR syntax error"),
+        ("SET a b EX", "ERR syntax error"),
+        ("SET a b EX 1 PX 1", "ERR syntax error"),
+        ("SET a b EX 1 KEEPTTL", "ERR syntax error"),
+        ("SET a b IFEQ", "ERR syntax error"),
+        ("SET a b WHAT", "ERR syntax error"),
+        ("SET a b EX 1.5", "ERR value is not an integer or out of range"),
+        ("SET a b EX 0", "ERR invalid expire time in 'set' command"),
+        ("SET a b PXAT -1", "ERR invalid expire time in 'set' command"),
+        ("SET a b EX 9223372036854775807", "ERR invalid expire time in 'set' command"),
+        ("SETEX a 0 b", "ERR invalid expire time in 'setex' command"),
+        ("INCRBY a 9223372036854775808", "ERR value is not an integer or out of range"),
+        ("INCRBY a 01", "ERR value is not an integer or out of range"),
+        ("INCRBY a +1", "ERR value is not an integer or out of range"),
+        ("INCRBY a -", "ERR value is not an integer or out of range"),
+        ("DECRBY a -9223372036854775808", "ERR decrement would overflow"),
+        ("GETRANGE a b c", "ERR value is not an integer or out of range"),
+        (f"GET {'k' * 1025}", "ERR KeyTooLong: the key has 1025 bytes, 1024 are allowed"),
+        (f"MGET a {'k' * 1025}", "ERR KeyTooLong: the key has 1025 bytes, 1024 are allowed"),
+        (f"MSET a 1 b {'v' * 1001}", "ERR ValueTooLarge: the value has 1001 bytes, 1000 are allowed"),
+        ("LPUSH a b", "ERR unknown command 'LPUSH': ckv keeps strings only, no lists"),
+        ("multi", "ERR unknown command 'multi': there are no transactions yet"),
+        ("NOSUCH a b c", "ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b'"),
+        ("SELECT 1", "ERR DB index is out of range"),
+        ("CLIENT KILL ID 1", "ERR CLIENT KILL: ckv has no users yet, so everybody could end everybody's connection"),
+        ("CONFIG SET a b", "ERR CONFIG SET: ckv is configured by its command line and its environment"),
+        ("COMMAND GETKEYS PING", "ERR The command has no key arguments"),
+        ("COMMAND GETKEYS GET", "ERR Invalid number of arguments specified for command"),
+        ("HELLO 4", "NOPROTO unsupported protocol version"),
+        ("HELLO x", "ERR value is not an integer or out of range"),
+        ("HELLO 3 WHAT", "ERR Syntax error in HELLO option 'WHAT'"),
+        ("AUTH x y", "WRONGPASS invalid username-password pair or user is disabled."),
+        ("CLIENT SETINFO lib-name", "ERR wrong number of arguments for 'client|setinfo' command"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_asked(words: str, error: str) -> None:
+    node = Node("SET", "INCRBY", "EXPIRE")
+    node.results["GET"] = errors.KeyTooLong("the key has 1025 bytes, 1024 are allowed")
+    assert node.ask(*words.split()) == error
+    assert all(asked[0] == "GET" and len(asked[1]) > 1024 for asked in node.asked)  # type: ignore[arg-type]
+    assert node.session.is_between
+    assert node.ask("ECHO", "goes on") == b"goes on"
+
+
+# --- many keys -------------------------------------------------------------------------------------------------------
+
+
+def test_many_keys_at_once() -> None:
+    node = Node()
+    node.results |= {"GET": {"a": (True, b"1"), "c": (True, "\u00fc")}, "PUT": True, "DEL": {"a": True, "b": False}}
+    assert node.ask("MGET", "a", "b", "c", "a") == [b"1", None, "\u00fc".encode(), b"1"]
+    assert node.ask("MSET", "a", "1", "b", "2") == b"OK"
+    assert node.asked[4:] == [("PUT", "a", b"1"), ("PUT", "b", b"2")]
+    assert node.ask("DEL", "a", "b") == 1
+    assert node.session.in_flight == 0
+
+
+def test_many_keys_of_which_some_have_to_wait() -> None:
+    node = Node()
+    node.results["GET"] = {"a": WAIT, "b": (True, b"2"), "c": WAIT}
+    assert node.send("MGET", "a", "b", "c") == b""
+    assert node.send("PING") == b""
+    node.answer((True, b"3"), index=1)
+    assert node.taken() == b""
+    node.answer((False, ""))
+    assert node.taken() == b"*3\r\n$-1\r\n$1\r\n2\r\n$1\r\n3\r\n+PONG\r\n"
+    assert node.session.is_between
+
+
+def test_more_keys_than_may_be_in_flight() -> None:
+    """They are asked for in their order, and what is behind the command waits until all are asked for."""
+    limits = Limits(max_in_flight=10, max_value_bytes=1000)
+    node = Node(limits=limits)
+    node.results["GET"] = WAIT
+    keys = [str(number) for number in range(35)]
+    node.send("MGET", *keys)
+    node.session.feed(packed([b"GET", b"behind"]))
+    most = 0
+    got = b""
+    order = []
+    while node.waiting:
+        most = max(most, len(node.waiting))
+        order.append(node.waiting[0][2][0])
+        node.answer((True, order[-1]))
+        while node.session.attention and not node.line.held:
+            got += node.session.more()
+    assert most == limits.max_answers_in_flight
+    assert order == [*keys, "behind"]
+    reader = hiredis.Reader()
+    reader.feed(got + node.taken())
+    assert reader.gets() == [key.encode() for key in keys]
+    assert reader.gets() == b"behind"
+    assert not node.line.held
+    assert node.session.is_between
+
+
+def test_what_is_behind_many_keys_does_not_overtake_them() -> None:
+    """Nor when those before them have made room for more in flight."""
+    node = Node(limits=Limits(max_in_flight=10, max_value_bytes=1000))
+    node.results |= {"GET": WAIT, "PUT": True}
+    for number in range(8):
+        node.send("GET", f"before {number}")
+    node.send("MGET", *(f"key {number}" for number in range(10)))
+    node.session.feed(packed([b"SET", b"key 9", b"1"]))
+    for _ in range(8):
+        node.answer((False, ""))
+        while node.session.attention and not node.line.held:
+            node.session.more()
+    while node.waiting:
+        node.answer((False, ""))
+        while node.session.attention and not node.line.held:
+            node.session.more()
+    assert node.asked[-2:] == [("GET", "key 9"), ("PUT", "key 9", b"1")]
+    assert not node.line.held
+
+
+def test_an_error_of_one_is_the_answer_and_no_more_are_begun() -> None:
+    limits = Limits(max_in_flight=4, max_value_bytes=1000)
+    node = Node(limits=limits)
+    node.results["PUT"] = WAIT
+    node.send("MSET", *(str(number) for number in range(40)))
+    assert len(node.waiting) == 4
+    node.answer(None, "NodeDown: away")
+    node.answer(None, "NodeLost: it broke")
+    node.answer(True)
+    assert node.taken() == b"", "what was begun is waited for"
+    node.answer(True)
+    assert node.taken() == b"-ERR UNKNOWN NodeLost: it broke\r\n", "of what nobody knows is told first"
+    assert len(node.asked) == 4
+    assert not node.line.held
+    assert node.session.is_between
+
+
+def test_the_values_of_one_answer_are_bounded() -> None:
+    limits = Limits(max_value_bytes=1_000_000)
+    node = Node(limits=limits)
+    node.results["GET"] = {"k": (True, b"x" * 1_000_000)}
+    fits = limits.max_queued_bytes // 1_000_000
+    assert len(node.send("MGET", *["k"] * fits)) > fits * 1_000_000
+    answer = node.ask("MGET", *["k"] * (fits + 20))
+    assert answer == "ERR BadArguments: the values that were asked for are too many bytes for one answer"
+    assert len(node.asked) == fits + fits + 1
+    assert node.session.is_between
+
+
+def test_a_closed_session_hears_of_nothing() -> None:
+    node = Node()
+    node.results["GET"] = WAIT
+    node.send("MGET", "a", "b")
+    node.session.close()
+    node.answer((True, b"1"))
+    node.answer((True, b"2"))
+    assert not node.session.waiting
+
+
+# --- the connection, and what the node says of itself ----------------------------------------------------------------
+
+
+def test_hello_chooses_the_version() -> None:
+    node = Node()
+    told = node.ask("HELLO")
+    assert dict(zip(told[::2], told[1::2], strict=True))[b"proto"] == 2
+    told = node.ask("HELLO", "3", "AUTH", "default", "whatever", "SETNAME", "me")
+    assert told == {
+        b"server": b"ckv",
+        b"version": b"7.2.0",
+        b"proto": 3,
+        b"id": 1,
+        b"mode": b"standalone",
+        b"role": b"master",
+        b"modules": [],
+    }
+    node.results["GET"] = (False, "")
+    assert node.send("GET", "a") == b"_\r\n"
+    assert node.ask("CLIENT", "GETNAME") == b"me"
+    assert node.ask("HELLO", "9") == "NOPROTO unsupported protocol version"
+    assert node.session.protocol == 3
+    assert node.send("RESET") == b"+RESET\r\n"
+    assert node.send("CLIENT", "GETNAME") == b"$-1\r\n"
+
+
+def test_there_is_no_password() -> None:
+    node = Node()
+    assert node.ask("AUTH", "secret").startswith("ERR AUTH <password> called without any password configured")
+    assert node.ask("AUTH", "default", "secret") == b"OK"
+
+
+def test_clients_are_listed() -> None:
+    node = Node()
+    other = RespSession(Nowhere(), node.made({}))
+    assert node.ask("CLIENT", "SETNAME", "a b") == (
+        "ERR Client names cannot contain spaces, newlines or special characters."
+    )
+    assert node.ask("CLIENT", "SETNAME", "me") == b"OK"
+    assert node.ask("CLIENT", "SETINFO", "LIB-NAME", "redis-py") == b"OK"
+    assert node.ask("CLIENT", "SETINFO", "lib-ver", "8.1.0") == b"OK"
+    assert node.ask("CLIENT", "ID") == 1
+    lines = node.ask("CLIENT", "LIST").decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["id=1", "id=2"]
+    assert "name=me " in lines[0]
+    assert lines[0].endswith("lib-name=redis-py lib-ver=8.1.0")
+    assert node.ask("CLIENT", "LIST", "ID", "2", "99").decode().splitlines() == lines[1:]
+    other.close()
+    assert node.ask("CLIENT", "LIST") == node.ask("CLIENT", "INFO")
+
+
+def test_command_tells_the_table() -> None:
+    node = Node()
+    described = {row[0].decode(): row for row in node.ask("COMMAND")}
+    assert described.keys() == {
+        name for name, row in ROWS.items() if {"GET", "PUT", "DEL", "PING", "INFO"} >= {*row.needs}
+    }
+    assert node.ask("COMMAND", "COUNT") == len(described)
+    assert [name.decode() for name in node.ask("COMMAND", "LIST")] == list(described)
+    assert described["get"][1:6] == [2, [b"fast", b"readonly"], 1, 1, 1]
+    assert described["mset"][3:6] == [1, -1, 2]
+    assert node.ask("COMMAND", "INFO", "nosuch", "GET") == [None, described["get"]]
+    docs = node.ask("COMMAND", "DOCS", "get")
+    assert docs[0] == b"get"
+    assert docs[1][:2] == [b"summary", b"Read the value of a key."]
+    assert node.ask("COMMAND", "GETKEYS", "MSET", "a", "1", "b", "2") == [b"a", b"b"]
+    assert node.ask("COMMAND", "GETKEYS", "OBJECT", "ENCODING", "k") == [b"k"]
+    assert node.ask("COMMAND", "GETKEYS", "DEL", "a", "b") == [b"a", b"b"]
+
+
+def test_info_has_the_sections_that_clients_look_for() -> None:
+    node = Node()
+    node.results["INFO"] = _Figures(records=4, pending_records=3, database_state="up", role="secondary")
+    text = node.ask("INFO").decode()
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    assert lines["redis_version"] == "7.2.0"
+    assert lines["loading"] == "0"
+    assert lines["role"] == "master"
+    assert lines["db0"] == "keys=7,expires=0,avg_ttl=0"
+    assert lines["database_state"] == "up"
+    assert lines["ckv_role"] == "secondary"
+    assert len(lines["run_id"]) == 40
+    one = node.ask("INFO", "Replication").decode()
+    assert one == "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"
+    assert node.ask("INFO", "replication", "cluster").decode().count("# ") == 2
+    assert node.ask("INFO", "all").decode() == text
+
+
+def test_what_monitoring_asks() -> None:
+    node = Node()
+    assert node.ask("CONFIG", "GET", "save", "append*") == [b"save", b"", b"appendonly", b"no"]
+    assert node.ask("TIME") == [b"1000000", b"0"]
+    assert node.ask("LASTSAVE") == 1_000_000
+    assert node.ask("SLOWLOG", "GET", "10") == node.ask("LATENCY", "LATEST") == node.ask("MODULE", "LIST") == []
+    assert node.ask("SLOWLOG", "LEN") == 0
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_refused_that_is_there() -> None:
+    refused = [name for names in REASONS.values() for name in names.split()]
+    assert len(refused) == len(set(refused))
+    assert not ROWS.keys() & set(refused)
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=lambda row: row.name)
+def test_each_row_is_whole(row: Any) -> None:
+    assert row.help.endswith(".")
+    assert row.usage.split()[0].isupper()
+    first, last, step = row.keys
+    assert (first == 0) == (last == 0) == (step == 0)

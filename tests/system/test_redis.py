@@ -1,0 +1,108 @@
+"""Clients of Redis as they are: redis-py and redis-cli against real nodes, beside a client of msgpack-RPC."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from ckv import Client
+from tests.support.nodes import Node, Nodes
+
+
+@pytest.fixture
+def cluster(nodes: Nodes, tmp_path: Path) -> tuple[Node, list[Node]]:
+    """A primary with two secondaries that keep ten records each, and the rest in files."""
+    secondaries = [
+        nodes.start_secondary(persistent=f"sqlite:{tmp_path}/{name}.db", capacity=10, name=name)
+        for name in ("one", "two")
+    ]
+    primary = nodes.start_primary(*secondaries)
+    for secondary in secondaries:
+        primary.wait_peer(secondary.address)
+    return primary, secondaries
+
+
+@pytest.fixture(params=[2, 3])
+def client(request: pytest.FixtureRequest, cluster: tuple[Node, list[Node]]) -> Iterator[redis.Redis]:
+    with redis.Redis(port=cluster[0].port, protocol=request.param, socket_timeout=20) as client:
+        yield client
+
+
+def test_redis_py_through_a_primary(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
+    """Most of the records are in the files by the time that they are read."""
+    records = {f"key {number}": b"\r\n\x00\xff %d" % number for number in range(200)}
+    assert client.ping()
+    assert client.mset(records)
+    assert client.mget([*records, "none"]) == [*records.values(), None]
+    assert client.set("key 1", "other") is True
+    assert client.get("key 1") == b"other"
+    assert client.exists("key 0", "key 1", "none", "key 1") == 3
+    assert client.delete(*(f"key {number}" for number in range(100)), "none") == 100
+    assert client.get("key 1") is None
+    assert client.strlen("key 150") == len(records["key 150"])
+    assert client.type("key 150") in (b"string", "string")
+    assert client.info("replication")["role"] == "master"
+    assert client.client_id() > 0
+    with Client("127.0.0.1", cluster[0].port) as other:
+        assert other.get("key 150") == records["key 150"]
+        other.put("from msgpack", "é")
+    assert client.get("from msgpack") == "é".encode()
+
+
+def test_a_pipeline_has_its_answers_in_order(client: redis.Redis) -> None:
+    """Of records that are in memory, and of some that have to be read from the file."""
+    with client.pipeline(transaction=False) as pipeline:
+        for number in range(300):
+            pipeline.set(f"k{number}", number)
+            pipeline.get(f"k{number // 2}")
+            if number % 50 == 0:
+                pipeline.mget([f"k{one}" for one in range(number)] or ["k0"])
+            pipeline.ping()
+        answers = pipeline.execute()
+    got = iter(answers)
+    for number in range(300):
+        assert next(got) is True
+        assert next(got) == b"%d" % (number // 2)
+        if number % 50 == 0:
+            assert next(got) == [b"%d" % one for one in range(number or 1)]
+        assert next(got) is True
+
+
+def test_redis_py_knows_the_errors(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
+    with pytest.raises(redis.ResponseError, match="ckv keeps strings only, no lists"):
+        client.lpush("a", "b")
+    with pytest.raises(redis.ResponseError, match="KeyTooLong"):
+        client.set("k" * 1025, "v")
+    with pytest.raises(redis.ResponseError, match="ValueTooLarge"):
+        client.set("k", b"v" * (2**20 + 1))
+    assert client.set("k", b"v" * 2**20)
+    assert client.get("k") == b"v" * 2**20
+
+
+def test_a_secondary_answers_as_well(cluster: tuple[Node, list[Node]]) -> None:
+    with redis.Redis(port=cluster[1][0].port, socket_timeout=20) as client:
+        assert client.set("a", "1")
+        assert client.mget("a", "b") == [b"1", None]
+        assert client.info()["db0"]["keys"] == 1
+
+
+@pytest.mark.skipif(shutil.which("redis-cli") is None, reason="redis-cli is not installed (Debian: redis-tools)")
+def test_redis_cli(cluster: tuple[Node, list[Node]]) -> None:
+    def cli(*arguments: str, stdin: str | None = None) -> str:
+        command = ["redis-cli", "-p", str(cluster[0].port), *arguments]
+        run = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=30, check=True)
+        return run.stdout
+
+    assert cli("SET", "a", "1 2") == "OK\n"
+    assert cli("GET", "a") == "1 2\n"
+    assert cli("-3", "GET", "none") == "\n"
+    assert cli(stdin="GET a\nDEL a none\nGET a\n") == "1 2\n1\n\n"
+    assert "role:master" in cli("INFO")
+    pipe = "".join(f"SET k{number} {number}\r\n" for number in range(1000))
+    assert "errors: 0, replies: 1000" in cli("--pipe", stdin=pipe)
+    assert cli("GET", "k999") == "999\n"
