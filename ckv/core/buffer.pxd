@@ -1,8 +1,9 @@
 """Bytes that are put together, in memory that grows as needed."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
 
 
 cdef struct Buffer:
@@ -50,6 +51,15 @@ cdef inline uint8_t *end_of(Buffer *buffer) noexcept nogil:
 # All up to there, which was written behind what was there, is there.
 cdef inline void set_end(Buffer *buffer, const uint8_t *end) noexcept nogil:
     buffer.length = end - buffer.data
+
+
+cdef inline bint append(Buffer *buffer, bytes data) except False:
+    cdef size_t size = PyBytes_GET_SIZE(data)
+    if not has_room(buffer, size):
+        raise MemoryError
+    memcpy(end_of(buffer), PyBytes_AS_STRING(data), size)
+    buffer.length += size
+    return True
 
 
 cdef inline bytes slice_of(const uint8_t *start, const uint8_t *end):

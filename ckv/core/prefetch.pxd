@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint32_t
 
-from ckv.core.msgpackrpc cimport Request
 from ckv.core.records cimport FIFO, Entry, Table
+from ckv.core.request cimport Request
 
 cdef extern from * nogil:
     void prefetch_line "__builtin_prefetch"(const void *address)

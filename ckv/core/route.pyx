@@ -17,10 +17,11 @@ from libc.string cimport memchr, memcpy
 from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, empty, end_of, has_room, set_end, slice_of
 from ckv.core.msgpackrpc cimport (
-    MAX_ANSWER_HEAD_BYTES, Input, Request, input_of, number_at, read_answer_head, read_array, read_call, read_head, skip,
-    write_array, write_head, write_number,
+    MAX_ANSWER_HEAD_BYTES, number_at, read_answer_head, read_array, read_call, read_head, skip, write_array, write_head,
+    write_number,
 )
 from ckv.core.records cimport MAX_KEY_BYTES
+from ckv.core.request cimport Input, Request, input_of
 
 from binascii import crc_hqx
 

@@ -22,13 +22,15 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers
-from ckv.core.buffer cimport KEPT_BYTES, Buffer, empty, end_of, has_room, set_end, slice_of
+from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
+from ckv.core.deciding cimport is_nowhere, may_delete, put
 from ckv.core.msgpackrpc cimport (
-    DEL, GET, PUT, MAX_ANSWER_HEAD_BYTES, Input, Request, input_of, msgid_of, read_batch, read_call, read_head, write_array,
-    write_found, write_head, write_not_found,
+    MAX_ANSWER_HEAD_BYTES, msgid_of, read_batch, read_call, read_head, write_array, write_found, write_head,
+    write_not_found,
 )
 from ckv.core.prefetch cimport hash_key, prefetch
-from ckv.core.records cimport CLEAN, MAX_KEY_BYTES, SPECIAL, TEXT, Entry, Table
+from ckv.core.records cimport MAX_KEY_BYTES, SPECIAL, TEXT, Entry, Table
+from ckv.core.request cimport DEL, GET, PUT, Input, Request, input_of
 
 cdef enum:
     WINDOW = 32              # requests whose memory is asked for together
@@ -128,7 +130,7 @@ cdef class Server:
                 if request.kind == PUT and not self.table.may_put:
                     self.puts(input)
                 answers, going_on = session.ask(slice_of(start, input.at))
-                self.append(answers)
+                append(&self.out, answers)
                 if going_on:
                     continue
             elif input.cut and self.begin(start, input.end, session):
@@ -212,7 +214,7 @@ cdef class Server:
                 if decision == OTHER:
                     answered += 1
                     result, going_on = session.ask_call(msgid_of(&head) + answered, slice_of(calls[i], calls[i + 1]))
-                    self.append(result)
+                    append(&self.out, result)
                     if going_on:
                         continue
                 input.at = calls[answered - done]
@@ -245,7 +247,7 @@ cdef class Server:
             start = input.at
             read_call(input, &request)
             rest.append(slice_of(start, input.at))
-        self.append(b"\xc0" * count)
+        append(&self.out, b"\xc0" * count)
         session.put_off_calls(msgid, rest)
         return True
 
@@ -313,14 +315,13 @@ cdef class Server:
         if request.kind == GET:
             return self.get(table, request, at, max_bytes)
         if request.kind == DEL:
-            # With a persistent tier, that has to know of it.
-            if not (table.may_put and table.may_miss) or (at and table.entries[at].flags & SPECIAL):
+            if not may_delete(table, at):
                 return OTHER
             if at:
                 table.delete(at)
             end_of(&self.out)[0] = 0xC3 if at else 0xC2
         else:
-            if not table.may_put or request.value_bytes > self.max_value_bytes or not self.put(table, request, at):
+            if not table.may_put or request.value_bytes > self.max_value_bytes or not put(table, request, at):
                 return OTHER
             end_of(&self.out)[0] = 0xC3
         self.out.length += 1
@@ -330,9 +331,7 @@ cdef class Server:
         cdef Entry *entry
         cdef uint8_t *to
         if not at:
-            if table.may_miss:
-                table.misses += 1
-            elif not self.is_absent(request):
+            if not is_nowhere(table, self.absent, request):
                 return OTHER
             set_end(&self.out, write_not_found(end_of(&self.out)))
             return DONE
@@ -350,50 +349,6 @@ cdef class Server:
         set_end(&self.out, to + entry.value_bytes)
         request.value_bytes = entry.value_bytes
         return DONE
-
-    cdef bint is_absent(self, const Request *request) noexcept:
-        cdef Table absent = self.absent
-        cdef uint32_t at = absent.find(
-            request.key, request.key_bytes, absent.hash_of(request.key, request.key_bytes)
-        )
-        if at:
-            absent.used(at)
-            absent.hits += 1
-        return at != 0
-
-    # Whether the record was stored. Nothing was done when it was not.
-    cdef inline bint put(self, Table table, const Request *request, uint32_t at) noexcept:
-        cdef uint32_t victim
-        cdef uint32_t flags = TEXT if request.text else 0
-        if at:
-            if table.entries[at].flags & SPECIAL or not table.has_room(at, request.key_bytes, request.value_bytes):
-                return False
-            if not table.store(&table.entries[at], request.value, request.value_bytes, flags, table.version + 1,
-                               request.block):
-                return False
-            table.used(at)
-        else:
-            if not table.may_add:
-                return False
-            while not table.has_room(0, request.key_bytes, request.value_bytes):
-                victim = table.victim()
-                if not table.may_drop and not table.entries[victim].flags & CLEAN:
-                    return False
-                table.delete(victim)
-                table.evicted += 1
-            if not table.insert(request.key, request.key_bytes, request.hash, request.value, request.value_bytes, flags,
-                                table.version + 1, request.block):
-                return False
-        table.version += 1
-        return True
-
-    cdef bint append(self, bytes data) except False:
-        cdef size_t size = PyBytes_GET_SIZE(data)
-        if not has_room(&self.out, size):
-            raise MemoryError
-        memcpy(end_of(&self.out), PyBytes_AS_STRING(data), size)
-        self.out.length += size
-        return True
 
 
 include "arriving.pxi"

@@ -194,16 +194,16 @@ MUTATIONS = (
     Mutation(
         "added-behind-a-load",
         "a record is added only where the store allows it",
-        "ckv/core/serve.pyx",
-        "            if not table.may_add:\n                return False\n",
+        "ckv/core/deciding.pxd",
+        "        if not table.may_add:\n            return False\n",
         "",
     ),
     Mutation(
         "evicted-unsaved",
         "a victim that is not clean is not dropped",
-        "ckv/core/serve.pyx",
-        "                if not table.may_drop and not table.entries[victim].flags & CLEAN:\n"
-        "                    return False\n",
+        "ckv/core/deciding.pxd",
+        "            if not table.may_drop and not table.entries[victim].flags & CLEAN:\n"
+        "                return False\n",
         "",
     ),
     Mutation(
@@ -216,9 +216,9 @@ MUTATIONS = (
     Mutation(
         "served-without-version",
         "each write that is served has a version of its own",
-        "ckv/core/serve.pyx",
-        "        table.version += 1\n        return True\n",
-        "        return True\n",
+        "ckv/core/deciding.pxd",
+        "    table.version += 1\n    return True\n",
+        "    return True\n",
     ),
     Mutation(
         "large-in-a-batch",
