@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ckv import errors
 from ckv.net.connection import Connection
-from ckv.protocol.handler import CUT, ENOUGH, Core, Line
+from ckv.protocol.handler import CUT, ENOUGH, NO_CORES, Cores, Line, Loop
 from ckv.protocol.limits import SPARE_BUFFER_BYTES
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.protocol.quick import QuickSession
@@ -21,16 +21,19 @@ log = logging.getLogger(__name__)
 Pairs = list[tuple[Connection, bytes]]
 """What has arrived from connections, or what is to be sent to them."""
 
+Asked = list[tuple[QuickSession | RespSession, bytes]]
+"""What has arrived from their sessions, for compiled code."""
+
 
 class Inbox:
     """Serves the connections of clients, in any number, with one table of methods."""
 
-    def __init__(self, methods: RpcMethods, core: Core | None = None, resp: RespMethods | None = None) -> None:
-        """``core``: compiled code that answers what it can before the methods are asked. ``resp``: what clients of
+    def __init__(self, methods: RpcMethods, cores: Cores = NO_CORES, resp: RespMethods | None = None) -> None:
+        """``cores``: compiled code that answers what it can before the methods are asked. ``resp``: what clients of
         Redis may call, if those are served."""
         self._methods = methods
         self._resp = resp
-        self._core = self._whole_core = core
+        self._cores = self._all_cores = cores
         self.inbox: Pairs = []
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
@@ -50,23 +53,25 @@ class Inbox:
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every request is answered with this error, ``but`` those of these methods."""
-        self._core = None
+        self._cores = NO_CORES
         self._methods.refuse_everything(error, but)
         if self._resp is not None:
             self._resp.refuse_everything(error, but)
 
     def refuse_nothing(self) -> None:
         """Takes that back."""
-        self._core = self._whole_core
+        self._cores = self._all_cores
         self._methods.refuse_nothing()
         if self._resp is not None:
             self._resp.refuse_nothing()
 
     def receive_all(self) -> Pairs:
-        core = self._core
+        core, resp_core = self._cores
         answered: Pairs = []
         asking: list[Connection] = []
-        asked: list[tuple[QuickSession, bytes]] = []
+        asked: Asked = []
+        asking_resp: list[Connection] = []
+        asked_resp: Asked = []
         for connection, data in self.inbox:
             session = connection.session
             if session is None and data:
@@ -86,6 +91,10 @@ class Inbox:
                 asking.append(connection)
                 asked.append((session, session.with_kept(data)))
                 continue
+            if resp_core is not None and type(session) is RespSession and session.is_between and not session.attention:
+                asking_resp.append(connection)
+                asked_resp.append((session, session.with_kept(data)))
+                continue
             try:
                 answers = session.received(data)
             except Exception:  # noqa: BLE001 - it must not cost the other connections what was read for them
@@ -97,12 +106,12 @@ class Inbox:
                 answered.append((connection, answers))
         while core is not None and asking:
             asking, asked = _ask(core, asking, asked, answered)
+        while resp_core is not None and asking_resp:
+            asking_resp, asked_resp = _ask(resp_core, asking_resp, asked_resp, answered)
         return answered
 
 
-def _ask(
-    core: Core, asking: list[Connection], asked: list[tuple[QuickSession, bytes]], answered: Pairs
-) -> tuple[list[Connection], list[tuple[QuickSession, bytes]]]:
+def _ask(core: Loop, asking: list[Connection], asked: Asked, answered: Pairs) -> tuple[list[Connection], Asked]:
     """Has compiled code serve what it can, and the sessions the rest; returns what it has still to be asked."""
     try:
         outcomes = core.serve_all(asked)
@@ -112,7 +121,7 @@ def _ask(
             connection.close("out of memory")
         return [], []
     asking_still: list[Connection] = []
-    asked_still: list[tuple[QuickSession, bytes]] = []
+    asked_still: Asked = []
     for connection, (session, data), outcome in zip(asking, asked, outcomes, strict=False):
         if isinstance(outcome, bytes):
             answers = outcome

@@ -25,7 +25,7 @@ from ckv.net.inbox import Inbox
 from ckv.net.poller import READ, Poller
 from ckv.net.resolver import plain_getaddrinfo
 from ckv.net.transport import Transport, plain_socket
-from ckv.protocol.handler import Caller, Core, Handler
+from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.resp.methods import RespMethods
@@ -65,11 +65,11 @@ class Server:
         handlers: Mapping[str, Handler],
         limits: Limits,
         files: int = 0,
-        core: Core | None = None,
+        cores: Cores = NO_CORES,
         others: Mapping[str, Handler] | None = None,
         resp: Callable[[Mapping[str, Handler]], RespMethods] | None = None,
     ) -> None:
-        """``files``: open files that the node needs beside its clients' connections. ``core``: see :class:`Inbox`.
+        """``files``: open files that the node needs beside its clients' connections. ``cores``: see :class:`Inbox`.
 
         ``others``: what nodes ask, and may ask wherever they are. ``resp`` makes of handlers what clients of Redis may
         call; without it they are not served.
@@ -77,9 +77,9 @@ class Server:
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._clients = Inbox(RpcMethods(handlers, limits, others), core, resp and resp(handlers))
+        self._clients = Inbox(RpcMethods(handlers, limits, others), cores, resp and resp(handlers))
         for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
-        self._lobby = Inbox(RpcMethods(for_guests, limits, others), None, resp and resp(for_guests))
+        self._lobby = Inbox(RpcMethods(for_guests, limits, others), NO_CORES, resp and resp(for_guests))
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.

@@ -24,7 +24,7 @@ from ckv.node.figures import Info, resident_bytes
 from ckv.node.heap import Heap
 from ckv.node.naming import Naming
 from ckv.node.signals import Signals
-from ckv.protocol.handler import Caller, Core, Handler
+from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
 from ckv.redis.table import for_node
 
@@ -114,7 +114,7 @@ class Node:
         handlers: Mapping[str, Handler],
         description: str,
         drain: Callable[[Wait], int],
-        quick: Core | None = None,
+        quick: Cores = NO_CORES,
         naming: Naming | None = None,
         name: str = "",
         others: Mapping[str, Handler] | None = None,

@@ -16,7 +16,7 @@ from ckv.node.figures import of_peers
 from ckv.node.node import Node, Wait, own, pong
 from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.greeting import Share
-from ckv.protocol.handler import LATER, Caller, Handler, Outcome
+from ckv.protocol.handler import LATER, NO_CORES, Caller, Cores, Handler, Outcome
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
 from ckv.protocol.quick import QuickSession
 from ckv.settings.roles import PrimarySettings
@@ -50,7 +50,7 @@ def run(settings: PrimarySettings) -> int:
             handlers(slots, settings.max_value_bytes) | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
-            RouteLoop(slots, peers, lanes, settings.max_value_bytes) if core.COMPILED else None,
+            Cores(RouteLoop(slots, peers, lanes, settings.max_value_bytes)) if core.COMPILED else NO_CORES,
         )
     finally:
         for peer in peers:

@@ -18,7 +18,7 @@ from ckv.node.share import OwnShare
 from ckv.node.workers import Workers
 from ckv.persistent.opening import is_shared, open_tier
 from ckv.protocol.greeting import HELLO
-from ckv.protocol.handler import LATER, Caller, Core, Handler
+from ckv.protocol.handler import LATER, NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.protocol.quick import BATCH_BOUNDS
 from ckv.protocol.session import Session
@@ -93,7 +93,7 @@ def run(settings: SecondarySettings) -> int:
             f"policy={settings.policy} persistent={workers.tier.name if workers is not None else 'none'} "
             f"workers={settings.pool_size} write_mode={settings.write_mode}",
             lambda wait: _save_all(store, workers, naming, wait),
-            serve_loop(store, settings.max_value_bytes),
+            serve_loops(store, settings.max_value_bytes),
             naming,
             settings.name,
             {HELLO: own_share.hello},
@@ -157,14 +157,19 @@ def _save_all(store: Records, workers: Workers | None, naming: Naming | None, wa
     return store.unsaved
 
 
-def serve_loop(store: Records, max_value_bytes: int) -> Core | None:
-    """What answers the requests that memory alone decides; None without the compiled modules."""
+def serve_loops(store: Records, max_value_bytes: int) -> Cores:
+    """What answers the requests that memory alone decides, over one table; nothing without the compiled modules."""
     if not core.COMPILED:
-        return None
+        return NO_CORES
     from ckv.core.records import Table
     from ckv.core.serve import Server
+    from ckv.core.serve_resp import RespServer
 
-    return Server(cast(Table, store.memory), cast(Table, store.absent), max_value_bytes=max_value_bytes, **BATCH_BOUNDS)
+    table, absent = cast(Table, store.memory), cast(Table, store.absent)
+    return Cores(
+        Server(table, absent, max_value_bytes=max_value_bytes, **BATCH_BOUNDS),
+        RespServer(table, absent, max_value_bytes=max_value_bytes),
+    )
 
 
 def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:

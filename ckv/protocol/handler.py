@@ -6,7 +6,7 @@ Interpreted, not compiled: compiled code would look whether each caller inherits
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 LATER: Final = object()
 """What a handler returns when the answer will come through the :class:`Caller` that it was given."""
@@ -111,17 +111,34 @@ class Arriving(Protocol):
         """What has arrived, from the beginning of the request on."""
 
 
-class Core(Protocol):
-    """Answers requests: :class:`ckv.core.serve.Server`, :class:`ckv.core.route.Router`."""
+class Loop(Protocol):
+    """Answers the requests of one protocol: :class:`ckv.core.serve_resp.RespServer`."""
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
-        """What became of the bytes of each :class:`~ckv.protocol.quick.QuickSession`, up to where there are so many
-        answers that they have to be sent first. One may have been given an :class:`Arriving`, by its ``arrives()``, for
-        bytes in the middle of a message. Raises MemoryError: nobody knows what was answered then.
+        """What became of the bytes of each session, up to where there are so many answers that they have to be sent
+        first. Raises MemoryError: nobody knows what was answered then.
         """
+
+
+class Core(Loop, Protocol):
+    """Those of msgpack-RPC: :class:`ckv.core.serve.Server`, :class:`ckv.core.route.Router`.
+
+    A :class:`~ckv.protocol.quick.QuickSession` may have been given an :class:`Arriving`, by its ``arrives()``, for
+    bytes in the middle of a message.
+    """
 
     def arrived(self, arriving: Any, /) -> bytes | None:
         """The answer to an :class:`Arriving` of its own that is whole; None when it is for the session."""
+
+
+class Cores(NamedTuple):
+    """The compiled code of a node: what answers before the handlers are asked, by protocol, and None without."""
+
+    rpc: Core | None = None
+    resp: Loop | None = None
+
+
+NO_CORES: Final = Cores()
 
 
 class Routed(Protocol):

@@ -12,7 +12,7 @@ from ckv.cluster.slots import SlotMap
 from ckv.node.node import pong
 from ckv.node.primary import RouteLoop, new_lanes
 from ckv.node.primary import handlers as primary_handlers
-from ckv.node.secondary import handlers, serve_loop
+from ckv.node.secondary import handlers, serve_loops
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
 from ckv.protocol.handler import CUT, ENOUGH, Caller, Core, Handler
@@ -22,7 +22,7 @@ from ckv.protocol.quick import QuickSession
 from ckv.store import Records
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
-from ckv.store.modes import EvictStore
+from ckv.store.modes import MODES, EvictStore
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
 from ckv.values import ENCODING_ERRORS
@@ -86,9 +86,9 @@ class Client:
         return list(unpacker)
 
 
-def receive_all(core: Core | None, arrived: Iterable[tuple[Client, bytes]]) -> None:
+def receive_all(core: Any, arrived: Iterable[tuple[Any, bytes]]) -> None:
     """Has what several clients sent in one turn served, as :class:`ckv.net.inbox.Inbox` does it."""
-    inbox: list[tuple[Client, bytes]] = []
+    inbox: list[tuple[Any, bytes]] = []
     for client, data in arrived:
         session = client.session
         if session.failed:
@@ -96,9 +96,9 @@ def receive_all(core: Core | None, arrived: Iterable[tuple[Client, bytes]]) -> N
         if session.line.held:
             session.feed(data)
         elif core is None or session.attention or not session.is_between:
-            client.served(session.received(session.with_kept(data)))
+            client.served(session.received(data))
         else:
-            if session.arriving is not None:
+            if isinstance(session, QuickSession) and session.arriving is not None:
                 data = session.arrive(core, session.arriving, data)
                 client.take()
                 if not data:
@@ -106,7 +106,7 @@ def receive_all(core: Core | None, arrived: Iterable[tuple[Client, bytes]]) -> N
             inbox.append((client, session.with_kept(data)))
     while core is not None and inbox:
         outcomes = core.serve_all([(client.session, data) for client, data in inbox])
-        again: list[tuple[Client, bytes]] = []
+        again: list[tuple[Any, bytes]] = []
         for (client, data), outcome in zip(inbox, outcomes, strict=False):
             client.rounds += 1
             if isinstance(outcome, bytes):
@@ -135,22 +135,33 @@ class Node(Client):
         capacity: int = CAPACITY,
         pending_max: int = 100,
     ) -> None:
-        memory = POLICIES[policy](capacity)
-        environment = Environment(clock=lambda: 0.0, load_timeout=1, pending_wait=1)
-        self.tiers = EvictStore(memory, Pending(pending_max, 10**6), environment) if tier else None
-        self.store: Records = self.tiers or MemoryStore(memory)
+        self.store = new_store(policy, capacity, pending_max if tier else 0)
+        self.tiers = self.store if isinstance(self.store, EvictStore) else None
         table: dict[str, Handler] = {**handlers(self.store, max_value_bytes), "PING": pong}
-        core = serve_loop(self.store, max_value_bytes) if quick else None
+        core = serve_loops(self.store, max_value_bytes).rpc if quick else None
         super().__init__(RpcMethods(table, LIMITS), core)
 
     def records(self) -> list[tuple[str, object]]:
-        """Where all records are, and then those in memory in the order in which they would leave. Empties memory."""
-        places: list[tuple[str, object]] = [(key, self.store.locate(key)) for key in sorted(self.store.keys())]
-        memory = self.store.memory
-        while len(memory):
-            key, value, _, clean = memory.evict()
-            places.append((key, (value, clean)))
-        return places
+        return records_of(self.store)
+
+
+def new_store(policy: str, capacity: int, pending_max: int, mode: str = "evict") -> Records:
+    """An empty one. ``pending_max``: of its persistent tier; 0 for none."""
+    memory = POLICIES[policy](capacity)
+    if not pending_max:
+        return MemoryStore(memory)
+    environment = Environment(clock=lambda: 0.0, load_timeout=1, pending_wait=1)
+    return MODES[mode](memory, Pending(pending_max, 10**6), environment)
+
+
+def records_of(store: Records) -> list[tuple[str, object]]:
+    """Where all records are, and then those in memory in the order in which they would leave. Empties memory."""
+    places: list[tuple[str, object]] = [(key, store.locate(key)) for key in sorted(store.keys())]
+    memory = store.memory
+    while len(memory):
+        key, value, _, clean = memory.evict()
+        places.append((key, (value, clean)))
+    return places
 
 
 def packed(sent: Iterable[object]) -> bytes:

@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 
-MODULES = ("records", "serve", "route")
+MODULES = ("records", "serve", "serve_resp", "route")
 """Whose leaks are ours."""
 
 VERDICT = "verdict"

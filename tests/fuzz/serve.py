@@ -1,4 +1,7 @@
-"""A secondary with the serve loop beside one without compiled code: the same bytes, the same answers and records."""
+"""A secondary with the serve loops beside one without compiled code: the same bytes, the same answers and records.
+
+Each client speaks one of the two protocols, over the same records.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import NamedTuple
 
 from ckv import errors
 from ckv.node.node import pong
-from ckv.node.secondary import handlers, serve_loop
-from ckv.protocol.handler import Handler
+from ckv.node.secondary import handlers, serve_loops
+from ckv.protocol.handler import NO_CORES, Handler
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.store import Records
 from ckv.store.alone import MemoryStore
@@ -23,7 +26,9 @@ from ckv.store.store import Store
 from ckv.store.tiers import Environment
 from ckv.values import Value
 from tests.core.nodes import LIMITS, Client, receive_all
+from tests.core.resp import RespClient, resp_methods
 from tests.fuzz.choices import Choices
+from tests.fuzz.resp_traffic import RespTraffic
 from tests.fuzz.traffic import Traffic, client_answers, cut, damaged, depends_on_cuts, stopped_apart
 
 ALONE = "alone"
@@ -47,7 +52,8 @@ class Setup(NamedTuple):
     """A bound that needs both to have a compiled table; 0 without."""
     most_absent: int
     most_pending: int
-    sessions: int
+    resp: list[bool]
+    """For each client whether it speaks RESP."""
 
 
 class Node:
@@ -70,8 +76,11 @@ class Node:
             self.store = MODES[setup.mode](memory, Pending(setup.most_pending, 10**9), environment)
         table: dict[str, Handler] = {**handlers(self.store, LIMITS.max_value_bytes), "PING": pong}
         methods = RpcMethods(table, LIMITS)
-        self._core = serve_loop(self.store, LIMITS.max_value_bytes) if quick else None
-        self.clients = [Client(methods, self._core) for _ in range(setup.sessions)]
+        self._cores = serve_loops(self.store, LIMITS.max_value_bytes) if quick else NO_CORES
+        commands = resp_methods(self.store)
+        self.clients = [
+            RespClient(commands, self._cores.resp) if resp else Client(methods, self._cores.rpc) for resp in setup.resp
+        ]
 
     @property
     def tiers(self) -> Store:
@@ -81,7 +90,9 @@ class Node:
 
     def received(self, pieces: list[tuple[int, bytes]]) -> None:
         """Serves what clients with these numbers have sent."""
-        receive_all(self._core, [(self.clients[number], piece) for number, piece in pieces])
+        sent = [(self.clients[number], piece) for number, piece in pieces]
+        receive_all(self._cores.rpc, [one for one in sent if isinstance(one[0], Client)])
+        receive_all(self._cores.resp, [one for one in sent if isinstance(one[0], RespClient)])
 
     def go_on(self) -> None:
         """Has the sessions go on, as far as they were released."""
@@ -112,6 +123,15 @@ def one_input(data: bytes) -> None:
         _in_turn(choices)
 
 
+def _traffic(choices: Choices, resp: bool, prefix: bytes = b"") -> Traffic | RespTraffic:
+    return RespTraffic(choices, prefix) if resp else Traffic(choices, prefix)
+
+
+def _protocols(choices: Choices, sessions: int) -> list[bool]:
+    kind = choices.below(3)
+    return [choices.below(2) == 1 if kind == 2 else kind == 1 for _ in range(sessions)]
+
+
 def _in_turn(choices: Choices) -> None:
     """One client at a time, so that all requests have one order, and everything has to be the same."""
     mode = choices.one_of([ALONE, "evict", "behind", "through", ALONE, "evict"])
@@ -124,12 +144,12 @@ def _in_turn(choices: Choices) -> None:
         choices.one_of([1000, 1, 3]),
         # Where pending is full, the store has a new record wait, also if its victim is clean; compiled code does not.
         1000 if mode == "evict" else most_pending,
-        choices.one_of([1, 1, 2, 3]),
+        _protocols(choices, choices.one_of([1, 1, 2, 3])),
     )
     quick, plain = Node(setup, quick=True), Node(setup, quick=False)
     while choices.left:
-        for number in range(setup.sessions):
-            sent = Traffic(choices).stream(choices.below(12))
+        for number, resp in enumerate(setup.resp):
+            sent = _traffic(choices, resp).stream(choices.below(12))
             if choices.once_in(6):
                 sent = damaged(sent, choices, 1 + choices.below(3))
             for piece in cut(sent, choices):
@@ -153,9 +173,10 @@ def _at_once(choices: Choices) -> None:
     """Many clients in one turn, each with keys of its own, as nobody says who of them comes first."""
     mode = choices.one_of([ALONE, "evict", ALONE, "behind"])
     sessions = choices.one_of([2, 3, 31, 32, 33, 60])
-    setup = Setup(choices.one_of(list(PLAIN)), mode, 100_000, 0, 100_000, 100_000, sessions)
+    resp = _protocols(choices, sessions)
+    setup = Setup(choices.one_of(list(PLAIN)), mode, 100_000, 0, 100_000, 100_000, resp)
     quick, plain = Node(setup, quick=True), Node(setup, quick=False)
-    traffics = [Traffic(choices, bytes([65 + number]) * 3) for number in range(sessions)]
+    traffics = [_traffic(choices, resp[number], bytes([65 + number]) * 3) for number in range(sessions)]
     while choices.left:
         to_come: list[list[bytes]] = []
         for number, traffic in enumerate(traffics):
@@ -184,7 +205,12 @@ def _ended_the_same(quick: Node, plain: Node) -> bool:
     for one, other in zip(quick.clients, plain.clients, strict=True):
         if depends_on_cuts(one.session, other.session):
             return False
-        assert client_answers(one) == client_answers(other)
+        if isinstance(one, Client) and isinstance(other, Client):
+            assert client_answers(one) == client_answers(other)
+        else:
+            assert isinstance(one, RespClient)
+            assert isinstance(other, RespClient)
+            assert one.sent == other.sent
         assert bool(one.session.failed) == bool(other.session.failed), f"{one.session.failed} {other.session.failed}"
         assert one.session.in_flight == other.session.in_flight
         if not other.session.failed:

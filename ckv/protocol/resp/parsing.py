@@ -78,6 +78,16 @@ class Parser:
         """Bytes that are known to be missing of an argument; 0 where nobody knows."""
         return self._missing if self._missing > 1 else 0
 
+    @property
+    def hands_out(self) -> bool:
+        """Whether :meth:`take_kept` has all that was kept: the arguments of a request are not handed out."""
+        return not (self._left or self.broken)
+
+    def keep(self, data: bytes) -> None:
+        """Keeps the beginning of a request without a look at it. Only between two requests."""
+        self._kept += data
+        self._missing = 1
+
     def take_kept(self) -> bytes | None:
         """The beginning of a request, which is not kept any more; None when it is more than can be handed out."""
         if self._left or self.broken:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from ckv.protocol.handler import LATER, Line
-from ckv.protocol.limits import SPARE_BUFFER_BYTES
+from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.parsing import Parser, Request
 from ckv.protocol.resp.replies import NILS, RESP2, error, error_of
@@ -21,6 +21,9 @@ Reply = Callable[["RespSession", Any], bytes]
 
 Part = Callable[[object, Any], None]
 """Takes one of several results that a request needs: the error in the form that travels, or None, and the result."""
+
+MOST_KEPT_BYTES: Final = RECV_BYTES_OF_LARGE
+"""A longer beginning of a request is the parser's: it need not be looked at again with each read."""
 
 EARLY: Final = "answers that others have to come before"
 """Why a session holds its line."""
@@ -115,7 +118,7 @@ class RespSession(Session):
         return answers
 
     def feed(self, data: bytes) -> None:
-        if self._parser.broken:
+        if self._parser.broken or self.failed or self._ended:
             return
         self._to_come = self._to_come[self._at :] + self._parser.parse(data)
         self._at = 0
@@ -149,8 +152,9 @@ class RespSession(Session):
 
     @property
     def is_between(self) -> bool:
-        """Whether all that it was given is answered, and answers may leave at once."""
-        return not (self.in_flight or self.waiting or self._to_come) and self._parser.is_between
+        """Whether all that it was given is answered, but for the beginning of a request that :meth:`with_kept` has, and
+        further answers may leave at once."""
+        return not (self.in_flight or self.waiting or self._to_come or self._ended) and self._parser.hands_out
 
     def with_kept(self, data: bytes) -> bytes:
         """What has arrived, with what was kept of it before."""
@@ -159,10 +163,19 @@ class RespSession(Session):
 
     def go_on(self, data: bytes, is_cut: bool) -> bytes:
         """Takes over where compiled code has stopped; the answers. ``is_cut``: it is the beginning of one request."""
+        if is_cut and len(data) <= MOST_KEPT_BYTES:
+            self._parser.keep(data)
+            return b""
         if self.attention or self.line.held:
             self.feed(data)
             return b""
         return self.received(data)
+
+    def ask(self, requests: bytes) -> tuple[bytes, bool]:
+        """Serves whole requests, in the middle of what compiled code answers: the answers, if they are there now, and
+        whether the next one may be served at once."""
+        answers = self.received(requests)
+        return answers, self.is_between and not (self.attention or self.line.held)
 
     @property
     def may_begin(self) -> int:

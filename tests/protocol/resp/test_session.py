@@ -15,7 +15,7 @@ from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import Connected, RespCommand, RespMethods
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, bulk
-from ckv.protocol.resp.session import RespSession
+from ckv.protocol.resp.session import MOST_KEPT_BYTES, RespSession
 from tests.support.line import Nowhere, served
 
 LIMITS = Limits(max_value_bytes=1000, soft_unsent_bytes=5000)
@@ -254,7 +254,8 @@ def test_what_compiled_code_leaves_goes_on_here() -> None:
     session = world.session
     assert world.is_between()
     assert session.go_on(b"now a\r\nno", False) == bulk("a")
-    assert not world.is_between()
+    assert not session.rest()
+    assert world.is_between(), "what is kept can be handed out"
     assert session.with_kept(b"w b\r\n") == b"now b\r\n"
     assert session.go_on(b"now b\r\nlater c\r\n", False) == bulk("b")
     assert not world.is_between(), "an answer is to come"
@@ -262,3 +263,37 @@ def test_what_compiled_code_leaves_goes_on_here() -> None:
     assert not world.is_between(), "it is to be taken"
     assert world.taken() == bulk("c")
     assert world.is_between()
+
+
+def test_the_beginning_of_a_request_is_kept_for_compiled_code() -> None:
+    world = World()
+    session = world.session
+    beginning = b"*2\r\n$3\r\nnow\r\n$1\r\n"
+    assert session.go_on(beginning, True) == b""
+    assert world.is_between()
+    assert not session.rest()
+    assert session.kept_bytes == len(beginning)
+    assert session.with_kept(b"a\r\n") == beginning + b"a\r\n"
+    assert session.rest()
+    assert session.go_on(beginning, True) == b""
+    assert session.received(b"b\r\n") == bulk("b"), "nobody asks compiled code any more"
+    assert session.go_on(beginning, False) == b""
+    assert not world.is_between(), "it is taken apart already"
+    assert session.received(b"c\r\n") == bulk("c")
+    long = b"*1024\r\n" + b"$4\r\nlong\r\n" * 1000
+    long += b"$300000\r\n" + b"x" * (MOST_KEPT_BYTES - len(long))
+    session.go_on(long, True)
+    assert not world.is_between(), "it is too long to be looked at again and again"
+
+
+def test_compiled_code_asks_between_its_own_answers() -> None:
+    world = World()
+    session = world.session
+    assert session.ask(b"now a\r\nfail reply\r\n") == (bulk("a") + b"-ERR so it is\r\n", True)
+    assert session.ask(b"later b\r\n") == (b"", False)
+    assert session.go_on(b"now c\r\n", False) == b""
+    world.answer(b"b")
+    assert world.taken() == bulk("b") + bulk("c")
+    assert session.ask(b"quit\r\n") == (b"+OK\r\n", False)
+    assert session.go_on(b"now d\r\n", False) == b""
+    assert session.more() == b""

@@ -1,0 +1,79 @@
+"""The same for clients of Redis: a node without sockets, whose requests go through compiled code first, or do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from ckv.node.node import pong
+from ckv.node.secondary import handlers, serve_loops
+from ckv.protocol.handler import Loop
+from ckv.protocol.resp.methods import RespMethods
+from ckv.protocol.resp.session import RespSession
+from ckv.redis.table import for_node
+from ckv.store import Records
+from tests.core.nodes import CAPACITY, LIMITS, new_store, receive_all, records_of
+from tests.support.line import Nowhere
+
+
+class RespClient:
+    """A client of Redis, and what it was answered. ``core``: compiled code that gets what comes first."""
+
+    def __init__(self, methods: RespMethods, core: Loop | None) -> None:
+        self.core = core
+        self.session = RespSession(Nowhere(), methods)
+        self.sent = b""
+        """What it was answered, in order."""
+        self.left = 0
+        """Bytes that compiled code has left to the session."""
+        self.rounds = 0
+        """How often it was called."""
+
+    def received(self, data: bytes) -> None:
+        receive_all(self.core, [(self, data)])
+
+    def served(self, answers: bytes) -> None:
+        """Takes answers, and has the session go on as long as it may."""
+        self.sent += answers
+        session = self.session
+        line = cast(Nowhere, session.line)
+        while session.attention and not session.failed and not line.holds:
+            line.paused = False
+            self.sent += session.more()
+        self.take()
+
+    def take(self) -> None:
+        """Has the session send what it has to send."""
+        if self.session.waiting:
+            self.sent += self.session.take()
+
+
+class RespNode(RespClient):
+    """A session over a store. ``quick``: the serve loop gets what arrives first."""
+
+    def __init__(
+        self, policy: str = "lru", *, quick: bool, tier: bool, capacity: int = CAPACITY, mode: str = "evict"
+    ) -> None:
+        self.store: Records = new_store(policy, capacity, 100 if tier else 0, mode)
+        methods = resp_methods(self.store)
+        super().__init__(methods, serve_loops(self.store, LIMITS.max_value_bytes).resp if quick else None)
+
+    def records(self) -> list[tuple[str, object]]:
+        """See :func:`records_of`."""
+        return records_of(self.store)
+
+
+def resp_methods(store: Records) -> RespMethods:
+    """The commands of a secondary over a store, at a time that stands still."""
+    return for_node(LIMITS, lambda: 0.0)({**handlers(store, LIMITS.max_value_bytes), "PING": pong})
+
+
+def request(*arguments: bytes | str) -> bytes:
+    """A request as clients send it."""
+    parts = [argument.encode() if isinstance(argument, str) else argument for argument in arguments]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
+
+
+def requests(sent: Iterable[Iterable[bytes | str]]) -> bytes:
+    """Several, one after the other."""
+    return b"".join(request(*arguments) for arguments in sent)
