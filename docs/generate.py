@@ -251,6 +251,9 @@ def redis() -> str:
         for reason, names in REASONS.items()
     )
     codes = "\n".join(f"| `{code}` | `{ours}` |" for ours, code in CODES.items())
+    options = (
+        "" if "SET" in COMMANDS else "\nThe options of SET are refused: there is no condition and no expiry yet.\n"
+    )
     return f"""\
 {NOTE}
 # Clients of Redis
@@ -266,7 +269,7 @@ msgpack-RPC; a *str* is answered to a client of Redis as its bytes.
 
 Where the table says nothing else, a command does what it does in Redis {REDIS_VERSION}.
 
-{tables}
+{tables}{options}
 ## What is different
 
 - **Many keys are not one step.** MGET, MSET, DEL and others of several keys carry each key out by itself, on the nodes

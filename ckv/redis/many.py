@@ -74,6 +74,8 @@ class Many:
         session, handler, calls = self._session, self._handler, self._calls
         self._beginning = True
         while self._begun < len(calls) and self._waiting < self._window and not self._error:
+            if self._waiting and session.is_slowed:
+                break  # What waits has an answer to come, after which it goes on here.
             index = self._begun
             self._begun += 1
             self._waiting += 1

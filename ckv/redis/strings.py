@@ -70,7 +70,11 @@ def get(facts: Facts) -> CarryOut:
             _, key = request
         except ValueError:
             raise wrong_count("get") from None
-        result: Any = handler(session, session.ticket, (text_of(key),))
+        try:
+            text = key.decode()
+        except UnicodeDecodeError:
+            text = text_of(key)
+        result: Any = handler(session, session.ticket, (text,))
         if result is LATER:
             return session.wait(value_reply)
         found, value = result

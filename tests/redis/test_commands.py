@@ -282,6 +282,24 @@ def test_what_is_behind_many_keys_does_not_overtake_them() -> None:
     assert not node.line.held
 
 
+def test_a_node_that_is_slow_is_waited_for() -> None:
+    """A large value that is not sent yet must not be overtaken by what is behind it in the same command."""
+    node = Node()
+    node.results["PUT"] = WAIT
+    node.session.hold("the queue of a node")
+    node.send("MSET", "a", "large", "a", "small", "a", "last")
+    assert node.asked == [("PUT", "a", b"large")]
+    node.answer(True)
+    assert len(node.asked) == 2, "one at a time, so that there is always an answer to come"
+    node.session.release("the queue of a node")
+    node.answer(True)
+    assert len(node.asked) == 3
+    node.answer(True)
+    assert node.taken() == b"+OK\r\n"
+    assert not node.line.held
+    assert node.session.is_between
+
+
 def test_an_error_of_one_is_the_answer_and_no_more_are_begun() -> None:
     limits = Limits(max_in_flight=4, max_value_bytes=1000)
     node = Node(limits=limits)

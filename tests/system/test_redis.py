@@ -73,6 +73,15 @@ def test_a_pipeline_has_its_answers_in_order(client: redis.Redis) -> None:
         assert next(got) is True
 
 
+def test_a_small_value_does_not_overtake_large_ones_of_its_command(client: redis.Redis) -> None:
+    """Of these the primary keeps some back, as the node has others to read."""
+    large = b"v" * 2**20
+    for number in range(5):
+        parts = ["MSET", *("k", large) * 4, "k", f"small {number}"]
+        assert client.execute_command(*parts)  # type: ignore[no-untyped-call]
+        assert client.get("k") == b"small %d" % number
+
+
 def test_redis_py_knows_the_errors(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
     with pytest.raises(redis.ResponseError, match="ckv keeps strings only, no lists"):
         client.lpush("a", "b")

@@ -46,7 +46,7 @@ _COUNTS: Final = {b"*%d" % count: count for count in range(1, 128)}
 class Parser:
     """The requests of one peer."""
 
-    __slots__ = ("_arguments", "_kept", "_left", "_limits", "_missing", "_size", "broken")
+    __slots__ = ("_arguments", "_kept", "_left", "_limits", "_missing", "_size", "broken", "is_between")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -62,11 +62,8 @@ class Parser:
         """Bytes of the request up to here."""
         self.broken = ""
         """What is wrong behind the requests that were found; nothing can be found any more. Empty while all is well."""
-
-    @property
-    def is_between(self) -> bool:
+        self.is_between = True
         """Whether all that it was given were whole requests."""
-        return not (self._kept or self._left or self.broken)
 
     @property
     def kept_bytes(self) -> int:
@@ -87,6 +84,7 @@ class Parser:
         """Keeps the beginning of a request without a look at it. Only between two requests."""
         self._kept += data
         self._missing = 1
+        self.is_between = False
 
     def take_kept(self) -> bytes | None:
         """The beginning of a request, which is not kept any more; None when it is more than can be handed out."""
@@ -95,35 +93,42 @@ class Parser:
         kept = bytes(self._kept)
         self._kept.clear()
         self._missing = 0
+        self.is_between = True
         return kept
 
     def parse(self, data: bytes) -> list[Request]:
         """The requests that are whole now, in their order. Nothing may follow once it is :attr:`broken`."""
         requests: list[Request] = []
-        if self._kept:
-            self._missing -= len(data)
-            self._kept += data
-            if self._missing > 0:
-                return requests
-            data = bytes(self._kept)
-            self._kept.clear()
-            self._scan(data, 0, requests)
-            return requests
-        if self._left or data[0] != _ARRAY:
+        if not self.is_between:
+            if self._kept:
+                self._missing -= len(data)
+                self._kept += data
+                if self._missing > 0:
+                    return requests
+                data = bytes(self._kept)
+                self._kept.clear()
             self._scan(data, 0, requests)
             return requests
         lines = data.split(_CRLF)
         last = len(lines) - 1
+        if last == 5 or last == 7:
+            request = _short(lines)
+            if request is not None:
+                return [request]
         at = 0
         while at < last:
-            count = _COUNTS.get(lines[at])
-            if count is None:
-                break
+            count = _COUNTS.get(lines[at], 0)
             end = at + 1 + 2 * count
-            if end > last:
+            if not count or end > last:
                 break
             request = lines[at + 2 : end : 2]
-            if not _fit(lines, at + 1, request):
+            head = at + 1
+            for argument in request:
+                size = len(argument)
+                if lines[head] != (_HEADS[size] if size < KIB else b"$%d" % size):
+                    break
+                head += 2
+            if head != end:
                 break
             requests.append(request)
             at = end
@@ -136,6 +141,10 @@ class Parser:
 
     def _scan(self, data: bytes, at: int, requests: list[Request]) -> None:
         """Finds requests from there on, and keeps what is no whole argument."""
+        self._look(data, at, requests)
+        self.is_between = not (self._kept or self._left or self.broken)
+
+    def _look(self, data: bytes, at: int, requests: list[Request]) -> None:
         while at < len(data):
             began = at
             if self._left:
@@ -227,15 +236,23 @@ class Parser:
         return at
 
 
-def _fit(lines: list[bytes], first: int, request: Request) -> bool:
-    """Whether the arguments have the lengths that the heads say: the first head is line ``first``, others follow."""
-    at = first
-    for argument in request:
-        size = len(argument)
-        if lines[at] != (_HEADS[size] if size < KIB else b"$%d" % size):
-            return False
-        at += 2
-    return True
+def _short(lines: list[bytes]) -> Request | None:
+    """The one request of two or three short parts that these six or eight lines are; None when they are not. Most that
+    come by themselves are, and taking them apart at once is half the price of a loop."""
+    if lines[-1]:
+        return None
+    try:
+        if len(lines) == 6:
+            head, head1, first, head2, second, _ = lines
+            if head == b"*2" and head1 == _HEADS[len(first)] and head2 == _HEADS[len(second)]:
+                return [first, second]
+            return None
+        head, head1, first, head2, second, head3, third, _ = lines
+        if head == b"*3" and head1 == _HEADS[len(first)] and head2 == _HEADS[len(second)]:
+            return [first, second, third] if head3 == _HEADS[len(third)] else None
+    except IndexError:
+        pass  # It is long.
+    return None
 
 
 def _number(digits: bytes) -> int | None:

@@ -6,12 +6,12 @@ nobody behind it; only the answers behind it wait until its own has left. While 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Final
 
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES
-from ckv.protocol.resp.methods import RespMethods
+from ckv.protocol.resp.methods import CarryOut, RespMethods
 from ckv.protocol.resp.parsing import Parser, Request
 from ckv.protocol.resp.replies import NILS, RESP2, error, error_of
 from ckv.protocol.session import Session
@@ -40,7 +40,19 @@ class RespSession(Session):
     in_order: ClassVar[bool] = True
     __slots__ = (
         *("_at", "_early", "_early_bytes", "_head", "_limit", "_out", "_parser", "_part", "_parts", "_prompt"),
-        *("_replies", "_serving", "_shared", "_to_come", "library", "name", "nil", "number", "protocol", "ticket"),
+        *(
+            "_replies",
+            "_serving",
+            "_shared",
+            "_slowed_by",
+            "_to_come",
+            "library",
+            "name",
+            "nil",
+            "number",
+            "protocol",
+            "ticket",
+        ),
     )
 
     def __init__(self, line: Line, shared: RespMethods) -> None:
@@ -68,6 +80,8 @@ class RespSession(Session):
         """Whether somebody will take them at once."""
         self._prompt: tuple[int, object, object] | None = None
         """Number, error and result of a request that said only then that it would wait."""
+        self._slowed_by: set[Hashable] = set()
+        """Those for whom handlers hold it."""
         self._part = 0
         self._parts: dict[int, Part] = {}
         """Who takes the results of parts of requests, by negative numbers."""
@@ -106,13 +120,25 @@ class RespSession(Session):
     # --- for whoever has the bytes -------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> bytes:
-        requests = self._parser.parse(data)
+        parser = self._parser
+        requests = parser.parse(data)
+        if (
+            len(requests) == 1
+            and parser.is_between
+            and self.ticket == self._head
+            and not (self.waiting or self._to_come)
+        ):
+            # Most clients wait for each answer.
+            request = requests[0]
+            command = self._shared.commands.get(request[0])
+            if command is not None:
+                return self._serve_one(command, request)
         if self._to_come:
             self._to_come += requests
         else:
             self._to_come = requests
         answers = self._serve()
-        self.large = self._parser.missing > SPARE_BUFFER_BYTES
+        self.large = parser.missing > SPARE_BUFFER_BYTES
         if self.large:
             self.attention = True
         return answers
@@ -145,6 +171,7 @@ class RespSession(Session):
         self._replies.clear()
         self._early.clear()
         self._parts.clear()
+        self._slowed_by.clear()
         self._out.clear()
         self._prompt = None
 
@@ -183,6 +210,21 @@ class RespSession(Session):
         return max(0, self._max - self.in_flight)
 
     # --- requests --------------------------------------------------------------------------------------------------
+
+    def _serve_one(self, command: CarryOut, request: Request) -> bytes:
+        """Carries out a request that came by itself, before which no answer is to come."""
+        self._serving = True
+        self.large = False
+        try:
+            answer: Any = command(self, request)
+        except Exception as raised:  # noqa: BLE001 - as in _carry_out()
+            answer = self._shared.failed(raised, request)
+        self._serving = False
+        if answer is LATER:
+            return self.take() if self._out else b""
+        if len(answer) > SPARE_BUFFER_BYTES:
+            self.attention = True
+        return answer  # type: ignore[no-any-return]
 
     def _serve(self) -> bytes:
         """Carries out what has come, until the line is held or there are many bytes to be sent before the rest."""
@@ -285,6 +327,20 @@ class RespSession(Session):
     def no_command(self, request: Request) -> str:
         """What is wrong with a request whose command is not there."""
         return self._shared.no_command(request)
+
+    @property
+    def is_slowed(self) -> bool:
+        """Whether another node takes requests more slowly than they come. A large one may wait for it then, and no
+        further part of a request may pass that by."""
+        return bool(self._slowed_by)
+
+    def hold(self, reason: Hashable) -> None:
+        self._slowed_by.add(reason)
+        self.line.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self._slowed_by.discard(reason)
+        self.line.release(reason)
 
     def part(self, take: Part) -> int:
         """A ticket for a handler that carries out a part of a request. Its later answer goes to ``take``."""

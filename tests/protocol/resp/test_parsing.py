@@ -61,6 +61,20 @@ def test_as_hiredis_wherever_it_is_cut(requests: list[Request], cuts: list[int],
     assert parser.is_between == (data == b"".join(map(packed, found)))
 
 
+@pytest.mark.parametrize("value", [b"", b"a", b"a\r\nbc", b"\r\n", b"a\r\n", b"\r\n$1\r\na\r\n", b"$1"])
+@pytest.mark.parametrize("before", [[], [b"GET"], [b"SET", b"k"], [b"SET", b"\r\n"], [b"MSET", b"a", b"b", b"c"]])
+def test_cut_in_two_at_every_place(before: Request, value: bytes) -> None:
+    """Also where the first piece looks like a whole request, for the value goes on behind a CRLF."""
+    requests = [[*before, value], [*before, value], [b"PING"]]
+    data = b"".join(map(packed, requests))
+    for cut in range(1, len(data)):
+        parser = Parser(LIMITS)
+        first = parser.parse(data[:cut])
+        assert first == requests[: len(first)]
+        assert len(first) == sum(len(b"".join(map(packed, requests[:end]))) <= cut for end in (1, 2, 3))
+        assert first + parser.parse(data[cut:]) == requests
+
+
 @given(REQUESTS)
 def test_byte_by_byte(requests: list[Request]) -> None:
     data = b"".join(map(packed, requests))

@@ -120,6 +120,14 @@ def test_a_request_that_waits_holds_up_no_other() -> None:
     assert world.taken() == bulk("a") + bulk("b") + bulk("c")
 
 
+def test_what_was_collected_leaves_before_what_is_answered_at_once() -> None:
+    world = World()
+    world.send("later a")
+    world.answer(b"a")
+    assert world.send("now b") == bulk("a") + bulk("b")
+    assert not world.session.waiting
+
+
 def test_errors_stand_in_their_places(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     got = world.send("now a", "fail reply", "fail ckv", "fail defect", "none", "NoW b", "later c", "fail reply")
