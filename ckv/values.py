@@ -27,6 +27,9 @@ BYTES_PER_CHARACTER: Final = 4
 MAX_RECORDS: Final = 2**32 - 16
 """The most records that memory can hold: it counts them in 32 bits."""
 
+MAX_EXPIRES: Final = 2**53 - 1
+"""The latest expiry, in milliseconds of the epoch: what every language's numbers hold exactly."""
+
 SURELY_FITS: Final = MAX_KEY_BYTES // BYTES_PER_CHARACTER
 """Characters up to which a key needs no encoding to know that it is short enough."""
 

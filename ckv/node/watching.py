@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from ckv.errors import RowsRefused, TierError, WriteFailed
 from ckv.node.health import Health, Kind, Reason
-from ckv.persistent import Loaded, RowsLocked, Tier
+from ckv.persistent import NO_EXPIRY, Loaded, RowsLocked, Tier
 from ckv.values import Value
 
 
@@ -41,9 +41,9 @@ class WatchedSession:
         with suppress(RowsLocked):
             self.load_some([""], 0)
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         with self._watched():
-            self._session.save_many(rows)
+            self._session.save_many(rows, expires)
 
     def delete_many(self, keys: Sequence[str]) -> None:
         with self._watched():

@@ -198,7 +198,9 @@ class Workers:
         began = time.monotonic()
         try:
             # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
-            found, larger = session.load_some([*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes)
+            found, larger, _ = session.load_some(
+                [*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes
+            )
             if session.generation != self.tier.generation:
                 raise errors.TierUnavailable("the answer came over a connection that had become unfit")
         except RowsLocked as error:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from ckv.values import Value
 
 PUT_IT_BACK: Final = "it was there before, so no empty one is made in its place: put it back, or start the node anew"
 """What a session says of a table, or a file, that somebody has taken away."""
+
+
+NO_EXPIRY: Final[Mapping[str, int]] = {}
+"""None of the records expires."""
 
 
 class RowsLocked(Exception):
@@ -21,6 +25,9 @@ class Loaded(NamedTuple):
     found: dict[str, Value]
     larger: dict[str, int]
     """The bytes of the values that were left where they are."""
+    expires: Mapping[str, int] = NO_EXPIRY
+    """When those of ``found`` expire that do, in milliseconds of the epoch, or have expired: nobody looks at a clock
+    here."""
 
 
 class Holder(NamedTuple):
@@ -124,14 +131,16 @@ class Session(Protocol):
         """That of the tier for which it was made; when it differs from :attr:`Tier.generation`, it is unfit."""
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        """The records of those keys that exist."""
+        """The records of those keys that exist, without their expiry, and also where it is over."""
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         """The same for values up to a length, 0 for any, and without waiting for a row that somebody has locked. Raises
         :class:`RowsLocked` for one, and does not say which; MySQL before 8.0 does so after a second."""
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         """Writes the records over whatever is there, in one transaction that is committed when this returns.
+
+        ``expires`` has the milliseconds of the epoch for those that expire; the others no longer do, if they did.
 
         The last one wins where a key occurs twice. Raises :class:`~ckv.errors.RowsRefused` when the data itself is at
         fault, and :class:`~ckv.errors.WriteFailed` when it may be: nothing was written then, and the session can be

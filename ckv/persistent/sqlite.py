@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Final, TypeVar, cast
 from urllib.parse import quote
@@ -21,9 +21,20 @@ import tenacity
 from gevent.monkey import get_original
 
 from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable, WriteFailed
-from ckv.persistent import PUT_IT_BACK, Loaded
+from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded
 from ckv.persistent.filelock import FileLock
-from ckv.persistent.rows import PROBE_KEY, ROWS_PER_STATEMENT, TABLE, TYPE_STR, Row, loaded, sorted_keys, sorted_rows
+from ckv.persistent.rows import (
+    KIND,
+    PROBE_KEY,
+    ROWS_PER_STATEMENT,
+    TABLE,
+    TYPE_STR,
+    Row,
+    loaded,
+    sorted_expiring_rows,
+    sorted_keys,
+    sorted_rows,
+)
 from ckv.values import Value
 
 T = TypeVar("T")
@@ -49,11 +60,14 @@ _CREATE = f"""
     CREATE TABLE IF NOT EXISTS {TABLE} (
         kv_key BLOB NOT NULL PRIMARY KEY,
         kv_value BLOB NOT NULL,
-        kv_type INTEGER NOT NULL DEFAULT {TYPE_STR}
+        kv_type INTEGER NOT NULL DEFAULT {TYPE_STR},
+        kv_expires INTEGER
     )"""
+_HAS_EXPIRES = f"SELECT 1 FROM pragma_table_info('{TABLE}') WHERE name = 'kv_expires'"
+_ADD_EXPIRES = f"ALTER TABLE {TABLE} ADD COLUMN kv_expires INTEGER"
 _SELECT = f"""
     SELECT kv_key, CASE WHEN length(kv_value) <= ? THEN kv_value END,
-        CASE WHEN length(kv_value) <= ? THEN kv_type ELSE -length(kv_value) END
+        CASE WHEN length(kv_value) <= ? THEN {KIND} ELSE -length(kv_value) END
     FROM {TABLE} WHERE kv_key IN ({{}})"""
 _ANY_LENGTH = 2**31  # SQLite's own bound is just below
 _COUNT = f"SELECT COUNT(*) FROM {TABLE}"
@@ -61,6 +75,10 @@ _DELETE = f"DELETE FROM {TABLE} WHERE kv_key = ?"
 _UPSERT = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
     ON CONFLICT (kv_key) DO UPDATE SET kv_value = excluded.kv_value, kv_type = excluded.kv_type"""
+_UPSERT_EXPIRING = f"""
+    INSERT INTO {TABLE} (kv_key, kv_value, kv_type, kv_expires) VALUES (?, ?, ?, ?)
+    ON CONFLICT (kv_key) DO UPDATE
+    SET kv_value = excluded.kv_value, kv_type = excluded.kv_type, kv_expires = excluded.kv_expires"""
 
 _BESIDE = ("-wal", "-shm")
 """What the files are called that SQLite keeps beside the one of the database, as long as that is open."""
@@ -187,8 +205,11 @@ class SQLiteSession:
         # Nobody waits for a row here: readers see what was committed when they began.
         return cast(Loaded, _in_pool(self._run, self._load, sorted_keys(keys), max_value_bytes or _ANY_LENGTH))
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
-        _in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
+        if expires:
+            _in_pool(self._run, self._commit, _UPSERT_EXPIRING, sorted_expiring_rows(rows, expires))
+        else:
+            _in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
 
     def delete_many(self, keys: Sequence[str]) -> None:
         _in_pool(self._run, self._commit, _DELETE, [(key,) for key in sorted_keys(keys)])
@@ -230,6 +251,19 @@ class SQLiteSession:
             self._connection.execute("PRAGMA synchronous = FULL")
         # Either opens the files beside the database, too.
         self._connection.execute(_CREATE if create else f"SELECT 1 FROM {TABLE} LIMIT 1").fetchall()
+        if prepare:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Adds the column that a file of an older version lacks, which takes no time however large it is."""
+        if self._connection.execute(_HAS_EXPIRES).fetchone():
+            return
+        with self._turn:
+            self._begin()
+            if not self._connection.execute(_HAS_EXPIRES).fetchone():  # nobody else was quicker
+                self._connection.execute(_ADD_EXPIRES)
+                log.info("upgraded the table %s in sqlite:%s", TABLE, self._path)
+            self._connection.execute("COMMIT")
 
     def _load(self, keys: Sequence[bytes], max_value_bytes: int) -> Loaded:
         rows: list[Row] = []

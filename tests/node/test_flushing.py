@@ -6,7 +6,7 @@ is for readers, and while nothing can be written nothing is parked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ckv.errors import CkvError, CommitTimeout, RowsRefused, SessionLost, TierUnavailable, WriteFailed
 from ckv.node.flushing import flush
-from ckv.persistent import Loaded
+from ckv.persistent import NO_EXPIRY, Loaded
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
@@ -46,7 +46,7 @@ class FakeTier:
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         return Loaded(self.load_many(keys), {})
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         self._transaction([key for key, _ in rows])
         self.rows.update(rows)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import gevent
@@ -10,7 +10,7 @@ from gevent.event import Event
 
 from ckv.errors import CkvError
 from ckv.node.workers import Workers
-from ckv.persistent import Fence, Loaded
+from ckv.persistent import NO_EXPIRY, Fence, Loaded
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
@@ -66,7 +66,7 @@ class FakeSession:
         self._tier.wait("load")
         return Loaded(found, {})
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         self._server.update(rows)
         self._tier.wait("save")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import gevent
 import pytest
@@ -14,7 +14,7 @@ from ckv import errors
 from ckv.node import workers
 from ckv.node.crew import Crew
 from ckv.node.workers import Workers
-from ckv.persistent import Fence, Loaded, RowsLocked
+from ckv.persistent import NO_EXPIRY, Fence, Loaded, RowsLocked
 from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
@@ -84,7 +84,7 @@ class FakeSession:
                 loaded.found[key] = value
         return loaded
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         assert self._open
         self._tier.before_save()
         self._tier.rows.update(rows)

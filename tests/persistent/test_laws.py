@@ -189,11 +189,11 @@ def test_values_that_are_too_long_come_as_their_length(session: Session) -> None
         "bin": b"\x00" * 5000,
     }
     session.save_many(list(records.items()))
-    found, larger = session.load_some([*records, "missing"], 10)
+    found, larger, _ = session.load_some([*records, "missing"], 10)
     assert found == {key: records[key] for key in ("empty", "fits", "text")}
     assert larger == {"longer": 11, "bin": 5000}
-    assert session.load_some(["bin", "missing"], 0) == ({"bin": records["bin"]}, {})
-    assert session.load_some([], 10) == ({}, {})
+    assert session.load_some(["bin", "missing"], 0) == ({"bin": records["bin"]}, {}, {})
+    assert session.load_some([], 10) == ({}, {}, {})
 
 
 def test_an_error_that_says_nothing_about_the_data(under_test: TierUnderTest) -> None:

@@ -72,6 +72,7 @@ def test_the_table_is_as_it_has_to_be(mariadb: MariaDB) -> None:
         ("kv_key", "varbinary", 1024, "NO", "PRI"),
         ("kv_value", "longblob", 2**32 - 1, "NO", ""),
         ("kv_type", "tinyint", None, "NO", ""),
+        ("kv_expires", "bigint", None, "YES", ""),
     ]
     storage = "SELECT table_name, engine, row_format FROM information_schema.tables WHERE table_schema = %s"
     assert mariadb.query(storage, (DATABASE,)) == [("CelonisData", "InnoDB", "Dynamic")]

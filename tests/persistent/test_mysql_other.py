@@ -217,7 +217,7 @@ def test_it_is_noticed_by_a_new_connection_too(mariadb: MariaDB) -> None:
 @pytest.mark.parametrize(
     "what",
     [
-        "INSERT INTO celonis.CelonisData VALUES ('other', '1', 0)",
+        "INSERT INTO celonis.CelonisData (kv_key, kv_value) VALUES ('other', '1')",
         "ANALYZE TABLE celonis.CelonisData",
         "FLUSH TABLES",
         "CREATE TRIGGER celonis.t AFTER INSERT ON celonis.CelonisData FOR EACH ROW SET @x = 1",

@@ -21,7 +21,7 @@ ORIGINAL = "CREATE TABLE CelonisData (kv_key VARCHAR(255) PRIMARY KEY, kv_value 
 
 CURRENT = (
     "CREATE TABLE CelonisData (kv_key VARBINARY(1024) PRIMARY KEY, kv_value LONGBLOB NOT NULL,"
-    " kv_type TINYINT UNSIGNED NOT NULL DEFAULT 0)"
+    " kv_type TINYINT UNSIGNED NOT NULL DEFAULT 0, kv_expires BIGINT)"
 )
 
 RECORDS: dict[str, Value] = {
@@ -61,6 +61,7 @@ def upgraded(server: MariaDB) -> dict[str, Value]:
         (DATABASE,),
     )
     assert columns == [
+        ("kv_expires", "bigint", None, "YES", ""),
         ("kv_key", "varbinary", 1024, "NO", "PRI"),
         ("kv_type", "tinyint", None, "NO", ""),
         ("kv_value", "longblob", 2**32 - 1, "NO", ""),
@@ -215,7 +216,11 @@ def test_it_is_logged_once(mariadb: MariaDB, caplog: pytest.LogCaptureFixture) -
 
 def test_a_table_that_is_right_is_not_touched(mariadb: MariaDB, caplog: pytest.LogCaptureFixture) -> None:
     wider = "CREATE TABLE CelonisData (kv_key VARBINARY(2000) PRIMARY KEY, kv_value LONGBLOB NOT NULL,"
-    leave_behind(mariadb, RECORDS, f"{wider} kv_type TINYINT NOT NULL DEFAULT 0, note TEXT) ROW_FORMAT=COMPRESSED")
+    leave_behind(
+        mariadb,
+        RECORDS,
+        f"{wider} kv_type TINYINT NOT NULL DEFAULT 0, note TEXT, kv_expires BIGINT) ROW_FORMAT=COMPRESSED",
+    )
     before = mariadb.query(f"SHOW CREATE TABLE {DATABASE}.CelonisData")
     mysql_tier(mariadb).connect().close()
     assert mariadb.query(f"SHOW CREATE TABLE {DATABASE}.CelonisData") == before

@@ -28,6 +28,7 @@ _COLUMNS = {
     "kv_key": f"VARBINARY({MAX_KEY_BYTES}) NOT NULL",
     "kv_value": "LONGBLOB NOT NULL",
     "kv_type": f"TINYINT UNSIGNED NOT NULL DEFAULT {TYPE_STR}",
+    "kv_expires": "BIGINT NULL",
 }
 # Transactions need InnoDB, and a key of this width a row format after COMPACT, which indexes 767 bytes at most.
 _ENGINE = "InnoDB"
@@ -60,14 +61,19 @@ def is_ready(connection: Connection) -> bool:
         if error.code != ER.LOCK_DEADLOCK:
             raise
         return False  # Another node is changing it: MySQL says this of its own dictionary. prepare() waits for that.
+    kind, engine = _kind_and_engine(connection)
+    obstacle = _obstacle(columns, unique, kind)
+    if obstacle:
+        raise StatementFailed(f"the table {TABLE} cannot be used: {obstacle}")
+    return engine == _ENGINE and not _changes(columns, unique)
+
+
+def _kind_and_engine(connection: Connection) -> tuple[str, str]:
     ((kind, engine),) = connection.run(
         "SELECT table_type, engine FROM information_schema.tables"
         f" WHERE table_schema = DATABASE() AND table_name = '{TABLE}'"
     )
-    obstacle = _obstacle(columns, unique, kind.decode())
-    if obstacle:
-        raise StatementFailed(f"the table {TABLE} cannot be used: {obstacle}")
-    return engine == _ENGINE.encode() and not _changes(columns, unique)
+    return kind.decode(), (engine or b"").decode()
 
 
 def prepare(server: Server, *, create: bool) -> None:
@@ -122,7 +128,17 @@ def _create_or_upgrade(connection: Connection, server: Server, create: bool) -> 
     # Without a change of columns this still sets the engine and the row format. It happens as a whole or not at all: a
     # key that stands there twice, under an index that allowed it, is an error, and the table stays as it was.
     changes = _changes(columns, _unique_indexes(connection))
-    connection.run(f"ALTER TABLE {TABLE} {', '.join([*changes, _STORAGE])}")
+    # A column that may be empty is added at once, by servers that can. To set the storage copies the whole table.
+    only_expires = changes == [_added("kv_expires")] and _kind_and_engine(connection)[1] == _ENGINE
+    statement = f"ALTER TABLE {TABLE} {', '.join(changes if only_expires else [*changes, _STORAGE])}"
+    try:
+        connection.run(statement)
+    except StatementFailed as error:
+        if error.code not in (*_DENIED, ER.TABLEACCESS_DENIED_ERROR):
+            raise
+        raise StatementFailed(
+            f"this account may not change the table; let another one do it: {statement}", error.code
+        ) from error
     log.info("upgraded the table %s in %s", TABLE, server.name)
 
 
@@ -185,7 +201,7 @@ def _changes(columns: dict[str, _Column], unique: dict[str, list[str]]) -> list[
     for name, definition in _COLUMNS.items():
         column = columns.get(name)
         if column is None:
-            changes.append(f"ADD COLUMN {name} {definition}")
+            changes.append(_added(name))
         elif not _fits(name, column):
             changes.append(f"MODIFY {name} {definition}")
     if unique.get(_PRIMARY) != ["kv_key"]:
@@ -196,7 +212,13 @@ def _changes(columns: dict[str, _Column], unique: dict[str, list[str]]) -> list[
     return changes
 
 
+def _added(name: str) -> str:
+    return f"ADD COLUMN {name} {_COLUMNS[name]}"
+
+
 def _fits(name: str, column: _Column) -> bool:
+    if name == "kv_expires":
+        return column.nullable and column.type.startswith("bigint")
     if column.nullable:
         return False
     kind, _, size = column.type.partition("(")

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ckv.persistent.rows import ROWS_PER_STATEMENT, TABLE
-from ckv.values import MAX_KEY_BYTES
+from ckv.persistent.rows import KIND, ROWS_PER_STATEMENT, TABLE
+from ckv.values import MAX_EXPIRES, MAX_KEY_BYTES
 
-PROBE: Final = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} LIMIT 0"
-SELECT: Final = f"SELECT kv_key, kv_value, kv_type FROM {TABLE} WHERE kv_key IN ("
+PROBE: Final = f"SELECT kv_key, kv_value, {KIND} FROM {TABLE} LIMIT 0"
+SELECT: Final = f"SELECT kv_key, kv_value, {KIND} FROM {TABLE} WHERE kv_key IN ("
 # A node that is killed may leave a COMMIT behind that a stalled server carries out later. The row is locked until then:
 # a plain read would see what was there before, and the node that was started again would take it for the truth.
 LOCKING: Final = ") LOCK IN SHARE MODE"
@@ -25,11 +25,15 @@ DELETE: Final = f"DELETE FROM {TABLE} WHERE kv_key IN ("
 INSERT: Final = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES "
 # VALUES() rather than MySQL 8's row alias, which MySQL 5.7 and MariaDB do not know.
 UPSERT: Final = " ON DUPLICATE KEY UPDATE kv_value = VALUES(kv_value), kv_type = VALUES(kv_type)"
+# These name the column that they need, and the others do not: where nothing expires it costs nothing.
+INSERT_EXPIRING: Final = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type, kv_expires) VALUES "
+UPSERT_EXPIRING: Final = f"{UPSERT}, kv_expires = VALUES(kv_expires)"
 
 
 def longest_row(value_bytes: int) -> int:
     """The bytes of a statement that writes one row with the longest key and a value of so many bytes."""
-    return len(INSERT) + len(UPSERT) + len("(X'',X'',0)") + 2 * (MAX_KEY_BYTES + value_bytes)
+    row = f"(X'',X'',0,{MAX_EXPIRES})"
+    return len(INSERT_EXPIRING) + len(UPSERT_EXPIRING) + len(row) + 2 * (MAX_KEY_BYTES + value_bytes)
 
 
 def literal(data: bytes) -> str:

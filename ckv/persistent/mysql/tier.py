@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final, TypeVar
@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from pymysql.constants import ER
 
 from ckv.errors import RowsRefused, SessionLost, TierUnavailable, WriteFailed
-from ckv.persistent import PUT_IT_BACK, Loaded, RowsLocked
+from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded, RowsLocked
 from ckv.persistent.mysql import schema, variables
 from ckv.persistent.mysql import statements as sql
 from ckv.persistent.mysql.address import Server
@@ -21,7 +21,17 @@ from ckv.persistent.mysql.connection import LOCK_WAIT, Connection, StatementFail
 from ckv.persistent.mysql.fence import NOT_ACTIVE, MySQLFence, Registration
 from ckv.persistent.mysql.identity import Place, Places, place
 from ckv.persistent.mysql.outages import DATA_ERRORS, LOGIN_ERRORS, NO_LONGER_WRITER, OUTAGE_ERRORS
-from ckv.persistent.rows import PROBE_KEY, TABLE, TYPE_STR, Row, loaded, sorted_keys, sorted_rows
+from ckv.persistent.rows import (
+    KIND,
+    PROBE_KEY,
+    TABLE,
+    TYPE_STR,
+    Row,
+    loaded,
+    sorted_expiring_rows,
+    sorted_keys,
+    sorted_rows,
+)
 from ckv.values import Value
 
 LOOK_EVERY: Final = 0.5
@@ -183,10 +193,10 @@ class MySQLSession:
             return loaded(self._select(connection, sql.SELECT, keys, sql.LOCKING)).found
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
-        select = f"SELECT kv_key, kv_value, kv_type {sql.BY_KEY}"
+        select = f"SELECT kv_key, kv_value, {KIND} {sql.BY_KEY}"
         if max_value_bytes:
             fits = f"LENGTH(kv_value) <= {max_value_bytes}"
-            select = f"SELECT kv_key, IF({fits}, kv_value, NULL), IF({fits}, kv_type, -LENGTH(kv_value)) {sql.BY_KEY}"
+            select = f"SELECT kv_key, IF({fits}, kv_value, NULL), IF({fits}, {KIND}, -LENGTH(kv_value)) {sql.BY_KEY}"
         with self._in_use() as connection:
             end = self._end_of_load or self._load_without_waiting(connection)
             began = time.monotonic()
@@ -217,15 +227,25 @@ class MySQLSession:
             connection.run("SET SESSION innodb_lock_wait_timeout = 1")
         return self._end_of_load
 
-    def save_many(self, rows: Sequence[tuple[str, Value]]) -> None:
+    def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         with self._in_use(writing=True) as connection:
-            self._commit(connection, self._upserts(connection, rows))
+            self._commit(connection, self._upserts(connection, rows, expires))
 
-    def _upserts(self, connection: Connection, rows: Sequence[tuple[str, Value]]) -> list[str]:
+    def _upserts(
+        self, connection: Connection, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int]
+    ) -> list[str]:
         most = self._most_bytes(connection)
-        room = most - len(sql.INSERT) - len(sql.UPSERT)
+        # One form for all of them, as the rows of a transaction have one order.
+        insert, upsert = (sql.INSERT_EXPIRING, sql.UPSERT_EXPIRING) if expires else (sql.INSERT, sql.UPSERT)
+        room = most - len(insert) - len(upsert)
         ordered = sorted_rows(rows)
-        tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in ordered]
+        if expires:
+            tuples = [
+                f"(X'{key.hex()}',X'{value.hex()}',{kind},{when or 'NULL'})"
+                for key, value, kind, when in sorted_expiring_rows(rows, expires)
+            ]
+        else:
+            tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in ordered]
         longest = max(map(len, tuples), default=0)
         if longest > room:
             # Not left to the server, which closes the connection over such a statement.
@@ -234,7 +254,7 @@ class MySQLSession:
                 f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
                 f" {len(key)} and a value of {len(value)} bytes takes {longest}"
             )
-        return sql.statements(sql.INSERT, tuples, sql.UPSERT, most)
+        return sql.statements(insert, tuples, upsert, most)
 
     def _most_bytes(self, connection: Connection) -> int:
         """Of a statement that writes."""
