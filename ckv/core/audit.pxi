@@ -2,7 +2,7 @@
 
 cdef object audit(Table table):
     cdef Entry *entry
-    cdef uint32_t at, bucket, chained = 0, clean = 0, blocks = 0
+    cdef uint32_t at, bucket, chained = 0, clean = 0, expiring = 0, blocks = 0
     cdef uint64_t in_all = 0
     for bucket in range(table.mask + 1 + table.split):
         at = table.buckets[bucket]
@@ -12,6 +12,8 @@ cdef object audit(Table table):
             assert table.bucket_of(entry.hash) == bucket, "an entry is in another's bucket"
             assert table.version_of_entry(entry) <= table.version, "a version was never given"
             clean += (entry.flags & CLEAN != 0)
+            expiring += (entry.flags & EXPIRES != 0)
+            assert not entry.flags & EXPIRES or table.expiry_of_entry(entry), "a record expires never"
             in_all += table.bytes_of(entry)
             chained += 1
             assert chained <= table.count, "a chain has an entry too many"
@@ -20,6 +22,7 @@ cdef object audit(Table table):
     assert table.count <= table.capacity, "there are too many records"
     assert table.count <= table.mask + table.split, "the table did not grow"
     assert clean == table.clean, "clean is miscounted"
+    assert expiring == table.expiring, "those that expire are miscounted"
     assert in_all == table.bytes, "bytes are miscounted"
     for at in range(1, table.next_entry):
         blocks += (table.entries[at].block != NULL)

@@ -5,7 +5,7 @@ The store says what it may decide at the moment, by the flags `may_put`, `may_ad
 
 from libc.stdint cimport uint32_t
 
-from ckv.core.records cimport CLEAN, SPECIAL, TEXT, Table
+from ckv.core.records cimport CLEAN, EXPIRES, TEXT, Table
 from ckv.core.request cimport Request
 
 
@@ -24,7 +24,7 @@ cdef inline bint is_nowhere(Table table, Table absent, const Request *request) n
 
 # Whether the record of a key, or that there is none, may be deleted: a persistent tier has to know of it.
 cdef inline bint may_delete(Table table, uint32_t at) noexcept:
-    return table.may_put and table.may_miss and not (at and table.entries[at].flags & SPECIAL)
+    return table.may_put and table.may_miss and not (at and table.entries[at].flags & EXPIRES)
 
 
 # Whether the record was stored. Nothing was done when it was not.
@@ -32,7 +32,7 @@ cdef inline bint put(Table table, const Request *request, uint32_t at) noexcept:
     cdef uint32_t victim
     cdef uint32_t flags = TEXT if request.text else 0
     if at:
-        if table.entries[at].flags & SPECIAL or not table.has_room(at, request.key_bytes, request.value_bytes):
+        if not table.has_room(at, request.key_bytes, request.value_bytes):
             return False
         if not table.store(&table.entries[at], request.value, request.value_bytes, flags, table.version + 1,
                            request.block):

@@ -2,7 +2,7 @@
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 
 cdef extern from "siphash.h" nogil:
@@ -16,18 +16,18 @@ cdef enum:
     # The flags of an entry.
     TEXT = 1     # the value is a str, not a bin
     CLEAN = 2    # the persistent tier has this version
-    SPECIAL = 4  # but for its eviction, the record is Python's alone. Nothing sets it yet: a time to live would, and would
-                 # stand in the block before the value, for an entry has no room for it
+    EXPIRES = 4  # behind the value stands when, in milliseconds of the epoch
 
 cdef enum:
     MAX_KEY_BYTES = 1024
     VERSION_BYTES = 8
+    EXPIRY_BYTES = 8
 
 # Numbers of entries and lists begin at 1; 0 stands for none.
 
 cdef struct Entry:
     # Two to a line of the cache. A free one has no block, and `chain` has the next free one.
-    uint8_t *block        # an LFU's number of the list (8 bytes), the version, the key, the value
+    uint8_t *block        # an LFU's number of the list (8 bytes), the version, the key, the value, perhaps the expiry
     uint32_t hash
     uint32_t chain        # the next entry of the bucket
     uint32_t before       # neighbours in the order of the policy
@@ -66,6 +66,7 @@ cdef class Table:
     cdef readonly uint32_t capacity
     cdef readonly uint32_t count
     cdef readonly uint32_t clean
+    cdef readonly uint32_t expiring
     cdef readonly uint64_t max_bytes
     cdef readonly uint64_t bytes
     cdef readonly uint64_t version
@@ -76,6 +77,7 @@ cdef class Table:
     cdef public bint may_add
     cdef public bint may_drop
     cdef public bint may_miss
+    cdef public object now_ms  # the time of day, for what expires
 
     # No number or pointer that these give outlives the next call that stores, inserts or deletes.
 
@@ -94,6 +96,17 @@ cdef class Table:
 
     cdef inline uint64_t version_of_entry(self, Entry *entry) noexcept nogil:
         return (<uint64_t *>(entry.block + self.head - VERSION_BYTES))[0]
+
+    # What stands behind the value: 0 where nothing does.
+    cdef inline uint64_t expiry_of_entry(self, Entry *entry) noexcept nogil:
+        cdef uint64_t expires = 0
+        if entry.flags & EXPIRES:  # wherever the value ends
+            memcpy(&expires, self.value_of(entry) + entry.value_bytes, EXPIRY_BYTES)
+        return expires
+
+    # Whether the record is over. Where none expires, this costs a look at a flag that the caller has at hand.
+    cdef inline bint is_over_entry(self, Entry *entry) noexcept:
+        return entry.flags & EXPIRES and self.has_passed(self.expiry_of_entry(entry))
 
     # The number of the entry with this key, 0 for none.
     cdef inline uint32_t find(self, const uint8_t *key, size_t size, uint32_t hash) noexcept nogil:
@@ -142,7 +155,7 @@ cdef class Table:
     cdef inline uint32_t victim(self) noexcept nogil:
         return self.lists[self.lists[0].more].first
 
-    # Whether a value of this size finds room without a victim, for the entry `at` or, with 0, for a new one.
+    # Whether a value of this size finds room without a victim, with its expiry, for the entry `at` or, with 0, a new one.
     # A single record has room always, however large it is.
     cdef inline bint has_room(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil:
         if not at and self.count >= self.capacity:
@@ -150,14 +163,15 @@ cdef class Table:
         return self.max_bytes == 0 or self.fits(at, key_bytes, value_bytes)
 
     # Another value for an entry, which does not count as a use. False, and nothing is changed, when memory is out.
-    # The caller has raised `self.version`, and has looked for room. With a block of new_block(), the value NULL is in it
+    # The caller has raised `self.version`, and has looked for room. `expires` makes the flag EXPIRES. With a block of new_block(), the value NULL is in it
     # already; it is the table's from then on.
     cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
-                    uint64_t version, uint8_t *block=*) noexcept nogil
+                    uint64_t version, uint8_t *block=*, uint64_t expires=*) noexcept nogil
 
     # A new entry, which has been used once; 0 when memory is out. The key is not here, and there is room.
     cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
-                         size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=*) noexcept nogil
+                         size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=*,
+                         uint64_t expires=*) noexcept nogil
 
     # Memory for a record, with its key; NULL when memory is out.
     cdef uint8_t *new_block(self, const uint8_t *key, size_t key_bytes, size_t value_bytes) noexcept nogil
@@ -165,6 +179,8 @@ cdef class Table:
     cdef void delete(self, uint32_t at) noexcept nogil
 
     # Private.
+    cdef bint has_passed(self, uint64_t expires) noexcept
+    cdef void set_expiry(self, Entry *entry, uint64_t expires) noexcept nogil
     cdef size_t bytes_of(self, Entry *entry) noexcept nogil
     cdef bint fits(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil
     cdef void grow(self) noexcept nogil

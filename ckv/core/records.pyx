@@ -23,26 +23,7 @@ from libc.string cimport memcpy
 
 import os
 
-cdef extern from "sys/mman.h" nogil:
-    void *mmap(void *, size_t, int, int, int, int64_t)
-    int munmap(void *, size_t)
-    int PROT_READ, PROT_WRITE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE
-    void *MAP_FAILED
-
-cdef extern from "malloc.h" nogil:
-    size_t malloc_usable_size(void *)
-
-cdef extern from * nogil:
-    """
-    /* What malloc gives for a wish, so that a value which changes its length a little stays where it is. A sanitizer is
-       to see each byte too many. */
-    #ifdef CKV_SANITIZED
-    #define ckv_rounded(bytes) (bytes)
-    #else
-    #define ckv_rounded(bytes) (((bytes) + 23) / 16 * 16 - 8)
-    #endif
-    """
-    size_t rounded "ckv_rounded"(size_t bytes)
+include "space.pxi"
 
 cdef enum:
     LIST_BYTES = 8            # of an LFU's block
@@ -70,6 +51,7 @@ cdef class Table:
         self.entries = <Entry *>reserved(&self.entries_size, (capacity + 1) * sizeof(Entry))
         self.buckets = <uint32_t *>reserved(&self.buckets_size, buckets * sizeof(uint32_t))
         self.lists = <Order *>reserved(&self.lists_size, (capacity + 2 if self.policy == LFU else 1) * sizeof(Order))
+        self.now_ms = int  # the beginning of the epoch
         self.mask = FIRST_BUCKETS - 1
         self.next_entry = self.next_list = 1
         self.key0, self.key1 = int.from_bytes(os.urandom(8), "little"), int.from_bytes(os.urandom(8), "little")
@@ -95,11 +77,11 @@ cdef class Table:
         return malloc_usable_size(entry.block) + OVERHEAD_BYTES
 
     cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
-                    uint64_t version, uint8_t *block=NULL) noexcept nogil:
+                    uint64_t version, uint8_t *block=NULL, uint64_t expires=0) noexcept nogil:
         cdef size_t before = self.head + entry.key_bytes
-        cdef size_t wanted = rounded(before + value_bytes)
+        cdef size_t wanted = rounded(before + value_bytes + expiry_bytes(expires))
         cdef size_t had
-        if block == NULL and wanted == rounded(before + entry.value_bytes):
+        if block == NULL and wanted == rounded(before + entry.value_bytes + expiry_bytes(entry.flags & EXPIRES)):
             block = entry.block
         else:
             had = malloc_usable_size(entry.block)
@@ -118,15 +100,28 @@ cdef class Table:
         (<uint64_t *>(block + self.head - VERSION_BYTES))[0] = version
         self.clean += (flags & CLEAN != 0)
         self.clean -= (entry.flags & CLEAN != 0)
+        self.expiring -= (entry.flags & EXPIRES != 0)
         entry.value_bytes = <uint32_t>value_bytes
         entry.flags = <uint16_t>flags
+        self.set_expiry(entry, expires)
         return True
 
+    cdef void set_expiry(self, Entry *entry, uint64_t expires) noexcept nogil:
+        # Of one that had none; there is room behind the value.
+        if expires:
+            memcpy(self.value_of(entry) + entry.value_bytes, &expires, EXPIRY_BYTES)
+            entry.flags |= EXPIRES
+            self.expiring += 1
+
+    cdef bint has_passed(self, uint64_t expires) noexcept:
+        return expires <= <uint64_t>self.now_ms()
+
     cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
-                         size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=NULL) noexcept nogil:
+                         size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=NULL,
+                         uint64_t expires=0) noexcept nogil:
         cdef uint32_t at = self.free_entry, bucket, which = 0
         if block == NULL:
-            block = self.new_block(key, key_bytes, value_bytes)
+            block = self.new_block(key, key_bytes, value_bytes + expiry_bytes(expires))
         if block == NULL:
             return 0
         if value != NULL:
@@ -147,6 +142,7 @@ cdef class Table:
                 which = self.new_list(1, 0)
             (<uint64_t *>block)[0] = which
         self.append(which, at)
+        self.set_expiry(&self.entries[at], expires)
         self.count += 1
         self.clean += (flags & CLEAN != 0)
         self.bytes += self.bytes_of(&self.entries[at])
@@ -174,6 +170,7 @@ cdef class Table:
             self.drop_list(which)
         self.count -= 1
         self.clean -= (entry.flags & CLEAN != 0)
+        self.expiring -= (entry.flags & EXPIRES != 0)
         self.bytes -= self.bytes_of(entry)
         free(entry.block)
         entry.block = NULL
@@ -255,7 +252,8 @@ cdef class Table:
         return PyBytes_FromStringAndSize(value, entry.value_bytes)
 
     cdef tuple record_at(self, Entry *entry):
-        return (self.key_at(entry), self.value_at(entry), self.version_of_entry(entry), entry.flags & CLEAN != 0)
+        return (self.key_at(entry), self.value_at(entry), self.version_of_entry(entry), entry.flags & CLEAN != 0,
+                self.expiry_of_entry(entry))
 
     def get(self, key):
         cdef uint32_t at = self.look_up(key)
@@ -263,14 +261,25 @@ cdef class Table:
             self.misses += 1
             return None
         self.used(at)
+        if self.is_over_entry(&self.entries[at]):
+            self.misses += 1
+            return None
         self.hits += 1
         return self.value_at(&self.entries[at])
 
     def peek(self, key):
         cdef uint32_t at = self.look_up(key)
-        return self.value_at(&self.entries[at]) if at else None
+        return self.value_at(&self.entries[at]) if at and not self.is_over_entry(&self.entries[at]) else None
 
-    def put(self, key, value, uint64_t version=0, bint clean=False):
+    def is_over(self, key):
+        cdef uint32_t at = self.look_up(key)
+        return at != 0 and self.is_over_entry(&self.entries[at])
+
+    def expires_of(self, key):
+        cdef uint32_t at = self.look_up(key)
+        return self.expiry_of_entry(&self.entries[at]) if at else 0
+
+    def put(self, key, value, uint64_t version=0, bint clean=False, uint64_t expires=0):
         cdef Py_ssize_t key_bytes, value_bytes
         cdef const char *key_data
         cdef const char *value_data
@@ -286,16 +295,16 @@ cdef class Table:
             raise ValueError(f"too long for the table: a key of {key_bytes} bytes, a value of {value_bytes}")
         cdef uint32_t hash = self.hash_of(<const uint8_t *>key_data, key_bytes)
         cdef uint32_t at = self.find(<const uint8_t *>key_data, key_bytes, hash)
-        if not self.has_room(at, key_bytes, value_bytes):
+        if not self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires)):
             return False
         if not version:
             version = self.version + 1
         if at:
-            if not self.store(&self.entries[at], <const uint8_t *>value_data, value_bytes, flags, version):
+            if not self.store(&self.entries[at], <const uint8_t *>value_data, value_bytes, flags, version, NULL, expires):
                 raise MemoryError
             self.used(at)
         elif not self.insert(<const uint8_t *>key_data, key_bytes, hash,
-                             <const uint8_t *>value_data, value_bytes, flags, version):
+                             <const uint8_t *>value_data, value_bytes, flags, version, NULL, expires):
             raise MemoryError
         if version > self.version:
             self.version = version
@@ -320,7 +329,7 @@ cdef class Table:
             self.delete(at)
         return at != 0
 
-    def has_room_for(self, key, value):
+    def has_room_for(self, key, value, uint64_t expires=0):
         cdef Py_ssize_t key_bytes, value_bytes
         cdef const char *data
         cdef object owner = as_utf8(key, &data, &key_bytes)
@@ -329,7 +338,7 @@ cdef class Table:
             value_bytes = PyBytes_GET_SIZE(value)
         else:
             owner = as_utf8(value, &data, &value_bytes)
-        return self.has_room(at, key_bytes, value_bytes)
+        return self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires))
 
     def new_version(self):
         self.version += 1
@@ -382,13 +391,9 @@ cdef class Table:
         audit(self)
 
 
-cdef void *reserved(size_t *size, size_t wanted) except NULL:
-    # Address space that is all zeros; an entry, bucket or list takes memory when it is first written to.
-    cdef void *area = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    if area == MAP_FAILED:
-        raise MemoryError(f"no address space of {wanted} bytes for a table of records")
-    size[0] = wanted
-    return area
+cdef inline size_t expiry_bytes(uint64_t expires) noexcept nogil:
+    # That a record takes besides.
+    return EXPIRY_BYTES if expires else 0
 
 
 include "text.pxi"

@@ -29,7 +29,7 @@ from ckv.core.msgpackrpc cimport (
     write_not_found,
 )
 from ckv.core.prefetch cimport hash_key, prefetch
-from ckv.core.records cimport MAX_KEY_BYTES, SPECIAL, TEXT, Entry, Table
+from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
 from ckv.core.request cimport DEL, GET, PUT, Input, Request, input_of
 
 cdef enum:
@@ -296,7 +296,7 @@ cdef class Server:
         cdef Entry *entry = &table.entries[at]
         cdef size_t size
         cdef bytes answer
-        if request.kind != GET or not at or entry.flags & SPECIAL or entry.value_bytes < LARGE_BYTES:
+        if request.kind != GET or not at or entry.value_bytes < LARGE_BYTES or table.is_over_entry(entry):
             return None
         size = write_found(write_head(head, request.msgid, request.msgid_bytes), entry.value_bytes, entry.flags & TEXT) - head
         answer = PyBytes_FromStringAndSize(NULL, size + entry.value_bytes)
@@ -336,7 +336,7 @@ cdef class Server:
             set_end(&self.out, write_not_found(end_of(&self.out)))
             return DONE
         entry = &table.entries[at]
-        if entry.flags & SPECIAL:
+        if table.is_over_entry(entry):
             return OTHER
         if entry.value_bytes > max_bytes:
             return LARGE

@@ -16,7 +16,7 @@ from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
 from ckv.core.deciding cimport is_nowhere, may_delete, put
 from ckv.core.prefetch cimport hash_key, prefetch
-from ckv.core.records cimport MAX_KEY_BYTES, SPECIAL, Entry, Table
+from ckv.core.records cimport MAX_KEY_BYTES, Entry, Table
 from ckv.core.request cimport DEL, EXISTS, GET, PING, PUT, Input, Request, input_of
 from ckv.core.resp cimport (
     MAX_ANSWER_HEAD_BYTES, read_request, skip, write_bytes, write_flag, write_size,
@@ -184,7 +184,7 @@ cdef class RespServer:
         cdef size_t size
         cdef uint8_t *to
         cdef bytes answer
-        if request.kind != GET or not at or entry.flags & SPECIAL or entry.value_bytes < LARGE_BYTES:
+        if request.kind != GET or not at or table.is_over_entry(entry) or entry.value_bytes < LARGE_BYTES:
             return None
         size = write_size(head, entry.value_bytes) - head
         answer = PyBytes_FromStringAndSize(NULL, size + entry.value_bytes + 2)
@@ -232,7 +232,7 @@ cdef class RespServer:
                 return MISSED
             set_end(&self.out, write_flag(end_of(&self.out), False))
             return DONE
-        if entry.flags & SPECIAL:
+        if table.is_over_entry(entry):
             return OTHER
         if request.kind == GET:
             if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES + <size_t>entry.value_bytes):

@@ -78,7 +78,7 @@ class EvictStore(Store):
         return True
 
     def _committed(self, batch: Sequence[Write]) -> None:
-        for key, value, version in self.pending.committed(batch):
+        for key, value, version, _ in self.pending.committed(batch):
             if value is TOMBSTONE:
                 self.note_absent(key)
             else:

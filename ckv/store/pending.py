@@ -29,8 +29,8 @@ from ckv.values import Value
 TOMBSTONE: Final = None
 """The value of a row whose key was deleted."""
 
-ROW_OVERHEAD_BYTES: Final = 200
-"""What a row takes besides its key and value: its object, a place in the dict and one in the queue."""
+ROW_OVERHEAD_BYTES: Final = 240
+"""What a row takes besides its key and value: its object, its expiry, a place in the dict and one in the queue."""
 
 
 @dataclass(eq=False, slots=True, init=False)
@@ -44,6 +44,8 @@ class Row:
     """Bytes of memory that it takes, with its key and value."""
     version: int
     """The version of the record that it holds, or that its tombstone would have had."""
+    expires: int
+    """When the record expires, in milliseconds of the epoch; 0 for never. Whoever reads it looks at the clock."""
     taken: int
     """The version of the last snapshot; -1 without one that counts."""
     queued: bool
@@ -59,11 +61,14 @@ class Row:
     """Parked: the persistent tier refused this value. It stays readable, and is tried again when it changes."""
 
     # Written out, as one made from defaults takes twice as long.
-    def __init__(self, value: Value | None, since: float, size: int, version: int, *, queued: bool) -> None:
+    def __init__(
+        self, value: Value | None, since: float, size: int, version: int, expires: int, *, queued: bool
+    ) -> None:
         self.value = value
         self.since = since
         self.size = size
         self.version = version
+        self.expires = expires
         self.taken = -1
         self.queued = queued
         self.flushing = self.held = self.aside = False
@@ -76,6 +81,8 @@ class Write(NamedTuple):
     key: str
     value: Value | None
     version: int
+    expires: int
+    """In milliseconds of the epoch, 0 for never; without a meaning for a tombstone."""
 
 
 # Without the function in Python that a NamedTuple is called through.
@@ -152,14 +159,14 @@ class Pending:
                     break
         return since
 
-    def add(self, key: str, value: Value | None, now: float, version: int) -> None:
+    def add(self, key: str, value: Value | None, now: float, version: int, expires: int = 0) -> None:
         """Notes the latest write of a key, unless it is noted already. It is never refused: whoever calls has looked at
         :attr:`full`."""
         row = self._rows.get(key)
         # As _size(), which is not called: this is done for every record that leaves memory.
         size = key.__sizeof__() + value.__sizeof__() + ROW_OVERHEAD_BYTES
         if row is None:
-            self._rows[key] = Row(value, now, size, version, queued=True)
+            self._rows[key] = Row(value, now, size, version, expires, queued=True)
             self._queue.append(key)
             self.bytes += size
         elif row.version != version:
@@ -169,6 +176,7 @@ class Pending:
                 row.since = now
             row.value = value
             row.version = version
+            row.expires = expires
             if row.refused is not None:
                 row.refused = None
                 self.parked -= 1
@@ -182,7 +190,7 @@ class Pending:
         whether there was a row. It must stay there until it has been looked for, whatever is written to the key
         meanwhile: otherwise the search would find our own later write.
         """
-        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE), version, queued=False)
+        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE), version, 0, queued=False)
         row.held = True
         self.bytes += row.size
         self._measure()
@@ -197,10 +205,11 @@ class Pending:
         self._enqueue_first(key, row)
         return False
 
-    def take(self, max_records: int, max_bytes: int, now: float) -> list[Write]:
+    def take(self, max_records: int, max_bytes: int, now: float, now_ms: int = 0) -> list[Write]:
         """A batch of the oldest rows that are free to go; empty when there are none.
 
-        At least one row, however large it is. One that failed alone comes alone again.
+        At least one row, however large it is. One that failed alone comes alone again. A record that has expired by
+        ``now_ms``, the time of day in milliseconds of the epoch, goes as a tombstone: there may be an older row.
         """
         if self._aside and self._aside[0][0] <= now:
             _, key = heappop(self._aside)
@@ -220,7 +229,8 @@ class Pending:
             row.queued = False
             row.flushing = True
             row.taken = row.version
-            batch.append(_write((queue.popleft(), row.value, row.version)))
+            value = row.value if not 0 < row.expires <= now_ms else TOMBSTONE
+            batch.append(_write((queue.popleft(), value, row.version, row.expires)))
             if alone:
                 break
         return batch
@@ -242,7 +252,7 @@ class Pending:
         rows = self._rows
         latest: list[Write] = []
         for write in batch:
-            key, _, version = write
+            key, _, version, _ = write
             row = rows[key]
             row.flushing = False
             if row.version == version:

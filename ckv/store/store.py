@@ -73,7 +73,7 @@ class Store(Tiers):
     def drain_begin(self) -> None:
         """As it says there. Parked rows are tried once more."""
         self.room.close()
-        for key, value, version, clean in self.memory.records():
+        for key, value, version, clean, _ in self.memory.records():
             if not clean:
                 self._save(key, value, version)
         self.retry_parked()

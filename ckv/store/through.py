@@ -156,9 +156,9 @@ class ThroughStore(Store):
     def _committed(self, batch: Sequence[Write]) -> None:
         self.pending.committed(batch)
         # All of them first: the first one to enter memory may be taking the place of a later one's older value.
-        for key, _, _ in batch:
+        for key, *_ in batch:
             self.memory.mark_clean(key, self.memory.version_of(key))
-        for key, value, version in batch:
+        for key, value, version, _ in batch:
             # A load that is under way may bring what was there before.
             self.loading.written(key)
             if value is TOMBSTONE:

@@ -117,7 +117,7 @@ class Tiers(Records):
     def _evict(self) -> None:
         """Makes room in memory. Where it holds many records, for the next ones too, which it then takes by itself."""
         for _ in range(1 + min(len(self.memory) // self._environment.ahead_share, MOST_AHEAD)):
-            key, value, version, clean = self.memory.evict()
+            key, value, version, clean, _ = self.memory.evict()
             if clean:
                 break
             self._save(key, value, version)

@@ -159,8 +159,8 @@ def records_of(store: Records) -> list[tuple[str, object]]:
     places: list[tuple[str, object]] = [(key, store.locate(key)) for key in sorted(store.keys())]
     memory = store.memory
     while len(memory):
-        key, value, _, clean = memory.evict()
-        places.append((key, (value, clean)))
+        key, value, _, clean, expires = memory.evict()
+        places.append((key, (value, clean, expires)))
     return places
 
 

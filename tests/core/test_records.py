@@ -38,7 +38,9 @@ calls = st.one_of(
     st.tuples(st.just("get"), keys),
     st.tuples(st.just("get"), keys),
     st.tuples(st.just("put"), keys, values, st.just(0), st.booleans()),
-    st.tuples(st.just("put"), keys, values, st.just(0), st.booleans()),
+    st.tuples(st.just("put"), keys, values, st.just(0), st.booleans(), st.integers(0, 9)),
+    st.tuples(st.just("look"), keys),
+    st.just(("time passes",)),
     st.tuples(st.just("fill"), st.integers(1, 60)),
     st.tuples(st.just("remove"), keys),
     st.tuples(st.just("mark"), keys, st.integers(-1, 1)),
@@ -62,6 +64,13 @@ def perform(memory: Memory, call: tuple[Any, ...]) -> object:
         if key in memory:
             memory.mark_clean(key, memory.version_of(key) + off)
         return None
+    if name == "look":
+        (key,) = arguments
+        return memory.peek(key), memory.is_over(key), memory.expires_of(key)
+    if name == "time passes":
+        now = memory.now_ms()
+        memory.now_ms = lambda: now + 1
+        return memory.now_ms()
     if name == "evict":
         return memory.evict() if memory.next_victim() is not None else None
     return getattr(memory, name)(*arguments)

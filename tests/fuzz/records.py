@@ -14,6 +14,7 @@ from tests.fuzz.choices import Choices
 
 OVERHEAD_BYTES = 44
 VERSION_BYTES = 8
+EXPIRY_BYTES = 8
 LIST_BYTES = 8
 """What the compiled table counts of a record besides its key and its value: see ``ckv/core/records.pyx``."""
 SLACK_BYTES = 0 if "ASAN_OPTIONS" in os.environ else 10_000
@@ -40,6 +41,8 @@ class Pair:
         max_bytes = choices.one_of([0, 0, 1, 200, 1000, 20_000, 1_000_000])
         self.quick: Memory = Table(policy, capacity, max_bytes)
         self.plain = PLAIN[policy](capacity)
+        self._now = 0
+        self.quick.now_ms = self.plain.now_ms = lambda: self._now
         self._head = VERSION_BYTES + (LIST_BYTES if policy == "lfu" else 0)
         self._keys = choices.one_of([2, 10, 10, capacity, 2 * capacity])
         self._walks: list[Walk] = []
@@ -69,7 +72,7 @@ class Pair:
         """Compares what costs no pass over all records, and, as an audit, what does."""
         quick, plain = self.quick, self.plain
         assert len(quick) == len(plain)
-        assert quick.clean == plain.clean
+        assert (quick.clean, quick.expiring) == (plain.clean, plain.expiring)
         assert (quick.hits, quick.misses, quick.evicted) == (plain.hits, plain.misses, plain.evicted)
         assert quick.next_victim() == plain.next_victim()
         assert not quick.max_bytes or quick.bytes <= quick.max_bytes + SLACK_BYTES or len(quick) == 1
@@ -81,20 +84,25 @@ class Pair:
     # --- the calls -----------------------------------------------------------------------------------------------
 
     def put(self) -> None:
-        self._put(self._key(), self._value(), self._version(), clean=self._choices.once_in(2))
+        choices = self._choices
+        expires = 0 if choices.below(2) else max(1, self._now + choices.below(5) - 1)
+        self._put(self._key(), self._value(), self._version(), clean=choices.once_in(2), expires=expires)
 
-    def _put(self, key: str, value: Value, version: int, *, clean: bool) -> None:
-        self._check_room(key, value)
+    def _put(self, key: str, value: Value, version: int, *, clean: bool, expires: int = 0) -> None:
+        self._check_room(key, value, expires)
         quick, plain = self.quick, self.plain
         if not quick.max_bytes:
-            assert quick.has_room_for(key, value) == plain.has_room_for(key, value)
-        while not quick.has_room_for(key, value):
-            assert quick.put(key, value, version, clean) is False
+            assert quick.has_room_for(key, value, expires) == plain.has_room_for(key, value, expires)
+        while not quick.has_room_for(key, value, expires):
+            assert quick.put(key, value, version, clean, expires) is False
             self._evict()
-            self._check_room(key, value)
-        assert quick.put(key, value, version, clean)
-        assert plain.put(key, value, version, clean)
+            self._check_room(key, value, expires)
+        assert quick.put(key, value, version, clean, expires)
+        assert plain.put(key, value, version, clean, expires)
         assert quick.version_of(key) == plain.version_of(key) != 0
+
+    def time_passes(self) -> None:
+        self._now += self._choices.below(3)
 
     def _version(self) -> int:
         """Mostly none, else that of some record, or one to come."""
@@ -103,21 +111,21 @@ class Pair:
             return 0
         return self.plain.version_of(self._key()) + choices.below(3)
 
-    def _check_room(self, key: str, value: Value) -> None:
+    def _check_room(self, key: str, value: Value, expires: int) -> None:
         """The bound in bytes is kept, and nothing leaves without need."""
         quick = self.quick
         if not quick.max_bytes or (key not in quick and len(quick) >= self._capacity):
             return
-        old = quick.peek(key)
-        needs = self._bytes(key, value) - (self._bytes(key, old) if old is not None else 0)
+        old = next((record for record in quick.records() if record[0] == key), None) if key in quick else None
+        needs = self._bytes(key, value, expires) - (self._bytes(key, old[1], old[4]) if old is not None else 0)
         others = len(quick) - (old is not None)
         if not others or quick.bytes + needs + SLACK_BYTES <= quick.max_bytes:
             assert quick.has_room_for(key, value), "a victim is asked for without need"
         elif quick.bytes + needs - SLACK_BYTES > quick.max_bytes:
             assert not quick.has_room_for(key, value), "the bound in bytes is broken"
 
-    def _bytes(self, key: str, value: Value) -> int:
-        return self._head + len(to_bytes(key)) + len(to_bytes(value)) + OVERHEAD_BYTES
+    def _bytes(self, key: str, value: Value, expires: int) -> int:
+        return self._head + len(to_bytes(key)) + len(to_bytes(value)) + OVERHEAD_BYTES + EXPIRY_BYTES * (expires != 0)
 
     def put_many(self) -> None:
         """So many that the table grows."""
@@ -143,6 +151,8 @@ class Pair:
         assert quick.peek(key) == plain.peek(key)
         assert quick.version_of(key) == plain.version_of(key)
         assert quick.is_clean(key) == plain.is_clean(key)
+        assert quick.is_over(key) == plain.is_over(key)
+        assert quick.expires_of(key) == plain.expires_of(key)
         assert (key in quick) == (key in plain)
 
     def evict(self) -> None:
@@ -227,8 +237,9 @@ class Walk:
                 seen = [key for key in self._seen if key in self.stayed]
                 assert sorted(seen) == sorted(self.stayed), "a record came not at all, or twice"
                 return False
-            key, value, version, clean = record
-            assert pair.plain.peek(key) == value
+            key, value, version, clean, expires = record
+            assert pair.plain.peek(key) == (value if not pair.plain.is_over(key) else None)
+            assert pair.plain.expires_of(key) == expires
             assert pair.plain.version_of(key) == version
             assert pair.plain.is_clean(key) == clean
             self._seen.append(key)
@@ -238,7 +249,7 @@ class Walk:
 CALLS: list[Callable[[Pair], None]] = [
     *[Pair.put] * 10,
     *[Pair.get] * 6,
-    *[Pair.remove, Pair.evict, Pair.look, Pair.mark_clean] * 2,
+    *[Pair.remove, Pair.evict, Pair.look, Pair.mark_clean, Pair.time_passes] * 2,
     *(Pair.put_many, Pair.get_many, Pair.remove_many),
     *(Pair.forget_clean, Pair.clear, Pair.new_version, Pair.refuse, Pair.walk),
 ]

@@ -80,8 +80,8 @@ def test_one_too_many_needs_a_victim_which_comes_out_whole(memory: Memory) -> No
     assert not memory.has_room_for("d", "value of d")
     assert not memory.put("d", "value of d")
     assert sorted(memory.keys()) == ["a", "b", "c"]
-    assert memory.next_victim() == ("a", "value of a", memory.version_of("a"), True)
-    assert memory.evict() == ("a", "value of a", memory.version_of("b") - 1, True)
+    assert memory.next_victim() == ("a", "value of a", memory.version_of("a"), True, 0)
+    assert memory.evict() == ("a", "value of a", memory.version_of("b") - 1, True, 0)
     assert memory.put("d", "value of d")
     assert (len(memory), "a" in memory, "d" in memory, memory.get("a"), memory.evicted) == (3, False, True, None, 1)
 
@@ -149,15 +149,15 @@ def test_marking_is_no_use(memory: Memory) -> None:
     memory.mark_clean("a", memory.version_of("a"))
     memory.peek("a")
     assert "a" in memory
-    assert put(memory, "d", "v") == ("a", "v", memory.version_of("b") - 1, True)
+    assert put(memory, "d", "v") == ("a", "v", memory.version_of("b") - 1, True, 0)
 
 
 def test_records_lists_all(memory: Memory) -> None:
     for key in "abcd":
         put(memory, key, key.upper(), clean=key == "c")
-    listed = {key: (value, clean) for key, value, _, clean in memory.records()}
+    listed = {key: (value, clean) for key, value, _, clean, _ in memory.records()}
     assert listed == {"b": ("B", False), "c": ("C", True), "d": ("D", False)}
-    assert {key: version for key, _, version, _ in memory.records()} == {key: memory.version_of(key) for key in "bcd"}
+    assert {key: version for key, _, version, *_ in memory.records()} == {key: memory.version_of(key) for key in "bcd"}
 
 
 def test_a_pass_in_pieces_meets_whoever_stays(table: dict[str, Policy], policy: str) -> None:

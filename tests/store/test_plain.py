@@ -119,7 +119,7 @@ def test_uses_go_on_where_the_system_gives_no_memory() -> None:
 def test_the_spare_has_memory_for_its_first_record() -> None:
     spare = plain._with_room()
     before = sys.getsizeof(spare)
-    spare["key"] = ("key", "v", 1, False)
+    spare["key"] = ("key", "v", 1, False, 0)
     assert sys.getsizeof(spare) == before
 
 

@@ -306,7 +306,7 @@ class World:
         others = [write.key for flush in self.flushes for write in flush.batch]
         assert len(set(keys + others)) == len(keys + others), "I4: two flushes of one key are under way"
         turns = {}
-        for key, value, _ in batch:
+        for key, value, *_ in batch:
             if self._through:
                 assert value == self._last_value[key], f"I4: {key} is not flushed with its latest value"
                 turns[key] = self._last_turn[key]
@@ -320,7 +320,7 @@ class World:
         if flush.committed:
             return
         flush.committed = True
-        for key, value, _ in flush.batch:
+        for key, value, *_ in flush.batch:
             turn = flush.turns[key]
             assert turn >= self._tier_turn[key], f"I4: {key} goes back to {value!r} in the tier"
             self._tier_turn[key] = turn

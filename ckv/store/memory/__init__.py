@@ -10,12 +10,13 @@ compiled code may decide without asking the store (``may_put`` and its neighbour
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, Protocol
 
 from ckv import core
 from ckv.store.memory import plain
+from ckv.store.memory.lfu import LFU
 from ckv.values import Value
 
 Record = plain.Record
@@ -36,6 +37,9 @@ class Memory(Protocol):
     """A victim that is not clean needs no other place."""
     may_miss: bool
     """A GET of a key that is not here is answered: there is no such record."""
+    now_ms: Callable[[], int]
+    """The time of day, in milliseconds of the epoch, which never goes back; the table asks for it where it finds a
+    record that expires, and for no other. Until it is set nothing is over."""
 
     @property
     def max_bytes(self) -> int:
@@ -50,8 +54,12 @@ class Memory(Protocol):
         """Clean records."""
 
     @property
+    def expiring(self) -> int:
+        """Records that expire, those included that have."""
+
+    @property
     def hits(self) -> int:
-        """Calls of :meth:`get` that found the key, since the start."""
+        """Calls of :meth:`get` that found a value, since the start."""
 
     @property
     def misses(self) -> int:
@@ -62,18 +70,28 @@ class Memory(Protocol):
         """Victims since the start."""
 
     def get(self, key: str) -> Value | None:
-        """The value of a key, which counts as a use; None when the key is not here."""
+        """The value of a key, which counts as a use; None when the key is not here.
 
-    def peek(self, key: str) -> Value | None:
-        """The value of a key, which does not count as a use."""
-
-    def put(self, key: str, value: Value, version: int = 0, clean: bool = False) -> bool:
-        """Stores a record, which counts as a use. Returns False, and does nothing, where that needs a victim.
-
-        Without a version the record gets a new one.
+        Also when its record has expired. That one stays, for only the store knows where there may be an older one: all
+        the other calls but :meth:`peek` take it for any record.
         """
 
-    def has_room_for(self, key: str, value: Value) -> bool:
+    def peek(self, key: str) -> Value | None:
+        """The same, which does not count as a use."""
+
+    def is_over(self, key: str) -> bool:
+        """Whether the record is here and has expired."""
+
+    def expires_of(self, key: str) -> int:
+        """When the record expires, or has; 0 for never, and when it is not here."""
+
+    def put(self, key: str, value: Value, version: int = 0, clean: bool = False, expires: int = 0) -> bool:
+        """Stores a record, which counts as a use. Returns False, and does nothing, where that needs a victim.
+
+        Without a version the record gets a new one. ``expires`` is in milliseconds of the epoch, 0 for never.
+        """
+
+    def has_room_for(self, key: str, value: Value, expires: int = 0) -> bool:
         """Whether a put of this record would need no victim."""
 
     def next_victim(self) -> Record | None:
@@ -127,7 +145,7 @@ class Policy(Protocol):
         """A table for 1 to :data:`~ckv.values.MAX_RECORDS` records, and so many bytes; 0 for no bound in bytes."""
 
 
-PLAIN: Final[dict[str, Policy]] = {"lru": plain.LRU, "lfu": plain.LFU, "fifo": plain.FIFO}
+PLAIN: Final[dict[str, Policy]] = {"lru": plain.LRU, "lfu": LFU, "fifo": plain.FIFO}
 
 TABLES: Final = {"plain": PLAIN}
 """What there is, as the tests compare it: policy name to the table that follows it, in Python and compiled."""

@@ -5,24 +5,27 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import Final
 
 from ckv.values import Value
 
-Record = tuple[str, Value, int, bool]
-"""Key, value, version, and whether it is clean.
+Record = tuple[str, Value, int, bool, int]
+"""Key, value, version, whether it is clean, and when it expires, in milliseconds of the epoch; 0 for never.
 
 The version is a number of 64 bits that grows with every write of the node: two records are the same write when their
 versions are equal. A record is clean when the persistent tier has this version of it.
 """
 
-OVERHEAD_BYTES: Final = 260
+OVERHEAD_BYTES: Final = 268
 """About what a record takes besides its key and its value: its tuple, its version and its places in dicts, which have
 room for others too. It is less while nothing has to leave. An LFU's takes another 100."""
+
+
+EXPIRY_BYTES: Final = 32
+"""What a record takes that expires, besides."""
 
 
 class Table:
@@ -33,6 +36,8 @@ class Table:
         self.max_bytes = max_bytes
         self.bytes = 0
         self.clean = 0
+        self.expiring = 0
+        self.now_ms: Callable[[], int] = int  # the beginning of the epoch
         self.hits = 0
         self.misses = 0
         self.evicted = 0
@@ -52,12 +57,30 @@ class Table:
             self.misses += 1
             return None
         self._used(record[0])
+        return self._told(record)
+
+    def _told(self, record: Record) -> Value | None:
+        """What a GET says that has found this record."""
+        if record[4] and record[4] <= self.now_ms():
+            self.misses += 1
+            return None
         self.hits += 1
         return record[1]
 
     def peek(self, key: str) -> Value | None:
         record = self._find(key)
-        return record[1] if record is not None else None
+        return record[1] if record is not None and not self._is_over(record) else None
+
+    def is_over(self, key: str) -> bool:
+        record = self._find(key)
+        return record is not None and self._is_over(record)
+
+    def _is_over(self, record: Record) -> bool:
+        return 0 < record[4] <= self.now_ms()
+
+    def expires_of(self, key: str) -> int:
+        record = self._find(key)
+        return record[4] if record is not None else 0
 
     def _find(self, key: str) -> Record | None:
         return self._records.get(key) or self._find_older(key)
@@ -69,28 +92,32 @@ class Table:
                 return record
         return None
 
-    def put(self, key: str, value: Value, version: int = 0, clean: bool = False) -> bool:
+    def put(self, key: str, value: Value, version: int = 0, clean: bool = False, expires: int = 0) -> bool:
         old = self._records.get(key) or self._find_older(key)
         if old is None:
             if self._count >= self.capacity:
                 return False
-            more = _size(key, value)
+            more = _size(key, value, expires)
         else:
             more = value.__sizeof__() - old[1].__sizeof__()
+            if expires or old[4]:
+                more += EXPIRY_BYTES * ((expires != 0) - (old[4] != 0))
         if self.max_bytes and not self._fits(old, more):
             return False
         if not version:
             version = self._version + 1
         if old is None:
-            self._add((key, value, version, clean))
+            self._add((key, value, version, clean, expires))
             self._count += 1
         else:
-            self._renew((old[0], value, version, clean))
+            self._renew((old[0], value, version, clean, expires))
             self.clean -= old[3]
+            self.expiring -= old[4] != 0
         if version > self._version:
             self._version = version
         self.bytes += more
         self.clean += clean
+        self.expiring += expires != 0
         return True
 
     def _add(self, record: Record) -> None:
@@ -111,11 +138,11 @@ class Table:
     def _used(self, key: str) -> None:
         """What a GET does to the order."""
 
-    def has_room_for(self, key: str, value: Value) -> bool:
+    def has_room_for(self, key: str, value: Value, expires: int = 0) -> bool:
         old = self._find(key)
         if old is None:
-            return self._count < self.capacity and self._fits(old, _size(key, value))
-        return self._fits(old, value.__sizeof__() - old[1].__sizeof__())
+            return self._count < self.capacity and self._fits(old, _size(key, value, expires))
+        return self._fits(old, _size(key, value, expires) - _size(key, old[1], old[4]))
 
     def _fits(self, old: Record | None, more: int) -> bool:
         return not self.max_bytes or self.bytes + more <= self.max_bytes or self._count == (old is not None)
@@ -149,8 +176,9 @@ class Table:
                 break
         assert record is not None
         self._count -= 1
-        self.bytes -= _size(key, record[1])
+        self.bytes -= _size(key, record[1], record[4])
         self.clean -= record[3]
+        self.expiring -= record[4] != 0
         return record
 
     def clear(self) -> None:
@@ -172,14 +200,14 @@ class Table:
     def mark_clean(self, key: str, version: int) -> None:
         record = self._find(key)
         if record is not None and record[2] == version and not record[3]:
-            self._replace((*record[:3], True))
+            self._replace((*record[:3], True, record[4]))
             self.clean += 1
 
     def forget_clean(self) -> None:
         for generation in self._generations:
             for key, record in generation.items():
                 if record[3]:
-                    generation[key] = (*record[:3], False)
+                    generation[key] = (*record[:3], False, record[4])
         self.clean = 0
 
     def records(self) -> Iterator[Record]:
@@ -204,7 +232,8 @@ class Table:
         keys = {id(key) for key in self.keys()}
         assert all(id(record[0]) in keys for record in records), "a record is under another key"
         assert self.clean == sum(record[3] for record in records), "clean is miscounted"
-        assert self.bytes == sum(_size(record[0], record[1]) for record in records), "bytes are miscounted"
+        assert self.expiring == sum(record[4] != 0 for record in records), "those that expire are miscounted"
+        assert self.bytes == sum(_size(record[0], record[1], record[4]) for record in records), "bytes are miscounted"
 
 
 class FIFO(Table):
@@ -288,6 +317,8 @@ class LRU(FIFO):
                 records[record[0]] = record
             except MemoryError:
                 self._keep(record)
+        if record[4]:
+            return self._told(record)
         self.hits += 1
         return record[1]
 
@@ -320,64 +351,13 @@ class LRU(FIFO):
             self._begin()
 
 
-class LFU(Table):
-    """The victim is the record with the fewest uses; among equals, the one that came first to this number.
-
-    A put counts as a use. The uses of a record are forgotten when it leaves.
-    """
-
-    def __init__(self, capacity: int, max_bytes: int = 0) -> None:
-        super().__init__(capacity, max_bytes)
-        self._uses: dict[str, int] = {}
-        self._with: dict[int, OrderedDict[str, None]] = {}
-        """The keys with a number of uses, in the order in which they came to it."""
-        self._fewest = 1
-        """There are no keys with fewer uses."""
-
-    def _add(self, record: Record) -> None:
-        super()._add(record)
-        self._used(record[0])
-
-    def _renew(self, record: Record) -> None:
-        super()._renew(record)
-        self._used(record[0])
-
-    def _used(self, key: str) -> None:
-        uses = self._uses.get(key, 0)
-        if uses:
-            self._leave(key, uses)
-        else:
-            self._fewest = 1
-        self._uses[key] = uses + 1
-        self._with.setdefault(uses + 1, OrderedDict())[key] = None
-
-    def _leave(self, key: str, uses: int) -> None:
-        del self._with[uses][key]
-        if not self._with[uses]:
-            del self._with[uses]
-
-    def _victim(self) -> str:
-        if self._fewest not in self._with:
-            self._fewest = min(self._with)
-        return next(iter(self._with[self._fewest]))
-
-    def _taken_out(self, key: str) -> Record:
-        self._leave(key, self._uses.pop(key))
-        return super()._taken_out(key)
-
-    def check(self) -> None:
-        super().check()
-        assert self._uses.keys() == self._records.keys(), "uses are miscounted"
-        assert {key: uses for uses, keys in self._with.items() for key in keys} == self._uses, "an order is broken"
-
-
-def _size(key: str, value: Value) -> int:
+def _size(key: str, value: Value, expires: int) -> int:
     # Which sys.getsizeof() adds nothing to, for what the collector does not look at, and takes longer.
-    return key.__sizeof__() + value.__sizeof__() + OVERHEAD_BYTES
+    return key.__sizeof__() + value.__sizeof__() + (OVERHEAD_BYTES + EXPIRY_BYTES if expires else OVERHEAD_BYTES)
 
 
 def _with_room() -> dict[str, Record]:
     """An empty dict that has memory for its first record already: a deletion gives none back."""
-    room: dict[str, Record] = {"": ("", "", 0, False)}
+    room: dict[str, Record] = {"": ("", "", 0, False, 0)}
     del room[""]
     return room
