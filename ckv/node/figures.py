@@ -75,6 +75,8 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "records_bytes": "Bytes of memory that they take, with what it costs to keep them.",
         "records_max_bytes": "Their bound (--memory-max); 0 for none.",
         "records_clean": "Records in memory whose value the database has; what the others have, a kill -9 would lose.",
+        "records_expiring": "Records in memory that expire at some time, or have and were not asked for since.",
+        "expired_keys": "Records that had expired, and were taken out of memory for it.",
         "absent_keys": "Keys that are known not to exist, so that asking again costs no query.",
         "absent_bytes": "Bytes of memory that they take, 16 MiB at most.",
         "evicted_keys": "Records that left memory for others.",
@@ -87,7 +89,7 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "hits_persistent": "GETs that the database had the record for.",
         "keyspace_misses": "GETs that found no record: the sum of the next two.",
         "misses": "GETs of no record for which the database was asked, if there is one.",
-        "absent_hits": "GETs of no record that the database was not asked for: known not to exist, or being deleted.",
+        "absent_hits": "GETs of no record that the database was not asked for: known to be none, expired or deleted.",
     }),
     ("Pending", ("secondary",), {
         "pending_records": "Rows (values and deletions) that the database has still to learn, parked ones included.",

@@ -66,7 +66,7 @@ def _write(
         rows = [(write.key, write.value) for write in piece if write.value is not TOMBSTONE]
         try:
             if rows:
-                session.save_many(rows)
+                session.save_many(rows, {write.key: write.expires for write in piece if write.expires})
             elif piece:
                 session.delete_many([write.key for write in piece])
         except RowsRefused as error:

@@ -127,9 +127,10 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
     memory = POLICIES[settings.policy](settings.capacity, settings.memory_max)
     if workers is None:
         log.warning("no persistent node: a record that is evicted is lost")
-        return MemoryStore(memory)
+        return MemoryStore(memory, now_ms)
     environment = Environment(
         clock=time.monotonic,
+        now_ms=now_ms,
         wake=workers.wake,
         wake_loads=workers.wake_loads,
         load_timeout=settings.load_timeout,
@@ -141,6 +142,11 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
     store = MODES[settings.write_mode](memory, pending, environment)
     workers.start(store)
     return store
+
+
+def now_ms() -> int:
+    """The time of day, in milliseconds of the epoch, as the system has it: it has to mean the same on every node."""
+    return time.time_ns() // 1_000_000
 
 
 def _save_all(store: Records, workers: Workers | None, naming: Naming | None, wait: Wait) -> int:

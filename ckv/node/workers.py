@@ -198,7 +198,7 @@ class Workers:
         began = time.monotonic()
         try:
             # A key can be in a query twice: a miss, a write that overtook it, and a miss again.
-            found, larger, _ = session.load_some(
+            found, larger, expires = session.load_some(
                 [*dict.fromkeys(load.key for load in query.loads)], query.max_value_bytes
             )
             if session.generation != self.tier.generation:
@@ -209,7 +209,7 @@ class Workers:
         except BaseException as error:  # also a kill: the loads must go back whatever happens
             store.load_failed(query, error if isinstance(error, errors.CkvError) else errors.TierError(str(error)))
             raise
-        store.load_end(query, found, larger)
+        store.load_end(query, found, larger, expires)
         log.debug("loaded %d of %d keys in %.1f ms", len(found), len(query.loads), 1000 * (time.monotonic() - began))
 
     def _flush(self, session: WatchedSession) -> None:

@@ -23,8 +23,8 @@ Where = Literal["clean", "dirty", "pending", "parked", "tombstone", "absent", "e
 - ``dirty``: memory has the record, and the persistent tier may have another one or none.
 - ``pending``: the record is on its way to the persistent tier, and no longer in memory.
 - ``parked``: the same, and the persistent tier refused it.
-- ``tombstone``: the record was deleted, and the deletion is on its way.
-- ``absent``: the persistent tier is known to have no record.
+- ``tombstone``: the record was deleted, or has expired, and the persistent tier may have one that has not.
+- ``absent``: the persistent tier is known to have no record, but perhaps one that has expired.
 - ``elsewhere``: only the persistent tier can tell.
 """
 
@@ -34,6 +34,8 @@ class Place(NamedTuple):
 
     where: Where
     value: Value | None
+    expires: int = 0
+    """When the record expires, in milliseconds of the epoch; 0 for never."""
 
 
 class Records(Protocol):
@@ -60,8 +62,15 @@ class Records(Protocol):
     def get_elsewhere(self, key: str) -> Value | Load | None:
         """The second half of :meth:`get`: what it returns for a key that is not in memory."""
 
-    def put(self, key: str, value: Value) -> Literal[True] | Waiting[bool] | RoomWait:
-        """Stores the record: True when it is accepted."""
+    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | Waiting[bool] | RoomWait:
+        """Stores the record: True when it is accepted.
+
+        From ``expires`` on, in milliseconds of the epoch, there is none; 0 for never, also if the one before expires.
+        """
+
+    def expires_of(self, key: str) -> int | Load | None:
+        """When the record expires, 0 for never; None when there is no record; a load, as from :meth:`get`, which has it
+        then as :attr:`Load.expires`."""
 
     def delete(self, key: str) -> Outcome | RoomWait:
         """Deletes the record and tells whether there was one; a load when only the persistent tier can tell that.
@@ -104,6 +113,7 @@ class Records(Protocol):
             records=len(memory),
             records_bytes=memory.bytes,
             records_clean=memory.clean,
+            records_expiring=memory.expiring,
             evicted_keys=memory.evicted,
             hits_memory=memory.hits,
         )

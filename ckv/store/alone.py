@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -17,20 +18,34 @@ class MemoryStore(Records):
 
     unsaved = parked = 0
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, now_ms: Callable[[], int] = int) -> None:
+        """``now_ms``: the time of day in milliseconds of the epoch; by default it stands still."""
         super().__init__(memory, absent=POLICIES["lru"](1))  # which stays empty
+        memory.now_ms = now_ms
         memory.may_put = memory.may_add = memory.may_drop = memory.may_miss = True
 
     def get_elsewhere(self, key: str) -> None:
-        return None
+        if self.memory.expiring:
+            self._end(key)
 
-    def put(self, key: str, value: Value) -> Literal[True]:
-        while not self.memory.put(key, value):
+    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True]:
+        while not self.memory.put(key, value, expires=expires):
             self.memory.evict()
         return True
 
+    def expires_of(self, key: str) -> int | None:
+        self._end(key)
+        return self.memory.expires_of(key) if key in self.memory else None
+
     def delete(self, key: str) -> bool:
+        self._end(key)
         return self.memory.remove(key)
+
+    def _end(self, key: str) -> None:
+        """Takes the record out if it has expired."""
+        if self.memory.is_over(key):
+            self.memory.remove(key)
+            self.figures.expired_keys += 1
 
     def asked_by(self, load: Load, asker: Asker) -> None:
         """There are no loads."""
@@ -49,7 +64,7 @@ class MemoryStore(Records):
 
     def locate(self, key: str) -> Place:
         value = self.memory.peek(key)
-        return Place("dirty" if value is not None else "elsewhere", value)
+        return Place("dirty", value, self.memory.expires_of(key)) if value is not None else Place("elsewhere", None)
 
     def measured(self) -> Figures:
         memory = self.memory

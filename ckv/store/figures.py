@@ -14,6 +14,8 @@ class Figures:
     records_clean: int = 0
     absent_keys: int = 0
     absent_bytes: int = 0
+    records_expiring: int = 0
+    expired_keys: int = 0
     evicted_keys: int = 0
     dropped_records: int = 0
     hits_memory: int = 0

@@ -70,6 +70,8 @@ class Load(Waiting[Value]):
     """Not asked for as long as all askers are congested."""
     size: int = 0
     """Bytes of the value, when a query had no room for it; 0 when that is not known."""
+    expires: int = 0
+    """When the record expires that was found, in milliseconds of the epoch; 0 for never."""
     pause: float = FIRST_PAUSE
     """Seconds before the next attempt, if the row is locked again."""
 

@@ -21,31 +21,43 @@ class EvictStore(Store):
     MEMORY_MAY_PUT = True
 
     def get_elsewhere(self, key: str) -> Value | Load | None:
+        if self._has_ended(key):
+            return None
         row = self.pending.find(key)
         if row is not None:
-            if row.value is not TOMBSTONE:
-                self.figures.hits_pending += 1
-                self._recall(key, row.value, row.version)
-            else:
+            if row.value is TOMBSTONE or self._is_over(row.expires):
                 self.figures.absent_hits += 1
+                return None
+            self.figures.hits_pending += 1
+            self._recall(key, row.value, row.version, row.expires)
             return row.value
         return self._look_up(key)
 
-    def put(self, key: str, value: Value) -> Literal[True] | RoomWait:
-        if key in self.room.keys or (self.pending.full and not self.memory.has_room_for(key, value)):
-            return self._wait_for_room(key, value)
+    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait:
+        if key in self.room.keys or (self.pending.full and not self.memory.has_room_for(key, value, expires)):
+            return self._wait_for_room(key, value, expires)
         self.loading.written(key)
-        while not self._memory_put(key, value):
+        while not self._memory_put(key, value, 0, False, expires):
             self._evict()
         return True
+
+    def expires_of(self, key: str) -> int | Load | None:
+        if key in self.memory:
+            return self.memory.expires_of(key) if not self.memory.is_over(key) else None
+        row = self.pending.find(key)
+        if row is None:
+            return self._look_up(key)
+        return row.expires if row.value is not TOMBSTONE and not self._is_over(row.expires) else None
 
     def delete(self, key: str) -> bool | Load | RoomWait:
         if self._has_no_row_free(key):
             return self._wait_for_room(key, TOMBSTONE)
+        if self.memory.is_over(key):
+            self._end(key)
         in_memory = self.memory.remove(key)
         row = self.pending.find(key)
         if in_memory or row is not None:
-            existed = in_memory or (row is not None and row.value is not TOMBSTONE)
+            existed = in_memory or not (row is None or row.value is TOMBSTONE or self._is_over(row.expires))
             self.loading.written(key)
             if existed:
                 self._bury(key)
@@ -69,10 +81,23 @@ class EvictStore(Store):
     def _may_wait(self, environment: Environment) -> tuple[float, int]:
         return environment.linger, BATCH_RECORDS
 
-    def _save(self, key: str, value: Value, version: int) -> None:
-        self.pending.add(key, value, self._clock(), version)
+    def _save(self, key: str, value: Value, version: int, expires: int) -> None:
+        if self._is_over(expires) and key in self.absent:
+            return  # there is no older one
+        self.pending.add(key, value, self._clock(), version, expires)
         self.absent.remove(key)
         self._wake()
+
+    def _end(self, key: str) -> None:
+        if self.memory.is_clean(key):
+            if key not in self.pending:
+                self.note_absent(key)
+        elif key not in self.absent:
+            if self.pending.full and key not in self.pending:
+                return  # it stays, and does what a tombstone would
+            self._bury(key)
+        self.memory.remove(key)
+        self.figures.expired_keys += 1
 
     def _victims_need_room(self) -> bool:
         return True
@@ -101,15 +126,15 @@ class BehindStore(EvictStore):
     _doubts = False
     """Memory may have records that are neither queued nor clean, as it was distrusted at some time."""
 
-    def put(self, key: str, value: Value) -> Literal[True] | RoomWait:
+    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait:
         if self._has_no_row_free(key):
-            return self._wait_for_room(key, value)
+            return self._wait_for_room(key, value, expires)
         version = self.memory.new_version()
         self.loading.written(key)
-        self.pending.add(key, value, self._clock(), version)
+        self.pending.add(key, value, self._clock(), version, expires)
         self.absent.remove(key)
         self._wake()
-        self._recall(key, value, version)
+        self._recall(key, value, version, expires)
         return True
 
     def _victims_need_room(self) -> bool:

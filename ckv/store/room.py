@@ -28,6 +28,7 @@ class RoomWait(Waiting[Outcome]):
 
     key: str
     value: Value | None
+    expires: int
     deadline: float
 
 
@@ -53,9 +54,9 @@ class Room:
     def _permit(self) -> None:
         self._memory.may_put = self._may_put and not (self._waiting or self.closed)
 
-    def wait(self, key: str, value: Value | None, now: float) -> RoomWait:
+    def wait(self, key: str, value: Value | None, expires: int, now: float) -> RoomWait:
         """Has a write wait."""
-        wait = RoomWait(key, value, now + self._seconds)
+        wait = RoomWait(key, value, expires, now + self._seconds)
         self._waiting.append(wait)
         self.keys[key] = self.keys.get(key, 0) + 1
         if len(self._waiting) == 1:
@@ -69,13 +70,13 @@ class Room:
             self._permit()
         return wait, self.keys.pop(wait.key) - 1
 
-    def admit(self, write: Callable[[str, Value | None], Outcome | RoomWait]) -> None:
+    def admit(self, write: Callable[[str, Value | None, int], Outcome | RoomWait]) -> None:
         """Carries out the writes that wait, in their order, as far as room came free."""
         while self._waiting and not self._pending.full:
             wait, others = self._next()  # those behind it must not make it wait again
             result, error = None, None
             try:
-                result = write(wait.key, wait.value)
+                result = write(wait.key, wait.value, wait.expires)
             except TierUnavailable as unknown:
                 error = unknown
             if others:

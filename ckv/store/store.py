@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ckv.errors import TierUnavailable
-from ckv.store import Place
+from ckv.store import Place, Where
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.pending import TOMBSTONE
@@ -23,6 +23,15 @@ class Store(Tiers):
 
     def asked_by(self, load: Load, asker: Asker) -> None:
         self.loading.asked_by(load, asker, self._clock())
+
+    def _has_ended(self, key: str) -> bool:
+        """For a GET of a key of which memory has no value: whether that is so because its record has expired."""
+        memory = self.memory
+        if not memory.expiring or not memory.is_over(key):
+            return False
+        self._end(key)
+        self.figures.absent_hits += 1
+        return True
 
     def _look_up(self, key: str) -> Load | None:
         """For a GET of a key that neither memory nor pending has."""
@@ -52,16 +61,16 @@ class Store(Tiers):
         """Whether a write that needs a row in pending has to wait."""
         return key in self.room.keys or (self.pending.full and key not in self.pending)
 
-    def _wait_for_room(self, key: str, value: Value | None) -> RoomWait:
-        wait = self.room.wait(key, value, self._clock())
+    def _wait_for_room(self, key: str, value: Value | None, expires: int = 0) -> RoomWait:
+        wait = self.room.wait(key, value, expires, self._clock())
         self._wake()
         return wait
 
     def admit(self) -> None:
         self.room.admit(self._write)
 
-    def _write(self, key: str, value: Value | None) -> Outcome | RoomWait:
-        return self.put(key, value) if value is not TOMBSTONE else self.delete(key)
+    def _write(self, key: str, value: Value | None, expires: int) -> Outcome | RoomWait:
+        return self.put(key, value, expires) if value is not TOMBSTONE else self.delete(key)
 
     # --- time and the end ----------------------------------------------------------------------------------------
 
@@ -73,9 +82,9 @@ class Store(Tiers):
     def drain_begin(self) -> None:
         """As it says there. Parked rows are tried once more."""
         self.room.close()
-        for key, value, version, clean, _ in self.memory.records():
+        for key, value, version, clean, expires in self.memory.records():
             if not clean:
-                self._save(key, value, version)
+                self._save(key, value, version, expires)
         self.retry_parked()
 
     # --- what an operator asks for -------------------------------------------------------------------------------
@@ -93,12 +102,15 @@ class Store(Tiers):
         row = self.pending.find(key)
         if value is not None:
             # A row that is on its way may have been committed already, and memory not been told.
-            return Place("clean" if row is None and self.memory.is_clean(key) else "dirty", value)
+            where: Where = "clean" if row is None and self.memory.is_clean(key) else "dirty"
+            return Place(where, value, self.memory.expires_of(key))
+        if self.memory.is_over(key):
+            return Place("absent" if row is None and self.memory.is_clean(key) else "tombstone", None)
         if row is None:
             return Place("absent" if key in self.absent else "elsewhere", None)
-        if row.value is TOMBSTONE:
+        if row.value is TOMBSTONE or self._is_over(row.expires):
             return Place("tombstone", None)
-        return Place("pending" if row.refused is None else "parked", row.value)
+        return Place("pending" if row.refused is None else "parked", row.value, row.expires)
 
     @property
     def unsaved(self) -> int:

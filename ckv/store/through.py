@@ -25,6 +25,8 @@ class Commit(Waiting[bool]):
     """The version of the pending row that has it; a commit of this version or a later one will do."""
     deadline: float
     deletes: bool
+    expires: int
+    """When the record of a PUT expires; 0 for never."""
 
 
 @dataclass(eq=False, slots=True)
@@ -48,24 +50,37 @@ class ThroughStore(Store):
     def __init__(self, memory: Memory, pending: Pending, environment: Environment) -> None:
         super().__init__(memory, pending, environment)
         self._chains: dict[str, Chain] = {}
-        self.again: dict[str, tuple[Value, int]] = {}
-        """Values and versions of records that are on their way to the persistent tier a second time, as it may have
-        become another one: in memory they were not clean any more. They can be read, for they are committed."""
+        self.again: dict[str, tuple[Value, int, int]] = {}
+        """Values, versions and expiries of records that are on their way to the persistent tier a second time, as it
+        may have become another one: in memory they were not clean any more. They can be read, as they are committed."""
         self._deadlines: deque[Commit] = deque()
         self._timeout = environment.load_timeout
 
     def get_elsewhere(self, key: str) -> Value | Load | None:
+        if self._has_ended(key):
+            return None
         again = self.again.get(key)
         if again is not None:
+            if self._is_over(again[2]):
+                self.figures.absent_hits += 1
+                return None
             self.figures.hits_pending += 1
             return again[0]
         return self._look_up(key)
 
-    def put(self, key: str, value: Value) -> Waiting[bool] | RoomWait:
+    def put(self, key: str, value: Value, expires: int = 0) -> Waiting[bool] | RoomWait:
         if self._has_no_row_free(key):
-            return self._wait_for_room(key, value)
+            return self._wait_for_room(key, value, expires)
         chain = self._chain(key)
-        return self._queue_up(chain, key, value)
+        return self._queue_up(chain, key, value, expires)
+
+    def expires_of(self, key: str) -> int | Load | None:
+        if key in self.memory:
+            return self.memory.expires_of(key) if not self.memory.is_over(key) else None
+        if key not in self.again:
+            return self._look_up(key)
+        expires = self.again[key][2]
+        return expires if not self._is_over(expires) else None
 
     def delete(self, key: str) -> bool | Waiting[bool] | RoomWait:
         if self._has_no_row_free(key):
@@ -84,8 +99,14 @@ class ThroughStore(Store):
     def _chain(self, key: str) -> Chain:
         chain = self._chains.get(key)
         if chain is None:
-            known = key in self.memory or key in self.again
-            chain = self._chains[key] = Chain(True if known else False if key in self.absent else None)
+            # What has expired is as good as absent: it is on its way out of the persistent tier, too.
+            if key in self.memory:
+                exists: bool | None = not self.memory.is_over(key)
+            elif key in self.again:
+                exists = not self._is_over(self.again[key][2])
+            else:
+                exists = False if key in self.absent else None
+            chain = self._chains[key] = Chain(exists)
         return chain
 
     def _delete_unknown(self, key: str, chain: Chain) -> Commit:
@@ -97,13 +118,13 @@ class ThroughStore(Store):
         self._look_up_and_hold(key, version).wait(known)
         return self._commit(chain, version, deletes=True)
 
-    def _queue_up(self, chain: Chain, key: str, value: Value | None) -> Commit:
+    def _queue_up(self, chain: Chain, key: str, value: Value | None, expires: int = 0) -> Commit:
         version = self.memory.new_version()
-        self.pending.add(key, value, self._clock(), version)
-        return self._commit(chain, version, deletes=value is TOMBSTONE)
+        self.pending.add(key, value, self._clock(), version, expires)
+        return self._commit(chain, version, expires, deletes=value is TOMBSTONE)
 
-    def _commit(self, chain: Chain, version: int, *, deletes: bool) -> Commit:
-        commit = Commit(version, self._clock() + self._timeout, deletes)
+    def _commit(self, chain: Chain, version: int, expires: int = 0, *, deletes: bool) -> Commit:
+        commit = Commit(version, self._clock() + self._timeout, deletes, expires)
         chain.commits.append(commit)
         self._deadlines.append(commit)
         self._wake()
@@ -119,7 +140,7 @@ class ThroughStore(Store):
             if error is not None:
                 commit.tell(None, error)
             elif not commit.deletes:
-                chain.exists = True
+                chain.exists = not self._is_over(commit.expires)
                 commit.tell(True, None)
             elif chain.exists is None:
                 chain.exists = False
@@ -140,12 +161,19 @@ class ThroughStore(Store):
 
     # --- hooks ---------------------------------------------------------------------------------------------------
 
-    def _save(self, key: str, value: Value, version: int) -> None:
+    def _save(self, key: str, value: Value, version: int, expires: int) -> None:
         """Everything in memory is committed, but for what the persistent tier may have lost."""
-        self.again[key] = value, version
+        self.again[key] = value, version, expires
         if key not in self.pending:  # else a newer write is on its way, and nobody reads it before it is committed
-            self.pending.add(key, value, self._clock(), version)
+            self.pending.add(key, value, self._clock(), version, expires)
             self._wake()
+
+    def _end(self, key: str) -> None:
+        # One that is not clean stays until it has to leave, and is saved then: as a deletion.
+        if self.memory.is_clean(key):
+            self.memory.remove(key)
+            self.note_absent(key)
+            self.figures.expired_keys += 1
 
     def _is_again(self, key: str, version: int) -> bool:
         return key in self.again and self.again[key][1] == version
@@ -158,7 +186,7 @@ class ThroughStore(Store):
         # All of them first: the first one to enter memory may be taking the place of a later one's older value.
         for key, *_ in batch:
             self.memory.mark_clean(key, self.memory.version_of(key))
-        for key, value, version, _ in batch:
+        for key, value, version, expires in batch:
             # A load that is under way may bring what was there before.
             self.loading.written(key)
             if value is TOMBSTONE:
@@ -167,7 +195,7 @@ class ThroughStore(Store):
             else:
                 self.absent.remove(key)
                 if not self._is_again(key, version):  # that one was evicted already
-                    self._recall(key, value, version, clean=True)
+                    self._recall(key, value, version, expires, clean=True)
             self.again.pop(key, None)
             self._settle(key, version, None)
 

@@ -50,6 +50,8 @@ class Environment:
     """Is called when there is something to flush."""
     wake_loads: Callable[[], None] = lambda: None
     """The same for something to load."""
+    now_ms: Callable[[], int] = int
+    """The time of day in milliseconds of the epoch, for what expires; by default it stands still."""
     load_timeout: float
     """How long anybody waits for the persistent tier: for a load and, in the mode ``through``, for a commit."""
     pending_wait: float
@@ -77,8 +79,13 @@ class Tiers(Records):
         return 0.0, BATCH_RECORDS
 
     @abstractmethod
-    def _save(self, key: str, value: Value, version: int) -> None:
+    def _save(self, key: str, value: Value, version: int, expires: int) -> None:
         """Has a record written that leaves memory, or might be lost with it, and that the persistent tier lacks."""
+
+    @abstractmethod
+    def _end(self, key: str) -> None:
+        """Takes a record out of memory that has expired, if it can: where the persistent tier may have an older one
+        that has not, that one must not come back."""
 
     @abstractmethod
     def _victims_need_room(self) -> bool:
@@ -103,6 +110,7 @@ class Tiers(Records):
         absent = environment.absent
         super().__init__(memory, absent if absent is not None else POLICIES["lru"](ABSENT_KEYS, ABSENT_BYTES))
         self._memory_put = memory.put
+        memory.now_ms = self._now_ms = environment.now_ms
         self.pending = pending
         self.loading = Loading(environment.load_timeout, memory, self.figures)
         self.room = Room(memory, pending, self.figures, environment.pending_wait, may_put=self.MEMORY_MAY_PUT)
@@ -112,23 +120,27 @@ class Tiers(Records):
         self._wake = environment.wake
         self._wake_loads = environment.wake_loads
 
+    def _is_over(self, expires: int) -> bool:
+        """Whether a record that expires then has."""
+        return 0 < expires <= self._now_ms()
+
     # --- between memory and pending ------------------------------------------------------------------------------
 
     def _evict(self) -> None:
         """Makes room in memory. Where it holds many records, for the next ones too, which it then takes by itself."""
         for _ in range(1 + min(len(self.memory) // self._environment.ahead_share, MOST_AHEAD)):
-            key, value, version, clean, _ = self.memory.evict()
+            key, value, version, clean, expires = self.memory.evict()
             if clean:
                 break
-            self._save(key, value, version)
+            self._save(key, value, version, expires)
             if self.pending.full:
                 break
 
-    def _recall(self, key: str, value: Value, version: int = 0, *, clean: bool = False) -> None:
+    def _recall(self, key: str, value: Value, version: int, expires: int, *, clean: bool = False) -> None:
         """Takes a record into memory that another tier has, unless there is no room for it or for its victims."""
         try:
-            if not self.pending.full or not self._victims_need_room() or self.memory.has_room_for(key, value):
-                while not self._memory_put(key, value, version, clean):
+            if not self.pending.full or not self._victims_need_room() or self.memory.has_room_for(key, value, expires):
+                while not self._memory_put(key, value, version, clean, expires):
                     self._evict()
                 return
         except MemoryError:
@@ -156,10 +168,23 @@ class Tiers(Records):
         self.figures.load_queries += query is not None
         return query
 
-    def load_end(self, query: Query, found: Mapping[str, Value], larger: Mapping[str, int] | None = None) -> None:
-        """The query answered: ``found`` has the records that exist, ``larger`` the sizes of values that it left."""
+    def load_end(
+        self,
+        query: Query,
+        found: Mapping[str, Value],
+        larger: Mapping[str, int] | None = None,
+        expires: Mapping[str, int] | None = None,
+    ) -> None:
+        """The query answered: ``found`` has the records that exist, ``larger`` the sizes of values that it left.
+
+        ``expires`` has when those of ``found`` expire that do. One that has does not exist: it is purged some day.
+        """
         for load in self.loading.answered(query, found, larger or {}, self._clock()):
             value = found.get(load.key)
+            if expires and value is not None:
+                load.expires = expires.get(load.key, 0)
+                if self._is_over(load.expires):
+                    value = None
             self.loading.ended(load)
             if load.deletes:
                 self._release(load, absent=value is None and load.trusted)
@@ -167,7 +192,7 @@ class Tiers(Records):
                 if value is None:
                     self.note_absent(load.key)
                 else:
-                    self._recall(load.key, value, clean=True)
+                    self._recall(load.key, value, 0, load.expires, clean=True)
             if value is None:
                 self.figures.misses += load.gets
             else:
@@ -229,7 +254,7 @@ class Tiers(Records):
 
     def flush_begin(self) -> list[Write]:
         """A batch for the persistent tier; empty when there is nothing to write."""
-        return self.pending.take(BATCH_RECORDS, BATCH_BYTES, self._clock())
+        return self.pending.take(BATCH_RECORDS, BATCH_BYTES, self._clock(), self._now_ms())
 
     def flush_end(self, batch: Sequence[Write], refused: Mapping[str, CkvError] | None = None) -> None:
         """The batch is committed, but for the rows that the persistent tier refuses, by their keys.

@@ -7,29 +7,19 @@ python -m tests.store.mutations coalesced  # the one of that name
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
+from tests.store.mutation import Mutation
+from tests.store.mutations_expiry import EXPIRY
 from tests.support import mutations
 from tests.support.mutations import PYTEST, mutant, run_in
-
-
-@dataclass(frozen=True)
-class Mutation(mutations.Mutation):
-    """One change of one file that breaks one guarantee of the store."""
-
-    mode: str = "evict"
-    """The write mode whose schedules show it."""
-    by_model: bool = True
-    """Whether the model (:mod:`tests.store.test_model`), which knows ``evict`` only, has to catch it as well."""
-
 
 MUTATIONS = (
     Mutation(
         "victim-dropped",
         "I1: a victim goes from memory to pending within one call",
         "ckv/store/modes.py",
-        "    def _save(self, key: str, value: Value, version: int) -> None:\n        self.pending.add(key, value, self._clock(), version)\n",
-        "    def _save(self, key: str, value: Value, version: int) -> None:\n",
+        "        self.pending.add(key, value, self._clock(), version, expires)\n        self.absent.remove(key)\n        self._wake()\n\n",
+        "        self.absent.remove(key)\n        self._wake()\n\n",
     ),
     Mutation(
         "ahead-beyond-bound",
@@ -50,8 +40,8 @@ MUTATIONS = (
         "known-as-absent",
         "I1: a key that was absent and is written again is looked for again",
         "ckv/store/modes.py",
-        "    def _save(self, key: str, value: Value, version: int) -> None:\n        self.pending.add(key, value, self._clock(), version)\n        self.absent.remove(key)\n",
-        "    def _save(self, key: str, value: Value, version: int) -> None:\n        self.pending.add(key, value, self._clock(), version)\n",
+        "        self.pending.add(key, value, self._clock(), version, expires)\n        self.absent.remove(key)\n        self._wake()\n\n",
+        "        self.pending.add(key, value, self._clock(), version, expires)\n        self._wake()\n\n",
     ),
     Mutation(
         "clean-too-early",
@@ -64,8 +54,8 @@ MUTATIONS = (
         "still-clean",
         "I1: a clean record that is written again is not clean any more",
         "ckv/store/modes.py",
-        "        while not self._memory_put(key, value):",
-        "        while not self._memory_put(key, value, 0, self.memory.is_clean(key)):",
+        "        while not self._memory_put(key, value, 0, False, expires):",
+        "        while not self._memory_put(key, value, 0, self.memory.is_clean(key), expires):",
     ),
     Mutation(
         "passes-by-those-that-wait",
@@ -163,28 +153,28 @@ MUTATIONS = (
         "parked-not-tried",
         "I7: a drain tries parked rows once more",
         "ckv/store/store.py",
-        "                self._save(key, value, version)\n        self.retry_parked()",
-        "                self._save(key, value, version)\n        self._wake()",
+        "                self._save(key, value, version, expires)\n        self.retry_parked()",
+        "                self._save(key, value, version, expires)\n        self._wake()",
     ),
     Mutation(
         "no-bound",
         "I6: pending does not grow beyond its bound",
         "ckv/store/modes.py",
-        "(self.pending.full and not self.memory.has_room_for(key, value)):",
+        "(self.pending.full and not self.memory.has_room_for(key, value, expires)):",
         "(self.pending.full and False):",
     ),
     Mutation(
         "drain-forgets",
         "I7: a drain saves what the tier lacks",
         "ckv/store/store.py",
-        "                self._save(key, value, version)\n        self.retry",
+        "                self._save(key, value, version, expires)\n        self.retry",
         "                break\n        self.retry",
     ),
     Mutation(
         "behind-not-queued",
         "behind: what was answered is queued",
         "ckv/store/modes.py",
-        "        self.loading.written(key)\n        self.pending.add(key, value, self._clock(), version)\n",
+        "        self.loading.written(key)\n        self.pending.add(key, value, self._clock(), version, expires)\n",
         "        self.loading.written(key)\n",
         mode="behind",
     ),
@@ -200,16 +190,16 @@ MUTATIONS = (
         "through-answered-early",
         "through: an answer means that the tier has it",
         "ckv/store/through.py",
-        "        return self._queue_up(chain, key, value)",
-        "        self._queue_up(chain, key, value)\n        return True",
+        "        return self._queue_up(chain, key, value, expires)",
+        "        self._queue_up(chain, key, value, expires)\n        return True",
         mode="through",
     ),
     Mutation(
         "through-seen-early",
         "through: nobody reads what is not committed",
         "ckv/store/through.py",
-        "        return self._queue_up(chain, key, value)",
-        "        self._memory_put(key, value)\n        return self._queue_up(chain, key, value)",
+        "        return self._queue_up(chain, key, value, expires)",
+        "        self._memory_put(key, value)\n        return self._queue_up(chain, key, value, expires)",
         mode="through",
     ),
     Mutation(
@@ -293,7 +283,7 @@ MUTATIONS = (
         "through-drain-forgets",
         "through, another tier: a drain writes what memory has",
         "ckv/store/store.py",
-        "                self._save(key, value, version)\n        self.retry",
+        "                self._save(key, value, version, expires)\n        self.retry",
         "                break\n        self.retry",
         mode="through",
     ),
@@ -313,6 +303,7 @@ MUTATIONS = (
         "        if False:",
         mode="through",
     ),
+    *EXPIRY,
 )
 
 SCHEDULES = 6000

@@ -20,10 +20,14 @@ from tests.store.world import World
 STEPS = 60
 KEYS = ("alice", "bob", "charles", "daniel")
 
+SECONDS = (None, None, None, 0.2, 0.9, 4.0, 30.0, -1.0)
+"""What a PUT says of the end of its record: see :meth:`World.put`."""
+
 # What can happen, and how often. Half are requests; crashes and drains are rare, so that something can build up.
 EVENTS: dict[str, int] = {
     "put": 14,
     "get": 14,
+    "get_all": 2,
     "delete": 6,
     "load_begin": 7,
     "load_read": 3,
@@ -59,7 +63,9 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
     names, weights = list(EVENTS), list(EVENTS.values())
     for name in chance.choices(names, weights, k=STEPS):
         arguments: tuple[object, ...] = ()
-        if name in ("put", "get", "delete"):
+        if name == "put":
+            arguments = (chance.choice(keys), chance.choice(SECONDS))
+        elif name in ("get", "delete"):
             arguments = (chance.choice(keys),)
         elif name == "replace_tier":
             arguments = (chance.choice(keys), chance.randrange(4))

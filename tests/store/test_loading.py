@@ -250,7 +250,7 @@ def test_absent_keys_are_bounded_in_bytes(table: str, length: int) -> None:
         store.note_absent(key)
         store.note_absent(key)
     size = absent.bytes / len(absent)
-    assert length < size < length + 350
+    assert length < size < length + 360
     assert ABSENT_BYTES - 2 * size < absent.bytes <= ABSENT_BYTES
     assert len(absent) < len(keys)
     assert keys[-1] in absent

@@ -46,9 +46,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.world = World(self.policy, capacity, pending_max, table=self.table)
         self.world.alone = alone
 
-    @rule(key=keys)
-    def put(self, key: str) -> None:
-        self.world.put(key)
+    @rule(key=keys, seconds=st.sampled_from([None, None, 0.3, 1.0, 30.0]))
+    def put(self, key: str, seconds: float | None) -> None:
+        self.world.put(key, seconds)
 
     @rule(key=keys)
     def get(self, key: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.store.mutations import MUTATIONS, Mutation, survived
+from tests.store.mutation import Mutation
+from tests.store.mutations import MUTATIONS, survived
 from tests.support.mutations import DEADLINE
 
 

@@ -5,7 +5,7 @@ reaches the tier, ends or fails, a crash, a drain. After each step :meth:`World.
 
 Every write has a *turn*, its place in the order of requests. Per key, the *history* is what readers could see, in
 order: in the modes ``evict`` and ``behind`` a write enters it when it is accepted, in ``through`` when the tier
-commits it.
+commits it. What has expired is not there, wherever it is (:meth:`World.alive`).
 """
 
 from __future__ import annotations
@@ -38,6 +38,16 @@ class Seen:
 
     value: Value | None
     turn: int
+    expires: int = 0
+
+
+Stored = tuple[Value, int]
+"""A value, and when it expires, in milliseconds of the epoch; 0 for never."""
+
+NOTHING = (None, 0)
+
+EPOCH_MS = 1_000_000
+"""What the time of day is when the clock is 0."""
 
 
 @dataclass
@@ -45,7 +55,7 @@ class Asked:
     """A query on its way: what the tier answered is fixed at some moment between its begin and its end."""
 
     query: Query
-    found: dict[str, Value] | None = None
+    found: dict[str, Stored] | None = None
     stale: bool = False
     """The tier that answered it was replaced meanwhile."""
 
@@ -97,13 +107,15 @@ class World:
         """Memory does alone what it may (``may_put`` and so on), as the compiled core has it do."""
         self._through = mode == "through"
         self.now = 0.0
-        self.tier: dict[str, Value] = {}
+        self.tier: dict[str, Stored] = {}
         self.history: defaultdict[str, list[Seen]] = defaultdict(lambda: [Seen(None, 0)])
         self._turn = 0
         self._last_turn: defaultdict[str, int] = defaultdict(int)
         """The turn of the last write that was accepted, or queued in ``through``."""
         self._last_value: dict[str, Value | None] = {}
-        """What the key will be when everything that was accepted or queued has landed."""
+        """What the key will be when everything that was accepted or queued has landed, unless it expires before."""
+        self._last_expires: defaultdict[str, int] = defaultdict(int)
+        """When it does; 0 for never."""
         self._tier_turn: defaultdict[str, int] = defaultdict(int)
         self._told_turn: defaultdict[str, int] = defaultdict(int)
         """The last write that a client was told of as done."""
@@ -131,6 +143,7 @@ class World:
             self.pending,
             Environment(
                 clock=lambda: self.now,
+                now_ms=self.now_ms,
                 load_timeout=LOAD_TIMEOUT,
                 pending_wait=PENDING_WAIT,
                 linger=0.0,
@@ -141,14 +154,34 @@ class World:
             ),
         )
 
+    def now_ms(self) -> int:
+        """The time of day."""
+        return EPOCH_MS + int(1000 * self.now)
+
+    def is_over(self, expires: int) -> bool:
+        """Whether what expires then has expired."""
+        return 0 < expires <= self.now_ms()
+
+    def alive(self, value: Value | None, expires: int) -> tuple[Value | None, int]:
+        """What there is of this record now."""
+        return (value, expires) if value is not None and not self.is_over(expires) else NOTHING
+
+    def _in_tier(self, key: str) -> tuple[Value | None, int]:
+        return self.alive(*self.tier.get(key, NOTHING))
+
+    def _last(self, key: str) -> tuple[Value | None, int]:
+        return self.alive(self._last_value.get(key), self._last_expires[key])
+
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def put(self, key: str) -> None:
+    def put(self, key: str, seconds: float | None = None) -> None:
+        """A PUT of a record that expires in so many seconds, or has for as many below zero; None for never."""
         self._turn += 1
         # A value of its own for each put, so that it can be told when it was written.
         value = f"{key}={self._turn}"
-        accepted = self.alone and self._put_alone(key, value)
-        self._written(key, value, self._turn, accepted or self.store.put(key, value), None)
+        expires = 0 if seconds is None else self.now_ms() + int(1000 * seconds)
+        accepted = self.alone and seconds is None and self._put_alone(key, value)
+        self._written(key, Seen(value, self._turn, expires), accepted or self.store.put(key, value, expires), None)
 
     def _put_alone(self, key: str, value: Value) -> bool:
         """A PUT that does not come to the store; False, and nothing is done, where memory may not do it."""
@@ -169,44 +202,46 @@ class World:
             outcome: object = self.store.delete(key)
         except TierUnavailable as error:
             outcome = Told(error)
-        self._written(key, None, self._turn, outcome, None)
+        self._written(key, Seen(None, self._turn), outcome, None)
 
-    def _written(self, key: str, value: Value | None, turn: int, outcome: object, error: CkvError | None) -> None:
+    def _written(self, key: str, new: Seen, outcome: object, error: CkvError | None) -> None:
         """A write was answered, or turned into something to wait for."""
+        turn = new.turn
         if isinstance(outcome, RoomWait):
-            outcome.wait(partial(self._written, key, value, turn))
+            outcome.wait(partial(self._written, key, new))
         elif isinstance(error, TierUnavailable):
-            self._written(key, value, turn, Told(error), None)
+            self._written(key, new, Told(error), None)
         elif error is not None:
             assert isinstance(error, NoRoom), error
         elif outcome is False and not self._exists(key):
-            if self._through:  # nothing to delete, nothing to do: the tier is as far already
+            # Nothing to delete, nothing to do: the tier is as far, unless what has expired is on its way there.
+            if self._through and key not in self.memory and key not in self._again():
                 self._told_turn[key] = self._tier_turn[key] = turn
         else:
             assert turn > self._last_turn[key], f"I4: a write of {key} was accepted before one that was asked earlier"
-            existed = self._exists(key)
-            self._last_turn[key], self._last_value[key] = turn, value
+            before = self._last(key)
+            self._last_turn[key], self._last_value[key], self._last_expires[key] = turn, new.value, new.expires
             if not self._through:
-                self.history[key].append(Seen(value, turn))
+                self.history[key].append(new)
             if isinstance(outcome, Waiting):
-                outcome.wait(partial(self._told, key, value, turn, existed, self._refusals[key]))
+                outcome.wait(partial(self._told, key, new, before, self._refusals[key]))
             else:
-                self._told(key, value, turn, existed, self._refusals[key], outcome, None)
+                self._told(key, new, before, self._refusals[key], outcome, None)
 
     def _exists(self, key: str) -> bool:
-        return self._last_value.get(key) is not None
+        return self._last(key) != NOTHING
 
     def _told(
         self,
         key: str,
-        value: Value | None,
-        turn: int,
-        existed: bool,
+        new: Seen,
+        before: tuple[Value | None, int],
         refusals: int,
         result: object,
         error: CkvError | None,
     ) -> None:
-        """A client hears how its write ended."""
+        """A client hears how its write ended. ``before`` is what there was when it was accepted."""
+        value, turn = new.value, new.turn
         if error is not None:
             deleted = value is None and isinstance(error, TierUnavailable)
             assert deleted or (self._through and isinstance(error, (CommitTimeout, RowsRefused))), error
@@ -216,14 +251,15 @@ class World:
         if value is None:
             # A load tells the value, everybody else tells whether there was one.
             there = result if isinstance(result, bool) else result is not None
-            # What was there when it was asked may have been refused since.
-            assert there is existed or refusals != self._refusals[key], f"DEL {key}: {there}, not {existed}"
+            # What was there when it was asked may have expired since, or been refused.
+            existed = {before != NOTHING, self.alive(*before) != NOTHING}
+            assert there in existed or refusals != self._refusals[key], f"DEL {key}: {there}, not {existed}"
         else:
             assert result is True
         if self._through:
             seen = self.history[key][-1]
             # Writes that end in a deletion of what was never there leave nothing to commit.
-            nothing = seen.value is self._last_value[key] is None and key not in self.tier
+            nothing = self.alive(seen.value, seen.expires) == self._last(key) == self._in_tier(key) == NOTHING
             assert seen.turn >= turn or nothing, f"through: {key} was answered before its commit"
             self._tier_turn[key] = max(self._tier_turn[key], turn)
         self._told_turn[key] = max(self._told_turn[key], turn)
@@ -242,9 +278,15 @@ class World:
         else:
             self._read(key, since, answer, None)
 
+    def get_all(self) -> None:
+        """A GET of each key that was ever written."""
+        for key in list(self.history):
+            self.get(key)
+            self.check()
+
     def _read(self, key: str, since: int, value: Value | None, error: CkvError | None) -> None:
         if error is None:
-            allowed = [seen.value for seen in self.history[key][since:]]
+            allowed = [self.alive(seen.value, seen.expires)[0] for seen in self.history[key][since:]]
             assert value in allowed, f"GET {key}: {value!r}, which was none of {allowed!r} since it was asked"
         else:
             assert isinstance(error, TierUnavailable), error
@@ -271,8 +313,10 @@ class World:
         loads = asked.query.loads
         left = [load.key for load in loads if len(loads) > 1 and len(load.key) % 2 and not load.size]
         left = [key for key in dict.fromkeys(left) if key in asked.found and not asked.stale]
-        larger = {key: len(asked.found.pop(key)) for key in left}
-        self.store.load_end(asked.query, asked.found, larger)
+        larger = {key: len(asked.found.pop(key)[0]) for key in left}
+        found = {key: value for key, (value, _) in asked.found.items()}
+        expires = {key: when for key, (_, when) in asked.found.items() if when}
+        self.store.load_end(asked.query, found, larger, expires)
 
     def load_fail(self, index: int) -> None:
         if not self._end_stale(index):
@@ -306,13 +350,23 @@ class World:
         others = [write.key for flush in self.flushes for write in flush.batch]
         assert len(set(keys + others)) == len(keys + others), "I4: two flushes of one key are under way"
         turns = {}
-        for key, value, *_ in batch:
+        for key, value, _, expires in batch:
             if self._through:
-                assert value == self._last_value[key], f"I4: {key} is not flushed with its latest value"
+                latest = Seen(self._last_value[key], 0, self._last_expires[key])
+                assert self._is_of(latest, value, expires), f"I4: {key} is not flushed with its latest value"
                 turns[key] = self._last_turn[key]
             else:
-                turns[key] = next(seen.turn for seen in reversed(self.history[key]) if seen.value == value)
+                seen = reversed(self.history[key])
+                state = next((state for state in seen if self._is_of(state, value, expires)), None)
+                assert state is not None, f"{key} is flushed as {value!r} until {expires}, which it never was"
+                turns[key] = state.turn
         self.flushes.append(Flush(batch, turns, self.pending.failed_alone(batch)))
+
+    def _is_of(self, seen: Seen, value: Value | None, expires: int) -> bool:
+        """Whether a row is of this state, be it as the tombstone that it became when it expired."""
+        if value is None:
+            return seen.value is None or self.is_over(seen.expires)
+        return (seen.value, seen.expires) == (value, expires)
 
     def flush_commit(self, index: int) -> None:
         """The tier commits the batch; the word of it is on its way."""
@@ -320,14 +374,14 @@ class World:
         if flush.committed:
             return
         flush.committed = True
-        for key, value, *_ in flush.batch:
+        for key, value, _, expires in flush.batch:
             turn = flush.turns[key]
             assert turn >= self._tier_turn[key], f"I4: {key} goes back to {value!r} in the tier"
             self._tier_turn[key] = turn
             self._reverted.discard(key)
-            self._set(key, value)
+            self._set(key, value, expires)
             if self._through and self.history[key][-1].turn < turn:
-                self.history[key].append(Seen(value, turn))
+                self.history[key].append(Seen(value, turn, expires))
 
     def flush_end(self, index: int) -> None:
         self.flush_commit(index)
@@ -400,10 +454,11 @@ class World:
         if self._through:
             self._refusals[key] += 1
             if self._last_turn[key] == turns[key]:
-                self._last_value[key] = self.history[key][-1].value
+                seen = self.history[key][-1]
+                self._last_value[key], self._last_expires[key] = seen.value, seen.expires
 
     def _is_kept(self, key: str) -> None:
-        assert self.memory.peek(key) is not None or key in self.pending, f"I5: {key} was refused and is gone"
+        assert key in self.memory or key in self.pending, f"I5: {key} was refused and is gone"
 
     def replace_tier(self, key: str, index: int) -> None:
         """Another tier takes the place of this one. It has an older value of the key, or else one of somebody else's.
@@ -420,31 +475,33 @@ class World:
         row = self.pending.find(key)
         if any(load.key == key and load not in asked for load in self.store.loading):
             pass  # whoever waits for it would be told an older value, and nobody could help it
-        elif self.memory.peek(key) is not None or key in self._again() or (row is not None and not self._through):
+        elif key in self.memory or key in self._again() or (row is not None and not self._through):
             if row is None or not row.held:  # whether there was a record is still to be found out
                 had = [seen for seen in self.history[key] if seen.turn <= self._tier_turn[key]]
+                if index % 2:  # one that has not expired, if there is one, would be seen
+                    had = [seen for seen in had if self.alive(seen.value, seen.expires) != NOTHING] or had
                 older = had[index % len(had)]
                 self._tier_turn[key] = older.turn
                 self._reverted.add(key)
-                self._set(key, older.value)
+                self._set(key, older.value, older.expires)
         elif row is None and key not in self.store.room.keys:
             self._turn += 1
             self._last_turn[key] = self._tier_turn[key] = self._turn
-            self._last_value[key] = f"{key}={self._turn}"
+            self._last_value[key], self._last_expires[key] = f"{key}={self._turn}", 0
             self.history[key].append(Seen(self._last_value[key], self._turn))
             self._landed[key] = len(self.history[key]) - 1
-            self._set(key, self._last_value[key])
+            self._set(key, self._last_value[key], 0)
         self.store.distrust()
 
-    def _again(self) -> dict[str, tuple[Value, int]]:
+    def _again(self) -> dict[str, tuple[Value, int, int]]:
         """``through``: what is on its way to the tier a second time."""
         return self.store.again if isinstance(self.store, ThroughStore) else {}
 
-    def _set(self, key: str, value: Value | None) -> None:
+    def _set(self, key: str, value: Value | None, expires: int) -> None:
         if value is None:
             self.tier.pop(key, None)
         else:
-            self.tier[key] = value
+            self.tier[key] = value, expires
 
     def retry_refused(self) -> None:
         """Somebody made room for the rows that were refused."""
@@ -482,30 +539,33 @@ class World:
         self.check()
         self.settle()
         assert self.store.unsaved == 0, f"{self.store.unsaved} left after the drain"
-        truth = {key: value for key, value in self._last_value.items() if value is not None}
-        assert self.tier == truth, f"I7: the tier has {self.tier!r}, not {truth!r}"
+        truth = {key: self._last(key) for key in self._last_value if self._exists(key)}
+        tier = {key: self._in_tier(key) for key in self.tier if self._in_tier(key) != NOTHING}
+        assert tier == truth, f"I7: the tier has {tier!r}, not {truth!r}"
         self.start()
 
     def crash_and_restart(self) -> None:
         """kill -9. What may be missing afterwards is what the mode's row of the table says, and nothing else."""
         for key in list(self._last_value):
-            value, turn = self.tier.get(key), self._tier_turn[key]
+            (value, expires), turn = self._in_tier(key), self._tier_turn[key]
+            last = self._last(key)
             if key in self._reverted:
-                self.lost += value != self._last_value[key]
+                self.lost += (value, expires) != last
                 self._told_turn[key] = turn
             elif self._through:
-                assert turn >= self._told_turn[key] or value == self._last_value[key] is None, (
+                assert turn >= self._told_turn[key] or (value, expires) == last == NOTHING, (
                     f"through: the crash took back {key}, which was answered"
                 )
-            elif value != self._last_value[key]:
+            elif (value, expires) != last:
                 self.lost += 1
-                in_memory = self.memory.peek(key) == self._last_value[key] is not None
+                in_memory = key in self.memory and self.memory.peek(key) == last[0]
                 queued = key in self.pending
                 assert queued or (self._mode == "evict" and in_memory), f"{self._mode}: the crash took back {key}"
-            if self.history[key][-1].value != value:
-                self.history[key].append(Seen(value, turn))
+            seen = self.history[key][-1]
+            if self.alive(seen.value, seen.expires) != (value, expires):
+                self.history[key].append(Seen(value, turn, expires))
             self._landed[key] = len(self.history[key]) - 1
-            self._last_value[key] = value
+            self._last_value[key], self._last_expires[key] = value, expires
         self._reverted.clear()
         self.start()
 
@@ -516,19 +576,24 @@ class World:
         self.store.check()
         assert len(self.memory) <= self._capacity
         for key, history in self.history.items():
-            value = self.memory.peek(key)
-            if self._through:
-                allowed = [seen.value for seen in history[self._landed[key] :]]
-                value = self._again().get(key, (self.tier.get(key),))[0] if value is None else value
+            states = history[self._landed[key] :] if self._through else history[-1:]
+            allowed = [self.alive(seen.value, seen.expires) for seen in states]
+            row = self.pending.find(key) if not self._through else None
+            if key in self.memory:
+                value = self.memory.peek(key)
+                found = (value, self.memory.expires_of(key) if value is not None else 0)
+            elif key in self._again():
+                value, _, expires = self._again()[key]
+                found = self.alive(value, expires)
             else:
-                allowed = [history[-1].value]
-                if value is None:
-                    row = self.pending.find(key)
-                    value = row.value if row is not None else self.tier.get(key)
-            assert value in allowed, f"I1: {key} is {value!r} in the tiers, not {allowed!r}"
+                found = self.alive(row.value, row.expires) if row is not None else self._in_tier(key)
+            assert found in allowed, f"I1: {key} is {found!r} in the tiers, not {allowed!r}"
             place = self.store.locate(key)
+            assert self.alive(place.value, place.expires) == (place.value, place.expires), f"{key} is told, and over"
             if place.where in ("clean", "absent"):
-                assert place.value == self.tier.get(key), f"{key} is called {place.where}, and the tier has another"
+                assert (place.value, place.expires) == self._in_tier(key), (
+                    f"{key} is called {place.where}, and the tier has another"
+                )
         assert self.draining or len(self.pending) <= self._pending_max, "I6: pending grows beyond its bound"
         oldest = self.pending.oldest
         if oldest is not None and (self._mode != "behind" or self.now - oldest >= WRITE_DELAY):

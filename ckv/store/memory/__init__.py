@@ -38,8 +38,8 @@ class Memory(Protocol):
     may_miss: bool
     """A GET of a key that is not here is answered: there is no such record."""
     now_ms: Callable[[], int]
-    """The time of day, in milliseconds of the epoch, which never goes back; the table asks for it where it finds a
-    record that expires, and for no other. Until it is set nothing is over."""
+    """The time of day, in milliseconds of the epoch. The table asks for it where it finds a record that expires, and
+    for no other. Until it is set nothing is over."""
 
     @property
     def max_bytes(self) -> int:
