@@ -57,12 +57,13 @@ says which tier answers for the key, and what that says about the database:
 | `dirty` | memory has the record, and the database may have another one or none |
 | `pending` | the record is on its way to the database, and no longer in memory |
 | `parked` | the same, and the database refused it |
-| `tombstone` | the record was deleted, and the deletion is on its way |
-| `absent` | the database is known to have no record |
+| `tombstone` | the record was deleted, or has expired, and the deletion is on its way |
+| `absent` | the database is known to have no record, or one that has expired |
 | `elsewhere` | only the database can tell; `SCAN` leaves these out |
 
 `digest` is a bin: the BLAKE2b ({DIGEST_BYTES} bytes) of the letter `s` or `b`, for a str or a bin, followed by the
-bytes of the value. It is empty where there is no value.
+bytes of the value; for a record that expires 8 more bytes follow, the milliseconds of the epoch, highest byte first. It
+is empty where there is no value.
 
 `SCAN 0 count` begins a scan: the secondary makes a list of the keys that it knows at that moment. Each answer has the
 cursor for the next one, and is true at the moment when it is made; requests are served in between. So every record that

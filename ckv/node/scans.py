@@ -33,18 +33,19 @@ Entry = tuple[str, Where, bytes]
 """A key, where its current value is, and the digest of that; no bytes where there is no value."""
 
 
-def digest(value: Value) -> bytes:
-    """Tells values apart by their type and their bytes.
+def digest(value: Value, expires: int = 0) -> bytes:
+    """Tells values apart by their type and their bytes, and adds when the record expires, if it does.
 
-    >>> digest("a") == digest(b"a"), len(digest("a"))
-    (False, 16)
+    >>> digest("a") == digest(b"a"), len(digest("a")), digest("a", 256)[16:]
+    (False, 16, b'\\x00\\x00\\x00\\x00\\x00\\x00\\x01\\x00')
     """
-    return blake2b((b"s" if isinstance(value, str) else b"b") + to_bytes(value), digest_size=DIGEST_BYTES).digest()
+    data = (b"s" if isinstance(value, str) else b"b") + to_bytes(value)
+    return blake2b(data, digest_size=DIGEST_BYTES).digest() + (expires.to_bytes(8, "big") if expires else b"")
 
 
 def entry(key: str, place: Place) -> Entry:
     """What the node tells of a key, which it has in this place."""
-    return key, place.where, b"" if place.value is None else digest(place.value)
+    return key, place.where, b"" if place.value is None else digest(place.value, place.expires)
 
 
 class Scans:

@@ -131,7 +131,10 @@ class Session(Protocol):
         """That of the tier for which it was made; when it differs from :attr:`Tier.generation`, it is unfit."""
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        """The records of those keys that exist, without their expiry, and also where it is over."""
+        """What :meth:`load_all` finds, without its expiry."""
+
+    def load_all(self, keys: Sequence[str]) -> Loaded:
+        """The records of those keys that exist, however large they are, and also where they have expired."""
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         """The same for values up to a length, 0 for any, and without waiting for a row that somebody has locked. Raises

@@ -199,7 +199,10 @@ class SQLiteSession:
         self._run(self._set_up, prepare, create)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        return self.load_some(keys, 0).found
+        return self.load_all(keys).found
+
+    def load_all(self, keys: Sequence[str]) -> Loaded:
+        return self.load_some(keys, 0)
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         # Nobody waits for a row here: readers see what was committed when they began.

@@ -21,8 +21,8 @@ from typing import Final
 from ckv.client import Client
 from ckv.errors import BadSetting, CkvError, ProtocolError, TierError, to_wire
 from ckv.exits import Exit
-from ckv.node.scans import MAX_COUNT, digest
-from ckv.persistent import Session
+from ckv.node.scans import DIGEST_BYTES, MAX_COUNT, digest
+from ckv.persistent import Loaded, Session
 from ckv.persistent.opening import open_tier
 from ckv.settings.parsers import NO_TIER
 from ckv.settings.roles import VerifySettings
@@ -43,6 +43,9 @@ PAUSE: Final = 0.05
 
 Said = tuple[str, bytes]
 """What the node says of a key: where its current value is, and the digest."""
+
+Row = tuple[Value, int]
+"""What the database has: the value, and when it expires, in milliseconds of the epoch; 0 for never."""
 
 _BOUND: Final = ("clean", "absent")
 """Places (:data:`ckv.store.Where`) from which follows what the database must have; keys elsewhere are only counted."""
@@ -124,14 +127,14 @@ class Audit:
     def _check(self, batch: Mapping[str, Said]) -> None:
         self._counts.update(where for where, _ in batch.values())
         bound = [key for key, (where, _) in batch.items() if where in _BOUND]
-        rows = self._session.load_many(bound) if bound else {}
+        rows = _rows(self._session.load_all(bound)) if bound else {}
         suspects = sorted(key for key, said in batch.items() if _difference(said, rows.get(key)) is not None)
         found: dict[str, list[str]] = {key: [] for key in suspects}
         for _ in range(LOOKS):
             if not suspects:
                 return
             time.sleep(PAUSE)
-            before, rows, after = self._peek(suspects), self._session.load_many(suspects), self._peek(suspects)
+            before, rows, after = self._peek(suspects), _rows(self._session.load_all(suspects)), self._peek(suspects)
             for key in suspects.copy():
                 what = _difference(before[key], rows.get(key))
                 if what is None or _difference(after[key], rows.get(key)) is None:
@@ -153,16 +156,23 @@ def _scanned(entry: object) -> tuple[str, Said]:
     raise ProtocolError("a SCAN or PEEK was answered with something else than a place and a digest")
 
 
-def _difference(said: Said, row: Value | None) -> str | None:
+def _rows(loaded: Loaded) -> dict[str, Row]:
+    return {key: (value, loaded.expires.get(key, 0)) for key, value in loaded.found.items()}
+
+
+def _difference(said: Said, found: Row | None) -> str | None:
     """How the row contradicts what the node says; None when it does not."""
-    where, expected = said
+    where, told = said
+    row, expires = found or (None, 0)
     if where == "absent":
-        return "the database has a row" if row is not None else None
+        is_there = row is not None and not 0 < expires <= 1000 * time.time()  # what has expired is purged some day
+        return "the database has a row" if is_there else None
     if where != "clean":
         return None
     if row is None:
         return "the database has no row"
+    expected = told[:DIGEST_BYTES]
     if digest(row) == expected:
-        return None
+        return None if digest(row, expires) == told else "the database has another expiry"
     other, kinds = (to_bytes(row), "str for bin") if isinstance(row, str) else (to_text(row), "bin for str")
     return f"the database has another {f'type, {kinds}' if digest(other) == expected else 'value'}"

@@ -43,6 +43,9 @@ class FakeTier:
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
         return {key: self.rows[key] for key in keys if key in self.rows}
 
+    def load_all(self, keys: Sequence[str]) -> Loaded:
+        return self.load_some(keys, 0)
+
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         return Loaded(self.load_many(keys), {})
 

@@ -59,7 +59,10 @@ class FakeSession:
         self._server = tier.servers[-1]
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        return self.load_some(keys, 0).found
+        return self.load_all(keys).found
+
+    def load_all(self, keys: Sequence[str]) -> Loaded:
+        return self.load_some(keys, 0)
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         found = {key: self._server[key] for key in keys if key in self._server}

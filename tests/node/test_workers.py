@@ -70,7 +70,10 @@ class FakeSession:
         self._open = True
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
-        return self.load_some(keys, 0).found
+        return self.load_all(keys).found
+
+    def load_all(self, keys: Sequence[str]) -> Loaded:
+        return self.load_some(keys, 0)
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         assert self._open

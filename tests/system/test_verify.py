@@ -14,7 +14,7 @@ import pytest
 
 from ckv import Client, errors
 from ckv.node.scans import IDLE, MAX_COUNT, MAX_SCAN_BYTES, MAX_SCANS, Scans, digest
-from ckv.persistent import Session
+from ckv.persistent import Loaded, Session
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
@@ -139,6 +139,8 @@ def test_planted_differences_are_found(mariadb: MariaDB, nodes: Nodes, mode: str
         sql(mariadb, "UPDATE CelonisData SET kv_type = 1 WHERE kv_key = 'key 3'")
         sql(mariadb, "UPDATE CelonisData SET kv_type = 0 WHERE kv_value = 'value'")
         sql(mariadb, "INSERT INTO CelonisData (kv_key, kv_value) VALUES ('nobody', 'x')")
+        sql(mariadb, "UPDATE CelonisData SET kv_type = 2, kv_expires = 9e12 WHERE kv_key = 'key 4'")
+        sql(mariadb, "UPDATE CelonisData SET kv_type = 2, kv_expires = 5 WHERE kv_key = 'key 5'")
         sql(mariadb, "UPDATE CelonisData SET kv_value = 'y' WHERE kv_key = 'key 99'")  # not in memory: no difference
         run = run_verify(node, mariadb)
         assert (run.returncode, run.stderr) == (1, "")
@@ -148,9 +150,11 @@ def test_planted_differences_are_found(mariadb: MariaDB, nodes: Nodes, mode: str
             'differs: "key 1" clean: the database has another value',
             'differs: "key 2" clean: the database has no row',
             'differs: "key 3" clean: the database has another type, bin for str',
+            'differs: "key 4" clean: the database has another expiry',
+            'differs: "key 5" clean: the database has another expiry',
             'differs: "nobody" absent: the database has a row',
         ]
-        assert counts(summary)["differing"] == 5
+        assert counts(summary)["differing"] == 7
         # So does a sample that is everything.
         assert run_verify(node, mariadb, "--sample=1000").stdout.splitlines()[-1] == summary
         # What the audit read did not count as used.
@@ -225,9 +229,12 @@ class Scripted:
     def pipeline(self) -> Pipeline:
         return Pipeline(self)
 
-    def load_many(self, keys: list[str]) -> dict[str, str]:
+    def load_all(self, keys: list[str]) -> Loaded:
         row = self._rows.pop(0) if len(self._rows) > 1 else self._rows[0]
-        return {"key": row} if row is not None and keys else {}
+        if row is None or not keys:
+            return Loaded({}, {})
+        value, _, expires = row.partition("@")
+        return Loaded({"key": value}, {}, {"key": int(expires)} if expires else {})
 
 
 class Pipeline:
@@ -242,6 +249,7 @@ class Pipeline:
         return self._results
 
 
+LATER = 2**52
 CLEAN_X, CLEAN_Y, DIRTY = ("clean", digest("x")), ("clean", digest("y")), ("dirty", digest("z"))
 
 
@@ -262,6 +270,13 @@ CLEAN_X, CLEAN_Y, DIRTY = ("clean", digest("x")), ("clean", digest("y")), ("dirt
         # Never the same before and after.
         ([CLEAN_X, CLEAN_Y] * 20, ["z"], 0, "0 differing, 1 changing too fast to tell"),
         ([("absent", b"")], ["x"], 1, "1 differing"),
+        ([("absent", b"")], [f"x@{LATER}"], 1, "1 differing"),
+        ([("absent", b"")], ["x@5"], 0, "0 differing"),  # a row that has expired is none
+        ([("clean", digest("x", 5))], ["x@5"], 0, "0 differing"),
+        ([("clean", digest("x", 5))], ["x@6"], 1, "1 differing"),
+        ([("clean", digest("x", 5))], ["x"], 1, "1 differing"),
+        ([CLEAN_X], [f"x@{LATER}"], 1, "1 differing"),
+        ([("clean", digest("x", 5))], ["y@5"], 1, "1 differing"),
         ([("absent", b""), ("pending", digest("x"))], ["x"], 0, "0 differing"),
         ([("absent", b""), ("elsewhere", b"")], ["x"], 0, "0 differing"),
     ],

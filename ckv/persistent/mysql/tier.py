@@ -189,8 +189,11 @@ class MySQLSession:
         self.generation = generation
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Value]:
+        return self.load_all(keys).found
+
+    def load_all(self, keys: Sequence[str]) -> Loaded:
         with self._in_use() as connection:
-            return loaded(self._select(connection, sql.SELECT, keys, sql.LOCKING)).found
+            return loaded(self._select(connection, sql.SELECT, keys, sql.LOCKING))
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         select = f"SELECT kv_key, kv_value, {KIND} {sql.BY_KEY}"
