@@ -10,8 +10,9 @@ from typing import ClassVar, Literal
 
 __all__ = [
     "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "Draining", "KeyTooLong", "NoRoom", "NodeDown",
-    "NodeLost", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError", "Refused", "RowsRefused",
-    "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable", "ValueTooLarge",
+    "NodeLost", "NotANumber", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError", "Refused",
+    "RowsRefused", "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable",
+    "ValueTooLarge", "ValueUnknown",
 ]  # fmt: skip
 """What a client can meet: ``ckv`` has these too."""
 
@@ -54,6 +55,10 @@ class ValueTooLarge(Refused):
     """The value has more bytes than ``--max-value-bytes`` allows."""
 
 
+class NotANumber(Refused):
+    """The value, or the amount, is not a number that INCRBY or INCRBYFLOAT takes, or their sum would be none."""
+
+
 class Draining(Refused):
     """The node, or the owner of the key, was told to stop and takes no further requests."""
 
@@ -72,6 +77,15 @@ class WrongNode(Refused):
 
 class NoRoom(Refused):
     """The records that wait for the persistent tier fill their bound, and no room came free in time."""
+
+    transient = True
+
+
+class ValueUnknown(Refused):
+    """An update needs the value, which only the persistent tier has, and that could not be asked, or not in time.
+
+    In the write mode ``through`` also: a write of the same key did not come to an end in time.
+    """
 
     transient = True
 

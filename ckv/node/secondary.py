@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Final, cast
 
-from ckv import core, errors
+from ckv import core
 from ckv.address import Address
 from ckv.commands import COMMANDS
+from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
@@ -35,8 +36,6 @@ from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
 log = logging.getLogger(__name__)
-
-NOT_FOUND: Final = (False, "")
 
 FILES_OF_A_SESSION: Final = 4
 """Open files for each connection to the persistent tier: SQLite has the file, its log, its index and a journal."""
@@ -201,11 +200,9 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         elsewhere = store.get_elsewhere(key)
         if elsewhere is None:
             return NOT_FOUND
-        if isinstance(elsewhere, Load):
-            elsewhere.wait(
-                lambda found, error: _answer(caller, msgid, NOT_FOUND if found is None else (True, found), error)
-            )
-            if isinstance(caller, Session):
+        if isinstance(elsewhere, Waiting):
+            answer_read(caller, msgid, elsewhere, None, lambda found: NOT_FOUND if found is None else (True, found))
+            if isinstance(elsewhere, Load) and isinstance(caller, Session):
                 store.asked_by(elsewhere, caller)
             return LATER
         return (True, elsewhere)
@@ -222,7 +219,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         accepted = store.put(key, value)
         if accepted is True:
             return True
-        _answer_write(caller, msgid, accepted, None)
+        answer_write(caller, msgid, accepted, None)
         return LATER
 
     def delete(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
@@ -233,7 +230,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         existed = store.delete(checked_key(key))
         if type(existed) is bool:
             return existed
-        _answer_write(caller, msgid, existed, None)
+        answer_write(caller, msgid, existed, None)
         return LATER
 
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
@@ -254,20 +251,3 @@ def operator_handlers(store: Records, scans: Scans, workers: Workers | None = No
         return entry(key, store.locate(key))[1:]
 
     return {"RETRY": own("RETRY", retry), "PEEK": own("PEEK", peek), "SCAN": own("SCAN", scans.next)}
-
-
-def _answer(caller: Caller, msgid: int, result: object, error: errors.CkvError | None) -> None:
-    if error is None:
-        caller.respond(msgid, None, result)
-    else:
-        caller.respond(msgid, errors.to_wire(error), None)
-
-
-def _answer_write(caller: Caller, msgid: int, outcome: object, error: errors.CkvError | None) -> None:
-    """Answers a PUT or DEL as soon as its outcome is known; what it waits for may turn into another wait."""
-    if isinstance(outcome, Load):
-        outcome.wait(lambda value, error: _answer(caller, msgid, value is not None, error))
-    elif isinstance(outcome, Waiting):
-        outcome.wait(lambda result, error: _answer_write(caller, msgid, result, error))
-    else:
-        _answer(caller, msgid, outcome, error)

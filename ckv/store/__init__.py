@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+from ckv.store.change import Modify, ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import Memory
@@ -51,15 +52,16 @@ class Records(Protocol):
         self.absent = absent
         self.figures = Figures()
 
-    def get(self, key: str) -> Value | Load | None:
+    def get(self, key: str) -> Value | Waiting[Value] | None:
         """The value; None when there is no record; a load when only the persistent tier can tell.
 
-        Raises TierUnavailable when it is known that it cannot.
+        Behind an update that waits for its value it is another wait, told what this would have returned after it.
+        Raises TierUnavailable when it is known that the persistent tier cannot.
         """
         value = self.memory.get(key)
         return value if value is not None else self.get_elsewhere(key)
 
-    def get_elsewhere(self, key: str) -> Value | Load | None:
+    def get_elsewhere(self, key: str) -> Value | Waiting[Value] | None:
         """The second half of :meth:`get`: what it returns for a key that is not in memory."""
 
     def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | Waiting[bool] | RoomWait:
@@ -68,9 +70,24 @@ class Records(Protocol):
         From ``expires`` on, in milliseconds of the epoch, there is none; 0 for never, also if the one before expires.
         """
 
-    def expires_of(self, key: str) -> int | Load | None:
-        """When the record expires, 0 for never; None when there is no record; a load, as from :meth:`get`, which has it
-        then as :attr:`Load.expires`."""
+    def expires_of(self, key: str) -> int | Waiting[Any] | None:
+        """When the record expires, 0 for never; None when there is no record.
+
+        As :meth:`get` it may return a load, which has it as :attr:`Load.expires` when it is told of a value, or another
+        wait, told what this would have returned.
+        """
+
+    def update(self, key: str, modify: Modify) -> object:
+        """As :meth:`update_record`, for who does not ask when the record expires."""
+        return self.update_record(key, lambda value, _: modify(value))
+
+    def update_record(self, key: str, modify: ModifyRecord) -> object:
+        """Makes of a record what ``modify`` says, and returns its result; nothing comes between the two.
+
+        Returns a wait where there is something to wait for, which may be told another wait: for the value, for room,
+        for the commit. Writes of the key that come later take effect later; a GET may be answered with what was before
+        only while the update waits for room or for its commit. Raises ValueUnknown and what ``modify`` raises.
+        """
 
     def delete(self, key: str) -> Outcome | RoomWait:
         """Deletes the record and tells whether there was one; a load when only the persistent tier can tell that.

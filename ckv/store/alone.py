@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ckv.store import Place, Records
+from ckv.store.change import KEEP, ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import POLICIES, Memory
@@ -40,6 +41,17 @@ class MemoryStore(Records):
     def delete(self, key: str) -> bool:
         self._end(key)
         return self.memory.remove(key)
+
+    def update_record(self, key: str, modify: ModifyRecord) -> object:
+        self._end(key)
+        expires = self.memory.expires_of(key)
+        change = modify(self.memory.get(key), expires)
+        if change.writes:
+            if change.value is None:
+                self.delete(key)
+            else:
+                self.put(key, change.value, expires if change.expires == KEEP else change.expires)
+        return change.result
 
     def _end(self, key: str) -> None:
         """Takes the record out if it has expired."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from ckv.errors import CkvError, TierUnavailable
 from ckv.store.loading import Load
@@ -12,6 +12,8 @@ from ckv.store.room import RoomWait
 from ckv.store.store import Store
 from ckv.store.through import ThroughStore
 from ckv.store.tiers import BATCH_RECORDS, Environment
+from ckv.store.updates import Loaded, Queued, Unknown
+from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 
@@ -20,7 +22,7 @@ class EvictStore(Store):
 
     MEMORY_MAY_PUT = True
 
-    def get_elsewhere(self, key: str) -> Value | Load | None:
+    def get_elsewhere(self, key: str) -> Value | Waiting[Value] | None:
         if self._has_ended(key):
             return None
         row = self.pending.find(key)
@@ -31,9 +33,13 @@ class EvictStore(Store):
             self.figures.hits_pending += 1
             self._recall(key, row.value, row.version, row.expires)
             return row.value
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.get(key), writes=False, needs_value=True)
         return self._look_up(key)
 
-    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait:
+    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait | Queued:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.put(key, value, expires))
         if key in self.room.keys or (self.pending.full and not self.memory.has_room_for(key, value, expires)):
             return self._wait_for_room(key, value, expires)
         self.loading.written(key)
@@ -41,15 +47,19 @@ class EvictStore(Store):
             self._evict()
         return True
 
-    def expires_of(self, key: str) -> int | Load | None:
+    def expires_of(self, key: str) -> int | Waiting[Any] | None:
         if key in self.memory:
             return self.memory.expires_of(key) if not self.memory.is_over(key) else None
         row = self.pending.find(key)
-        if row is None:
-            return self._look_up(key)
-        return row.expires if row.value is not TOMBSTONE and not self._is_over(row.expires) else None
+        if row is not None:
+            return row.expires if row.value is not TOMBSTONE and not self._is_over(row.expires) else None
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.expires_of(key), writes=False, needs_value=True)
+        return self._look_up(key)
 
-    def delete(self, key: str) -> bool | Load | RoomWait:
+    def delete(self, key: str) -> bool | Load | RoomWait | Queued:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.delete(key))
         if self._has_no_row_free(key):
             return self._wait_for_room(key, TOMBSTONE)
         if self.memory.is_over(key):
@@ -77,6 +87,21 @@ class EvictStore(Store):
         self._wake()
 
     # --- hooks ---------------------------------------------------------------------------------------------------
+
+    def _to_update(self, key: str) -> Loaded | Unknown:
+        value = self.memory.get(key)
+        if value is not None:
+            return Loaded(value, self.memory.expires_of(key))
+        if self._has_ended(key):
+            return Loaded(None)
+        row = self.pending.find(key)
+        if row is None:
+            return Loaded(None) if self.absent.get(key) is not None else Unknown.ELSEWHERE
+        if row.value is TOMBSTONE or self._is_over(row.expires):
+            self.figures.absent_hits += 1
+            return Loaded(None)
+        self.figures.hits_pending += 1
+        return Loaded(row.value, row.expires)
 
     def _may_wait(self, environment: Environment) -> tuple[float, int]:
         return environment.linger, BATCH_RECORDS
@@ -126,7 +151,9 @@ class BehindStore(EvictStore):
     _doubts = False
     """Memory may have records that are neither queued nor clean, as it was distrusted at some time."""
 
-    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait:
+    def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait | Queued:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.put(key, value, expires))
         if self._has_no_row_free(key):
             return self._wait_for_room(key, value, expires)
         version = self.memory.new_version()

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from ckv.errors import NoRoom, TierUnavailable
+from ckv.errors import CkvError, NoRoom
+from ckv.store.change import ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Load
 from ckv.store.memory import Memory
@@ -23,11 +25,11 @@ Outcome = bool | Waiting[bool] | Load
 
 
 @dataclass(eq=False, slots=True)
-class RoomWait(Waiting[Outcome]):
+class RoomWait(Waiting[Any]):
     """A write that waits. It is told what the write would have returned, or NoRoom."""
 
     key: str
-    value: Value | None
+    value: Value | ModifyRecord | None
     expires: int
     deadline: float
 
@@ -54,8 +56,8 @@ class Room:
     def _permit(self) -> None:
         self._memory.may_put = self._may_put and not (self._waiting or self.closed)
 
-    def wait(self, key: str, value: Value | None, expires: int, now: float) -> RoomWait:
-        """Has a write wait."""
+    def wait(self, key: str, value: Value | ModifyRecord | None, expires: int, now: float) -> RoomWait:
+        """Has a write wait, or an update behind one."""
         wait = RoomWait(key, value, expires, now + self._seconds)
         self._waiting.append(wait)
         self.keys[key] = self.keys.get(key, 0) + 1
@@ -70,15 +72,16 @@ class Room:
             self._permit()
         return wait, self.keys.pop(wait.key) - 1
 
-    def admit(self, write: Callable[[str, Value | None, int], Outcome | RoomWait]) -> None:
+    def admit(self, write: Callable[[str, Value | ModifyRecord | None, int], object]) -> None:
         """Carries out the writes that wait, in their order, as far as room came free."""
         while self._waiting and not self._pending.full:
             wait, others = self._next()  # those behind it must not make it wait again
-            result, error = None, None
+            result: object = None
+            error = None
             try:
                 result = write(wait.key, wait.value, wait.expires)
-            except TierUnavailable as unknown:
-                error = unknown
+            except CkvError as problem:
+                error = problem
             if others:
                 self.keys[wait.key] = others
             assert not isinstance(result, RoomWait)
@@ -92,6 +95,14 @@ class Room:
                 f"{len(self._pending)} records wait for the persistent tier and no room came free within"
                 f" {self._seconds:g} s; nothing was written"
             )
+
+    def leave(self, key: str) -> list[RoomWait]:
+        """The writes of a key that wait, in their order: they wait elsewhere from now on."""
+        left = [wait for wait in self._waiting if wait.key == key]
+        self._waiting = deque(wait for wait in self._waiting if wait.key != key)
+        del self.keys[key]
+        self._permit()
+        return left
 
     def close(self) -> None:
         """Refuses all that wait; nothing is to be written any more."""

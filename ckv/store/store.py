@@ -10,15 +10,16 @@ from dataclasses import replace
 
 from ckv.errors import TierUnavailable
 from ckv.store import Place, Where
+from ckv.store.change import ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.pending import TOMBSTONE
-from ckv.store.room import Outcome, RoomWait
-from ckv.store.tiers import Tiers
+from ckv.store.room import RoomWait
+from ckv.store.updates import Updating
 from ckv.values import Value
 
 
-class Store(Tiers):
+class Store(Updating):
     """Requests that may have to wait for the persistent tier, and what operators ask for."""
 
     def asked_by(self, load: Load, asker: Asker) -> None:
@@ -68,9 +69,12 @@ class Store(Tiers):
 
     def admit(self) -> None:
         self.room.admit(self._write)
+        self._leave_room()
 
-    def _write(self, key: str, value: Value | None, expires: int) -> Outcome | RoomWait:
-        return self.put(key, value, expires) if value is not TOMBSTONE else self.delete(key)
+    def _write(self, key: str, what: Value | ModifyRecord | None, expires: int) -> object:
+        if what is TOMBSTONE:
+            return self.delete(key)
+        return self.update_record(key, what) if callable(what) else self.put(key, what, expires)
 
     # --- time and the end ----------------------------------------------------------------------------------------
 
@@ -78,9 +82,11 @@ class Store(Tiers):
         now = self._clock()
         self.loading.expire(now)
         self.room.expire(now)
+        self._expire_lines(now)
 
     def drain_begin(self) -> None:
         """As it says there. Parked rows are tried once more."""
+        self._close_lines()
         self.room.close()
         for key, value, version, clean, expires in self.memory.records():
             if not clean:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ckv.errors import CkvError, CommitTimeout, RowsRefused, TierUnavailable
 from ckv.store.loading import Load
@@ -13,6 +14,7 @@ from ckv.store.pending import TOMBSTONE, Pending, Write
 from ckv.store.room import RoomWait
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
+from ckv.store.updates import Loaded, Queued, Unknown, answered_at
 from ckv.store.waiting import Waiting
 from ckv.values import Value
 
@@ -68,13 +70,15 @@ class ThroughStore(Store):
             return again[0]
         return self._look_up(key)
 
-    def put(self, key: str, value: Value, expires: int = 0) -> Waiting[bool] | RoomWait:
+    def put(self, key: str, value: Value, expires: int = 0) -> Waiting[bool] | RoomWait | Queued:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.put(key, value, expires))
         if self._has_no_row_free(key):
             return self._wait_for_room(key, value, expires)
         chain = self._chain(key)
         return self._queue_up(chain, key, value, expires)
 
-    def expires_of(self, key: str) -> int | Load | None:
+    def expires_of(self, key: str) -> int | Waiting[Any] | None:
         if key in self.memory:
             return self.memory.expires_of(key) if not self.memory.is_over(key) else None
         if key not in self.again:
@@ -82,7 +86,9 @@ class ThroughStore(Store):
         expires = self.again[key][2]
         return expires if not self._is_over(expires) else None
 
-    def delete(self, key: str) -> bool | Waiting[bool] | RoomWait:
+    def delete(self, key: str) -> bool | Waiting[bool] | RoomWait | Queued:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.delete(key))
         if self._has_no_row_free(key):
             return self._wait_for_room(key, TOMBSTONE)
         chain = self._chain(key)
@@ -158,6 +164,57 @@ class ThroughStore(Store):
             self.figures.commit_timeouts += commit.wanted
             why = f"the persistent tier did not commit within {self._timeout:g} s; the write stays queued"
             commit.tell(None, CommitTimeout(why))
+
+    # --- updates -------------------------------------------------------------------------------------------------
+
+    def _to_update(self, key: str) -> Loaded | Unknown:
+        row = self.pending.find(key)
+        if row is not None and not self._is_again(key, row.version):
+            return Unknown.UNDER_WAY if row.flushing else self._alive(row.value, row.expires)
+        value = self.memory.get(key)
+        if value is not None:
+            return Loaded(value, self.memory.expires_of(key))
+        if self._has_ended(key):
+            return Loaded(None)
+        if key in self.again:
+            self.figures.hits_pending += 1
+            value, _, expires = self.again[key]
+            return self._alive(value, expires)
+        return Loaded(None) if self.absent.get(key) is not None else Unknown.ELSEWHERE
+
+    def _alive(self, value: Value | None, expires: int) -> Loaded:
+        return Loaded(value, expires) if value is not TOMBSTONE and not self._is_over(expires) else Loaded(None)
+
+    def _kept(self, key: str, result: object) -> object:
+        """What it was told of is perhaps not committed yet: then it must not be told on before it is."""
+        row = self.pending.find(key)
+        if row is None or self._is_again(key, row.version):
+            return result
+        return answered_at(
+            self._commit(self._chains[key], row.version, row.expires, deletes=row.value is TOMBSTONE), result
+        )
+
+    def _exists(self, key: str, exists: bool) -> None:
+        if not self._has_no_row_free(key):
+            chain = self._chain(key)
+            if not chain.commits:
+                chain.exists = exists
+
+    def flush_end(self, batch: Sequence[Write], refused: Mapping[str, CkvError] | None = None) -> None:
+        super().flush_end(batch, refused)
+        self._landed(batch)
+
+    def flush_failed(self, batch: Sequence[Write], error: CkvError | None = None, *, probed: bool = False) -> bool:
+        given_up = super().flush_failed(batch, error, probed=probed)
+        self._landed(batch)
+        return given_up
+
+    def _landed(self, batch: Sequence[Write]) -> None:
+        """None of these writes is under way any more."""
+        for key, *_ in batch:
+            line = self.lines.get(key)
+            if line is not None and line.load is None:
+                self._go_on(key)
 
     # --- hooks ---------------------------------------------------------------------------------------------------
 

@@ -182,9 +182,11 @@ class Tiers(Records):
         for load in self.loading.answered(query, found, larger or {}, self._clock()):
             value = found.get(load.key)
             if expires and value is not None:
-                load.expires = expires.get(load.key, 0)
-                if self._is_over(load.expires):
+                when = expires.get(load.key, 0)
+                if self._is_over(when):
                     value = None
+                else:
+                    load.expires = when
             self.loading.ended(load)
             if load.deletes:
                 self._release(load, absent=value is None and load.trusted)

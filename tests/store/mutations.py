@@ -10,6 +10,7 @@ import sys
 
 from tests.store.mutation import Mutation
 from tests.store.mutations_expiry import EXPIRY
+from tests.store.mutations_updates import UPDATES
 from tests.support import mutations
 from tests.support.mutations import PYTEST, mutant, run_in
 
@@ -304,6 +305,7 @@ MUTATIONS = (
         mode="through",
     ),
     *EXPIRY,
+    *UPDATES,
 )
 
 SCHEDULES = 6000

@@ -37,7 +37,7 @@ EXPIRY = (
         "expired-loaded",
         "expiry: what is over when it is found does not exist",
         "ckv/store/tiers.py",
-        "                if self._is_over(load.expires):",
+        "                if self._is_over(when):",
         "                if False:",
     ),
     Mutation(

@@ -23,12 +23,15 @@ KEYS = ("alice", "bob", "charles", "daniel")
 SECONDS = (None, None, None, 0.2, 0.9, 4.0, 30.0, -1.0)
 """What a PUT says of the end of its record: see :meth:`World.put`."""
 
+UPDATES = ("append", "append", "expire", "take", "keep", "refuse")
+
 # What can happen, and how often. Half are requests; crashes and drains are rare, so that something can build up.
 EVENTS: dict[str, int] = {
     "put": 14,
     "get": 14,
     "get_all": 2,
     "delete": 6,
+    "update": 12,
     "load_begin": 7,
     "load_read": 3,
     "load_end": 7,
@@ -67,6 +70,8 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
             arguments = (chance.choice(keys), chance.choice(SECONDS))
         elif name in ("get", "delete"):
             arguments = (chance.choice(keys),)
+        elif name == "update":
+            arguments = (chance.choice(keys), chance.choice(UPDATES), chance.choice((None, None, 0, *SECONDS)))
         elif name == "replace_tier":
             arguments = (chance.choice(keys), chance.randrange(4))
         elif name == "advance":

@@ -13,6 +13,7 @@ from ckv.store.modes import MODES, EvictStore
 from ckv.store.pending import TOMBSTONE, Pending
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
+from ckv.store.waiting import Waiting
 from ckv.values import Value
 
 
@@ -32,6 +33,7 @@ class Rig:
         """What a GET is told in the end."""
         answer = self.store.get(key)
         if not isinstance(answer, Load):
+            assert not isinstance(answer, Waiting)
             return answer
         told: list[tuple[Value | None, CkvError | None]] = []
         answer.wait(lambda value, error: told.append((value, error)))

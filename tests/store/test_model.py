@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from ckv.store.memory import PLAIN, TABLES
-from tests.store.world import World
+from tests.store.world import Update, World
 
 EXAMPLES = int(os.environ.get("CKV_MODEL_EXAMPLES", "300"))
 SHRINK = os.environ.get("CKV_MODEL_SHRINK", "yes") == "yes"
@@ -57,6 +57,14 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(key=keys)
     def delete(self, key: str) -> None:
         self.world.delete(key)
+
+    @rule(
+        key=keys,
+        how=st.sampled_from(["append", "expire", "take", "keep", "refuse"]),
+        seconds=st.sampled_from([None, 0, 0.3, 30.0]),
+    )
+    def update(self, key: str, how: Update, seconds: float | None) -> None:
+        self.world.update(key, how, seconds)
 
     @rule(writes=st.lists(st.tuples(keys, st.booleans()), min_size=2, max_size=4))
     def write_several(self, writes: list[tuple[str, bool]]) -> None:

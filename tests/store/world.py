@@ -13,9 +13,21 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
-from ckv.errors import CkvError, CommitTimeout, NoRoom, RowsRefused, SessionLost, TierUnavailable, WriteFailed
-from ckv.store.loading import Load, Query
+from ckv.errors import (
+    CkvError,
+    CommitTimeout,
+    NoRoom,
+    Refused,
+    RowsRefused,
+    SessionLost,
+    TierUnavailable,
+    ValueUnknown,
+    WriteFailed,
+)  # fmt: skip
+from ckv.store.change import KEEP, Change, kept
+from ckv.store.loading import Query
 from ckv.store.memory import TABLES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending, Write
@@ -23,6 +35,7 @@ from ckv.store.room import RoomWait
 from ckv.store.through import ThroughStore
 from ckv.store.tiers import ABSENT_BYTES, ABSENT_KEYS, Environment
 from ckv.store.trouble import STRIKES
+from ckv.store.updates import Queued
 from ckv.store.waiting import Waiter, Waiting
 from ckv.values import Value
 
@@ -37,7 +50,7 @@ class Seen:
     """A state of a key, and the turn of the write that made it."""
 
     value: Value | None
-    turn: int
+    turn: float
     expires: int = 0
 
 
@@ -48,6 +61,10 @@ NOTHING = (None, 0)
 
 EPOCH_MS = 1_000_000
 """What the time of day is when the clock is 0."""
+
+Update = Literal["append", "expire", "take", "keep", "refuse"]
+"""What an update does: write a value that shows what it was told, or the same again with another expiry, delete it,
+leave it, or refuse it."""
 
 
 @dataclass
@@ -65,7 +82,7 @@ class Flush:
     """A batch on its way, with the last turn that each of its rows has."""
 
     batch: list[Write]
-    turns: dict[str, int]
+    turns: dict[str, float]
     probed: bool
     """A probe passed before it."""
     committed: bool = False
@@ -110,14 +127,14 @@ class World:
         self.tier: dict[str, Stored] = {}
         self.history: defaultdict[str, list[Seen]] = defaultdict(lambda: [Seen(None, 0)])
         self._turn = 0
-        self._last_turn: defaultdict[str, int] = defaultdict(int)
+        self._last_turn: defaultdict[str, float] = defaultdict(int)
         """The turn of the last write that was accepted, or queued in ``through``."""
         self._last_value: dict[str, Value | None] = {}
         """What the key will be when everything that was accepted or queued has landed, unless it expires before."""
         self._last_expires: defaultdict[str, int] = defaultdict(int)
         """When it does; 0 for never."""
-        self._tier_turn: defaultdict[str, int] = defaultdict(int)
-        self._told_turn: defaultdict[str, int] = defaultdict(int)
+        self._tier_turn: defaultdict[str, float] = defaultdict(int)
+        self._told_turn: defaultdict[str, float] = defaultdict(int)
         """The last write that a client was told of as done."""
         self._landed: defaultdict[str, int] = defaultdict(int)
         """``through``: the place in the history that the store knows to be committed."""
@@ -125,6 +142,10 @@ class World:
         self.queries: list[Asked] = []
         self.flushes: list[Flush] = []
         self._replaced = False
+        self._queued: defaultdict[str, set[float]] = defaultdict(set)
+        """The turns of the requests of a key that stand in line."""
+        self._built_on: defaultdict[str, set[float]] = defaultdict(set)
+        """The turns of the writes of a key that updates were told of."""
         self._reverted: set[str] = set()
         """Keys that a new tier has an older value of, until they are written to it."""
         self.lost = 0
@@ -136,6 +157,8 @@ class World:
         self.draining = False
         self.queries.clear()
         self.flushes.clear()
+        self._queued.clear()
+        self._built_on.clear()
         self.memory = self._policies[self._policy](self._capacity)
         self.pending = Pending(self._pending_max, max_bytes=1 << 40)
         self.store = MODES[self._mode](
@@ -207,7 +230,8 @@ class World:
     def _written(self, key: str, new: Seen, outcome: object, error: CkvError | None) -> None:
         """A write was answered, or turned into something to wait for."""
         turn = new.turn
-        if isinstance(outcome, RoomWait):
+        if self._waits(key, turn, outcome):
+            assert isinstance(outcome, Waiting)
             outcome.wait(partial(self._written, key, new))
         elif isinstance(error, TierUnavailable):
             self._written(key, new, Told(error), None)
@@ -227,6 +251,104 @@ class World:
                 outcome.wait(partial(self._told, key, new, before, self._refusals[key]))
             else:
                 self._told(key, new, before, self._refusals[key], outcome, None)
+
+    def update(self, key: str, how: Update, seconds: float | None = None) -> None:
+        """``seconds``: as for a PUT, but with None the expiry stays, and 0 is for never."""
+        self._turn += 1
+        turn = self._turn
+        seen: list[tuple[Value | None, int]] = []
+        expires = KEEP if seconds is None else seconds and self.now_ms() + int(1000 * seconds)
+
+        def modify(old: Value | None, old_expires: int) -> Change:
+            seen.append((old, old_expires))
+            if how == "refuse":
+                raise Refused("simulated")
+            if how == "keep" or (how != "append" and old is None):
+                return kept(turn)
+            return Change(turn, self._new_value(key, how, old, turn), expires=int(expires))
+
+        outcome: object = None
+        error: CkvError | None = None
+        try:
+            outcome = self.store.update_record(key, modify)
+        except Refused as refused:
+            error = refused
+        self._updated(key, how, turn, int(expires), seen, outcome, error)
+
+    def _new_value(self, key: str, how: Update, old: Value | None, turn: float) -> Value | None:
+        return _appended(key, old, turn) if how == "append" else old if how == "expire" else None
+
+    def _updated(
+        self,
+        key: str,
+        how: Update,
+        turn: float,
+        expires: int,
+        seen: list[tuple[Value | None, int]],
+        outcome: object,
+        error: CkvError | None,
+    ) -> None:
+        """An update was answered, or turned into something to wait for."""
+        if self._waits(key, turn, outcome):
+            assert isinstance(outcome, Waiting)
+            outcome.wait(partial(self._updated, key, how, turn, expires, seen))
+            return
+        if isinstance(error, (ValueUnknown, NoRoom)):
+            return  # nothing was written, as everything that comes later says
+        assert turn > self._last_turn[key], f"I4: a write of {key} overtook an update"
+        assert len(seen) == 1, f"an update of {key} was carried out {len(seen)} times"
+        (told,) = seen
+        before = self._last(key)
+        assert told == before, f"an update of {key} was told {told!r}, not {before!r}"
+        if error is not None:
+            assert type(error) is Refused, error
+            return
+        old, old_expires = told
+        writes = how == "append" or (how in ("take", "expire") and old is not None)
+        value = self._new_value(key, how, old, turn)
+        new = Seen(value, turn, 0 if value is None else old_expires if expires == KEEP else expires)
+        if writes:
+            self._built_on[key].add(self._last_turn[key])
+            self._last_turn[key], self._last_value[key], self._last_expires[key] = turn, new.value, new.expires
+            if not self._through:
+                self.history[key].append(new)
+        hears = partial(self._told_update, key, old, before, writes, new, self._refusals[key])
+        if isinstance(outcome, Waiting):
+            outcome.wait(hears)
+        else:
+            hears(outcome, None)
+
+    def _told_update(
+        self,
+        key: str,
+        old: Value | None,
+        before: tuple[Value | None, int],
+        writes: bool,
+        new: Seen,
+        refusals: int,
+        result: object,
+        error: CkvError | None,
+    ) -> None:
+        """A client hears how its update ended."""
+        assert error is not None or result == new.turn
+        if writes:
+            there = (old is not None) if new.value is None else True
+            self._told(key, new, before, refusals, there, error)
+        elif error is None:
+            seen = self.history[key][self._landed[key] if self._through else -1 :]
+            # As it was, or as it is by now.
+            committed = [state.value for state in seen] + [self.alive(state.value, state.expires)[0] for state in seen]
+            # What it was told of may have been written over, or have expired, before both were committed.
+            nothing = self._last_turn[key] > new.turn and self._last(key) == self._in_tier(key) == NOTHING
+            later = self.history[key][-1].turn > new.turn or nothing or self.is_over(before[1])
+            assert old in committed or later, f"an update of {key} was answered from {old!r}, which is not committed"
+
+    def _waits(self, key: str, turn: float, outcome: object) -> bool:
+        """Whether the request was not carried out yet."""
+        self._queued[key].discard(turn)
+        if isinstance(outcome, Queued):
+            self._queued[key].add(turn)
+        return isinstance(outcome, (RoomWait, Queued))
 
     def _exists(self, key: str) -> bool:
         return self._last(key) != NOTHING
@@ -268,13 +390,15 @@ class World:
         since = self._landed[key] if self._through else len(self.history[key]) - 1
         try:
             if self.alone and key not in self.memory and self.store.absent.get(key) is not None:
-                answer = None
+                answer: object = None
             else:
                 answer = self.store.get(key)
         except TierUnavailable:
             return
-        if isinstance(answer, Load):
-            answer.wait(partial(self._read, key, since))
+        in_line = key in self.store.lines and not self._through and key not in self.memory
+        assert in_line is isinstance(answer, Queued), f"GET {key} does not wait for the updates before it"
+        if isinstance(answer, Queued):
+            answer.wait(partial(self._read_in_line, key, since))
         else:
             self._read(key, since, answer, None)
 
@@ -284,8 +408,16 @@ class World:
             self.get(key)
             self.check()
 
-    def _read(self, key: str, since: int, value: Value | None, error: CkvError | None) -> None:
-        if error is None:
+    def _read_in_line(self, key: str, since: int, value: object, error: CkvError | None) -> None:
+        """A GET behind an update that waited for its value sees what came of it."""
+        if error is None and not isinstance(value, Waiting):
+            assert value == self._last(key)[0], f"GET {key}: {value!r}, and not what the updates before it made"
+        self._read(key, since, value, error)
+
+    def _read(self, key: str, since: int, value: object, error: CkvError | None) -> None:
+        if isinstance(value, Waiting):
+            value.wait(partial(self._read, key, since))
+        elif error is None:
             allowed = [self.alive(seen.value, seen.expires)[0] for seen in self.history[key][since:]]
             assert value in allowed, f"GET {key}: {value!r}, which was none of {allowed!r} since it was asked"
         else:
@@ -397,7 +529,7 @@ class World:
         for key, turn in flush.turns.items():
             self._landed[key] = max(self._landed[key], self._place(key, turn))
 
-    def _place(self, key: str, turn: int) -> int:
+    def _place(self, key: str, turn: float) -> int:
         places = [place for place, seen in enumerate(self.history[key]) if seen.turn <= turn]
         return places[-1]
 
@@ -449,10 +581,13 @@ class World:
         """``through``: it stood in the tier, which nobody was told; what stood there before is as good a truth."""
         return self._replaced and self._through and self._landed[key] < len(self.history[key]) - 1
 
-    def _may_be_refused(self, key: str, turns: dict[str, int]) -> None:
+    def _may_be_refused(self, key: str, turns: dict[str, float]) -> None:
         """``through``: nobody was told that it was accepted, so if it is refused now it never was."""
         if self._through:
             self._refusals[key] += 1
+            # What is written again, to another tier, is committed whatever becomes of that.
+            again = turns[key] <= self.history[key][self._landed[key]].turn
+            assert again or turns[key] not in self._built_on[key], f"an update of {key} builds on what is refused"
             if self._last_turn[key] == turns[key]:
                 seen = self.history[key][-1]
                 self._last_value[key], self._last_expires[key] = seen.value, seen.expires
@@ -486,9 +621,12 @@ class World:
                 self._set(key, older.value, older.expires)
         elif row is None and key not in self.store.room.keys:
             self._turn += 1
-            self._last_turn[key] = self._tier_turn[key] = self._turn
-            self._last_value[key], self._last_expires[key] = f"{key}={self._turn}", 0
-            self.history[key].append(Seen(self._last_value[key], self._turn))
+            turn: float = self._turn
+            if self._queued[key]:  # before all that waits to see it
+                turn = (self._last_turn[key] + min(self._queued[key])) / 2
+            self._last_turn[key] = self._tier_turn[key] = turn
+            self._last_value[key], self._last_expires[key] = f"{key}={turn}", 0
+            self.history[key].append(Seen(self._last_value[key], turn))
             self._landed[key] = len(self.history[key]) - 1
             self._set(key, self._last_value[key], 0)
         self.store.distrust()
@@ -512,6 +650,9 @@ class World:
     def advance(self, seconds: float) -> None:
         self.now += seconds
         self.store.expire()
+        for key, line in self.store.lines.items():
+            waits = line.load is not None or line.requests[0].deadline > self.now
+            assert waits, f"an update of {key} waits beyond its time for a write that is on its way"
 
     def settle(self) -> None:
         """Everything under way ends, and everything that waits is carried; parked rows are tried again."""
@@ -528,6 +669,9 @@ class World:
                 continue
             loads_in = self.store.load_in()
             if loads_in is None and self.store.flush_in() in (0, None) and not self.pending.queued:
+                assert not self.store.lines, "somebody stands in a line that nobody ends"
+                waiting = {key for key, turns in self._queued.items() if turns}
+                assert waiting <= self.store.room.keys.keys(), "a request that stood in line was forgotten"
                 return
             self.advance(WRITE_DELAY if loads_in is None else loads_in)
         raise AssertionError("it does not come to rest: something waits that nothing carries")
@@ -598,3 +742,9 @@ class World:
         oldest = self.pending.oldest
         if oldest is not None and (self._mode != "behind" or self.now - oldest >= WRITE_DELAY):
             assert self.store.flush_in() == 0, "a row waits longer than the mode allows"
+
+
+def _appended(key: str, old: Value | None, turn: float) -> Value:
+    """A value that shows all that it was made of."""
+    assert not isinstance(old, bytes)
+    return f"{old or key}+{turn}"
