@@ -46,6 +46,35 @@ which the table says otherwise.
 
 `INFO` has a page of its own: [info.md](info.md).
 
+## Commands that read before they write
+
+`SET`, `GETDEL`, `DELIFEQ`, `INCRBY`, `INCRBYFLOAT` and `APPEND` are one step each: nothing comes between what they
+read and what they write, whoever else writes the key. A value that only the database has is loaded first, and what is
+asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot be loaded the answer is
+`ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is unknown: it might be
+carried out twice.
+
+`SET` has all of its arguments always; what is not wanted is empty, and `expires` is 0:
+
+| argument | |
+|---|---|
+| `expires` | 0, or -1 to keep it as it is; no record expires, and any other number is refused |
+| `condition` | empty for any case, `NX` if there is no record, `XX` if there is one, `IFEQ` if its value is expected |
+| `expected` | for `IFEQ`, else empty |
+| `want` | `GET` to be told the value that was there before, else empty |
+
+Of its answer `written` says whether the value was stored, `found` whether there was a record before, and `old` is its
+value, with `GET` alone. Without a condition and `GET` it is a PUT, which does not look: `[true, false, ""]`.
+
+Values are equal when their bytes are, be they a str or a bin. A sum, and what is appended to, has the type that the
+record has; a new record has that of the argument, and is a str where the amount is a number of msgpack.
+
+Integers are what Redis takes for one: digits, maybe with a `-`, without zeros or spaces before them, of 64 bits and a
+sign. Floats are decimal digits, with a point and an exponent if need be; they are counted with the 64 bits of
+mantissa that Redis has on x86, and written without an exponent, with 17 digits behind the point at most. `amount` is
+a number of msgpack (`INCRBY` alone), a str or a bin. What is none is answered with `NotANumber`, and nothing is
+written.
+
 ## PEEK and SCAN
 
 They are for audits (`ckv verify`), and read only: no record counts as used, and none moves between the tiers. `where`

@@ -17,6 +17,7 @@ from ckv.client.connection import Connection
 from ckv.client.pipeline import Pipeline
 from ckv.client.pool import Pool
 from ckv.client.retries import Retries
+from ckv.client.updates import Updates
 from ckv.errors import CkvError, ProtocolError, Unreachable
 from ckv.values import Value
 
@@ -28,7 +29,7 @@ __all__ = ["Client", "Pipeline"]
 T = TypeVar("T")
 
 
-class Client:
+class Client(Updates):
     """A client of one node. This docstring is its manual.
 
         from ckv import Client
@@ -38,6 +39,9 @@ class Client:
             client.get("bob")           # 'bob@gmail.com'
             client.get("alice")         # None
             client.delete("bob")        # True
+            client.incr("visits")       # 1
+            client.put_many({"a": "1", "b": "2"})
+            client.get_many(["a", "x"]) # {'a': '1'}
 
     *Keys and values.* Both are ``str`` or ``bytes``. The keys ``"a"`` and ``b"a"`` are the same key. A value comes back
     with the type and the bytes that it was put with. A ``str`` travels as UTF-8; bytes in one that are not UTF-8 (from
@@ -74,15 +78,21 @@ class Client:
     *Repeating.* With ``retries=N`` a call that failed is sent again up to N times, after a pause of random length that
     grows from at most 50 ms to at most 1 s; no repeat begins after ``timeout``. It is sent again only if
     ``error.written`` is ``no`` and another try may help: ``Unreachable``, ``Draining``, ``NodeDown``, ``NoRoom``,
-    ``Overloaded``. With ``retries=10`` a node may be restarted, and most calls meanwhile only take longer. With 0, the
-    default, no call is ever sent twice.
+    ``Overloaded``, ``ValueUnknown``. With ``retries=10`` a node may be restarted, and most calls meanwhile only take
+    longer. With 0, the default, no call is ever sent twice.
 
     ``retry_unknown`` names the methods that are also sent again when their outcome is unknown, because the connection
     broke. ``("GET",)`` is always safe. ``("GET", "PUT")`` is for keys with one writer at a time, or where the order of
     writers does not matter: the first PUT may have happened, or may still happen, and another client's PUT in between
-    would be overwritten with the older value. DEL cannot be named, for its second answer would not be true. A call that
+    would be overwritten with the older value. DEL cannot be named, for its second answer would not be true, and no
+    update, for it might be carried out twice. A call that
     got no answer in all of ``timeout`` is not sent again. In a pipeline no call is sent again that would overtake a
     later one on the same key.
+
+    *Updates.* :meth:`incr`, :meth:`incr_float`, :meth:`append`, :meth:`add`, :meth:`replace`, :meth:`compare_and_put`,
+    :meth:`get_and_put`, :meth:`pop` and :meth:`delete_if` read a record and write it in one step, which nothing comes
+    between. They are sent again only when they were not carried out, whatever ``retry_unknown`` says: nothing is
+    counted twice. ``ValueUnknown``, a kind of ``Refused``: the value could not be read, and nothing was written.
 
     *Pipelining.* :meth:`pipeline` collects calls and sends them in one go: many calls cost one round trip.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ckv.errors import ProtocolError
 from ckv.values import to_bytes
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -52,6 +54,35 @@ def deleted(result: object) -> bool:
     """Of a DEL: whether there was one."""
     if not isinstance(result, bool):
         raise ProtocolError(f"a DEL was answered with {type(result).__name__}, not true or false")
+    return result
+
+
+def was_written(result: object) -> bool:
+    """Of a SET: whether it wrote."""
+    match result:
+        case [bool() as written, bool(), str() | bytes()]:
+            return written
+    raise _not_a_set(result)
+
+
+def old_value(result: object, default: object) -> object:
+    """Of a SET that asks for it: the value that was there before, or the default."""
+    match result:
+        case [bool(), True, (str() | bytes()) as value]:
+            return value
+        case [bool(), False, _]:
+            return default
+    raise _not_a_set(result)
+
+
+def _not_a_set(result: object) -> ProtocolError:
+    return ProtocolError(f"a SET was answered with {type(result).__name__}, not [written, found, old]")
+
+
+def answered(method: str, kind: type[T], result: object) -> T:
+    """Of any method whose result has this type."""
+    if type(result) is not kind:  # a bool is an int, too
+        raise ProtocolError(f"{method} was answered with {type(result).__name__}, not {kind.__name__}")
     return result
 
 

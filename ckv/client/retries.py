@@ -9,8 +9,9 @@ from typing import Final
 from ckv.client.calls import Call
 from ckv.errors import CkvError
 
-REPEATABLE: Final = ("GET", "PUT", "PING", "INFO", "PEEK")
-"""Methods that have the same result when they are carried out twice in a row. DEL tells whether there was one."""
+REPEATABLE: Final = ("GET", "PUT", "EXISTS", "STRLEN", "PING", "INFO", "PEEK")
+"""Methods that have the same result when they are carried out twice in a row. DEL tells whether there was one, and what
+reads before it writes, such as INCRBY, would find what it has written itself."""
 
 FIRST_PAUSE: Final = 0.05
 """Seconds before the first repeat, at most; twice as many before each further one."""

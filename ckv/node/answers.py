@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Final
 
 from ckv import errors
@@ -47,31 +47,6 @@ def answer_update(caller: Caller, msgid: int, outcome: object, error: errors.Ckv
         outcome.wait(lambda result, error: answer_update(caller, msgid, result, error))
     else:
         answer(caller, msgid, undroppable(outcome), error)
-
-
-class MustArrive:
-    """A caller for whom the answer to an update is made undroppable on its way."""
-
-    __slots__ = ("_caller",)
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-
-    @property
-    def is_open(self) -> bool:
-        return self._caller.is_open
-
-    def respond(self, msgid: int, error: object, result: object) -> None:
-        self._caller.respond(msgid, error, undroppable(result))
-
-    def settle(self) -> None:
-        self._caller.settle()
-
-    def hold(self, reason: Hashable) -> None:
-        self._caller.hold(reason)
-
-    def release(self, reason: Hashable) -> None:
-        self._caller.release(reason)
 
 
 def undroppable(result: object) -> object:

@@ -22,6 +22,12 @@ from ckv.protocol.quick import QuickSession
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
+VALUES: Final = frozenset({"value", "expected"})
+"""The arguments that may be as long as a value."""
+
+MAX_WORD_BYTES: Final = 5 * 1024
+"""How long any other one may be, such as the digits of an amount."""
+
 FILES_OF_A_PEER: Final = 2
 """Open files for each secondary: the old connection may still be there while the next one is tried."""
 
@@ -116,7 +122,7 @@ def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) ->
 
 
 def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
-    """The handler of a command whose arguments are a key and, maybe, a value."""
+    """The handler of a command with a key among its arguments, be it any of them."""
     name = command.name
     # A value is checked here too: what one node may read can be too long for the next one when it is packed again.
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
@@ -144,4 +150,23 @@ def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> H
         owners.owner(key).call(name, params, caller, msgid, large=len(value) > BULKY_BYTES)
         return LATER
 
-    return {("key",): forward_key, ("key", "value"): forward_record}[command.arguments]
+    names = command.arguments
+    place = names.index("key")
+
+    def forward_any(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        if len(params) != len(names):
+            raise command.wrong_count(params)
+        key = checked_key(params[place])
+        size = 0
+        for number, argument in enumerate(params):
+            if number == place or type(argument) is int:
+                continue
+            if not isinstance(argument, (str, bytes)):
+                kind = type(argument).__name__
+                raise errors.BadArguments(f"{names[number]} must be a number, a str or a bin, not {kind}")
+            most = max_value_bytes if names[number] in VALUES else MAX_WORD_BYTES
+            size += len(checked_value(argument, most))
+        owners.owner(key).call(name, params, caller, msgid, large=size > BULKY_BYTES)
+        return LATER
+
+    return {("key",): forward_key, ("key", "value"): forward_record}.get(names, forward_any)

@@ -16,6 +16,7 @@ from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scans import Scans, entry
 from ckv.node.share import OwnShare
+from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
 from ckv.persistent.opening import is_shared, open_tier
 from ckv.protocol.greeting import HELLO
@@ -233,7 +234,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         answer_write(caller, msgid, existed, None)
         return LATER
 
-    return {"PUT": put, "GET": get, "DEL": delete, "PING": pong}
+    return {"PUT": put, "GET": get, "DEL": delete, "PING": pong} | update_handlers(store, max_value_bytes)
 
 
 def operator_handlers(store: Records, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:

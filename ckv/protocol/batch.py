@@ -71,8 +71,10 @@ def carry_out(
             if line.held:
                 break
         else:
-            if type(result) is tuple and len(result) == 2 and type(result[1]) in (str, bytes):
-                size = len(result[1])  # of [true, value]
+            # The last part of [true, value] or [true, true, value], or a text.
+            last = result[-1] if type(result) is tuple and len(result) > 1 else result
+            if type(last) in (str, bytes):
+                size = len(last)
                 if size <= BULKY_BYTES and size <= room:
                     room -= size
                     add(result)

@@ -318,7 +318,7 @@ def test_requests_that_were_put_off_come_before_what_was_sent_after_them(world: 
 
     def note(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
         done.extend(params)
-        return "not a bool"
+        return ["a table"]
 
     asker = served(world, NOTE=note)
     for base in range(0, 40, 10):
@@ -401,3 +401,20 @@ def test_draining_refuses_it_and_what_was_put_off(world: World) -> None:
     assert asker.answer() == [MSGID, "Draining: bye", None]
     until(lambda: server.idle)
     assert not server.in_flight
+
+
+def test_texts_and_the_values_that_a_set_tells_go_along(world: World) -> None:
+    """A result of any size of another kind is sent by itself."""
+
+    def text(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        return "1.5"
+
+    def told(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        (length,) = params
+        return (True, True, "x" * length)  # type: ignore[operator]
+
+    asker = served(world, TEXT=text, SET=told)
+    asker.send(batch([("TEXT", []), ("SET", [2]), ("SET", [BULKY_BYTES + 1]), ("TEXT", [])]))
+    first, *others = asker.answers(3)
+    assert first == [MSGID, None, ["1.5", [True, True, "xx"], None, None]]
+    assert [answer[0] for answer in others] == [MSGID + 3, MSGID + 4]

@@ -23,13 +23,14 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 }
 """Everything that can be typed: how it is used, and what it does."""
 
-READS: Final = frozenset({"GET", "PING", "INFO", "PEEK", "SCAN"})
+READS: Final = frozenset({"GET", "EXISTS", "STRLEN", "PING", "INFO", "PEEK", "SCAN"})
 """Commands that change nothing, whatever becomes of them."""
 
 _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
     "PUT": lambda client, arguments: client.put(*arguments),
     "GET": lambda client, arguments: client.get(*arguments),
     "DEL": lambda client, arguments: client.delete(*arguments),
+    "GETDEL": lambda client, arguments: client.pop(*arguments),
     "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),
 }
 """The commands whose result the client reads; that of any other one is shown as it came."""
@@ -38,6 +39,9 @@ _ABOUT_WORDS: Final = (
     r"""Names in upper or lower case. Words in '...' or "..." may have spaces; in "..." there are \n \r \t \b \a \\ """
     r"""\" and \xHH, one byte. b"..." is a binary value."""
 )
+
+_USUAL: Final = 24
+"""Columns that most commands take with their arguments."""
 
 _NARROW: Final = 30
 """Columns beside the names of the commands that a text needs; where there are fewer, it stands below."""
@@ -97,13 +101,14 @@ def help_text(width: int = sys.maxsize, *names: str) -> str:
     """All commands, or those named, with what they take and do; lines of at most that many columns."""
     if names:
         return "\n".join(_wrapped(line, width, 0) for name in names for line in _help_of(name))
-    column = max(len(usage) for usage, _ in NAMES.values()) + 2
+    # The few that take more begin their text further to the right.
+    column = max(len(usage) for usage, _ in NAMES.values() if len(usage) <= _USUAL) + 2
     lines = []
     for usage, text in NAMES.values():
         if width < column + _NARROW:
-            lines += [usage, _wrapped("  " + text, width, 2)]
+            lines += [_wrapped(usage, width, 2), _wrapped("  " + text, width, 2)]
         else:
-            lines.append(_wrapped(f"{usage:<{column}}{text}", width, column))
+            lines.append(_wrapped(f"{usage + '  ':<{column}}{text}", width, column))
     return "\n".join([*lines, _wrapped(_ABOUT_WORDS, width, 0)])
 
 

@@ -19,9 +19,9 @@ def for_people(name: str, result: Any, encoding: str = "utf-8") -> str:
     ('"two words"', 'b"\\\\x00"', '(none)', 'OK')
     """
     match name, _readable(name, result):
-        case ("GET", None) | ("DEL", False):
+        case ("GET" | "GETDEL", None) | ("DEL", False):
             return "(none)"
-        case "GET", (str() | bytes()) as value:
+        case (("GET" | "GETDEL"), (str() | bytes()) as value):
             return quoted(value, encoding)
         case "INFO", dict() as info:
             return figures.for_people(info)
@@ -30,8 +30,13 @@ def for_people(name: str, result: Any, encoding: str = "utf-8") -> str:
         case "SCAN", [cursor, [*entries]]:
             lines = [f"{quoted(key, encoding)} {where} {digest}".rstrip() for key, where, digest in entries]
             return "\n".join([*lines, f"next cursor {cursor}"])
-        case ("DEL", _) | (_, None):
+        case "SET", [bool() as written, bool() as was_there, old]:
+            before = f", before {quoted(old, encoding)}" if was_there and old else ""
+            return ("OK" if written else "not written") + before
+        case ("DEL" | "DELIFEQ", True) | (_, None):
             return "OK"
+        case _, bool() as answer:
+            return "yes" if answer else "no"
     return str(result)
 
 
