@@ -126,6 +126,29 @@ def test_a_record_that_is_being_loaded_is_not_overwritten_by_the_load() -> None:
     check_same(quick, plain)
 
 
+def test_an_update_that_waits_for_its_load_is_not_overtaken() -> None:
+    """Not by what compiled code may answer, either, also when it turned out to be another tier."""
+    quick, plain = served(
+        packed(
+            [[0, 1, "INCRBY", ["a", 1]], [0, 2, "PUT", ["a", "5"]], [0, 3, "GET", ["a"]], [0, 4, "INCRBY", ["a", 1]]]
+        ),
+        [],
+        tier=True,
+    )
+    for node in (quick, plain):
+        assert node.tiers is not None
+        node.received(packed([[0, 5, "PUT", ["b", "1"]], [0, 6, "GET", ["b"]]]))
+        node.tiers.distrust()
+        node.received(packed([[0, 7, "PUT", ["a", "7"]], [0, 8, "INCRBY", ["a", 1]]]))
+        while (query := node.tiers.load_begin()) is not None:
+            node.tiers.load_end(query, {"a": "40"})
+        node.received(packed([[0, 9, "GET", ["a"]]]))
+    found = plain.answers()
+    for answer in ([1, 41], [2, True], [3, [True, "5"]], [4, 6], [7, True], [8, 8], [9, [True, "8"]]):
+        assert repr([1, answer[0], None, answer[1]]) in found
+    check_same(quick, plain)
+
+
 @pytest.mark.parametrize("large", [17_000, 16_000])
 def test_what_a_batch_puts_off_comes_before_what_is_behind_the_batch(large: int) -> None:
     batch = ["PUT", ["a", "x" * large], *(["GET", ["a"]] * 4), "PUT", ["a", "new"], "PUT", ["b", "new"]]

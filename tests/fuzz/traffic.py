@@ -33,6 +33,13 @@ FILLINGS = [b"v", b"\xff", "ü".encode(), b"\xed\xb2\x80", b"\0"]
 ODD = [None, 0, -1, 7, 2**64 - 1, 1.5, True, [], [["a"]], {}, {"a": 1}, {1: [2]}, msgpack.ExtType(5, b"x")]
 """What may stand where something else should: nothing that is a key."""
 
+VALUE = object()
+UPDATES: list[tuple[bytes, *tuple[object, ...]]] = [
+    (b"INCRBY", 1), (b"INCRBY", "-7"), (b"APPEND", VALUE), (b"GETDEL",), (b"EXISTS",), (b"DELIFEQ", "loaded"),
+    (b"SET", "5", 0, "NX", "", ""), (b"SET", VALUE, 0, "XX", "", "GET"), (b"SET", VALUE, 0, "", "", ""),
+]  # fmt: skip
+"""Methods that read before they write, and what stands behind the key."""
+
 COUNTS = [0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 64, BATCH_REQUESTS - 1, BATCH_REQUESTS, BATCH_REQUESTS + 1]
 HEADS = [
     b"\xdb\xff\xff\xff\xff",
@@ -107,9 +114,13 @@ class Traffic:
         key = raw(self._key(), choices, text=choices.below(4) < 3)
         if kind < 14:
             return [raw(b"GET", choices, text=True), array([key], choices)]
-        if kind < 27:
+        if kind < 25:
             return [raw(b"PUT", choices, text=True), array([key, self._value(most)], choices)]
-        return [raw(b"DEL", choices, text=True), array([key], choices)]
+        if kind < 28:
+            return [raw(b"DEL", choices, text=True), array([key], choices)]
+        method, *others = choices.one_of(UPDATES)
+        arguments = [self._value(most) if other is VALUE else bytes(msgpack.packb(other)) for other in others]
+        return [raw(method, choices, text=True), array([key, *arguments], choices)]
 
     def message(self) -> bytes:
         """A message, nearly always one that a node can answer."""
