@@ -55,6 +55,16 @@ def checked_key(key: object) -> str:
     return key
 
 
+def checked_expires(expires: object) -> int:
+    """When a record expires, in milliseconds of the epoch; 0 for never. Raises BadArguments for anything else."""
+    if type(expires) is not int or not 0 <= expires <= MAX_EXPIRES:
+        raise errors.BadArguments(
+            f"expires is {str(expires)[:20]}: allowed is a whole number, of milliseconds since 1970, or 0 for never,"
+            f" up to {MAX_EXPIRES}"
+        )
+    return expires
+
+
 def checked_value(value: object, max_bytes: int) -> Value:
     """The value itself. Raises BadArguments for what is not a str or bin, ValueTooLarge."""
     if not isinstance(value, (str, bytes)):

@@ -130,10 +130,13 @@ def test_a_binary_value_is_written_as_it_is(node: FakeNode) -> None:
     assert lines(node.port, "GET text\n") == (0, b"\x1b[31m\n\n", "")
 
 
+ALLOWED = ", ".join([*COMMANDS, "HELP", "EXIT", "QUIT"])
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("FETCH a", f"'FETCH' is no command: allowed is {', '.join(COMMANDS)}, HELP, EXIT, QUIT"),
+        ("FETCH a", f"'FETCH' is no command: allowed is {ALLOWED}"),
         ("GET", "expected GET key"),
         ("GET a b", "expected GET key"),
         ('GET a "" b', "expected GET key"),
@@ -147,7 +150,7 @@ def test_a_binary_value_is_written_as_it_is(node: FakeNode) -> None:
         ("HELP PIGN", "'PIGN' is no command: did you mean PING?"),
         (
             "x" * 2000,
-            f"'{'x' * 40}...' is no command: allowed is {', '.join(COMMANDS)}, HELP, EXIT, QUIT",
+            f"'{'x' * 40}...' is no command: allowed is {ALLOWED}",
         ),
         ("SCAN 0 ten", "'ten' is not a whole number"),
     ],
@@ -553,13 +556,13 @@ def completions(text: str) -> list[str]:
 
 
 def test_completion() -> None:
-    assert completions("p") == ["PUT ", "PING", "PEEK "]
+    assert completions("p") == ["PUT ", "PUTEX ", "PING", "PEEK "]
     assert completions("GE") == ["GET ", "GETDEL "]
     assert completions("  ge") == ["GET ", "GETDEL "]
     assert completions("HELP d") == ["DEL", "DELIFEQ"]
     assert completions("help ") == [*COMMANDS, "HELP", "EXIT", "QUIT"]
     assert completions("help DEL ") == []
-    assert completions("ex") == ["EXISTS ", "EXIT"]
+    assert completions("ex") == ["EXISTS ", "EXPIRE ", "EXPIRETIME ", "EXIT"]
     assert completions("GET p") == []
     assert completions("GET ") == []
 

@@ -11,6 +11,7 @@ from ckv import core
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
+from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
@@ -87,6 +88,7 @@ def run(settings: SecondarySettings) -> int:
         return node.serve(
             Address(settings.bind, settings.port),
             handlers(store, settings.max_value_bytes)
+            | expiry_handlers(store, settings.max_value_bytes, now_ms)
             | operator_handlers(store, scans, workers)
             | {"INFO": own("INFO", figures)},
             f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "

@@ -93,6 +93,10 @@ class Tier(Protocol):
     def name(self) -> str:
         """What logs show, without the password: ``mysql://root@localhost:3306/celonis``, ``sqlite:/var/lib/ckv.db``."""
 
+    @property
+    def clock_skew(self) -> float:
+        """By how many seconds the clock of the place was ahead of ours at the last connect; 0 where they are one."""
+
     generation: int
     """Grows when all sessions so far became unfit to be used: whoever holds one connects anew before the next batch."""
 

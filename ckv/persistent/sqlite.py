@@ -116,6 +116,7 @@ class SQLiteTier:
         self.generation = 0
         self.when_other: Callable[[], None] = lambda: None
         self.max_value_bytes = 0
+        self.clock_skew = 0.0
         self.turn = _new_lock()
         """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
 

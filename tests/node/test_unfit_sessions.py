@@ -28,6 +28,7 @@ class FakeTier:
     def __init__(self) -> None:
         self.generation = 0
         self.max_value_bytes = 0
+        self.clock_skew = 0.0
         self.when_other: Callable[[], None] = lambda: None
         self.servers: list[dict[str, Value]] = [{}]
         self.at: dict[str, Event] = {}

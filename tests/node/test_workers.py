@@ -35,6 +35,7 @@ class FakeTier:
         self.generation = 0
         self.when_other: Callable[[], None] = lambda: None
         self.max_value_bytes = 0
+        self.clock_skew = 0.0
         self.rows: dict[str, Value] = {}
         self.password = "old"
         self.connects = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -226,3 +227,37 @@ def test_a_tool_changes_no_file_of_before(old_sqlite: Path) -> None:
         session.load_some(["k"], 0)
     with contextlib.closing(sqlite3.connect(old_sqlite)) as connection:
         assert "kv_expires" not in str(connection.execute("SELECT sql FROM sqlite_master").fetchall())
+
+
+# --- clocks --------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_is_another_than_ours_is_said_once(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tier = mysql_tier(mariadb)
+    tier.connect().close()
+    assert abs(tier.clock_skew) < 1.0
+    assert "its clock" not in caplog.text
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)
+    for _ in range(3):
+        tier.connect().close()
+    assert -3601 < tier.clock_skew < -3599
+    assert caplog.text.count("its clock is 3600.0 s behind ours") == 1
+    monkeypatch.setattr(time, "time", now)
+    tier.connect().close()
+    monkeypatch.setattr(time, "time", lambda: now() - 5)
+    tier.connect().close()
+    assert caplog.text.count("its clock is 5.0 s ahead of ours") == 1
+
+
+@pytest.mark.parametrize("zone", ["+13:00", "-11:00"])
+def test_the_zone_of_the_server_does_not_matter(mariadb: MariaDB, zone: str) -> None:
+    mariadb.query(f"SET GLOBAL time_zone = '{zone}'")
+    try:
+        tier = mysql_tier(mariadb)
+        tier.connect().close()
+        assert abs(tier.clock_skew) < 1.0
+    finally:
+        mariadb.query("SET GLOBAL time_zone = DEFAULT")

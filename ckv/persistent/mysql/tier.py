@@ -17,6 +17,7 @@ from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded, RowsLocked
 from ckv.persistent.mysql import schema, variables
 from ckv.persistent.mysql import statements as sql
 from ckv.persistent.mysql.address import Server
+from ckv.persistent.mysql.clock import Clock
 from ckv.persistent.mysql.connection import LOCK_WAIT, Connection, StatementFailed
 from ckv.persistent.mysql.fence import NOT_ACTIVE, MySQLFence, Registration
 from ckv.persistent.mysql.identity import Place, Places, place
@@ -59,6 +60,7 @@ class MySQLTier:
         self.generation = 0
         self.max_value_bytes = 0
         self._packet_said = 0
+        self._clock = Clock()
         self.when_other: Callable[[], None] = lambda: None
         self.guard: MySQLFence | None = None
         """What sessions that write have to pass; None for those of tools, which write no records."""
@@ -71,6 +73,10 @@ class MySQLTier:
     @property
     def name(self) -> str:
         return self._server.name
+
+    @property
+    def clock_skew(self) -> float:
+        return self._clock.skew
 
     def connect(self, *, prepare: bool = True) -> MySQLSession:
         try:
@@ -100,6 +106,7 @@ class MySQLTier:
         with connection.or_abort():
             at = place(connection)
             other_server = self._places.other_server(connection, at)
+            self._clock.look(connection, self.name)
         self._away = False
         self._say_packet(connection)
         risks = variables.risks(connection.variables)

@@ -23,7 +23,7 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 }
 """Everything that can be typed: how it is used, and what it does."""
 
-READS: Final = frozenset({"GET", "EXISTS", "STRLEN", "PING", "INFO", "PEEK", "SCAN"})
+READS: Final = frozenset({"GET", "EXPIRETIME", "EXISTS", "STRLEN", "PING", "INFO", "PEEK", "SCAN"})
 """Commands that change nothing, whatever becomes of them."""
 
 _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
@@ -31,6 +31,8 @@ _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
     "GET": lambda client, arguments: client.get(*arguments),
     "DEL": lambda client, arguments: client.delete(*arguments),
     "GETDEL": lambda client, arguments: client.pop(*arguments),
+    "PUTEX": lambda client, arguments: client.call("PUTEX", *arguments[:2], _number(arguments[2])),
+    "EXPIRE": lambda client, arguments: client.call("EXPIRE", arguments[0], _number(arguments[1]), arguments[2]),
     "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),
 }
 """The commands whose result the client reads; that of any other one is shown as it came."""
