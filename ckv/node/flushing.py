@@ -30,7 +30,7 @@ def flush(store: Store, session: Session | WatchedSession, batch: Sequence[Write
         if store.pending.failed_alone(batch):
             session.probe()
             probed = True
-        _write(session, batch, written, refused)
+        _write(store, session, batch, written, refused)
     except BaseException as error:  # also a kill: the rows must go back whatever happens
         if written:
             _report(store, written, refused)
@@ -50,7 +50,11 @@ def flush(store: Store, session: Session | WatchedSession, batch: Sequence[Write
 
 
 def _write(
-    session: Session | WatchedSession, batch: Sequence[Write], written: list[Write], refused: dict[str, CkvError]
+    store: Store,
+    session: Session | WatchedSession,
+    batch: Sequence[Write],
+    written: list[Write],
+    refused: dict[str, CkvError],
 ) -> None:
     """Writes the rows of a batch and deletes its tombstones, each in one transaction, or more where some are refused.
 
@@ -66,7 +70,9 @@ def _write(
         rows = [(write.key, write.value) for write in piece if write.value is not TOMBSTONE]
         try:
             if rows:
-                session.save_many(rows, {write.key: write.expires for write in piece if write.expires})
+                expires = {write.key: write.expires for write in piece if write.expires}
+                store.expiry_seen |= bool(expires)
+                session.save_many(rows, expires)
             elif piece:
                 session.delete_many([write.key for write in piece])
         except RowsRefused as error:

@@ -11,6 +11,7 @@ from ckv import core
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
+from ckv.node.daytime import now_ms
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.naming import Naming
@@ -59,8 +60,8 @@ def run(settings: SecondarySettings) -> int:
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
-    # old one may still be closing while its worker connects anew; and one for the name of the node.
-    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 3) if workers is not None else 0
+    # old one may still be closing while its worker connects anew; one for the name of the node, and one to purge.
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 4) if workers is not None else 0
     node = Node("secondary", limits, settings.drain_timeout, files, lambda: store.measured().held_bytes)
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)
@@ -144,11 +145,6 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
     store = MODES[settings.write_mode](memory, pending, environment)
     workers.start(store)
     return store
-
-
-def now_ms() -> int:
-    """The time of day, in milliseconds of the epoch, as the system has it: it has to mean the same on every node."""
-    return time.time_ns() // 1_000_000
 
 
 def _save_all(store: Records, workers: Workers | None, naming: Naming | None, wait: Wait) -> int:

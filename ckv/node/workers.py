@@ -21,8 +21,10 @@ from gevent.lock import BoundedSemaphore
 
 from ckv import errors
 from ckv.node.crew import Crew
+from ckv.node.daytime import now_ms
 from ckv.node.flushing import flush
 from ckv.node.health import Change, Health, Kind
+from ckv.node.purging import Purger
 from ckv.node.watching import WatchedSession
 from ckv.persistent import RowsLocked, Tier
 from ckv.store.loading import LOAD_BYTES
@@ -92,6 +94,7 @@ class Workers:
         self._refused = ""
         self._calls_before = (0, 0)
         self._ever_up = False
+        self.purger = Purger(tier, now_ms)
         # Figures since the start; ckv/node/figures.py says what each of them counts.
         self.retries = 0
         self.flush_seconds_total = 0.0
@@ -116,10 +119,13 @@ class Workers:
         self.tier.when_other = store.distrust
         loads = partial(_Worker, self, "read", store.load_in, self._load)
         flushes = partial(_Worker, self, "write", store.flush_in, self._flush)
-        self._greenlets = [gevent.spawn(self._help, loads())]
+        self._greenlets = [gevent.spawn(self._help, loads()), gevent.spawn(self.purger.run, self._purges)]
         for _ in range(self._size):
             self._greenlets.append(gevent.spawn(self._work, loads(), self._loaders, lambda: store.loading.queued))
             self._greenlets.append(gevent.spawn(self._work, flushes(), self._flushers, lambda: store.pending.queued))
+
+    def _purges(self) -> bool:
+        return self._may_carry.is_set() and self.health.answers and self._store.expiry_seen
 
     def close(self) -> None:
         """Ends the workers. What they had in hand was not reported, so it is still in the store."""

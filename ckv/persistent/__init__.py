@@ -158,6 +158,17 @@ class Session(Protocol):
     def delete_many(self, keys: Sequence[str]) -> None:
         """Deletes the records, as far as they exist. The transaction and the errors are as in :meth:`save_many`."""
 
+    def may_purge(self) -> bool:
+        """Takes the right to purge, which one session has at a time, until it is closed. Whether it was free."""
+
+    def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
+        """Deletes the records that have expired among the next so many, in the order of the keys' bytes, behind a key;
+        None for the first ones. Returns the key of the last of them, None at the end, and how many were deleted.
+
+        They must have expired a minute ago, by ``now_ms``, our time of day in milliseconds of the epoch, and by the
+        clock of the place: so none is deleted that a node with another clock still has.
+        """
+
     def probe(self) -> None:
         """Writes a record of its own and takes it back, which nobody sees: the tier takes writes when this returns.
         Never raises :class:`~ckv.errors.WriteFailed`."""

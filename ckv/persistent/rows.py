@@ -34,6 +34,12 @@ KIND: Final = (
 )
 """The SQL of type and expiry as one number, for each column more would be paid for by every row that is loaded."""
 
+PURGE_AFTER_MS: Final = 60_000
+"""Milliseconds after its end at which a row is purged: no clock of a node is behind by as much, or is told of it."""
+
+PURGED: Final = f"kv_type IN ({TYPE_STR + TYPE_EXPIRES}, {TYPE_BIN + TYPE_EXPIRES}) AND kv_expires BETWEEN 1 AND {{}}"
+"""The SQL that a row has expired by then."""
+
 PROBE_KEY: Final = b"\xff ckv probe \xff"
 """``kv_key`` of the row that a probe writes and takes back."""
 

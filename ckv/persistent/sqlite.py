@@ -26,6 +26,8 @@ from ckv.persistent.filelock import FileLock
 from ckv.persistent.rows import (
     KIND,
     PROBE_KEY,
+    PURGE_AFTER_MS,
+    PURGED,
     ROWS_PER_STATEMENT,
     TABLE,
     TYPE_STR,
@@ -72,6 +74,7 @@ _SELECT = f"""
 _ANY_LENGTH = 2**31  # SQLite's own bound is just below
 _COUNT = f"SELECT COUNT(*) FROM {TABLE}"
 _DELETE = f"DELETE FROM {TABLE} WHERE kv_key = ?"
+_PAGE = f"SELECT kv_key, {PURGED.format('{1}')} FROM {TABLE} WHERE {{0}} ORDER BY kv_key LIMIT ?"
 _UPSERT = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
     ON CONFLICT (kv_key) DO UPDATE SET kv_value = excluded.kv_value, kv_type = excluded.kv_type"""
@@ -218,6 +221,12 @@ class SQLiteSession:
     def delete_many(self, keys: Sequence[str]) -> None:
         _in_pool(self._run, self._commit, _DELETE, [(key,) for key in sorted_keys(keys)])
 
+    def may_purge(self) -> bool:
+        return True  # two at once would only do it twice
+
+    def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
+        return cast(tuple[bytes | None, int], _in_pool(self._run, self._purge, after, count, now_ms))
+
     def probe(self) -> None:
         _in_pool(self._run, self._probe)
 
@@ -291,6 +300,13 @@ class SQLiteSession:
                 kind = RowsRefused if _code(error) in DATA_ERRORS else WriteFailed
                 raise kind(_text(error)) from error
             self._connection.execute("COMMIT")
+
+    def _purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
+        statement = _PAGE.format("kv_key > ?" if after is not None else "? IS NULL", now_ms - PURGE_AFTER_MS)
+        page = self._connection.execute(statement, (after, count)).fetchall()
+        expired = [(key,) for key, is_over in page if is_over]
+        self._commit(f"{_DELETE} AND {PURGED.format(now_ms - PURGE_AFTER_MS)}", expired)
+        return (page[-1][0] if len(page) == count else None), len(expired)
 
     def _probe(self) -> None:
         with self._turn:

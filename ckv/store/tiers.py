@@ -115,6 +115,8 @@ class Tiers(Records):
         self.loading = Loading(environment.load_timeout, memory, self.figures)
         self.room = Room(memory, pending, self.figures, environment.pending_wait, may_put=self.MEMORY_MAY_PUT)
         self._environment = environment
+        self.expiry_seen = False
+        """Whether the persistent tier was given a record that expires, or had one: there may be more."""
         self._linger, self._enough = self._may_wait(environment)
         self._clock = environment.clock
         self._wake = environment.wake
@@ -182,6 +184,7 @@ class Tiers(Records):
         for load in self.loading.answered(query, found, larger or {}, self._clock()):
             value = found.get(load.key)
             if expires and value is not None:
+                self.expiry_seen = True
                 when = expires.get(load.key, 0)
                 if self._is_over(when):
                     value = None

@@ -64,6 +64,12 @@ class FakeTier:
         if error is not None:
             raise error
 
+    def may_purge(self) -> bool:
+        return False
+
+    def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
+        return None, 0
+
     def probe(self) -> None:
         self.probes += 1
         if not self.takes_writes:

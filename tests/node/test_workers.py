@@ -99,6 +99,12 @@ class FakeSession:
         for key in keys:
             self._tier.rows.pop(key, None)
 
+    def may_purge(self) -> bool:
+        return False
+
+    def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
+        return None, 0
+
     def probe(self) -> None:
         assert self._open
 

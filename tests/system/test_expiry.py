@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from ckv import BadArguments, Client
+from ckv.persistent.opening import open_tier
 from ckv.store.modes import MODES
 from ckv.values import MAX_EXPIRES
 from tests.support.eventually import eventually
@@ -68,6 +69,24 @@ def test_in_every_tier(mariadb: MariaDB, nodes: Nodes, mode: str) -> None:
         assert client.get("later") == "v"
         assert client.call("EXPIRE", "later", 0, "") == 1
         assert client.call("EXPIRETIME", "later") == -1
+
+
+@pytest.mark.parametrize("kind", ["mysql", "sqlite"])
+def test_rows_that_have_expired_leave_the_database(request: pytest.FixtureRequest, nodes: Nodes, kind: str) -> None:
+    path = request.getfixturevalue("tmp_path") / "records.db"
+    persistent = request.getfixturevalue("mariadb").address if kind == "mysql" else f"sqlite:{path}"
+    session = open_tier(persistent, environ={"CKV_MYSQL_PASSWORD": "password"}).connect()
+    session.save_many([(f"old {number}", "v") for number in range(2500)], {f"old {n}": 5 for n in range(1, 2500)})
+    node = nodes.start_secondary(persistent=persistent, capacity=10)
+    with Client("127.0.0.1", node.port) as client:
+        assert client.get("old 0") == "v"
+        assert client.get("old 1") is None  # so there are rows that expire
+        eventually(lambda: client.call("INFO")["expired_rows_purged"] == 2499)  # type: ignore[index]
+        assert client.get("old 0") == "v"
+        info = client.call("INFO")
+        assert 0 < info["purge_lag_seconds"] < 60  # type: ignore[index]
+    assert session.count() == 1
+    session.close()
 
 
 def test_an_update_of_what_only_the_database_has_expires_through_a_primary(mariadb: MariaDB, nodes: Nodes) -> None:

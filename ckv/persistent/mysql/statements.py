@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from ckv.persistent.rows import KIND, ROWS_PER_STATEMENT, TABLE
-from ckv.values import MAX_EXPIRES, MAX_KEY_BYTES
+from ckv.errors import RowsRefused
+from ckv.persistent.rows import KIND, ROWS_PER_STATEMENT, TABLE, sorted_expiring_rows, sorted_rows
+from ckv.values import MAX_EXPIRES, MAX_KEY_BYTES, Value
 
 PROBE: Final = f"SELECT kv_key, kv_value, {KIND} FROM {TABLE} LIMIT 0"
 SELECT: Final = f"SELECT kv_key, kv_value, {KIND} FROM {TABLE} WHERE kv_key IN ("
@@ -54,3 +55,27 @@ def statements(head: str, items: Sequence[str], tail: str, max_bytes: int) -> li
             size = len(item) + 1
         batches[-1].append(item)
     return [head + ",".join(batch) + tail for batch in batches]
+
+
+def upserts(rows: Sequence[tuple[str, Value]], expires: Mapping[str, int], max_bytes: int) -> list[str]:
+    """The statements that write the rows. Raises RowsRefused for one that is too long for any."""
+    # One form for all of them, as the rows of a transaction have one order.
+    insert, upsert = (INSERT_EXPIRING, UPSERT_EXPIRING) if expires else (INSERT, UPSERT)
+    room = max_bytes - len(insert) - len(upsert)
+    ordered = sorted_rows(rows)
+    if expires:
+        tuples = [
+            f"(X'{key.hex()}',X'{value.hex()}',{kind},{when or 'NULL'})"
+            for key, value, kind, when in sorted_expiring_rows(rows, expires)
+        ]
+    else:
+        tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in ordered]
+    longest = max(map(len, tuples), default=0)
+    if longest > room:
+        # Not left to the server, which closes the connection over such a statement.
+        key, value, _ = ordered[list(map(len, tuples)).index(longest)]
+        raise RowsRefused(
+            f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
+            f" {len(key)} and a value of {len(value)} bytes takes {longest}"
+        )
+    return statements(insert, tuples, upsert, max_bytes)

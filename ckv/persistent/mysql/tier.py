@@ -14,7 +14,7 @@ from pymysql.constants import ER
 
 from ckv.errors import RowsRefused, SessionLost, TierUnavailable, WriteFailed
 from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded, RowsLocked
-from ckv.persistent.mysql import schema, variables
+from ckv.persistent.mysql import purge, schema, variables
 from ckv.persistent.mysql import statements as sql
 from ckv.persistent.mysql.address import Server
 from ckv.persistent.mysql.clock import Clock
@@ -29,9 +29,7 @@ from ckv.persistent.rows import (
     TYPE_STR,
     Row,
     loaded,
-    sorted_expiring_rows,
     sorted_keys,
-    sorted_rows,
 )
 from ckv.values import Value
 
@@ -239,32 +237,7 @@ class MySQLSession:
 
     def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         with self._in_use(writing=True) as connection:
-            self._commit(connection, self._upserts(connection, rows, expires))
-
-    def _upserts(
-        self, connection: Connection, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int]
-    ) -> list[str]:
-        most = self._most_bytes(connection)
-        # One form for all of them, as the rows of a transaction have one order.
-        insert, upsert = (sql.INSERT_EXPIRING, sql.UPSERT_EXPIRING) if expires else (sql.INSERT, sql.UPSERT)
-        room = most - len(insert) - len(upsert)
-        ordered = sorted_rows(rows)
-        if expires:
-            tuples = [
-                f"(X'{key.hex()}',X'{value.hex()}',{kind},{when or 'NULL'})"
-                for key, value, kind, when in sorted_expiring_rows(rows, expires)
-            ]
-        else:
-            tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in ordered]
-        longest = max(map(len, tuples), default=0)
-        if longest > room:
-            # Not left to the server, which closes the connection over such a statement.
-            key, value, _ = ordered[list(map(len, tuples)).index(longest)]
-            raise RowsRefused(
-                f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
-                f" {len(key)} and a value of {len(value)} bytes takes {longest}"
-            )
-        return sql.statements(insert, tuples, upsert, most)
+            self._commit(connection, sql.upserts(rows, expires, self._most_bytes(connection)))
 
     def _most_bytes(self, connection: Connection) -> int:
         """Of a statement that writes."""
@@ -275,6 +248,14 @@ class MySQLSession:
         literals = [sql.literal(key) for key in sorted_keys(keys)]
         with self._in_use(writing=True) as connection:
             self._commit(connection, sql.statements(sql.DELETE, literals, ")", self._most_bytes(connection)))
+
+    def may_purge(self) -> bool:
+        with self._in_use() as connection:
+            return purge.take_lock(connection)
+
+    def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
+        with self._in_use() as connection:
+            return purge.purge(connection, after, count, now_ms)
 
     def probe(self) -> None:
         with self._in_use() as connection:
