@@ -18,6 +18,7 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.protocol.msgpackrpc",
     "ckv.protocol.quick",
     "ckv.protocol.reading",
+    "ckv.protocol.resp.client",
     "ckv.protocol.resp.parsing",
     "ckv.protocol.resp.session",
     "ckv.protocol.session",

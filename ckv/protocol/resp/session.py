@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Final
 
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES
+from ckv.protocol.resp.client import RespClient
 from ckv.protocol.resp.methods import CarryOut, RespMethods
 from ckv.protocol.resp.parsing import Parser, Request
-from ckv.protocol.resp.replies import NILS, RESP2, error, error_of
-from ckv.protocol.session import Session
+from ckv.protocol.resp.replies import error, error_of
 
 Reply = Callable[["RespSession", Any], bytes]
 """Makes the answer of a result."""
@@ -34,30 +34,18 @@ _HTTP: Final = (b"post", b"host:")
 _NONE: Final[list[Request]] = []
 
 
-class RespSession(Session):
+class RespSession(RespClient):
     """Answers the requests of one client."""
 
     in_order: ClassVar[bool] = True
     __slots__ = (
         *("_at", "_early", "_early_bytes", "_head", "_limit", "_out", "_parser", "_part", "_parts", "_prompt"),
-        *(
-            "_replies",
-            "_serving",
-            "_shared",
-            "_slowed_by",
-            "_to_come",
-            "library",
-            "name",
-            "nil",
-            "number",
-            "protocol",
-            "ticket",
-        ),
+        *("_replies", "_serving", "_shared", "_slowed_by", "_to_come", "ticket"),
     )
 
     def __init__(self, line: Line, shared: RespMethods) -> None:
         # A secondary lets a primary have far more in flight than the answers of one client may come to.
-        super().__init__(line, shared.limits.max_answers_in_flight)
+        super().__init__(line, shared.limits.max_answers_in_flight, shared.connected)
         self._shared = shared
         self._parser = Parser(shared.limits)
         self._limit = shared.limits.soft_unsent_bytes
@@ -85,32 +73,10 @@ class RespSession(Session):
         self._part = 0
         self._parts: dict[int, Part] = {}
         """Who takes the results of parts of requests, by negative numbers."""
-        self.protocol = RESP2
-        """The version, which HELLO changes."""
-        self.nil = NILS[RESP2]
-        """What stands for no value in that version."""
-        self.name = ""
-        self.library = ("", "")
-        """What the client says of itself: its name, and that and the version of its library."""
-        self.number = shared.connected.add(self)
-        """Which client of this node it is."""
 
     def move_to(self, shared: RespMethods) -> None:
         """Has what is read from now on served by other commands."""
         self._shared = shared
-
-    def speak(self, protocol: int) -> None:
-        """Answers in this version of the protocol from now on."""
-        self.protocol = protocol
-        self.nil = NILS[protocol]
-
-    def call_itself(self, name: str) -> None:
-        """Takes note of the name that the client gives itself."""
-        self.name = name
-
-    def is_made_with(self, name: str, version: str) -> None:
-        """Takes note of the library that the client is made with."""
-        self.library = (name, version)
 
     @property
     def kept_bytes(self) -> int:
@@ -165,7 +131,6 @@ class RespSession(Session):
 
     def close(self) -> None:
         super().close()
-        self._shared.connected.drop(self.number)
         self._to_come = _NONE
         self._at = 0
         self._replies.clear()

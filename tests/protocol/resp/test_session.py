@@ -261,10 +261,14 @@ def test_what_compiled_code_leaves_goes_on_here() -> None:
     world = World()
     session = world.session
     assert world.is_between()
-    assert session.go_on(b"now a\r\nno", False) == bulk("a")
-    assert not session.rest()
-    assert world.is_between(), "what is kept can be handed out"
+    assert session.go_on(b"now a\r\n*2\r\n$3\r\nno", False) == bulk("a")
+    assert not world.is_between(), "an argument was taken apart already"
+    assert session.received(b"w\r\n$1\r\nb\r\nno") == bulk("b")
+    assert world.is_between(), "what was kept is handed out"
     assert session.with_kept(b"w b\r\n") == b"now b\r\n"
+    assert session.go_on(b"no", True) == b""
+    assert not session.rest()
+    assert session.received(b"w a\r\n") == bulk("a"), "or it goes on with it"
     assert session.go_on(b"now b\r\nlater c\r\n", False) == bulk("b")
     assert not world.is_between(), "an answer is to come"
     world.answer(b"c")
