@@ -29,6 +29,7 @@ OWN_COLOURS = {
     "memcached": "#999999",
     "newest memcached": "#444444",
     "ckv, interpreted": "#9ECAE1",
+    "ckv, RESP": "#CC79A7",
     "nutcracker": "#E69F00",
 }
 WIDE_FROM = 12

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -36,6 +36,9 @@ PONG = bytes([0x94, 1, 1, 0xC0, 0xA4, *b"PONG"])
 
 INTERPRETED = "ckv, interpreted"
 """The secondary as an interpreter runs it, without anything of it that is compiled."""
+
+IN_RESP = "ckv, RESP"
+"""The secondary as clients of Redis talk to it."""
 
 
 def installed(name: str) -> str:
@@ -149,6 +152,10 @@ class Servers:
         return self._nodes.start_secondary(
             persistent=persistent, capacity=capacity, pool_size=pool_size, options=options
         )
+
+    def in_resp(self, capacity: int = DEFAULT_CAPACITY) -> Contender:
+        """A secondary that is asked in the protocol of Redis."""
+        return replace(self.secondary(IN_RESP, capacity=capacity), protocol="resp")
 
     def interpreted(self, capacity: int = DEFAULT_CAPACITY) -> list[Contender]:
         """A secondary that this Python runs; none if that is what is measured anyway."""

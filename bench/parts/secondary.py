@@ -11,7 +11,7 @@ from bench.generator import Load
 from bench.original import SECONDARY, redis_over
 from bench.part import CPU, THOUSAND_CALLS, Context, Part, Plot, Target
 from bench.results import Axes, Cell
-from bench.servers import INTERPRETED, Contender, Servers
+from bench.servers import IN_RESP, INTERPRETED, Contender, Servers
 from bench.turns import in_turn, prefill
 
 OPS = ("put", "get", "mixed")
@@ -35,6 +35,10 @@ MAX_DATA_BYTES = 256 << 20
 
 MUST_AND_AIM = {1: (1.05, 1.25), 16: (1.7, 2.4), 64: (2.3, 4.0)}
 VALKEY_MUST_AND_AIM = {1: (1.0, 1.15), 16: (1.5, 2.0), 64: (2.2, 3.5)}
+RESP_MUST_AND_AIM = {1: (1.0, 1.25), 16: (1.5, 2.4), 64: (2.3, 4.0)}
+RESP_VALKEY_MUST_AND_AIM = {1: (0.95, 1.15), 16: (1.2, 2.0), 64: (1.7, 3.5)}
+"""The same for clients that speak RESP to both."""
+
 MIXED = 1.5, 2.0
 """Of a mixed load at :data:`SIDE_DEPTH`, and of each other axis on which nothing else is said."""
 
@@ -104,7 +108,7 @@ def measure(context: Context) -> list[Cell]:
 
 def _everybody(servers: Servers) -> list[Contender]:
     others = servers.newest(newest.REDIS, newest.MEMCACHED)
-    return [*_most(servers, BASE.keys), *others, *servers.interpreted(BASE.keys)]
+    return [*_most(servers, BASE.keys), servers.in_resp(BASE.keys), *others, *servers.interpreted(BASE.keys)]
 
 
 def _most(servers: Servers, capacity: int) -> list[Contender]:
@@ -156,6 +160,8 @@ def _base_targets(depth: int) -> list[Target]:
     return [
         *(_against_redis("", _is(*alike), *bounds) for bounds, alike in by_bounds.items()),
         Target("a secondary against Valkey", _is(*loads), "ckv", newest.VALKEY, *VALKEY_MUST_AND_AIM[depth]),
+        Target("RESP: a secondary against Redis", _is(*loads), IN_RESP, "Redis", *RESP_MUST_AND_AIM[depth]),
+        Target("RESP: against Valkey", _is(*loads), IN_RESP, newest.VALKEY, *RESP_VALKEY_MUST_AND_AIM[depth]),
     ]
 
 
@@ -169,13 +175,15 @@ PART = Part(
         f"connection. Where GETs miss, {MISS_PERCENT} % of them are of keys that nobody has put, and have to find "
         "nothing. All servers have one thread for requests. memcached speaks its text protocol, in which it answers "
         "requests that were sent ahead one by one. *Newest* are Debian's unstable packages, run with their own "
-        "libraries (`.ci/newest-servers`). *Interpreted* is a secondary without anything of it that is compiled."
+        "libraries (`.ci/newest-servers`). *RESP* is a secondary that is asked as Redis is. *Interpreted* is one "
+        "without anything of it that is compiled."
     ),
     measure=measure,
     columns=(THOUSAND_CALLS, CPU),
     one_row_each=True,
     ratios=(
         *(("ckv", other) for other in ("Redis", newest.VALKEY, newest.REDIS, "memcached", newest.MEMCACHED)),
+        *((IN_RESP, other) for other in ("Redis", newest.VALKEY)),
         (INTERPRETED, "Redis"),
     ),
     targets=(
@@ -217,7 +225,7 @@ PART = Part(
             "Everybody against Redis (Redis = 1)",
             _is_base,
             against="Redis",
-            contenders=("ckv", newest.VALKEY, newest.REDIS, "memcached", newest.MEMCACHED, INTERPRETED),
+            contenders=("ckv", IN_RESP, newest.VALKEY, newest.REDIS, "memcached", newest.MEMCACHED, INTERPRETED),
             must=lambda c: _bounds(c)[0],
             aim=lambda c: _bounds(c)[1],
         ),
