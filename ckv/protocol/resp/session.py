@@ -146,12 +146,18 @@ class RespSession(RespClient):
     def is_between(self) -> bool:
         """Whether all that it was given is answered, but for the beginning of a request that :meth:`with_kept` has, and
         further answers may leave at once."""
-        return not (self.in_flight or self.waiting or self._to_come or self._ended) and self._parser.hands_out
+        if self.in_flight or self.waiting or self._to_come or self._ended:
+            return False
+        parser = self._parser
+        return parser.is_between or parser.hands_out
 
     def with_kept(self, data: bytes) -> bytes:
         """What has arrived, with what was kept of it before."""
-        kept = self._parser.take_kept()
-        return kept + data if kept else data
+        parser = self._parser
+        if parser.is_between:
+            return data
+        kept = parser.take_kept()
+        return data if kept is None else kept + data
 
     def go_on(self, data: bytes, is_cut: bool) -> bytes:
         """Takes over where compiled code has stopped; the answers. ``is_cut``: it is the beginning of one request."""
