@@ -293,6 +293,20 @@ MUTATIONS = (
         "            if request",
     ),
     Mutation(
+        "resp-over-and-told",
+        "a record that is over is not there",
+        "ckv/core/serve_resp.pyx",
+        "        if table.is_over_entry(entry):\n            return OTHER\n",
+        "",
+    ),
+    Mutation(
+        "resp-over-and-large",
+        "a large record that is over is not there",
+        "ckv/core/serve_resp.pyx",
+        " or table.is_over_entry(entry) or entry.value_bytes",
+        " or entry.value_bytes",
+    ),
+    Mutation(
         "resp-before-its-turn",
         "what is behind a request that waits is not answered before it",
         "ckv/core/serve_resp.pyx",

@@ -231,6 +231,31 @@ def test_a_record_that_is_being_loaded_is_not_overwritten_by_the_load() -> None:
     check_same(quick, plain)
 
 
+@pytest.mark.parametrize("command", ["GET", "EXISTS", "DEL"])
+@pytest.mark.parametrize("size", [1, 17_000], ids=["small", "large"])
+@pytest.mark.parametrize(("time", "found"), [(1999, True), (2000, False)])
+def test_a_record_that_is_over_is_not_there(command: str, size: int, time: int, found: bool) -> None:
+    quick, plain = RespNode(quick=True, tier=False), RespNode(quick=False, tier=False)
+    for node in (quick, plain):
+        node.store.memory.now_ms = lambda: time
+        for key in "ab":
+            node.store.put(key, b"v" * size, 2000)
+        node.received(request(command, "a"))
+        node.received(request("PING") + request(command, "b"))
+        assert (node.sent.count(b":0\r\n") + node.sent.count(b"$-1\r\n") == 0) is found
+    check_same(quick, plain)
+
+
+def test_a_set_ends_what_was_to_end_the_record() -> None:
+    quick, plain = RespNode(quick=True, tier=False), RespNode(quick=False, tier=False)
+    for node in (quick, plain):
+        node.store.put("a", b"v", 2000)
+        node.received(request("SET", "a", "w"))
+        assert node.store.memory.expires_of("a") == 0
+    assert quick.left == 0
+    check_same(quick, plain)
+
+
 def test_a_value_that_is_too_large_is_refused() -> None:
     sent = [("SET", "a", b"v" * size) for size in (1, LIMITS.max_value_bytes, LIMITS.max_value_bytes + 1)]
     quick, plain = served(requests([*sent, ("GET", "a")]), [])
