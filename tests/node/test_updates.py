@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import Any, cast
+from typing import Any
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv import errors
+from ckv.node.node import pong
 from ckv.node.secondary import handlers
-from ckv.protocol.handler import LATER, Handler, Line
-from ckv.protocol.session import Session
+from ckv.protocol.handler import LATER, Handler
+from ckv.protocol.handler import Caller as AnyCaller
+from ckv.protocol.limits import Limits
+from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.store import Records
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
@@ -21,6 +25,7 @@ from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
 from ckv.values import Value, to_bytes, to_text
+from tests.support.line import Nowhere
 
 MAX_VALUE_BYTES = 100
 
@@ -53,7 +58,8 @@ class Methods:
     """The methods of a node, called by their names."""
 
     def __init__(self, store: Records) -> None:
-        self.caller = Caller()
+        self.told = Caller()
+        self.caller: AnyCaller = self.told
         self._handlers: dict[str, Handler] = handlers(store, MAX_VALUE_BYTES)
 
     def __call__(self, method: str, *params: object, msgid: int = 0) -> Any:
@@ -230,8 +236,8 @@ def test_all_of_them_wait_for_the_value(mode: str) -> None:
     query = store.load_begin()
     store.load_end(query, dict.fromkeys("nabcdefgh", "1"))
     store.flush_end(store.flush_begin())
-    answers = {msgid: result for msgid, error, result in node.caller.answers if error is None}
-    assert len(node.caller.answers) == len(asked)
+    answers = {msgid: result for msgid, error, result in node.told.answers if error is None}
+    assert len(node.told.answers) == len(asked)
     assert [answers[msgid] for msgid in range(len(asked))] == [
         2, [True, "1"], True, "1.5", 2, [False, True, "1"], True, 1, [True, True, ""],
     ]  # fmt: skip
@@ -239,16 +245,11 @@ def test_all_of_them_wait_for_the_value(mode: str) -> None:
 
 def test_what_is_taken_out_is_not_taken_out_for_a_client_that_does_not_read() -> None:
     """A GET is answered Overloaded in the place of its value; the value of a GETDEL would be nowhere any more."""
-
-    class Full(Session):
-        congested = True
-
-        def respond(self, msgid: int, error: object, result: object) -> None:
-            answers.append((msgid, error, result))
-
-    answers: list[tuple[int, object, object]] = []
     node, store = over_a_tier("evict")
-    node.caller = Full(cast(Line, None), 1)  # type: ignore[assignment]
+    line = Nowhere()
+    line.congested = True
+    session = RpcSession(line, RpcMethods(handlers(store, MAX_VALUE_BYTES) | {"PING": pong}, Limits()))
+    node.caller = session
     store.put("here", "1")
     assert node("GETDEL", "here") == (True, "1"), "its line is held before more is asked"
     assert node("GETDEL", "k", msgid=1) is LATER
@@ -257,7 +258,9 @@ def test_what_is_taken_out_is_not_taken_out_for_a_client_that_does_not_read() ->
     query = store.load_begin()
     store.load_end(query, {"k": "1"})
     why = "Overloaded: too many answers are unread; nothing was written"
-    assert answers == [(1, why, None), (2, why, None), (3, None, [True, True, ""])]
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(session.take())
+    assert list(unpacker) == [[1, 1, why, None], [1, 2, why, None], [1, 3, None, [True, True, ""]]]
     assert store.get("k") == "2"
 
 
@@ -270,6 +273,6 @@ def test_what_goes_wrong_later_is_told(mode: str) -> None:
     store.loads_refused(errors.TierUnavailable("away"))
     with pytest.raises(errors.ValueUnknown):
         node("INCRBY", "other", 1)
-    ((msgid, error, result),) = node.caller.answers
+    ((msgid, error, result),) = node.told.answers
     assert (msgid, result) == (1, None)
     assert error == "NotANumber: the value is not an integer or out of range"
