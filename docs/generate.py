@@ -281,9 +281,7 @@ def redis() -> str:
         for reason, names in REASONS.items()
     )
     codes = "\n".join(f"| `{code}` | `{ours}` |" for ours, code in CODES.items())
-    options = (
-        "" if "SET" in COMMANDS else "\nThe options of SET are refused: there is no condition and no expiry yet.\n"
-    )
+    options = "\nSET refuses EX, PX, EXAT and PXAT together with a condition or with GET, for now.\n"
     return f"""\
 {NOTE}
 # Clients of Redis

@@ -62,7 +62,10 @@ def _hello(_facts: Facts, session: RespSession, request: Request) -> bytes:
     name: str | None = None
     if len(request) > 1:
         if request[1] not in (b"2", b"3"):
-            integer_of(request[1])
+            try:
+                integer_of(request[1])
+            except ReplyError:
+                raise ReplyError("ERR Protocol version is not an integer or out of range") from None
             raise ReplyError("NOPROTO unsupported protocol version")
         protocol = int(request[1])
     at = 2

@@ -88,6 +88,7 @@ def get(facts: Facts) -> CarryOut:
 def set_(facts: Facts) -> CarryOut:
     put = facts.handlers["PUT"]
     conditional = facts.handlers.get("SET")
+    put_until = facts.handlers.get("PUTEX")
 
     def carry_out(session: RespSession, request: Request) -> Any:
         if len(request) == 3:
@@ -96,6 +97,8 @@ def set_(facts: Facts) -> CarryOut:
         if len(request) < 3:
             raise wrong_count("set")
         options = set_options(request[3:], facts.now)
+        if options.expires > 0 and put_until is not None and not (options.condition or options.want):
+            return call(session, put_until, (text_of(request[1]), request[2], options.expires), ok_reply)
         if conditional is None:
             raise ReplyError("ERR this node does not know the options of SET")
         return call(session, conditional, _set_params(request[1], request[2], options), _set_reply(options))
@@ -122,6 +125,21 @@ def conditional_set(
         def carry_out(session: RespSession, request: Request) -> Any:
             params = _set_params(request[1], request[value_at], options(facts, request))
             return call(session, handler, params, reply)
+
+        return carry_out
+
+    return make
+
+
+def set_for(name: str, unit: int) -> Callable[[Facts], CarryOut]:
+    """A SET for some time, in units of so many milliseconds."""
+
+    def make(facts: Facts) -> CarryOut:
+        handler = facts.handlers["PUTEX"]
+
+        def carry_out(session: RespSession, request: Request) -> Any:
+            expires = expiry_in(request[2], unit, facts.now, name)
+            return call(session, handler, (text_of(request[1]), request[3], expires), ok_reply)
 
         return carry_out
 
@@ -236,11 +254,9 @@ ROWS: Final = (
     Row("SETNX key value", 3, WRITE, KEY, "writer", "string", "Store a value where there is none.",
         conditional_set(lambda _facts, _request: _NX, written_flag_reply, 2), ("SET",)),
     Row("SETEX key seconds value", 4, WRITE, KEY, "writer", "string", "Store a value for so many seconds.",
-        conditional_set(lambda facts, request: SetOptions(expires=expiry_in(request[2], 1000, facts.now, "setex")),
-            written_reply, 3), ("SET", "EXPIRE")),
+        set_for("setex", 1000), ("PUTEX",)),
     Row("PSETEX key milliseconds value", 4, WRITE, KEY, "writer", "string", "Store a value for so many milliseconds.",
-        conditional_set(lambda facts, request: SetOptions(expires=expiry_in(request[2], 1, facts.now, "psetex")),
-            written_reply, 3), ("SET", "EXPIRE")),
+        set_for("psetex", 1), ("PUTEX",)),
     Row("GETSET key value", 3, WRITE, KEY, "writer", "string", "Store a value and answer what was there before.",
         conditional_set(lambda _facts, _request: _GET, old_reply, 2), ("SET",)),
     Row("GETDEL key", 2, WRITE, KEY, "writer", "string", "Delete a key and answer its value.",

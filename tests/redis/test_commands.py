@@ -99,14 +99,14 @@ def read(data: bytes) -> Any:
         ("SET k v XX GET", "SET", (False, False, ""), ("k", b"v", 0, "XX", "", "GET"), None),
         ("SET k v IFEQ x", "SET", (True, True, ""), ("k", b"v", 0, "IFEQ", b"x", ""), b"OK"),
         ("SET k v KEEPTTL", "SET", (True, True, ""), ("k", b"v", -1, "", "", ""), b"OK"),
-        ("SET k v EX 2", "SET", (True, True, ""), ("k", b"v", 1_000_002_000, "", "", ""), b"OK"),
+        ("SET k v EX 2", "PUTEX", True, ("k", b"v", 1_000_002_000), b"OK"),
         ("SET k v PX 2 nx", "SET", (True, True, ""), ("k", b"v", 1_000_000_002, "NX", "", ""), b"OK"),
-        ("SET k v EXAT 2", "SET", (True, True, ""), ("k", b"v", 2000, "", "", ""), b"OK"),
-        ("SET k v PXAT 2", "SET", (True, True, ""), ("k", b"v", 2, "", "", ""), b"OK"),
+        ("SET k v EXAT 2", "PUTEX", True, ("k", b"v", 2000), b"OK"),
+        ("SET k v PXAT 2", "PUTEX", True, ("k", b"v", 2), b"OK"),
         ("SETNX k v", "SET", (True, False, ""), ("k", b"v", 0, "NX", "", ""), 1),
         ("SETNX k v", "SET", (False, True, ""), ("k", b"v", 0, "NX", "", ""), 0),
-        ("SETEX k 2 v", "SET", (True, False, ""), ("k", b"v", 1_000_002_000, "", "", ""), b"OK"),
-        ("PSETEX k 2 v", "SET", (True, False, ""), ("k", b"v", 1_000_000_002, "", "", ""), b"OK"),
+        ("SETEX k 2 v", "PUTEX", True, ("k", b"v", 1_000_002_000), b"OK"),
+        ("PSETEX k 2 v", "PUTEX", True, ("k", b"v", 1_000_000_002), b"OK"),
         ("GETSET k v", "SET", (True, True, b"old"), ("k", b"v", 0, "", "", "GET"), b"old"),
         ("GETDEL k", "GETDEL", (True, b"old"), ("k",), b"old"),
         ("GETDEL k", "GETDEL", (False, ""), ("k",), None),
@@ -133,7 +133,7 @@ def read(data: bytes) -> Any:
 def test_one_key(
     words: str, method: str, result: object, asked: tuple[object, ...], answer: object, later: bool
 ) -> None:
-    node = Node("SET", "GETDEL", "INCRBY", "INCRBYFLOAT", "APPEND", "STRLEN", "EXISTS", "EXPIRE")
+    node = Node("SET", "GETDEL", "INCRBY", "INCRBYFLOAT", "APPEND", "STRLEN", "EXISTS", "PUTEX")
     node.results[method] = WAIT if later else result
     got = node.send(*words.split())
     if later:
@@ -195,14 +195,14 @@ def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object
         ("COMMAND GETKEYS PING", "ERR The command has no key arguments"),
         ("COMMAND GETKEYS GET", "ERR Invalid number of arguments specified for command"),
         ("HELLO 4", "NOPROTO unsupported protocol version"),
-        ("HELLO x", "ERR value is not an integer or out of range"),
+        ("HELLO x", "ERR Protocol version is not an integer or out of range"),
         ("HELLO 3 WHAT", "ERR Syntax error in HELLO option 'WHAT'"),
         ("AUTH x y", "WRONGPASS invalid username-password pair or user is disabled."),
         ("CLIENT SETINFO lib-name", "ERR wrong number of arguments for 'client|setinfo' command"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_asked(words: str, error: str) -> None:
-    node = Node("SET", "INCRBY", "EXPIRE")
+    node = Node("SET", "INCRBY", "PUTEX")
     node.results["GET"] = errors.KeyTooLong("the key has 1025 bytes, 1024 are allowed")
     assert node.ask(*words.split()) == error
     assert all(asked[0] == "GET" and len(asked[1]) > 1024 for asked in node.asked)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from ckv import Client
+from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes
 
 
@@ -80,6 +81,42 @@ def test_a_small_value_does_not_overtake_large_ones_of_its_command(client: redis
         parts = ["MSET", *("k", large) * 4, "k", f"small {number}"]
         assert client.execute_command(*parts)  # type: ignore[no-untyped-call]
         assert client.get("k") == b"small %d" % number
+
+
+def test_values_that_are_read_and_written_in_one_step(client: redis.Redis) -> None:
+    """Of records in memory, and of some that have to be read from the file before."""
+    client.mset({f"n{number}": number for number in range(60)})
+    for number in range(60):
+        assert client.incr(f"n{number}") == number + 1
+        assert client.decrby(f"n{number}", 3) == number - 2
+    assert client.incrbyfloat("f", 1.5) == 1.5
+    assert client.incrbyfloat("f", 0.25) == 1.75
+    assert client.append("n59", "x") == 3
+    assert client.strlen("n59") == 3
+    assert client.setnx("lock", "me") is True
+    assert client.setnx("lock", "you") is False
+    assert client.set("lock", "you", nx=True) is None
+    assert client.set("none", "x", xx=True) is None
+    assert client.set("lock", "you", xx=True, get=True) == b"me"
+    assert client.set("new", "x", get=True) is None
+    assert client.getset("lock", "they") == b"you"
+    assert client.getdel("lock") == b"they"
+    assert client.getdel("lock") is None
+    assert client.exists("lock", "new", "n1") == 2
+    with pytest.raises(redis.ResponseError, match=r"^value is not an integer or out of range$"):
+        client.incr("n59")
+    client.set("most", 2**63 - 1)
+    with pytest.raises(redis.ResponseError, match=r"overflow|out of range"):
+        client.incr("most")
+
+
+def test_a_value_that_expires(client: redis.Redis) -> None:
+    assert client.set("long", "1", ex=1000)
+    assert client.set("short", "1", px=100)
+    assert client.set("past", "1", exat=1)
+    eventually(lambda: client.get("short") is None)
+    assert client.get("long") == b"1"
+    assert client.get("past") is None
 
 
 def test_redis_py_knows_the_errors(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:

@@ -88,17 +88,15 @@ def error_of(wire: object) -> bytes:
         return error(f"{UNKNOWN} {text}")
     code = CODES.get(type(known).__name__)
     if code is None:
-        return error(f"ERR {known if type(known).__name__ in _PLAIN else text}")
+        if isinstance(known, errors.NotANumber):
+            text = str(known).removeprefix("the ")  # then it is what Redis says, which programs look for
+        return error(f"ERR {text}")
     return error(f"{code} {text}")
 
 
 def is_unknown(answer: bytes) -> bool:
     """Whether that is an error after which nobody knows what was done."""
     return answer.startswith(b"-ERR UNKNOWN ")
-
-
-_PLAIN: Final = frozenset({"NotANumber"})
-"""Errors whose text is that of Redis."""
 
 
 def encode(value: Any, protocol: int) -> bytes:

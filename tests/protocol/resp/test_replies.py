@@ -70,6 +70,7 @@ def test_an_error_is_one_line_whatever_it_quotes(text: str) -> None:
         (errors.TierUnavailable("x"), b"-TRYAGAIN "),
         (errors.NodeDown("x"), b"-CLUSTERDOWN "),
         (errors.KeyTooLong("x"), b"-ERR KeyTooLong: x"),
+        (errors.NotANumber("the value is not a valid float"), b"-ERR value is not a valid float\r\n"),
         (errors.NodeLost("x"), b"-ERR UNKNOWN NodeLost: x"),
         (errors.CallTimeout("x"), b"-ERR UNKNOWN CallTimeout: x"),
         (errors.CommitTimeout("x"), b"-ERR UNKNOWN CommitTimeout: x"),
