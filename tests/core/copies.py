@@ -12,11 +12,14 @@ from tests.support.nodes import ROOT
 
 CORE: Final = Path("ckv", "core")
 
-LAWS: Final = ("tests/core/test_records.py", "tests/store/test_memory.py", "-k", "not plain")
+LAWS: Final = (
+    *("tests/core/test_records.py", "tests/store/test_memory.py", "tests/store/test_memory_expiry.py"),
+    *("-k", "not plain"),
+)
 """The tests that say what a table of records does; those of the twin alone prove nothing about it."""
 
 WAYS: Final = (
-    *("tests/core/test_serve.py", "tests/core/test_arriving.py"),
+    *("tests/core/test_serve.py", "tests/core/test_expiring.py", "tests/core/test_arriving.py"),
     *("tests/core/test_resp.py", "tests/core/test_route.py"),
 )
 """Those that say what becomes of a request."""

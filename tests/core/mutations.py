@@ -397,6 +397,55 @@ MUTATIONS = (
         "            if routed.call(i).caller != caller:",
         "            if False:",
     ),
+    Mutation(
+        "expiry-without-room",
+        "a record that expires has room for that",
+        "ckv/core/records.pyx",
+        "        if not self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires)):",
+        "        if not self.has_room(at, key_bytes, value_bytes):",
+    ),
+    Mutation(
+        "expiry-forgotten-by-a-move",
+        "a new value of the same length brings its expiry",
+        "ckv/core/records.pyx",
+        "        self.set_expiry(entry, expires)\n        return True",
+        "        return True",
+    ),
+    Mutation(
+        "expiring-miscounted",
+        "a record that leaves does not expire any more",
+        "ckv/core/records.pyx",
+        "        self.expiring -= (entry.flags & EXPIRES != 0)\n        self.bytes -=",
+        "        self.bytes -=",
+    ),
+    Mutation(
+        "expired-got",
+        "the table tells nothing that is over",
+        "ckv/core/records.pyx",
+        "        if self.is_over_entry(&self.entries[at]):\n            self.misses += 1\n            return None\n",
+        "",
+    ),
+    Mutation(
+        "expired-served",
+        "the serve loop tells nothing that is over",
+        "ckv/core/serve.pyx",
+        "        if table.is_over_entry(entry):\n            return OTHER\n",
+        "",
+    ),
+    Mutation(
+        "expired-served-large",
+        "nor where the value is large",
+        "ckv/core/serve.pyx",
+        " or table.is_over_entry(entry):",
+        ":",
+    ),
+    Mutation(
+        "expired-deleted",
+        "the serve loop leaves a DEL of what expires to the store",
+        "ckv/core/serve.pyx",
+        "if not (table.may_put and table.may_miss) or (at and table.entries[at].flags & EXPIRES):",
+        "if not (table.may_put and table.may_miss):",
+    ),
 )
 
 
