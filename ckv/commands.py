@@ -69,7 +69,7 @@ COMMANDS: Final[dict[str, Command]] = {
             "Delete a key and its value."),
         Command("SET key value expires condition expected want", "writer", "table",
             '`[written, found, old]`: `found` and `old` with a condition or `GET`, else `false` and `""`',
-            "PUT that asks or tells: condition is NX, XX, IFEQ or empty, want is GET or empty."),
+            "PUT that asks or tells: condition is NX, XX, IFEQ or empty, want is GET or empty; expires -1 keeps it."),
         Command("GETDEL key", "writer", "value", '`[true, value]`, or `[false, ""]` when there was none',
             "Read the value of a key and delete it."),
         Command("DELIFEQ key expected", "writer", "flag", "`true` if it was deleted, else `false`",

@@ -58,7 +58,7 @@ carried out twice.
 
 | argument | |
 |---|---|
-| `expires` | 0, or -1 to keep it as it is; no record expires, and any other number is refused |
+| `expires` | when the record expires: milliseconds since 1970, 0 for never, -1 for when it did before |
 | `condition` | empty for any case, `NX` if there is no record, `XX` if there is one, `IFEQ` if its value is expected |
 | `expected` | for `IFEQ`, else empty |
 | `want` | `GET` to be told the value that was there before, else empty |
@@ -281,7 +281,6 @@ def redis() -> str:
         for reason, names in REASONS.items()
     )
     codes = "\n".join(f"| `{code}` | `{ours}` |" for ours, code in CODES.items())
-    options = "\nSET refuses EX, PX, EXAT and PXAT together with a condition or with GET, for now.\n"
     return f"""\
 {NOTE}
 # Clients of Redis
@@ -297,7 +296,7 @@ msgpack-RPC; a *str* is answered to a client of Redis as its bytes.
 
 Where the table says nothing else, a command does what it does in Redis {REDIS_VERSION}.
 
-{tables}{options}
+{tables}
 ## What is different
 
 - **Many keys are not one step.** MGET, MSET, DEL and others of several keys carry each key out by itself, on the nodes

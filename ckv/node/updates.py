@@ -15,13 +15,9 @@ from ckv.node.numbers import float_sum, integer, integer_sum
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.session import Session
 from ckv.store import Records
-from ckv.store.change import Change, Modify, kept
+from ckv.store.change import KEEP, Change, Modify, kept
 from ckv.store.waiting import Waiting
-from ckv.values import Value, checked_key, checked_value, to_bytes, to_text
-
-NO_EXPIRY: Final = 0
-KEEP_EXPIRY: Final = -1
-"""Of SET: the record does not expire; it expires when it did before."""
+from ckv.values import Value, checked_expires, checked_key, checked_value, to_bytes, to_text
 
 CONDITIONS: Final = ("", "NX", "XX", "IFEQ")
 WANTS: Final = ("", "GET")
@@ -69,13 +65,13 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         want: object,
     ) -> object:
         new = checked_value(value, max_value_bytes)
-        _check_expires(expires)
+        until = _until(expires)
         when, wanted = _word("condition", condition, CONDITIONS), _word("want", want, WANTS)
         equal = to_bytes(checked_value(expected, max_value_bytes))
         if equal and when != "IFEQ":
             raise errors.BadArguments("expected goes with IFEQ; without it it is empty")
-        if not when and not wanted:
-            accepted = store.put(key, new)
+        if not (when or wanted or until == KEEP):
+            accepted = store.put(key, new, until)
             if accepted is True:
                 return PUT_DONE
             answer_read(caller, msgid, accepted, None, lambda _stored: PUT_DONE)
@@ -87,7 +83,9 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
             shown = shows.value(old) if wanted and old is not None else ""
             if (when == "NX" and found) or (when == "XX" and not found) or (when == "IFEQ" and not _is(old, equal)):
                 return kept((False, found, shown))
-            return Change((True, found, shown), new)
+            if until == KEEP and not (when or wanted):
+                return Change(PUT_DONE, new)
+            return Change((True, found, shown), new, expires=until)
 
         return shows.later(update(caller, msgid, key, modify))
 
@@ -178,14 +176,10 @@ class _Shows:
         return value
 
 
-def _check_expires(expires: object) -> None:
-    number: object = expires
-    if isinstance(expires, (str, bytes)):
-        number = integer(expires)
-    if type(number) is not int or number not in (NO_EXPIRY, KEEP_EXPIRY):
-        raise errors.BadArguments(
-            f"expires={expires!r}: records do not expire; allowed is 0, and -1 to keep it as it is"
-        )
+def _until(expires: object) -> int:
+    """When a record that is SET expires: milliseconds of the epoch, 0 for never, KEEP. Raises a Refused."""
+    number = integer(expires) if isinstance(expires, (str, bytes)) else expires
+    return KEEP if type(number) is int and number == KEEP else checked_expires(number)
 
 
 def _word(name: str, word: object, allowed: tuple[str, ...]) -> str:

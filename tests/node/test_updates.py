@@ -115,11 +115,48 @@ def test_set_tells_what_was_there(node: Methods) -> None:
     assert node("SET", "k", "2", 0, "", "", "GET") == (True, True, "1")
 
 
-@pytest.mark.parametrize("expires", [1, -2, "1", "x", 1.0, None, True])
-def test_records_do_not_expire(node: Methods, expires: object) -> None:
+@pytest.mark.parametrize("expires", [-2, "x", "", 1.0, None, True, 1 << 64, "9" * 30])
+def test_a_wrong_expiry_is_refused(node: Methods, expires: object) -> None:
     with pytest.raises(errors.Refused):
         node("SET", "k", "1", expires, *PLAIN)
     assert node("EXISTS", "k") is False
+
+
+@pytest.mark.parametrize(
+    ("sent", "before", "after"),
+    [
+        ((2000, *PLAIN), 1000, 2000),
+        ((2000, "XX", "", ""), 1000, 2000),
+        ((2000, "IFEQ", "old", ""), 1000, 2000),
+        (("2000", "", "", "GET"), 1000, 2000),
+        ((2000, "NX", "", ""), 1000, 1000),
+        ((2000, "IFEQ", "other", ""), 1000, 1000),
+        ((0, *PLAIN), 1000, 0),
+        ((0, "XX", "", ""), 1000, 0),
+        ((0, "", "", "GET"), 1000, 0),
+        ((-1, *PLAIN), 1000, 1000),
+        ((-1, "XX", "", ""), 1000, 1000),
+        ((-1, "", "", "GET"), 0, 0),
+    ],
+)
+def test_when_what_was_set_expires(sent: tuple[object, ...], before: int, after: int) -> None:
+    store = MemoryStore(POLICIES["lru"](100))
+    node = Methods(store)
+    store.put("k", "old", before)
+    written = node("SET", "k", "new", *sent)[0]
+    assert written is (node("GET", "k") == (True, "new"))
+    assert store.expires_of("k") == after
+
+
+def test_a_record_that_is_over_is_none_on_a_condition() -> None:
+    store = MemoryStore(POLICIES["lru"](100))
+    node = Methods(store)
+    assert node("SET", "lock", "a", 1000, "NX", "", "")[0] is True
+    assert node("SET", "lock", "b", 3000, "NX", "", "")[0] is False
+    store.memory.now_ms = lambda: 1000
+    assert node("SET", "lock", "b", 3000, "NX", "", "GET") == (True, False, "")
+    assert node("DELIFEQ", "lock", "a") is False
+    assert node("GET", "lock") == (True, "b")
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,44 @@ def test_a_value_that_expires(client: redis.Redis) -> None:
     assert client.get("past") is None
 
 
+def test_when_records_expire(client: redis.Redis) -> None:
+    """Also of records that are in the files, and have to be read for it."""
+    names = [f"e{number}" for number in range(60)]
+    assert client.mset(dict.fromkeys(names, "1"))
+    assert client.ttl("e0") == -1
+    assert client.ttl("none") == -2
+    for name in names[:30]:
+        assert client.expire(name, 1000)
+    assert not client.expire("none", 1000)
+    assert all(990 <= client.ttl(name) <= 1000 for name in names[:30])
+    assert client.expiretime("e0") * 1000 - client.pexpiretime("e0") in range(-500, 501)
+    assert client.expire("e0", 500, gt=True) == 0
+    assert client.expire("e0", 500, lt=True) == 1
+    assert client.persist("e0")
+    assert not client.persist("e0")
+    assert client.set("e1", "2")
+    assert client.set("e2", "2", keepttl=True)
+    assert client.incr("e3") == 2
+    assert client.append("e4", "2") == 2
+    assert [client.ttl(name) > 0 for name in names[:5]] == [False, False, True, True, True]
+    assert client.expire("e5", -1)
+    assert client.exists("e5") == 0
+    for name in names[6:30]:
+        assert client.pexpire(name, 1)
+    eventually(lambda: client.exists(*names[6:30]) == 0)
+    assert client.exists(*names[30:]) == 30
+
+
+def test_a_lock_of_redis_py(client: redis.Redis) -> None:
+    """It is taken by SET NX PX."""
+    assert client.set("lock", "mine", nx=True, px=60_000)
+    assert not client.set("lock", "yours", nx=True, px=60_000)
+    assert client.pexpire("lock", 1)
+    eventually(lambda: client.set("lock", "yours", nx=True, px=60_000))
+    assert client.get("lock") == b"yours"
+    assert client.pttl("lock") > 50_000
+
+
 def test_redis_py_knows_the_errors(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
     with pytest.raises(redis.ResponseError, match="ckv keeps strings only, no lists"):
         client.lpush("a", "b")
