@@ -31,7 +31,7 @@ from ckv.tools.shell import shell
 from ckv.tools.shell.commands import help_text, run_line
 from ckv.tools.shell.history import history as kept_in
 from ckv.tools.shell.prompt import CommandCompleter, Prompt, hint
-from ckv.tools.shell.results import as_json, for_people
+from ckv.tools.shell.results import as_json, for_people, raw
 from ckv.tools.shell.words import quoted
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment
@@ -806,3 +806,39 @@ def test_a_character_that_the_terminal_lacks_is_shown_as_it_can_be_typed(
         terminal.wait_for(f"ckv 127.0.0.1:{node.port}>")
         terminal.type("EXIT\r")
         assert terminal.process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "people", "script", "as_text"),
+    [
+        ("GETDEL", "a b", '"a b"', b"a b", '"a b"'),
+        ("GETDEL", None, "(none)", b"(none)", "null"),
+        ("SET", [True, False, ""], "OK", b"OK", '[true, false, ""]'),
+        (
+            "SET",
+            [False, True, "a b"],
+            'not written, before "a b"',
+            b'not written, before "a b"',
+            '[false, true, "a b"]',
+        ),
+        ("DELIFEQ", True, "OK", b"1", "true"),
+        ("DELIFEQ", False, "no", b"0", "false"),
+        ("EXISTS", True, "yes", b"1", "true"),
+        ("INCRBY", -3, "-3", b"-3", "-3"),
+        ("INCRBYFLOAT", "0.5", "0.5", b"0.5", '"0.5"'),
+    ],
+)
+def test_results_of_commands_that_read_before_they_write(
+    name: str, result: object, people: str, script: bytes, as_text: str
+) -> None:
+    assert for_people(name, result) == people
+    assert raw(name, result) == script
+    assert as_json(name, result) == as_text
+
+
+def test_they_are_typed_with_all_of_their_arguments(nodes: Nodes) -> None:
+    node = nodes.start_secondary()
+    script = 'SET k 1 0 NX "" ""\nINCRBY k 41\nSET k x 0 NX "" GET\nGETDEL k\nGETDEL k\nEXISTS k\nINCRBY k x\n'
+    code, out, said = lines(node.port, script)
+    assert (code, out) == (1, b'OK\n42\nnot written, before "42"\n42\n0\n')
+    assert said == ("ckv: line 5: no such key\nckv: line 7: NotANumber: the value is not an integer or out of range\n")

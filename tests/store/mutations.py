@@ -308,7 +308,7 @@ MUTATIONS = (
     *UPDATES,
 )
 
-SCHEDULES = 6000
+SCHEDULES = 12_000
 """Within so many schedules of its mode a mutation has to be caught."""
 
 
