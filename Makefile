@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mysql fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mysql test-clients fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -14,6 +14,7 @@ RUN := $(VENV)/.run
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
+CLIENTS := $(VENV)/.clients
 
 # ckv is measured on Debian's own Python where that is there: it was built with profiles, which many others are not.
 BENCH_VENV := .venv-bench
@@ -39,7 +40,7 @@ demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent ti
 	$(PY) ckv.py demo
 
 test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
-	$(PYTEST) $(ARGS)
+	$(PYTEST) --ignore=tests/clients $(ARGS)
 
 # The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest
@@ -54,6 +55,10 @@ MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcri
 test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
 	@.ci/newest-servers $(NEWEST)
 	@TEST_MYSQL=$(NEWEST) $(PYTEST) -k "not sqlite" $(MYSQL_TESTS) $(ARGS)
+
+# All tests of a file in one process, for what a file starts.
+test-clients: $(CLIENTS) $(CORE) mariadb ## run clients of Redis, and what is built on them, against a cluster
+	$(PYTEST) --dist=loadfile $(or $(ARGS),tests/clients)
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
@@ -170,6 +175,7 @@ lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lo
 	$(COMPILE) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --extra server --group build --constraints requirements.lock --output-file requirements-build.lock
 	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
+	$(COMPILE) --group clients --constraints requirements-dev.lock --output-file requirements-clients.lock
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) $(BUILD_VENV) build/out build/cache $(BENCH_VENV) .bench .fuzz .newest dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -198,6 +204,12 @@ $(DEV): requirements-dev.lock $(RUN)
 
 $(FUZZ): requirements-fuzz.lock $(DEV)
 	$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+# With Django's own tests, which only its source has, and the packages of Node, where Node is there.
+$(CLIENTS): requirements-clients.lock tests/clients/node/package-lock.json .ci/client-sources $(DEV)
+	$(PIP) install --require-hashes --requirement $<
+	@.ci/client-sources $(PY) $(VENV)/clients
 	@touch $@
 
 $(BUILD): requirements-build.lock build/need-tools build/find-python

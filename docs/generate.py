@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the program's own tables: commands.md, configuration.md, info.md and redis.md.
+"""Writes the pages that are made from the program's own tables, and clients.md, which is made from tests.
 
 python docs/generate.py          # writes them
 python docs/generate.py --check  # exit code 1 when they are not up to date
@@ -22,6 +22,7 @@ from ckv.redis.info import REDIS_VERSION  # noqa: E402
 from ckv.redis.refused import REASONS  # noqa: E402
 from ckv.redis.table import had_by  # noqa: E402
 from ckv.settings.table import SETTINGS  # noqa: E402
+from tests.clients.page import page  # noqa: E402
 
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n"
 
@@ -350,7 +351,18 @@ not spoken.
 """
 
 
-PAGES = {"commands.md": commands, "configuration.md": configuration, "info.md": info, "redis.md": redis}
+def clients() -> str:
+    """The clients that were tried as a page."""
+    return f"{NOTE}\n{page()}"
+
+
+PAGES = {
+    "clients.md": clients,
+    "commands.md": commands,
+    "configuration.md": configuration,
+    "info.md": info,
+    "redis.md": redis,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,99 @@
+"""The server that the clients talk to, and the tests that are expected to fail.
+
+The server is a primary with two secondaries, which keep few of the records in memory, so that most come from MariaDB.
+``CLIENTS_SERVER=127.0.0.1:6379 make test-clients`` takes a Redis (7.4 or later) in its place, and empties it. Every
+test has to pass with that: it asks for nothing that Redis does not do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import traceback
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.clients.expected import EXPECTED
+from tests.support.mariadb import MariaDB
+from tests.support.nodes import Nodes
+
+CAPACITY = 20
+"""Records that each secondary keeps in memory. The tests put some hundreds."""
+
+OTHER_SERVER = os.environ.get("CLIENTS_SERVER", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where clients connect."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"redis://{self.host}:{self.port}"
+
+
+# The clients are no part of what a developer has to have: `make test` does without these tests.
+collect_ignore_glob = [] if importlib.util.find_spec("coredis") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """What every client of this run talks to; so tests put keys of their own, see ``prefix``."""
+    if OTHER_SERVER:
+        host, _, port = OTHER_SERVER.rpartition(":")
+        yield Server(host, int(port))
+        return
+    mariadb: MariaDB = request.getfixturevalue("shared_mariadb")
+    mariadb.empty()
+    with Nodes() as nodes:
+        primary = nodes.start_cluster(2, persistent=mariadb.address, capacity=CAPACITY).primary
+        yield Server("127.0.0.1", primary.port)
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """What the keys of this test begin with."""
+    return f"{request.module.__name__.rpartition('.')[2]}:{request.node.name}:"
+
+
+@pytest.fixture
+def records(prefix: str) -> dict[str, bytes]:
+    """More records than fit into memory, with bytes that are no text."""
+    return {f"{prefix}{number}": b"\r\n\x00\xff %d" % number for number in range(100)}
+
+
+class Heard(logging.Handler):
+    """Keeps the errors that a client only logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.text = ""
+        self.setFormatter(logging.Formatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text += self.format(record)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Turns the failure that is expected into one, and everything else into a failure."""
+    lack = EXPECTED.get(pyfuncitem.module.__name__.rpartition(".")[2], {}).get(pyfuncitem.originalname)
+    if lack is None or OTHER_SERVER:
+        return (yield)
+    heard = Heard()
+    logging.getLogger().addHandler(heard)
+    try:
+        yield
+    except Exception as error:
+        if not lack.explains("".join(traceback.format_exception(error)) + heard.text):
+            raise
+        pytest.xfail(lack.reason)
+    finally:
+        logging.getLogger().removeHandler(heard)
+    pytest.fail(f"it passes now: take it out of tests/clients/expected.py, where it says {lack.reason!r}")

@@ -1,0 +1,103 @@
+"""Which tests of clients are expected to fail, and what ckv lacks for them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.clients.lacks import Lack
+
+EXPIRY: Final = Lack(
+    "commands about times to live: `EXPIRE`, `TTL`, and `SET` with both a time and a condition",
+    r"records do not expire|unknown command 'P?(TTL|EXPIRE|SETEX|PERSIST)'",
+)
+TRANSACTIONS: Final = Lack(
+    "transactions: `MULTI`, `EXEC`, `WATCH`",
+    r"unknown command '(MULTI|EXEC|WATCH)'|Abnormal response in pipeline",  # as coredis calls it
+)
+CHANNELS: Final = Lack("channels: `SUBSCRIBE` and `PUBLISH`", r"unknown command '(P?SUBSCRIBE|PUBLISH)'")
+SCRIPTS: Final = Lack("scripts in Lua", r"unknown command '(EVAL|EVALSHA|SCRIPT)'")
+SCAN: Final = Lack("a list of the keys: `SCAN`, `KEYS`", r"unknown command '(SCAN|KEYS|DBSIZE)'")
+FLUSH: Final = Lack("the removal of everything: `FLUSHDB`", r"unknown command 'FLUSHDB'")
+TYPES: Final = Lack("types other than strings", r"ckv keeps strings only")
+TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side caching is supported by Redis")
+
+EXPECTED: Final[dict[str, dict[str, Lack]]] = {
+    "test_redis_py": {
+        "test_expiry": EXPIRY,
+        "test_transaction": TRANSACTIONS,
+        "test_watch": TRANSACTIONS,
+        "test_lock": EXPIRY,
+        "test_scan": SCAN,
+        "test_flush": FLUSH,
+        "test_channels": CHANNELS,
+        "test_scripts": SCRIPTS,
+        "test_other_types": TYPES,
+        "test_client_side_cache": TRACKING,
+    },
+    "test_redis_asyncio": {
+        "test_transaction": TRANSACTIONS,
+        "test_expiry": EXPIRY,
+        "test_lock": EXPIRY,
+    },
+    "test_valkey_py": {
+        "test_transaction": TRANSACTIONS,
+        "test_expiry": EXPIRY,
+        "test_lock": EXPIRY,
+    },
+    "test_coredis": {"test_transaction": TRANSACTIONS, "test_expiry": EXPIRY},
+    "test_django_core": {
+        "test_values_with_a_timeout": EXPIRY,
+        "test_many": TRANSACTIONS,
+        "test_clear": FLUSH,
+        "test_sessions": EXPIRY,
+        "test_its_own_tests": EXPIRY,
+    },
+    "test_django_redis": {
+        "test_values_with_a_timeout": EXPIRY,
+        "test_many": TRANSACTIONS,
+        "test_counters": EXPIRY,
+        "test_patterns": SCAN,
+        "test_lock": EXPIRY,
+        "test_clear": FLUSH,
+    },
+    "test_cachelib": {
+        "test_clear": SCAN,
+    },
+    "test_dogpile": {"test_many": TRANSACTIONS, "test_distributed_lock": EXPIRY},
+    "test_aiocache": {
+        "test_expiry": EXPIRY,
+        "test_many_with_a_time": TRANSACTIONS,
+        "test_lock": EXPIRY,
+        "test_clear": SCAN,
+    },
+    "test_cashews": {
+        "test_expiry": EXPIRY,
+        "test_lock": EXPIRY,
+        "test_patterns": SCAN,
+    },
+    "test_celery": {
+        "test_a_result_is_kept": TRANSACTIONS,
+        "test_a_worker_answers": CHANNELS,
+        "test_a_group": CHANNELS,
+        "test_a_chord": CHANNELS,
+    },
+    "test_redis_cli": {
+        "test_expiry": EXPIRY,
+        "test_transaction": TRANSACTIONS,
+        "test_scan": SCAN,
+        "test_big_keys": SCAN,
+    },
+    "test_node_redis": {
+        "test_expiry": EXPIRY,
+        "test_transaction": TRANSACTIONS,
+        "test_scan": SCAN,
+        "test_channels": CHANNELS,
+    },
+    "test_ioredis": {
+        "test_expiry": EXPIRY,
+        "test_transaction": TRANSACTIONS,
+        "test_scan": SCAN,
+    },
+    "test_keyv": {"test_many": TRANSACTIONS, "test_clear": SCAN},
+}
+"""By file and test. A test that lacks several things is named with the one that its error shows."""

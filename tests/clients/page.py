@@ -1,0 +1,88 @@
+"""``docs/clients.md``, made of the tests: their docstrings say what is run, ``expected.py`` what does not work and why.
+
+It imports none of the clients, for the page is made where they are not installed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.clients.expected import EXPECTED
+from tests.clients.lacks import CLIENTS, Client
+
+HERE = Path(__file__).parent
+PYTHON_LOCK = HERE.parents[1] / "requirements-clients.lock"
+NODE_LOCK = HERE / "node" / "package-lock.json"
+
+
+def tests_of(file: str) -> Iterator[tuple[str, str]]:
+    """The tests of a file with what their docstrings say."""
+    for node in ast.parse((HERE / f"{file}.py").read_text()).body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node.name, ast.get_docstring(node) or ""
+
+
+def python_versions() -> dict[str, str]:
+    """What the lock of Python has; of a package with several versions, that for the oldest Python."""
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", PYTHON_LOCK.read_text(), re.MULTILINE)
+    return dict(reversed(found))
+
+
+def node_versions() -> dict[str, str]:
+    """What the lock of Node has."""
+    packages = json.loads(NODE_LOCK.read_text())["packages"]
+    return {name.removeprefix("node_modules/"): package["version"] for name, package in packages.items() if name}
+
+
+def _versions(client: Client) -> str:
+    if not client.packages:
+        return "the one of the machine (Debian 12: 7.0.15)"
+    versions = node_versions() if client.kind == "Node" else python_versions()
+    return ", ".join(f"{package} {versions[package]}" for package in client.packages)
+
+
+def _result(file: str, test: str) -> str:
+    lack = EXPECTED.get(file, {}).get(test)
+    return "works" if lack is None else f"no: ckv lacks {lack.reason}"
+
+
+def page() -> str:
+    """The page without the note that it is made."""
+    overview = "\n".join(
+        f"| [{client.name}](#{_anchor(client.name)}) | {_versions(client)} | {_count(file)} |"
+        for file, client in CLIENTS.items()
+    )
+    details = "\n".join(
+        f"## {client.name}\n\n| what was run | |\n|---|---|\n"
+        + "".join(f"| {text} | {_result(file, test)} |\n" for test, text in tests_of(file))
+        for file, client in CLIENTS.items()
+    )
+    return f"""\
+# Clients that were tried
+
+`make test-clients` runs these clients of Redis, and what is built on them, each doing what its users do. They talk to a
+primary with two secondaries that keep few records in memory, so that most come from MariaDB. Each of the tests passes
+with Redis too. What is expected not to work is tested as well: when it begins to, that test fails until this page says
+so. The commands of Redis that ckv has, and what is different, are in [redis.md](redis.md).
+
+| client | version | works |
+|---|---|---|
+{overview}
+
+Where a test lacks several things, the first that it met is named.
+
+{details}"""
+
+
+def _count(file: str) -> str:
+    tests = [test for test, _ in tests_of(file)]
+    return f"{len(tests) - len(EXPECTED.get(file, {}))} of {len(tests)}"
+
+
+def _anchor(title: str) -> str:
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

@@ -1,0 +1,38 @@
+"""ioredis."""
+
+from __future__ import annotations
+
+from tests.clients.conftest import Server
+from tests.clients.scenarios import run_node
+
+FILE = "ioredis.mjs"
+
+
+def test_values(server: Server, prefix: str) -> None:
+    """Values: `set`, `get`, `mset`, `mget`, `exists`, `del`, and a `Buffer`"""
+    run_node(FILE, "values", server, prefix)
+
+
+def test_pipeline(server: Server, prefix: str) -> None:
+    """Pipelines: `pipeline`"""
+    run_node(FILE, "pipeline", server, prefix)
+
+
+def test_counters(server: Server, prefix: str) -> None:
+    """Counters: `incr`, `incrby`"""
+    run_node(FILE, "counters", server, prefix)
+
+
+def test_expiry(server: Server, prefix: str) -> None:
+    """Times to live: `set(EX)`, `ttl`"""
+    run_node(FILE, "expiry", server, prefix)
+
+
+def test_transaction(server: Server, prefix: str) -> None:
+    """Transactions: `multi`"""
+    run_node(FILE, "transaction", server, prefix)
+
+
+def test_scan(server: Server, prefix: str) -> None:
+    """All keys of a pattern: `scanStream`"""
+    run_node(FILE, "scan", server, prefix)
