@@ -16,7 +16,7 @@ from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment
 README = (ROOT / "README.md").read_text()
 
 CARE = re.findall(r"<!-- typed by tests/system/test_readme.py -->\n\n((?:    .*\n)+)", README)
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(from ckv .*?)```", README, re.DOTALL)
 MAKES = sorted({target for page in [README, *(page.read_text() for page in (ROOT / "docs").glob("*.md"))]
                 for target in re.findall(r"(?:^ {4}|^\$ |`)make ([a-z-]+)", page, re.MULTILINE)})  # fmt: skip
 
