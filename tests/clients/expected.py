@@ -6,10 +6,6 @@ from typing import Final
 
 from tests.clients.lacks import Lack
 
-EXPIRY: Final = Lack(
-    "commands about times to live: `EXPIRE`, `TTL`, and `SET` with both a time and a condition",
-    r"records do not expire|unknown command 'P?(TTL|EXPIRE|SETEX|PERSIST)'",
-)
 TRANSACTIONS: Final = Lack(
     "transactions: `MULTI`, `EXEC`, `WATCH`",
     r"unknown command '(MULTI|EXEC|WATCH)'|Abnormal response in pipeline",  # as coredis calls it
@@ -23,10 +19,9 @@ TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side cachin
 
 EXPECTED: Final[dict[str, dict[str, Lack]]] = {
     "test_redis_py": {
-        "test_expiry": EXPIRY,
+        "test_lock": SCRIPTS,
         "test_transaction": TRANSACTIONS,
         "test_watch": TRANSACTIONS,
-        "test_lock": EXPIRY,
         "test_scan": SCAN,
         "test_flush": FLUSH,
         "test_channels": CHANNELS,
@@ -35,44 +30,36 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
         "test_client_side_cache": TRACKING,
     },
     "test_redis_asyncio": {
+        "test_lock": SCRIPTS,
         "test_transaction": TRANSACTIONS,
-        "test_expiry": EXPIRY,
-        "test_lock": EXPIRY,
     },
     "test_valkey_py": {
+        "test_lock": SCRIPTS,
         "test_transaction": TRANSACTIONS,
-        "test_expiry": EXPIRY,
-        "test_lock": EXPIRY,
     },
-    "test_coredis": {"test_transaction": TRANSACTIONS, "test_expiry": EXPIRY},
+    "test_coredis": {"test_transaction": TRANSACTIONS},
     "test_django_core": {
-        "test_values_with_a_timeout": EXPIRY,
+        "test_its_own_tests": FLUSH,
         "test_many": TRANSACTIONS,
         "test_clear": FLUSH,
-        "test_sessions": EXPIRY,
-        "test_its_own_tests": EXPIRY,
     },
     "test_django_redis": {
-        "test_values_with_a_timeout": EXPIRY,
+        "test_lock": SCRIPTS,
         "test_many": TRANSACTIONS,
-        "test_counters": EXPIRY,
         "test_patterns": SCAN,
-        "test_lock": EXPIRY,
         "test_clear": FLUSH,
     },
     "test_cachelib": {
         "test_clear": SCAN,
     },
-    "test_dogpile": {"test_many": TRANSACTIONS, "test_distributed_lock": EXPIRY},
+    "test_dogpile": {"test_distributed_lock": SCRIPTS, "test_many": TRANSACTIONS},
     "test_aiocache": {
-        "test_expiry": EXPIRY,
+        "test_lock": SCRIPTS,
         "test_many_with_a_time": TRANSACTIONS,
-        "test_lock": EXPIRY,
         "test_clear": SCAN,
     },
     "test_cashews": {
-        "test_expiry": EXPIRY,
-        "test_lock": EXPIRY,
+        "test_lock": SCRIPTS,
         "test_patterns": SCAN,
     },
     "test_celery": {
@@ -82,19 +69,16 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
         "test_a_chord": CHANNELS,
     },
     "test_redis_cli": {
-        "test_expiry": EXPIRY,
         "test_transaction": TRANSACTIONS,
         "test_scan": SCAN,
         "test_big_keys": SCAN,
     },
     "test_node_redis": {
-        "test_expiry": EXPIRY,
         "test_transaction": TRANSACTIONS,
         "test_scan": SCAN,
         "test_channels": CHANNELS,
     },
     "test_ioredis": {
-        "test_expiry": EXPIRY,
         "test_transaction": TRANSACTIONS,
         "test_scan": SCAN,
     },
