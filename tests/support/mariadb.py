@@ -58,6 +58,7 @@ class MariaDB:
         command = [
             *self.product.serve(),
             f"--datadir={self._data}",
+            f"--tmpdir={self._data.parent}",
             f"--socket={self._socket}",
             f"--pid-file={self._data / 'server.pid'}",
             "--bind-address=127.0.0.1",

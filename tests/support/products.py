@@ -76,6 +76,8 @@ class MariaDBProduct:
             _required("mariadb-install-db"),
             "--no-defaults",
             f"--datadir={data}",
+            # What it puts there is named after the number of a process, and two can have the same one after another.
+            f"--tmpdir={data.parent}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-name-resolve",
