@@ -268,7 +268,13 @@ These are the ones that an operator waits for:
 
 def redis() -> str:
     """The table of Redis commands as a page."""
-    groups = {"string": "Values", "generic": "Keys", "connection": "The connection", "server": "The node"}
+    groups = {
+        "string": "Values",
+        "generic": "Keys",
+        "scripting": "Scripts of locks",
+        "connection": "The connection",
+        "server": "The node",
+    }
     rows = had_by(COMMANDS).values()
     tables = "\n".join(
         f"### {title}\n\n| command | |\n|---|---|\n"
@@ -306,6 +312,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
 - **An answer that has to wait holds up those behind it**, for answers have the order of the requests: on one connection
   a GET that needs the database delays the answers to what was sent after it, though that is carried out meanwhile. A
   client of msgpack-RPC does not have that. Requests of one connection for one key take effect in their order.
+- **There is no Lua.** The scripts with which most libraries give a lock back, or keep it, are known by their text,
+  whatever its spaces and quotes: "if the value is the first argument, delete the key", and the same with `PEXPIRE`.
+  Each is one step of the node that owns the key. All others are refused, among them that of `Lock.extend` in redis-py.
 - There is one database, number 0, and no password yet.
 - A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB).
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.

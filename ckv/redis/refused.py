@@ -36,7 +36,7 @@ REASONS: Final = {
         "geosearchstore"
     ),
     "a value is written as a whole": "setrange lcs",
-    "ckv runs no scripts": ("eval eval_ro evalsha evalsha_ro script fcall fcall_ro function"),
+    "ckv runs no scripts": "eval_ro evalsha_ro fcall fcall_ro function",
     "there are no transactions yet": "multi exec discard watch unwatch",
     "there are no channels": (
         "publish subscribe unsubscribe psubscribe punsubscribe pubsub spublish ssubscribe sunsubscribe"

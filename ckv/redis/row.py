@@ -15,7 +15,7 @@ from ckv.protocol.resp.replies import ReplyError
 from ckv.protocol.resp.session import Reply, RespSession
 from ckv.values import ENCODING, ENCODING_ERRORS
 
-Group = Literal["connection", "generic", "server", "string"]
+Group = Literal["connection", "generic", "scripting", "server", "string"]
 """What Redis calls the group of a command."""
 
 READ: Final = ("readonly", "fast")
@@ -49,6 +49,9 @@ class Facts:
 
     now: Callable[[], float]
     """The time of day in seconds of the epoch."""
+
+    scripts: dict[bytes, Any]
+    """What the scripts do that clients have sent, by their digests: 40 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ from typing import Final
 from ckv.protocol.handler import Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import Connected, RespCommand, RespMethods
-from ckv.redis import about, connection, expiry, many, strings
+from ckv.redis import about, connection, expiry, many, scripts, strings
 from ckv.redis.refused import no_command
 from ckv.redis.row import Facts, Row, counted
 
 ROWS: Final[dict[str, Row]] = {
-    row.name: row for row in (*strings.ROWS, *expiry.ROWS, *many.ROWS, *connection.ROWS, *about.ROWS)
+    row.name: row for row in (*strings.ROWS, *expiry.ROWS, *many.ROWS, *scripts.ROWS, *connection.ROWS, *about.ROWS)
 }
 """All commands by their names, in lower case."""
 
@@ -36,10 +36,11 @@ def for_node(limits: Limits, now: Callable[[], float] = time.time) -> Callable[[
     connected = Connected()
     run_id = secrets.token_hex(20)
     started = now()
+    loaded: dict[bytes, scripts.Script] = {}
 
     def made(handlers: Mapping[str, Handler]) -> RespMethods:
         rows = had_by(handlers)
-        facts = Facts(handlers, limits, connected, rows, run_id, started, now)
+        facts = Facts(handlers, limits, connected, rows, run_id, started, now, loaded)
         commands = {
             name: RespCommand(counted(row, row.make(facts)), frozenset(row.needs)) for name, row in rows.items()
         }

@@ -155,6 +155,12 @@ def test_a_lock_of_redis_py(client: redis.Redis) -> None:
     eventually(lambda: client.set("lock", "yours", nx=True, px=60_000))
     assert client.get("lock") == b"yours"
     assert client.pttl("lock") > 50_000
+    with client.lock("other", timeout=60) as lock:
+        assert client.lock("other", timeout=60).acquire(blocking=False) is False
+        assert client.expire("other", 1)
+        assert lock.reacquire()
+        assert client.ttl("other") > 50
+    assert client.get("other") is None
 
 
 def test_redis_py_knows_the_errors(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
