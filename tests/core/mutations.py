@@ -153,8 +153,8 @@ MUTATIONS = (
         "still-clean",
         "a record that is written again is not clean any more",
         "ckv/core/records.pyx",
-        "        entry.flags = <uint16_t>flags\n        return True",
-        "        entry.flags |= <uint16_t>flags\n        return True",
+        "        entry.flags = <uint16_t>flags\n        self.set_expiry(entry, expires)\n        return True",
+        "        entry.flags |= <uint16_t>flags\n        self.set_expiry(entry, expires)\n        return True",
     ),
     Mutation(
         "clean-in-any-version",
@@ -442,9 +442,9 @@ MUTATIONS = (
     Mutation(
         "expired-deleted",
         "the serve loop leaves a DEL of what expires to the store",
-        "ckv/core/serve.pyx",
-        "if not (table.may_put and table.may_miss) or (at and table.entries[at].flags & EXPIRES):",
-        "if not (table.may_put and table.may_miss):",
+        "ckv/core/deciding.pxd",
+        "return table.may_put and table.may_miss and not (at and table.entries[at].flags & EXPIRES)",
+        "return table.may_put and table.may_miss",
     ),
 )
 
