@@ -12,6 +12,8 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
+from redis_parts import EXEC, GROUPS, MOST_QUEUED  # noqa: E402
+
 from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
 from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.figures import FIGURES  # noqa: E402
@@ -268,20 +270,13 @@ These are the ones that an operator waits for:
 
 def redis() -> str:
     """The table of Redis commands as a page."""
-    groups = {
-        "string": "Values",
-        "generic": "Keys",
-        "scripting": "Scripts of locks",
-        "connection": "The connection",
-        "server": "The node",
-    }
     rows = had_by(COMMANDS).values()
     tables = "\n".join(
         f"### {title}\n\n| command | |\n|---|---|\n"
         + "".join(
             "| `{}` | {} |\n".format(row.usage.replace("|", "\\|"), row.help) for row in rows if row.group == group
         )
-        for group, title in groups.items()
+        for group, title in GROUPS.items()
     )
     refused = "\n".join(
         f"| {', '.join(f'`{name.upper()}`' for name in names.split())} | {reason} |"
@@ -315,6 +310,7 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
 - **There is no Lua.** The scripts with which most libraries give a lock back, or keep it, are known by their text,
   whatever its spaces and quotes: "if the value is the first argument, delete the key", and the same with `PEXPIRE`.
   Each is one step of the node that owns the key. All others are refused, among them that of `Lock.extend` in redis-py.
+- **A transaction is one step in memory alone**: [see below](#what-exec-promises).
 - There is one database, number 0, and no password yet.
 - A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB).
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.
@@ -322,6 +318,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`.
 - `MEMORY USAGE` and `OBJECT` read the record, which is a use, and may load it from the database.
 
+## What EXEC promises
+
+{EXEC}
 ## Errors
 
 Behind the code of Redis stands the [code of ckv](protocol.md#errors) and its text: `-OOM NoRoom: ...`. What is not in
@@ -349,6 +348,7 @@ The error says why.
 | a request | 4 times `--max-value-bytes` + 64 KiB in all, and {MAX_ARGUMENTS:,} arguments | the connection is closed |
 | an inline request | {MAX_INLINE_BYTES // 1024} KiB | the connection is closed |
 | values in the answer to one MGET | 64 MiB + 16 times `--max-value-bytes` | an error |
+| a transaction | {MOST_QUEUED} | the command is refused, and EXEC aborts |
 | requests of one connection that wait, or whose answers do, each key counted | 78; see below | it is read no further |
 | answers of one connection that the client has not read | 1 MiB | the same |
 | a request that begins with `POST` or `Host:` | none | the connection is closed: somebody has sent a browser here |

@@ -138,10 +138,12 @@ def _id(_facts: Facts, session: RespSession, _request: Request) -> bytes:
 def line_of(session: RespSession) -> str:
     """What CLIENT LIST and CLIENT INFO say of a client."""
     name, version = session.library
+    transaction = session.transaction
+    flags, multi = ("N", -1) if transaction is None else ("x", len(transaction.requests))
     return (
-        f"id={session.number} addr={session.line.peer} name={session.name} flags=N db=0 sub=0 psub=0 multi=-1 "
-        f"qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default resp={session.protocol} "
-        f"lib-name={name} lib-ver={version}\n"
+        f"id={session.number} addr={session.line.peer} name={session.name} flags={flags} "
+        f"db=0 sub=0 psub=0 multi={multi} qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default "
+        f"resp={session.protocol} lib-name={name} lib-ver={version}\n"
     )
 
 
@@ -217,6 +219,7 @@ def _quit(_facts: Facts, session: RespSession, _request: Request) -> bytes:
 
 
 def _reset(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    session.transaction = None
     session.speak(RESP2)
     session.call_itself("")
     return b"+RESET\r\n"

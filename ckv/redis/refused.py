@@ -37,7 +37,7 @@ REASONS: Final = {
     ),
     "a value is written as a whole": "setrange lcs",
     "ckv runs no scripts": "eval_ro evalsha_ro fcall fcall_ro function",
-    "there are no transactions yet": "multi exec discard watch unwatch",
+    "EXEC would not notice that somebody else wrote the key; INCR, SET NX and SET IFEQ are one step each": "watch",
     "there are no channels": (
         "publish subscribe unsubscribe psubscribe punsubscribe pubsub spublish ssubscribe sunsubscribe"
     ),

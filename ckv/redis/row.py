@@ -15,7 +15,7 @@ from ckv.protocol.resp.replies import ReplyError
 from ckv.protocol.resp.session import Reply, RespSession
 from ckv.values import ENCODING, ENCODING_ERRORS
 
-Group = Literal["connection", "generic", "scripting", "server", "string"]
+Group = Literal["connection", "generic", "scripting", "server", "string", "transactions"]
 """What Redis calls the group of a command."""
 
 READ: Final = ("readonly", "fast")

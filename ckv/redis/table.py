@@ -13,12 +13,16 @@ from typing import Final
 from ckv.protocol.handler import Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import Connected, RespCommand, RespMethods
-from ckv.redis import about, connection, expiry, many, scripts, strings
+from ckv.redis import about, connection, expiry, many, scripts, strings, transactions
 from ckv.redis.refused import no_command
 from ckv.redis.row import Facts, Row, counted
 
 ROWS: Final[dict[str, Row]] = {
-    row.name: row for row in (*strings.ROWS, *expiry.ROWS, *many.ROWS, *scripts.ROWS, *connection.ROWS, *about.ROWS)
+    row.name: row
+    for row in (
+        *(*strings.ROWS, *expiry.ROWS, *many.ROWS, *transactions.ROWS, *scripts.ROWS),
+        *(*connection.ROWS, *about.ROWS),
+    )
 }
 """All commands by their names, in lower case."""
 

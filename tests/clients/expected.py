@@ -6,10 +6,7 @@ from typing import Final
 
 from tests.clients.lacks import Lack
 
-TRANSACTIONS: Final = Lack(
-    "transactions: `MULTI`, `EXEC`, `WATCH`",
-    r"unknown command '(MULTI|EXEC|WATCH)'|Abnormal response in pipeline",  # as coredis calls it
-)
+WATCH: Final = Lack("keys that are watched: `WATCH`", r"unknown command 'WATCH'")
 CHANNELS: Final = Lack("channels: `SUBSCRIBE` and `PUBLISH`", r"unknown command '(P?SUBSCRIBE|PUBLISH)'")
 SCRIPTS: Final = Lack("scripts in Lua", "ckv runs no Lua")
 SCAN: Final = Lack("a list of the keys: `SCAN`, `KEYS`", r"unknown command '(SCAN|KEYS|DBSIZE)'")
@@ -19,8 +16,7 @@ TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side cachin
 
 EXPECTED: Final[dict[str, dict[str, Lack]]] = {
     "test_redis_py": {
-        "test_transaction": TRANSACTIONS,
-        "test_watch": TRANSACTIONS,
+        "test_watch": WATCH,
         "test_scan": SCAN,
         "test_flush": FLUSH,
         "test_channels": CHANNELS,
@@ -28,54 +24,40 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
         "test_other_types": TYPES,
         "test_client_side_cache": TRACKING,
     },
-    "test_redis_asyncio": {
-        "test_transaction": TRANSACTIONS,
-    },
-    "test_valkey_py": {
-        "test_transaction": TRANSACTIONS,
-    },
-    "test_coredis": {"test_transaction": TRANSACTIONS},
     "test_django_core": {
         "test_its_own_tests": FLUSH,
-        "test_many": TRANSACTIONS,
         "test_clear": FLUSH,
     },
     "test_django_redis": {
-        "test_many": TRANSACTIONS,
         "test_patterns": SCAN,
         "test_clear": FLUSH,
     },
     "test_cachelib": {
         "test_clear": SCAN,
     },
-    "test_dogpile": {"test_many": TRANSACTIONS},
     "test_aiocache": {
-        "test_many_with_a_time": TRANSACTIONS,
         "test_clear": SCAN,
     },
     "test_cashews": {
         "test_patterns": SCAN,
     },
     "test_celery": {
-        "test_a_result_is_kept": TRANSACTIONS,
+        "test_a_result_is_kept": CHANNELS,
         "test_a_worker_answers": CHANNELS,
         "test_a_group": CHANNELS,
         "test_a_chord": CHANNELS,
     },
     "test_redis_cli": {
-        "test_transaction": TRANSACTIONS,
         "test_scan": SCAN,
         "test_big_keys": SCAN,
     },
     "test_node_redis": {
-        "test_transaction": TRANSACTIONS,
         "test_scan": SCAN,
         "test_channels": CHANNELS,
     },
     "test_ioredis": {
-        "test_transaction": TRANSACTIONS,
         "test_scan": SCAN,
     },
-    "test_keyv": {"test_many": TRANSACTIONS, "test_clear": SCAN},
+    "test_keyv": {"test_clear": SCAN},
 }
 """By file and test. A test that lacks several things is named with the one that its error shows."""

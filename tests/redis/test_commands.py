@@ -187,7 +187,6 @@ def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object
         (f"MGET a {'k' * 1025}", "ERR KeyTooLong: the key has 1025 bytes, 1024 are allowed"),
         (f"MSET a 1 b {'v' * 1001}", "ERR ValueTooLarge: the value has 1001 bytes, 1000 are allowed"),
         ("LPUSH a b", "ERR unknown command 'LPUSH': ckv keeps strings only, no lists"),
-        ("multi", "ERR unknown command 'multi': there are no transactions yet"),
         ("NOSUCH a b c", "ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b'"),
         ("SELECT 1", "ERR DB index is out of range"),
         ("CLIENT KILL ID 1", "ERR CLIENT KILL: ckv has no users yet, so everybody could end everybody's connection"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,59 @@ def test_a_pipeline_has_its_answers_in_order(client: redis.Redis) -> None:
         if number % 50 == 0:
             assert next(got) == [b"%d" % one for one in range(number or 1)]
         assert next(got) is True
+
+
+def test_a_pipeline_as_it_is_by_default(client: redis.Redis) -> None:
+    """It sends MULTI and EXEC. Of records on both nodes, most of which have to be read from their files, and of more
+    than may be in flight."""
+    client.mset({f"t{number}": number for number in range(100)})
+    with client.pipeline() as pipeline:
+        for number in range(100):
+            pipeline.get(f"t{number}")
+            pipeline.set(f"t{number}", "x")
+            pipeline.incr(f"t{number}")
+            pipeline.mget(f"t{number}", "none", f"t{(number + 1) % 100}")
+        answers = pipeline.execute(raise_on_error=False)
+        for number in range(100):
+            value, stored, error, both = answers[4 * number : 4 * number + 4]
+            assert value == b"%d" % number
+            assert stored is True
+            assert str(error).endswith("value is not an integer or out of range")
+            assert both == [b"x", None, b"x" if number == 99 else b"%d" % (number + 1)]
+        assert len(answers) == 400
+        pipeline.set("t1", "y")
+        pipeline.lpush("t1", "z")
+        with pytest.raises(redis.ResponseError, match="ckv keeps strings only, no lists"):
+            pipeline.execute()
+        pipeline.get("t1")
+        assert pipeline.execute() == [b"x"]
+    with pytest.raises(redis.ResponseError, match="unknown command 'WATCH': EXEC would not notice"):
+        client.transaction(lambda pipeline: pipeline.multi(), "t1")
+    assert client.get("t1") == b"x"
+
+
+def test_a_transaction_at_a_secondary(cluster: tuple[Node, list[Node]]) -> None:
+    """Where compiled code answers what it can: not while a transaction is put together, also within one read."""
+    with redis.Redis(port=cluster[1][0].port, socket_timeout=20) as client, client.pipeline() as pipeline:
+        for round_ in range(3):
+            pipeline.set("a", round_)
+            pipeline.get("a")
+            pipeline.exists("a")
+            pipeline.delete("a")
+            pipeline.ping()
+            assert client.exists("a") == 0
+            assert pipeline.execute() == [True, b"%d" % round_, 1, 1, True]
+        with socket.create_connection(("127.0.0.1", cluster[1][0].port), timeout=20) as one, one.makefile("rb") as said:
+            assert client.get("b") is None  # What comes next is in the hands of compiled code.
+            one.sendall(b"GET b\r\nSET b 1\r\nMULTI\r\nINCR b\r\nGET b\r\nDEL b\r\n")
+            assert [said.readline() for _ in range(6)] == [b"$-1\r\n", b"+OK\r\n", b"+OK\r\n", *[b"+QUEUED\r\n"] * 3]
+            one.sendall(b"SET b 5\r\n")
+            assert said.readline() == b"+QUEUED\r\n"
+            assert client.get("b") == b"1"
+            assert [line["multi"] for line in client.client_list()][-1] == "4"
+            one.sendall(b"EXEC\r\nGET b\r\n")
+            answers = [b"*4", b":2", b"$1", b"2", b":1", b"+OK", b"$1", b"5"]
+            assert [said.readline() for _ in answers] == [b"%b\r\n" % answer for answer in answers]
 
 
 def test_a_small_value_does_not_overtake_large_ones_of_its_command(client: redis.Redis) -> None:

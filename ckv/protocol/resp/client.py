@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ckv.protocol.handler import Line
-from ckv.protocol.resp.methods import Connected
+from ckv.protocol.resp.methods import Connected, Transaction
 from ckv.protocol.resp.replies import NILS, RESP2
 from ckv.protocol.session import Session
 
@@ -11,7 +11,7 @@ from ckv.protocol.session import Session
 class RespClient(Session):
     """The session of one, as far as commands about connections see it."""
 
-    __slots__ = ("_connected", "library", "name", "nil", "number", "protocol")
+    __slots__ = ("_connected", "library", "name", "nil", "number", "protocol", "transaction")
 
     def __init__(self, line: Line, max_in_flight: int, connected: Connected) -> None:
         super().__init__(line, max_in_flight)
@@ -23,6 +23,8 @@ class RespClient(Session):
         self.name = ""
         self.library = ("", "")
         """What the client says of itself: its name, and that and the version of its library."""
+        self.transaction: Transaction | None = None
+        """What it has sent since MULTI, until it sends EXEC."""
         self.number = connected.add(self)
         """Which client of this node it is."""
 
@@ -41,4 +43,5 @@ class RespClient(Session):
 
     def close(self) -> None:
         super().close()
+        self.transaction = None
         self._connected.drop(self.number)

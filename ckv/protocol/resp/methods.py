@@ -21,6 +21,24 @@ Returns the bytes of its answer, or what the session's ``wait()`` returned; rais
 :class:`~ckv.protocol.resp.replies.ReplyError` or a :class:`~ckv.errors.CkvError`.
 """
 
+
+@dataclass(slots=True)
+class Transaction:
+    """What a client has sent since MULTI."""
+
+    take: CarryOut
+    """Carries out each of its requests in the place of the commands, until the transaction is over."""
+
+    requests: list[Request] = field(default_factory=list)
+    """Those that EXEC is to carry out."""
+
+    size: int = 0
+    """The memory that they take, in bytes, about."""
+
+    is_aborted: bool = False
+    """Whether there was one that cannot be carried out, so that EXEC will carry out none."""
+
+
 MAX_SHOWN: Final = 64
 """Characters of what somebody has sent that an error repeats."""
 
@@ -70,6 +88,9 @@ class RespMethods:
         self._all = _spelled({name: row.carry_out for name, row in commands.items()})
         self.commands = self._all
         """By the two usual spellings of their names."""
+        self._refusal: errors.Refused | None = None
+        self._kept: frozenset[str] = frozenset()
+        """The methods that are not refused."""
 
     def find(self, name: bytes) -> CarryOut | None:
         """The command with this name, however it is spelled."""
@@ -78,7 +99,8 @@ class RespMethods:
     def refuse_everything(self, refusal: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every command is answered with this error, but those that need none of the node's methods, or
         only these."""
-        kept = frozenset(but)
+        self._refusal = refusal
+        self._kept = kept = frozenset(but)
 
         def refuse(_session: object, _request: Request) -> bytes:
             raise refusal
@@ -89,7 +111,13 @@ class RespMethods:
 
     def refuse_nothing(self) -> None:
         """Takes that back."""
+        self._refusal = None
         self.commands = self._all
+
+    def refusal_of(self, name: bytes) -> errors.Refused | None:
+        """What the command with this name is refused with at this time, if it is."""
+        command = self._rows.get(shown(name).lower())
+        return None if command is None or command.needs <= self._kept else self._refusal
 
     def failed(self, raised: Exception, request: Request) -> bytes:
         """The answer to a request whose command raised this."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Final
 
+from ckv import errors
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES
 from ckv.protocol.resp.client import RespClient
@@ -93,6 +94,7 @@ class RespSession(RespClient):
             and parser.is_between
             and self.ticket == self._head
             and not (self.waiting or self._to_come)
+            and self.transaction is None
         ):
             # Most clients wait for each answer.
             request = requests[0]
@@ -145,8 +147,8 @@ class RespSession(RespClient):
     @property
     def is_between(self) -> bool:
         """Whether all that it was given is answered, but for the beginning of a request that :meth:`with_kept` has, and
-        further answers may leave at once."""
-        if self.in_flight or self.waiting or self._to_come or self._ended:
+        further answers may leave at once. Not in a transaction, of which compiled code knows nothing."""
+        if self.in_flight or self.waiting or self._to_come or self._ended or self.transaction is not None:
             return False
         parser = self._parser
         return parser.is_between or parser.hands_out
@@ -218,14 +220,20 @@ class RespSession(RespClient):
         line = self.line
         most = self._limit
         size = 0
-        at = self._at
+        at = whole = self._at
         try:
             while at < len(requests):
                 request = requests[at]
                 at += 1
                 command = shared.commands.get(request[0])
                 try:
-                    answer = (self._find(request) if command is None else command)(self, request)
+                    if self.transaction is None:
+                        answer = (self._find(request) if command is None else command)(self, request)
+                    else:
+                        self._at = at
+                        whole = at - len(requests)
+                        answer = self.transaction.take(self, request)
+                        whole += len(requests)  # The end of what EXEC has put there.
                 except Exception as raised:  # noqa: BLE001 - one bad request must not end the node
                     answer = shared.failed(raised, request)
                 if answer is LATER:
@@ -234,7 +242,7 @@ class RespSession(RespClient):
                 elif self._head == self.ticket:
                     out.append(answer)
                     size += len(answer)
-                    if size > most or self.attention:
+                    if self.attention or size > (most if at >= whole else shared.limits.max_queued_bytes // 2):
                         break
                 else:
                     self.wait(None)
@@ -294,6 +302,20 @@ class RespSession(RespClient):
                 if own == number:
                     self.respond(number, told, result)
         return LATER
+
+    def carry_out(self, request: Request) -> Any:
+        """Carries out a request that came in a transaction, as if it had come without one."""
+        command = self._shared.commands.get(request[0])
+        return (self._find(request) if command is None else command)(self, request)
+
+    def put_first(self, requests: list[Request]) -> None:
+        """Has those of a transaction carried out before what comes next, without a stop for large answers."""
+        if self._to_come:
+            self._to_come[self._at : self._at] = requests
+
+    def refusal_of(self, request: Request) -> errors.Refused | None:
+        """What such a request is refused with at this time, if it is."""
+        return self._shared.refusal_of(request[0])
 
     def no_command(self, request: Request) -> str:
         """What is wrong with a request whose command is not there."""

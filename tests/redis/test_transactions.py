@@ -1,0 +1,298 @@
+"""Transactions: what is queued, what EXEC carries out, what it refuses, and that nothing comes between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hiredis
+import pytest
+
+from ckv import errors
+from ckv.protocol.limits import Limits
+from ckv.redis import transactions
+from tests.protocol.resp.test_parsing import packed
+from tests.redis.test_commands import LIMITS, WAIT, Node, read
+from tests.support.line import served
+
+ABORTED = "EXECABORT Transaction discarded because of previous errors."
+
+
+def send(node: Node, *requests: str) -> bytes:
+    """All in one read."""
+    return served(node.session, node.line, b"".join(packed(request.encode().split()) for request in requests))
+
+
+def answers(data: bytes) -> list[Any]:
+    reader = hiredis.Reader()
+    reader.feed(data)
+    found = []
+    while (answer := reader.gets()) is not False:
+        found.append(str(answer) if isinstance(answer, Exception) else answer)
+    return found
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_commands_wait_for_exec(together: bool) -> None:
+    node = Node()
+    node.results |= {"PUT": True, "GET": {"a": (True, b"1")}}
+    requests = ("multi", "SET a 1", "GET a", "GET none", "MGET a none", "PING")
+    queued = send(node, *requests) if together else b"".join(send(node, request) for request in requests)
+    assert queued == b"+OK\r\n" + b"+QUEUED\r\n" * 5
+    assert node.asked == []
+    assert send(node, "EXEC") == b"*5\r\n+OK\r\n$1\r\n1\r\n$-1\r\n*2\r\n$1\r\n1\r\n$-1\r\n+PONG\r\n"
+    assert node.asked == [("PUT", "a", b"1"), ("GET", "a"), ("GET", "none"), ("GET", "a"), ("GET", "none")]
+    assert node.ask("GET", "a") == b"1"
+    assert node.session.is_between
+
+
+def test_what_comes_behind_exec_is_carried_out_behind_it() -> None:
+    node = Node()
+    node.results["PUT"] = True
+    got = send(node, "MULTI", "SET a 1", "SET b 2", "EXEC", "SET c 3", "MULTI", "SET d 4", "EXEC", "MULTI", "EXEC")
+    assert (
+        got == b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n+OK\r\n*0\r\n"
+    )
+    assert [key for _, key, _ in node.asked] == ["a", "b", "c", "d"]
+
+
+def test_compiled_code_keeps_out_of_a_transaction() -> None:
+    """It would carry out what is to be queued."""
+    node = Node()
+    node.results["PUT"] = True
+    answers, goes_on = node.session.ask(packed([b"MULTI"]))
+    assert answers == b"+OK\r\n"
+    assert not goes_on
+    assert not node.session.is_between
+    answers, goes_on = node.session.ask(packed([b"SET", b"a", b"1"]))
+    assert answers == b"+QUEUED\r\n"
+    assert not goes_on
+    answers, goes_on = node.session.ask(packed([b"EXEC"]))
+    assert answers == b"*1\r\n+OK\r\n"
+    assert goes_on
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "NOSUCH a",
+        "LPUSH a b",
+        "WATCH a",
+        "GET",
+        "MSET a",
+        "DISCARD x",
+        "MULTI x",
+        "STRLEN a b",
+    ],
+)
+def test_what_is_wrong_while_queueing_aborts_exec(wrong: str) -> None:
+    node = Node()
+    assert send(node, "MULTI", "SET a 1") == b"+OK\r\n+QUEUED\r\n"
+    error = read(send(node, wrong))
+    assert error == Node().ask(*wrong.split())
+    assert error.startswith("ERR ")
+    assert send(node, "SET b 1") == b"+QUEUED\r\n"
+    assert node.session.transaction
+    assert node.session.transaction.requests == [], "nobody needs them any more"
+    assert node.ask("EXEC") == ABORTED
+    assert node.asked == []
+    assert node.ask("EXEC") == "ERR EXEC without MULTI"
+    assert node.session.is_between
+
+
+def test_the_words_of_redis() -> None:
+    node = Node()
+    assert node.ask("EXEC") == "ERR EXEC without MULTI"
+    assert node.ask("DISCARD") == "ERR DISCARD without MULTI"
+    assert node.ask("UNWATCH") == b"OK"
+    assert node.ask("WATCH", "a").startswith("ERR unknown command 'WATCH': EXEC would not notice")
+    assert node.ask("MULTI") == b"OK"
+    assert node.ask("UNWATCH") == b"QUEUED"
+    assert node.ask("MULTI") == "ERR MULTI calls can not be nested"
+    assert node.ask("EXEC") == [b"OK"]
+    aborted = "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command"
+    assert node.ask("EXEC", "x") == aborted
+    assert answers(send(node, "MULTI", "SET a 1", "EXEC x", "EXEC"))[2:] == [aborted, "ERR EXEC without MULTI"]
+    assert node.asked == []
+
+
+def test_errors_stand_in_their_places() -> None:
+    node = Node("INCRBY")
+    node.results |= {
+        "PUT": {"a": True, "b": errors.NoRoom("full"), "c": True},
+        "INCRBY": errors.NotANumber("the value is not an integer or out of range"),
+    }
+    send(node, "MULTI", "SET a 1", "SET b 1", "INCR a", "SET c 1 WHAT", "MSET a 1 b", "SELECT 1", "SET c 1")
+    reader = hiredis.Reader()
+    reader.feed(send(node, "EXEC"))
+    assert list(map(str, reader.gets())) == [
+        str(b"OK"),
+        "OOM NoRoom: full",
+        "ERR value is not an integer or out of range",
+        "ERR syntax error",
+        "ERR wrong number of arguments for 'mset' command",
+        "ERR DB index is out of range",
+        str(b"OK"),
+    ]
+    assert [asked[:2] for asked in node.asked] == [("PUT", "a"), ("PUT", "b"), ("INCRBY", "a"), ("PUT", "c")]
+
+
+@pytest.mark.parametrize("word", ["DISCARD", "RESET"])
+def test_the_queue_is_dropped(word: str) -> None:
+    node = Node()
+    send(node, "MULTI", "SET a 1", word)
+    assert node.session.is_between
+    assert node.ask("EXEC") == "ERR EXEC without MULTI"
+    assert node.asked == []
+
+
+def test_the_end_of_the_connection_drops_the_queue() -> None:
+    node = Node()
+    send(node, "MULTI", "SET a 1")
+    begun = node.session.transaction
+    assert begun is not None
+    node.session.close()
+    assert node.session.transaction is None
+    assert node.asked == []
+
+
+def test_quit_and_strangers_end_the_connection() -> None:
+    node = Node()
+    assert send(node, "MULTI", "SET a 1", "QUIT", "EXEC") == b"+OK\r\n+QUEUED\r\n+OK\r\n"
+    assert node.line.finished
+    other = Node()
+    assert send(other, "MULTI", "POST /", "EXEC") == b"+OK\r\n"
+    assert other.session.failed
+    assert node.asked == other.asked == []
+
+
+def test_a_transaction_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "MAX_QUEUED", 3)
+    node = Node()
+    node.results["PUT"] = True
+    many = "ERR a transaction has at most 3 commands"
+    assert answers(send(node, "MULTI", *["SET a 1"] * 3, "EXEC")) == [b"OK", *[b"QUEUED"] * 3, [b"OK"] * 3]
+    assert answers(send(node, "MULTI", *["SET a 1"] * 4, "EXEC"))[4:] == [many, ABORTED]
+    assert len(node.asked) == 3
+
+
+def test_a_transaction_takes_so_much_memory() -> None:
+    node = Node()
+    node.results["PUT"] = True
+    most = LIMITS.max_message_bytes * 4
+    fit = most // (1000 + 8 + 4 * 64)
+    request = f"SET {'k' * 5} {'v' * 1000}"
+    queued = answers(send(node, "MULTI", *[request] * (fit + 1)))
+    assert queued[1:] == [b"QUEUED"] * fit + [f"ERR the commands of a transaction take at most {most} bytes of memory"]
+    assert node.session.transaction
+    assert node.session.transaction.requests == [], "nobody needs them any more"
+    assert node.ask("EXEC") == ABORTED
+    fit = most // (4 + 2 * 64)
+    assert answers(send(node, "MULTI", *["PING"] * fit))[1:] == [b"QUEUED"] * fit
+    assert node.ask("PING").startswith("ERR "), "small ones count for what they take"
+    assert node.asked == []
+
+
+def test_what_is_refused_for_a_time_is_not_begun() -> None:
+    node = Node()
+    node.results["PUT"] = True
+    assert send(node, "MULTI", "SET a 1", "ECHO x") == b"+OK\r\n+QUEUED\r\n+QUEUED\r\n"
+    node.methods.refuse_everything(errors.Draining("it ends"), but=["PING"])
+    assert node.ask("EXEC") == "EXECABORT Transaction discarded because of: TRYAGAIN Draining: it ends"
+    assert answers(send(node, "MULTI", "SET a 1", "EXEC")) == [b"OK", "TRYAGAIN Draining: it ends", ABORTED]
+    assert answers(send(node, "MULTI", "PING", "ECHO x", "EXEC"))[3:] == [[b"PONG", b"x"]]
+    node.methods.refuse_nothing()
+    assert node.asked == []
+    assert answers(send(node, "MULTI", "SET a 1", "EXEC"))[2:] == [[b"OK"]]
+
+
+def test_some_answers_come_later_and_all_in_order() -> None:
+    node = Node()
+    node.results |= {"PUT": True, "GET": {"a": WAIT, "b": (True, b"2"), "c": WAIT}}
+    send(node, "MULTI", "GET a", "GET b", "MGET c b", "SET d 1")
+    assert send(node, "EXEC", "ECHO x") == b"*4\r\n"
+    assert [asked[:2] for asked in node.asked][-1] == ("PUT", "d"), "what waits holds up no other"
+    node.answer((True, b"3"), index=1)
+    assert node.taken() == b""
+    node.answer((True, b"1"))
+    assert node.taken() == b"$1\r\n1\r\n$1\r\n2\r\n*2\r\n$1\r\n3\r\n$1\r\n2\r\n+OK\r\n$1\r\nx\r\n"
+    assert node.session.is_between
+
+
+def test_exec_whose_turn_comes_later() -> None:
+    node = Node()
+    node.results |= {"PUT": True, "GET": WAIT}
+    assert send(node, "GET a", "MULTI", "SET a 1", "EXEC") == b""
+    node.answer((False, ""))
+    assert node.taken() == b"$-1\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"
+
+
+def test_more_that_waits_than_may_be_in_flight() -> None:
+    """They go on in their order, and what is behind EXEC comes last."""
+    limits = Limits(max_in_flight=10, max_value_bytes=1000)
+    node = Node(limits=limits)
+    node.results["PUT"] = WAIT
+    send(node, "MULTI", *(f"SET {number} x" for number in range(35)))
+    got = send(node, "EXEC")
+    node.session.feed(packed([b"SET", b"behind", b"x"]))
+    most = 0
+    while node.waiting:
+        most = max(most, len(node.waiting))
+        node.answer(True)
+        while node.session.attention and not node.line.held:
+            got += node.session.more()
+    got += node.taken()
+    assert most == limits.max_answers_in_flight
+    assert got == b"*35\r\n" + b"+OK\r\n" * 36
+    assert [key for _, key, _ in node.asked] == [*map(str, range(35)), "behind"]
+    assert node.session.is_between
+
+
+def test_large_answers_do_not_interrupt_it() -> None:
+    """Without a transaction they do, so that somebody who does not read makes no more of them."""
+    limits = Limits(max_value_bytes=1000, soft_unsent_bytes=5000)
+    node = Node(limits=limits)
+    node.results["GET"] = (True, b"x" * 1000)
+    node.session.received(packed([b"GET", b"k"]) * 50)
+    assert len(node.asked) < 10
+    while node.session.attention:
+        node.session.more()
+    node.asked.clear()
+    send(node, "MULTI", *["GET k"] * 50)
+    node.session.received(packed([b"EXEC"]) + packed([b"GET", b"behind"]) * 50)
+    assert 50 <= len(node.asked) <= 51
+    assert node.session.attention
+
+
+def test_very_large_answers_do() -> None:
+    limits = Limits(max_value_bytes=1_000_000)
+    node = Node(limits=limits)
+    node.results["GET"] = (True, b"x" * 1_000_000)
+    send(node, "MULTI", *["GET k"] * 60)
+    got = len(node.session.received(packed([b"EXEC"])))
+    assert limits.max_queued_bytes // 2 < got < limits.max_queued_bytes // 2 + 1_100_000
+    while node.session.attention:
+        got += len(node.session.more())
+    assert got == len(b"*60\r\n") + 60 * len(b"$1000000\r\n\r\n" + b"x" * 1_000_000)
+
+
+def test_hello_counts_for_what_is_behind_it() -> None:
+    node = Node()
+    node.results["GET"] = (False, "")
+    send(node, "MULTI", "GET a", "HELLO 3", "GET a")
+    got = send(node, "EXEC")
+    assert got.startswith(b"*3\r\n$-1\r\n%7\r\n")
+    assert got.endswith(b"_\r\n")
+
+
+def test_clients_are_listed_with_their_transactions() -> None:
+    node = Node()
+    other = Node()
+    other.session = type(other.session)(other.line, node.methods)
+    assert " flags=N " in node.ask("CLIENT", "INFO").decode()
+    assert " multi=-1 " in node.ask("CLIENT", "INFO").decode()
+    send(other, "MULTI", "PING", "PING")
+    line = node.ask("CLIENT", "LIST").decode().splitlines()[1]
+    assert " flags=x " in line
+    assert " multi=2 " in line
+    send(other, "EXEC")
+    assert " multi=-1 " in node.ask("CLIENT", "LIST").decode().splitlines()[1]
