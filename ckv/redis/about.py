@@ -212,7 +212,7 @@ _LATENCY: Final[dict[str, tuple[int, Sub]]] = {"latest": (2, _nothing), "history
 _MODULE: Final[dict[str, tuple[int, Sub]]] = {"list": (2, _nothing)}
 _SLOWLOG: Final[dict[str, tuple[int, Sub]]] = {"get": (-2, _nothing), "len": (2, _zero), "reset": (2, _ok)}
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("COMMAND [subcommand]", -1, FREE, NONE, "anyone", "server",
         "List the commands; COUNT, INFO, DOCS, LIST and GETKEYS.", command),
     Row("INFO [section ...]", -1, FREE, NONE, "operator", "server",

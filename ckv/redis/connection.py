@@ -225,7 +225,7 @@ def _reset(_facts: Facts, session: RespSession, _request: Request) -> bytes:
     return b"+RESET\r\n"
 
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("HELLO [version [AUTH user password] [SETNAME name]]", -1, FREE, NONE, "anyone", "connection",
         f"Choose version {RESP2} or {RESP3} of the protocol, and answer what the node is.", simply(_hello)),
     Row("AUTH [user] password", -2, FREE, NONE, "anyone", "connection",

@@ -91,7 +91,7 @@ def _condition(options: Request) -> str:
     return words.pop() if words else ""
 
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("EXPIRE key seconds [NX | XX | GT | LT]", -3, WRITE, KEY, "writer", "generic",
         "Have a record expire in so many seconds.", expire("expire", SECOND, from_now=True), ("EXPIRE",)),
     Row("PEXPIRE key milliseconds [NX | XX | GT | LT]", -3, WRITE, KEY, "writer", "generic",

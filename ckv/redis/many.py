@@ -184,7 +184,7 @@ def mset(facts: Facts) -> CarryOut:
     return carry_out
 
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("MGET key [key ...]", -2, READ, KEYS, "reader", "string",
         "Read the values of several keys, up to 80 MiB of them.", _many("GET", "mget", _values, None), ("GET",),
         counts=True),

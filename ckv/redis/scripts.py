@@ -127,7 +127,7 @@ _SCRIPT: Final[dict[str, tuple[int, Sub]]] = {
 
 _NEEDS: Final = ("DELIFEQ", "SET")
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("EVAL script numkeys key arg [arg ...]", -3, WRITE, NONE, "writer", "scripting",
         "Carry out a script, if it is one of those below.", simply(_eval), _NEEDS),
     Row("EVALSHA sha1 numkeys key arg [arg ...]", -3, WRITE, NONE, "writer", "scripting",

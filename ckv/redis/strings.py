@@ -247,7 +247,7 @@ def _amount(request: Request) -> int:
 _NX: Final = SetOptions(condition="NX")
 _GET: Final = SetOptions(want="GET")
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("GET key", 2, READ, KEY, "reader", "string", "Read the value of a key.", get, ("GET",), counts=True),
     Row("SET key value [NX | XX | IFEQ value] [GET] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL]",
         -3, WRITE, KEY, "writer", "string", "Store a value under a key.", set_, ("PUT",), counts=True),

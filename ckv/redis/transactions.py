@@ -119,7 +119,7 @@ def _unwatch(_facts: Facts, _session: RespSession, _request: Request) -> bytes:
     return OK
 
 
-ROWS: Final = (
+ROWS: Final[tuple[Row, ...]] = (
     Row("MULTI", 1, FREE, NONE, "anyone", "transactions", "Have the commands that follow wait for EXEC.", multi),
     Row("EXEC", 1, FREE, NONE, "anyone", "transactions",
         "Carry them out in their order, and answer with an array of their answers.", simply(_exec), counts=True),
