@@ -482,7 +482,7 @@ def test_a_pasted_block_goes_on_after_an_error_and_ends_with_ctrl_c() -> None:
 
 
 def test_tab_completes_at_once(node: FakeNode) -> None:
-    code, shown = interact(node.port, "pu\tbob 1\r", "pi\t\r", "\x04")
+    code, shown = interact(node.port, "PUT bob 1\r", "pi\t\r", "\x04")
     assert (code, shown) == (0, ["OK", "PONG"])
 
 
