@@ -192,8 +192,11 @@ class World:
     def _in_tier(self, key: str) -> tuple[Value | None, int]:
         return self.alive(*self.tier.get(key, NOTHING))
 
-    def _last(self, key: str) -> tuple[Value | None, int]:
-        return self.alive(self._last_value.get(key), self._last_expires[key])
+    def _last(self, key: str, at_ms: int | None = None) -> tuple[Value | None, int]:
+        """What the latest write that is known of left, as it is now or was at that time."""
+        value, expires = self._last_value.get(key), self._last_expires[key]
+        is_over = 0 < expires <= (self.now_ms() if at_ms is None else at_ms)
+        return (value, expires) if value is not None and not is_over else NOTHING
 
     # --- requests ------------------------------------------------------------------------------------------------
 
@@ -256,11 +259,11 @@ class World:
         """``seconds``: as for a PUT, but with None the expiry stays, and 0 is for never."""
         self._turn += 1
         turn = self._turn
-        seen: list[tuple[Value | None, int]] = []
+        seen: list[tuple[Value | None, int, int]] = []
         expires = KEEP if seconds is None else seconds and self.now_ms() + int(1000 * seconds)
 
         def modify(old: Value | None, old_expires: int) -> Change:
-            seen.append((old, old_expires))
+            seen.append((old, old_expires, self.now_ms()))
             if how == "refuse":
                 raise Refused("simulated")
             if how == "keep" or (how != "append" and old is None):
@@ -284,7 +287,7 @@ class World:
         how: Update,
         turn: float,
         expires: int,
-        seen: list[tuple[Value | None, int]],
+        seen: list[tuple[Value | None, int, int]],
         outcome: object,
         error: CkvError | None,
     ) -> None:
@@ -297,8 +300,10 @@ class World:
             return  # nothing was written, as everything that comes later says
         assert turn > self._last_turn[key], f"I4: a write of {key} overtook an update"
         assert len(seen) == 1, f"an update of {key} was carried out {len(seen)} times"
-        (told,) = seen
-        before = self._last(key)
+        ((*_, read_at),) = seen
+        told = seen[0][:2]
+        # It took effect when it read: what it writes may have waited for room, and what it read have expired meanwhile.
+        before = self._last(key, read_at)
         assert told == before, f"an update of {key} was told {told!r}, not {before!r}"
         if error is not None:
             assert type(error) is Refused, error
