@@ -8,10 +8,10 @@ from typing import Any, Final
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, integer
-from ckv.protocol.resp.session import Reply, RespSession
-from ckv.redis.options import MAX_MS
+from ckv.protocol.resp.session import RespSession
 from ckv.redis.row import READ, WRITE, Facts, Row, call, integer_of, text_of
 from ckv.redis.strings import KEY, number_reply
+from ckv.values import MAX_EXPIRES
 
 CONDITIONS: Final = frozenset({"NX", "XX", "GT", "LT"})
 
@@ -30,7 +30,7 @@ def expire(name: str, unit: int, *, from_now: bool) -> Callable[[Facts], CarryOu
 
         def carry_out(session: RespSession, request: Request) -> Any:
             expires = integer_of(request[2]) * unit + (int(facts.now() * SECOND) if from_now else 0)
-            if not -MAX_MS <= expires <= MAX_MS:
+            if not -MAX_EXPIRES <= expires <= MAX_EXPIRES:
                 raise ReplyError(f"ERR invalid expire time in '{name}' command")
             params = (text_of(request[1]), max(expires, LONG_OVER), _condition(request[3:]))
             return call(session, handler, params, number_reply)
@@ -61,10 +61,8 @@ def when(unit: int, *, from_now: bool) -> Callable[[Facts], CarryOut]:
             left = max(0, expires - int(facts.now() * SECOND)) if from_now else expires
             return integer((left + unit // 2) // unit)
 
-        reply: Reply = shown
-
         def carry_out(session: RespSession, request: Request) -> Any:
-            return call(session, handler, (text_of(request[1]),), reply)
+            return call(session, handler, (text_of(request[1]),), shown)
 
         return carry_out
 

@@ -9,12 +9,8 @@ from typing import Final
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError
 from ckv.redis.row import SYNTAX, integer_of
-
-KEEP: Final = -1
-"""In the place of an expiry: the one that the record has stays."""
-
-MAX_MS: Final = 2**53
-"""The latest expiry in milliseconds of the epoch; all numbers up to it are exact everywhere."""
+from ckv.store.change import KEEP
+from ckv.values import MAX_EXPIRES
 
 _TIMES: Final = {b"EX": (1000, True), b"PX": (1, True), b"EXAT": (1000, False), b"PXAT": (1, False)}
 """Milliseconds of the unit, and whether it counts from now."""
@@ -72,6 +68,6 @@ def expiry_in(amount: bytes, unit: int, now: Callable[[], float], command: str) 
 def _expiry(amount: bytes, unit: int, since: float, command: str) -> int:
     number = integer_of(amount)
     expires = number * unit + int(since * 1000)
-    if number <= 0 or expires > MAX_MS:
+    if number <= 0 or expires > MAX_EXPIRES:
         raise ReplyError(f"ERR invalid expire time in '{command}' command")
     return expires

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ckv.values import MAX_EXPIRES
 from tests.redis.test_commands import NOW, Node
 
 NOW_MS = int(NOW * 1000)
@@ -49,6 +50,8 @@ def test_what_is_asked(node: Node, sent: str, asked: tuple[object, ...]) -> None
         ("EXPIRE k 1.5", "ERR value is not an integer or out of range"),
         ("EXPIRE k 9223372036854775807", "ERR invalid expire time in 'expire' command"),
         ("PEXPIREAT k -9223372036854775808", "ERR invalid expire time in 'pexpireat' command"),
+        (f"PEXPIREAT k {MAX_EXPIRES + 1}", "ERR invalid expire time in 'pexpireat' command"),
+        (f"SET k v PXAT {MAX_EXPIRES + 1}", "ERR invalid expire time in 'set' command"),
         ("EXPIRE k 1 NX XX", "ERR NX and XX, GT or LT options at the same time are not compatible"),
         ("EXPIRE k 1 GT LT", "ERR GT and LT options at the same time are not compatible"),
         ("EXPIRE k 1 XX LT", "ERR XX and LT options at the same time are not supported by ckv"),
