@@ -77,7 +77,8 @@ class RpcMethods:
             return error
         is_known = isinstance(method, (str, bytes)) and method in self.handlers
         if isinstance(error, (KeyError, TypeError)) and not is_known:
-            shown = repr(method if len(repr(method)) < 64 else type(method).__name__)
+            is_short = isinstance(method, (str, bytes)) and len(repr(method)) < 64
+            shown = repr(method if is_short else type(method).__name__)
             return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._names)}")
         log.error("unexpected error in %s", method, exc_info=error)
         return errors.ServerError(f"unexpected error in {method}")

@@ -357,7 +357,7 @@ def test_wrong_arguments(node: Node, watch: Watch) -> None:
         ):
             response = client.wait_for(client.request(method, *params))
             assert response.error.startswith(f"{code}: "), (method, params)
-            assert len(response.error) < 300
+            assert len(response.error) < 200
             assert response.result is None
         assert client.call("PING") == "PONG"
 
