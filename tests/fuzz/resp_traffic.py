@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ckv.values import MAX_KEY_BYTES
 from tests.core.resp import request
-from tests.fuzz.choices import Choices
-from tests.fuzz.traffic import FILLINGS, KEYS, LARGE, LONG_KEYS, SMALL
+from tests.fuzz.traffic import FILLINGS, LARGE, SMALL, Keys
 
 NAMES = [b"GET", b"SET", b"DEL", b"EXISTS", b"PING", b"get", b"gEt", b"set", b"NONE", b"", b"G\x05T", b"STRLEN"]
 HEADS = [
@@ -30,19 +28,8 @@ HEADS = [
 """What a request may begin with, and what looks as if it did."""
 
 
-class RespTraffic:
-    """What one client sends. All its keys begin with ``prefix``."""
-
-    def __init__(self, choices: Choices, prefix: bytes = b"") -> None:
-        self._choices = choices
-        self._prefix = prefix
-
-    def _key(self) -> bytes:
-        choices = self._choices
-        if choices.once_in(40):
-            return self._prefix + choices.one_of(LONG_KEYS)
-        key = choices.one_of(KEYS) if choices.below(3) else b"k%d" % choices.below(40)
-        return (self._prefix + key)[:MAX_KEY_BYTES]
+class RespTraffic(Keys):
+    """What one client sends."""
 
     def _value(self) -> bytes:
         choices = self._choices

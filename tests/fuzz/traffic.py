@@ -77,8 +77,8 @@ def array(parts: list[bytes], choices: Choices) -> bytes:
     return head(len(parts), (0x90, 16), (0, 0xDC, 0xDD), choices) + b"".join(parts)
 
 
-class Traffic:
-    """What one client sends. All its keys begin with ``prefix``."""
+class Keys:
+    """What clients of each protocol take their keys from. All begin with ``prefix``."""
 
     def __init__(self, choices: Choices, prefix: bytes = b"") -> None:
         self._choices = choices
@@ -90,6 +90,10 @@ class Traffic:
             return self._prefix + choices.one_of(LONG_KEYS)
         key = choices.one_of(KEYS) if choices.below(3) else b"k%d" % choices.below(40)
         return (self._prefix + key)[:MAX_KEY_BYTES]
+
+
+class Traffic(Keys):
+    """What one client sends."""
 
     def _value(self, most: int) -> bytes:
         choices = self._choices
