@@ -9,6 +9,16 @@ from ckv.core.records cimport CLEAN, EXPIRES, TEXT, Table
 from ckv.core.request cimport Request
 
 
+cdef enum:
+    # The bounds of a loop over requests.
+    WINDOW = 32                # requests whose memory is asked for together
+    ENOUGH_BYTES = 256 * 1024  # of answers in one call: they have to be sent before there are more
+    LARGE_BYTES = 16 * 1024    # from here on a value is worth not being copied twice
+
+cdef enum Why:
+    LEFT, CUT, ENOUGH  # as ckv.protocol.handler has them
+
+
 # Whether it is known that nobody has a record of this key, which is not in the table. A look-up that ends so was counted.
 cdef inline bint is_nowhere(Table table, Table absent, const Request *request) noexcept:
     cdef uint32_t at

@@ -23,7 +23,9 @@ from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
-from ckv.core.deciding cimport is_nowhere, may_delete, put
+from ckv.core.deciding cimport (
+    CUT, ENOUGH, ENOUGH_BYTES, LARGE_BYTES, LEFT, WINDOW, Why, is_nowhere, may_delete, put,
+)
 from ckv.core.msgpackrpc cimport (
     MAX_ANSWER_HEAD_BYTES, msgid_of, read_batch, read_call, read_head, write_array, write_found, write_head,
     write_not_found,
@@ -33,18 +35,12 @@ from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
 from ckv.core.request cimport DEL, GET, PUT, Input, Request, input_of
 
 cdef enum:
-    WINDOW = 32              # requests whose memory is asked for together
-    ENOUGH_BYTES = 256 * 1024   # of answers in one call: they have to be sent before there are more
-    LARGE_BYTES = 16 * 1024     # from here on a value is worth not being copied twice
     ARRIVING_BYTES = 64 * 1024  # beyond, a value is worth a place of its own while it arrives
 
 cdef enum Decision:
     DONE      # the result was written
     LARGE     # nothing was done: the value is too large for the BATCH
     OTHER     # nothing was done: it is not for memory alone to decide
-
-cdef enum Why:
-    LEFT, CUT, ENOUGH  # as ckv.protocol.handler has them
 
 cdef uint64_t ANY_SIZE = 0xFFFFFFFFFFFFFFFF
 cdef uint32_t ANY_NUMBER = 0xFFFFFFFF

@@ -14,7 +14,9 @@ from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
-from ckv.core.deciding cimport is_nowhere, may_delete, put
+from ckv.core.deciding cimport (
+    CUT, ENOUGH, ENOUGH_BYTES, LARGE_BYTES, LEFT, WINDOW, Why, is_nowhere, may_delete, put,
+)
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, Entry, Table
 from ckv.core.request cimport DEL, EXISTS, GET, PING, PUT, Input, Request, input_of
@@ -22,19 +24,10 @@ from ckv.core.resp cimport (
     MAX_ANSWER_HEAD_BYTES, read_request, skip, write_bytes, write_flag, write_size,
 )
 
-cdef enum:
-    # As in serve.pyx.
-    WINDOW = 32
-    ENOUGH_BYTES = 256 * 1024
-    LARGE_BYTES = 16 * 1024
-
 cdef enum Decision:
     DONE      # the answer was written
     MISSED    # the answer is that there is no value, which only the session can spell
     OTHER     # nothing was done: it is not for memory alone to decide
-
-cdef enum Why:
-    LEFT, CUT, ENOUGH  # as ckv.protocol.handler has them
 
 
 @cython.final
