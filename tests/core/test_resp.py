@@ -58,6 +58,8 @@ HEADS += [
     b"*2\r\n$3\r\nGET\r\n$9999999999\r\n",
     b"*2\r\n$3\r\nGET\r\n$65536\r\n",
 ]
+# These are 2 and 1 to whoever counts in 64 bits.
+HEADS += [b"*18446744073709551618\r\n$3\r\nGET\r\n$1\r\na\r\n", b"*2\r\n$3\r\nGET\r\n$18446744073709551617\r\na\r\n"]
 HEADS += [b"*2\r\n$3\r\nGET\r\n$18446744073709551615\r\n", b"*2\r\n$03\r\nGET\r\n$1\r\na\r\n", b"GET a\r\n", b"\r\n"]
 HEADS += [
     b"*2\r\n$3\r\nGET\r\n$1\r\nab\r\n",
