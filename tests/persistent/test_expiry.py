@@ -20,6 +20,7 @@ from ckv.persistent.rows import TABLE
 from ckv.values import MAX_EXPIRES, Value, to_text
 from tests.persistent.conftest import TierUnderTest, mysql_tier
 from tests.support.mariadb import DATABASE, MariaDB
+from tests.support.marks import ONLY_MARIADB, ONLY_MYSQL
 
 OLD_MYSQL = (
     "CREATE TABLE CelonisData (kv_key VARBINARY(1024) NOT NULL, kv_value LONGBLOB NOT NULL,"
@@ -167,6 +168,7 @@ def test_a_table_of_before_gets_the_column(old_mysql: MariaDB, caplog: pytest.Lo
     assert caplog.text.count("upgrading the table") == 1
 
 
+@ONLY_MARIADB
 def test_it_gets_it_without_being_copied(old_mysql: MariaDB) -> None:
     # Which a server of today that is asked to copy nothing can tell, and no other one.
     old_mysql.query("SET GLOBAL alter_algorithm = 'INSTANT'")
@@ -175,6 +177,15 @@ def test_it_gets_it_without_being_copied(old_mysql: MariaDB) -> None:
     finally:
         old_mysql.query("SET GLOBAL alter_algorithm = DEFAULT")
     assert "kv_expires" in columns(old_mysql)
+
+
+@ONLY_MYSQL
+def test_mysql_gives_it_to_it_without_a_copy_too(old_mysql: MariaDB) -> None:
+    mysql_tier(old_mysql).connect().close()
+    assert "kv_expires" in columns(old_mysql)
+    # It counts the columns that came or went so: https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
+    changes = "SELECT total_row_versions FROM information_schema.innodb_tables WHERE name = %s"
+    assert old_mysql.query(changes, (f"{DATABASE}/{TABLE}",)) == [(1,)]
 
 
 @pytest.fixture
