@@ -310,6 +310,9 @@ cdef class Table:
             self.version = version
         return True
 
+    def overwrite(self, key, value):
+        return self.may_put and key in self and self.put(key, value)
+
     def next_victim(self):
         cdef uint32_t at = self.victim()
         return self.record_at(&self.entries[at]) if at else None
@@ -389,11 +392,6 @@ cdef class Table:
 
     def check(self):
         audit(self)
-
-
-cdef inline size_t expiry_bytes(uint64_t expires) noexcept nogil:
-    # That a record takes besides.
-    return EXPIRY_BYTES if expires else 0
 
 
 include "text.pxi"

@@ -180,6 +180,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
     """The methods of the command table that clients live on, over a store."""
     value_surely_fits = max_value_bytes // BYTES_PER_CHARACTER
     memory_get = store.memory.get
+    memory_overwrite = store.memory.overwrite
 
     def get(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         try:
@@ -215,6 +216,9 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
             key = checked_key(key)
         if (type(value) is not str and type(value) is not bytes) or len(value) > value_surely_fits:
             value = checked_value(value, max_value_bytes)
+        # In two steps as well: a key that is in memory needs no more, where memory may do it.
+        if memory_overwrite(key, value):
+            return True
         accepted = store.put(key, value)
         if accepted is True:
             return True

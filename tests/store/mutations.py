@@ -59,6 +59,20 @@ MUTATIONS = (
         "        while not self._memory_put(key, value, 0, self.memory.is_clean(key), expires):",
     ),
     Mutation(
+        "overwritten-and-still-clean",
+        "I1: a clean record that memory overwrites by itself is not clean any more",
+        "ckv/store/memory/plain.py",
+        "        record = (old[0], value, version, False, 0)\n        del",
+        "        record = (old[0], value, version, old[3], 0)\n        del",
+    ),
+    Mutation(
+        "overwritten-unasked",
+        "I4: memory overwrites nothing while others wait for room",
+        "ckv/store/memory/plain.py",
+        "        if old is None or old[4] or not self.may_put:",
+        "        if old is None or old[4]:",
+    ),
+    Mutation(
         "passes-by-those-that-wait",
         "I4: memory takes no write by itself while others wait for room",
         "ckv/store/room.py",

@@ -74,6 +74,35 @@ def test_a_new_value_replaces_the_old_one_and_evicts_nobody(memory: Memory) -> N
     assert len(memory) == 3
 
 
+def test_a_key_is_overwritten_where_it_may_be_and_is_here(memory: Memory) -> None:
+    for key in "abc":
+        memory.put(key, "old", 0, True)
+    assert not memory.overwrite("a", "new")
+    memory.may_put = True
+    assert not memory.overwrite("d", "new")
+    version = memory.version_of("c")
+    assert (memory.get("a"), len(memory), memory.clean) == ("old", 3, 3)
+    for length in (0, 1, 10, 20, 100, 5000, 100, 20, 3, 0):
+        assert memory.overwrite("b", "n" * length)
+        version += 1
+        assert (memory.peek("b"), memory.version_of("b"), memory.is_clean("b")) == ("n" * length, version, False)
+        assert memory.clean == 2
+        memory.check()
+    assert memory.new_version() == version + 1
+
+
+def test_it_is_not_overwritten_beyond_the_bound_in_bytes(table: dict[str, Policy], policy: str) -> None:
+    memory = table[policy](3, 10_000)
+    memory.may_put = True
+    memory.put("a", "old")
+    memory.put("b", "old")
+    assert not memory.overwrite("a", "n" * 10_000)
+    assert memory.overwrite("a", "n" * 5000)
+    assert not memory.overwrite("b", "n" * 5000)
+    assert (memory.peek("a"), memory.peek("b")) == ("n" * 5000, "old")
+    memory.check()
+
+
 def test_one_too_many_needs_a_victim_which_comes_out_whole(memory: Memory) -> None:
     for key in "abc":
         memory.put(key, f"value of {key}", clean=key == "a")
@@ -262,6 +291,7 @@ def test_the_victim_is_the_one_that_the_policy_names(table: dict[str, Policy], p
     chance = random.Random(seed)
     capacity = chance.choice([1, 2, 3, 5, 8, 40])
     memory, model = table[policy](capacity), Model(policy, capacity)
+    memory.may_put = True
     keys = [f"{number}" for number in range(capacity + 1 + chance.randrange(capacity + 1))]
     for _ in range(300):
         key = chance.choice(keys)
@@ -269,6 +299,12 @@ def test_the_victim_is_the_one_that_the_policy_names(table: dict[str, Policy], p
         if action < 0.45:
             memory.get(key)
             model.use(key)
+        elif action < 0.6:
+            if memory.overwrite(key, "w"):
+                model.use(key)
+                assert memory.peek(key) == "w"
+            else:
+                assert key not in model.records
         elif action < 0.95:
             victim = put(memory, key)
             assert (victim and victim[0]) == model.put(key)

@@ -47,6 +47,17 @@ def test_a_value_is_told_until_it_expires(memory: Memory, day: Day, value: Value
     memory.check()
 
 
+def test_what_is_overwritten_expires_no_more(memory: Memory, day: Day) -> None:
+    memory.may_put = True
+    memory.put("a", "1", expires=1001)
+    memory.put("b", "1", clean=True, expires=1001)
+    day.now = 2000
+    assert memory.overwrite("a", "2")
+    assert memory.overwrite("b", "2")
+    assert (memory.get("a"), memory.get("b"), memory.expiring, memory.clean) == ("2", "2", 0, 0)
+    memory.check()
+
+
 def test_it_stays_until_somebody_takes_it_out(memory: Memory, day: Day) -> None:
     memory.put("a", "1", clean=True, expires=1001)
     day.now = 2000

@@ -54,6 +54,7 @@ def test_out_of_memory_loses_no_record_and_no_order(
         enough.setattr(plain, "_with_room", lambda: Tight(out))
         memory = PLAIN[policy](capacity)
     monkeypatch.setattr(plain, "_with_room", with_room)
+    memory.may_put = True
     model = Model(policy, capacity)
     failed = 0
     for turn in range(600):
@@ -66,7 +67,7 @@ def test_out_of_memory_loses_no_record_and_no_order(
             elif action < 0.9:
                 value = f"{turn}"
                 victim = None
-                while not memory.put(key, value):
+                while not (memory.overwrite(key, value) or memory.put(key, value)):
                     victim = memory.evict()[0]
                     assert victim == model.put_out()
                 model.put(key)
@@ -93,6 +94,7 @@ import resource
 from ckv.store.memory.plain import LRU
 count = 200_000
 table = LRU(count)
+table.may_put = True
 for number in range(count):
     table.put(f"{number}", "v")
 keys = table.keys()
@@ -103,7 +105,7 @@ turns = 0
 while len(table._generations) == before:
     turns += 1
     for number, key in enumerate(keys):
-        assert (table.get(key) if number % 2 else table.put(key, "w"))
+        assert (table.get(key) if number % 3 else table.put(key, "w") if number % 2 else table.overwrite(key, "w"))
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 table.check()
 assert turns < 10

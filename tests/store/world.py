@@ -212,6 +212,8 @@ class World:
     def _put_alone(self, key: str, value: Value) -> bool:
         """A PUT that does not come to the store; False, and nothing is done, where memory may not do it."""
         memory = self.memory
+        if memory.overwrite(key, value):
+            return True
         if not memory.may_put or not (memory.may_add or key in memory):
             return False
         if memory.put(key, value):

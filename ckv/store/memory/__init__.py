@@ -91,6 +91,12 @@ class Memory(Protocol):
         Without a version the record gets a new one. ``expires`` is in milliseconds of the epoch, 0 for never.
         """
 
+    def overwrite(self, key: str, value: Value) -> bool:
+        """What :attr:`may_put` allows: a put without a version of a key that is here, and for which there is room.
+
+        Returns False, and does nothing, where it is not that.
+        """
+
     def has_room_for(self, key: str, value: Value, expires: int = 0) -> bool:
         """Whether a put of this record would need no victim."""
 

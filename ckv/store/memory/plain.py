@@ -120,6 +120,9 @@ class Table:
         self.expiring += expires != 0
         return True
 
+    def overwrite(self, key: str, value: Value) -> bool:
+        return self.may_put and key in self and self.put(key, value)
+
     def _add(self, record: Record) -> None:
         self._records[record[0]] = record
 
@@ -321,6 +324,27 @@ class LRU(FIFO):
             return self._told(record)
         self.hits += 1
         return record[1]
+
+    def overwrite(self, key: str, value: Value) -> bool:
+        # What put() does, without its other cases and its calls: this is most of what a node does for a PUT.
+        records = self._records
+        old = records.get(key)
+        if old is None or old[4] or not self.may_put:
+            return super().overwrite(key, value)
+        more = value.__sizeof__() - old[1].__sizeof__()
+        if self.max_bytes and not self._fits(old, more):
+            return False
+        version = self._version + 1
+        record = (old[0], value, version, False, 0)
+        del records[key]
+        try:
+            records[record[0]] = record
+        except MemoryError:
+            self._keep(record)
+        self._version = version
+        self.clean -= old[3]
+        self.bytes += more
+        return True
 
     def _add(self, record: Record) -> None:
         if self._older is self._generations:
