@@ -6,6 +6,7 @@ an error, and the others' parts stand.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ from ckv.protocol.resp.session import Reply, RespSession
 from ckv.redis.row import READ, WRITE, Facts, Row, call, text_of, wrong_count
 from ckv.redis.strings import flag_reply
 from ckv.values import checked_key, checked_value
+
+log = logging.getLogger(__name__)
 
 KEYS: Final = (1, -1, 1)
 
@@ -102,8 +105,8 @@ class Many:
                 self._error = answer
         else:
             self._results[index] = result
-            if type(result) is tuple:
-                self._left_bytes -= len(result[1])
+            if type(result) is tuple and result and type(result[-1]) in (str, bytes):
+                self._left_bytes -= len(result[-1])
                 if self._left_bytes < 0 and not self._error:
                     text = "the values that were asked for are too many bytes for one answer"
                     self._error = error_of(errors.to_wire(errors.BadArguments(text)))
@@ -117,7 +120,13 @@ class Many:
             self._session.settle(self._weight)
 
     def _answer(self) -> bytes:
-        return self._error or self._reply(self._session, self._results)
+        if self._error:
+            return self._error
+        try:
+            return self._reply(self._session, self._results)
+        except Exception as raised:  # Another node may be of another version.
+            log.error("unexpected error in the answers of nodes", exc_info=raised)
+            return error_of(errors.to_wire(errors.ServerError("unexpected error in the answers of nodes")))
 
 
 def _many(method: str, name: str, reply: Reply, one: Reply | None) -> Callable[[Facts], CarryOut]:
