@@ -22,6 +22,8 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.protocol.reading",
     "ckv.protocol.resp.client",
     "ckv.protocol.resp.parsing",
+    "ckv.protocol.resp.quick",
+    "ckv.protocol.resp.results",
     "ckv.protocol.resp.session",
     "ckv.protocol.session",
     "ckv.redis.strings",

@@ -9,22 +9,26 @@ from bench.original import PRIMARY, redis_over
 from bench.part import CPU, THOUSAND_CALLS, Context, Part, Plot, Target
 from bench.parts.secondary import DEPTHS, OPS, axes
 from bench.results import Cell
-from bench.servers import Servers
+from bench.servers import IN_RESP, Servers
 from bench.turns import in_turn, prefill
 
 MUST_AND_AIM = {1: (1.2, 1.4), 16: (2.5, 4.0), 64: (3.5, 5.5)}
-"""Against nutcracker, by depth."""
+RESP_MUST_AND_AIM = {1: (1.1, 1.4), 16: (2.0, 4.0), 64: (3.0, 5.5)}
+"""Against nutcracker, by depth; the second for clients that speak RESP to both."""
 
 
 def _any(cell: Cell) -> bool:
     return True
 
 
-def _target(depth: int) -> Target:
-    must, aim = MUST_AND_AIM[depth]
-    return Target(
-        "through a primary against nutcracker", lambda c: c.matches(depth=depth), "ckv", "nutcracker", must, aim
-    )
+def _targets(depth: int) -> list[Target]:
+    def is_of_depth(cell: Cell) -> bool:
+        return cell.matches(depth=depth)
+
+    return [
+        Target("through a primary against nutcracker", is_of_depth, "ckv", "nutcracker", *MUST_AND_AIM[depth]),
+        Target("RESP: through a primary", is_of_depth, IN_RESP, "nutcracker", *RESP_MUST_AND_AIM[depth]),
+    ]
 
 
 def measure(context: Context) -> list[Cell]:
@@ -33,7 +37,9 @@ def measure(context: Context) -> list[Cell]:
     settings = [(Cell(axes(load)), load) for load in loads]
     with Servers() as servers:
         behind = [servers.redis(), servers.redis()]
-        contenders = [servers.cluster(), servers.nutcracker(behind), servers.redis()]
+        cluster = servers.cluster()
+        in_resp = replace(cluster, name=IN_RESP, protocol="resp")
+        contenders = [cluster, servers.nutcracker(behind), in_resp, servers.redis()]
         prefill(contenders, loads[0])
         in_turn(context, settings, contenders, context.rounds, "primary")
     return [cell for cell, _ in settings]
@@ -44,13 +50,14 @@ PART = Part(
     title="Through a primary, beside nutcracker",
     text=(
         "A ckv primary before two secondaries, and nutcracker (twemproxy) before two Redis, with one connection to "
-        "each, as it is usually run. Redis without anything before it is there as a yardstick."
+        "each, as it is usually run. *RESP* is the same primary, asked as Redis is. Redis without anything before it "
+        "is there as a yardstick."
     ),
     measure=measure,
     columns=(THOUSAND_CALLS, CPU),
-    ratios=(("ckv", "nutcracker"), ("ckv", "Redis")),
+    ratios=(("ckv", "nutcracker"), (IN_RESP, "nutcracker"), ("ckv", "Redis"), (IN_RESP, "Redis")),
     targets=(
-        *map(_target, DEPTHS),
+        *(target for depth in DEPTHS for target in _targets(depth)),
         Target(
             "through a primary against the original",
             lambda c: c.matches(depth=1) and not c.matches(op="mixed"),
@@ -68,7 +75,7 @@ PART = Part(
             "A primary against nutcracker (nutcracker = 1)",
             _any,
             against="nutcracker",
-            contenders=("ckv",),
+            contenders=("ckv", IN_RESP),
             must=lambda c: MUST_AND_AIM[int(c.axes["depth"])][0],
             aim=lambda c: MUST_AND_AIM[int(c.axes["depth"])][1],
         ),

@@ -6,10 +6,11 @@ See docs/protocol.md, and https://github.com/msgpack/msgpack/blob/master/spec.md
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from ckv.core.request cimport DEL, GET, PUT, Input, Request, has
+from ckv.core.request cimport DEL, EXISTS, GET, PUT, Input, Request, has
 
 cdef enum:
     MAX_ANSWER_HEAD_BYTES = 16  # of anything in front of a value: array, type, msgid, error, found, length
+    MAX_CALL_HEADS_BYTES = 16   # of a call, besides its key and its value
 
 
 cdef inline uint64_t big_endian(const uint8_t *at, size_t size) noexcept nogil:
@@ -49,13 +50,13 @@ cdef inline bint read_raw(Input *input, const uint8_t **data, uint32_t *size, ui
     return True
 
 
-# The method and the arguments of a GET, PUT or DEL.
+# The method and the arguments of a GET, PUT, DEL or EXISTS.
 cdef inline bint read_call(Input *input, Request *request) noexcept nogil:
     cdef const uint8_t *method = input.at
     cdef uint8_t ignored
-    if not has(input, 1) or method[0] != 0xA3 or not has(input, 5):
+    if not has(input, 1) or (method[0] != 0xA3 and method[0] != 0xA6) or not has(input, method[0] - 0xA0 + 2):
         return False
-    input.at += 5
+    input.at += method[0] - 0xA0 + 2
     request.value_bytes = 0
     request.block = NULL
     if memcmp(method, b"\xa3GET\x91", 5) == 0:
@@ -64,6 +65,8 @@ cdef inline bint read_call(Input *input, Request *request) noexcept nogil:
         request.kind = PUT
     elif memcmp(method, b"\xa3DEL\x91", 5) == 0:
         request.kind = DEL
+    elif method[0] == 0xA6 and memcmp(method, b"\xa6EXISTS\x91", 8) == 0:
+        request.kind = EXISTS
     else:
         return False
     if not read_raw(input, &request.key, &request.key_bytes, &ignored):
@@ -181,16 +184,39 @@ cdef inline uint8_t *write_head(uint8_t *to, const uint8_t *msgid, size_t msgid_
     return to + 3 + msgid_bytes
 
 
+# What is in front of a str or bin.
+cdef inline uint8_t *write_raw_head(uint8_t *to, uint32_t size, bint text) noexcept nogil:
+    cdef int width = 0 if size < 256 else 1 if size < 65536 else 2
+    if text and size < 32:
+        to[0] = <uint8_t>(0xA0 | size)
+        return to + 1
+    to[0] = <uint8_t>((0xD9 if text else 0xC4) + width)
+    return write_big_endian(to + 1, size, 1 << width)
+
+
 # What is in front of the value of a record that was found: [true, and how long the value is.
 cdef inline uint8_t *write_found(uint8_t *to, uint32_t size, bint text) noexcept nogil:
-    cdef int width = 0 if size < 256 else 1 if size < 65536 else 2
     to[0] = 0x92
     to[1] = 0xC3
-    if text and size < 32:
-        to[2] = <uint8_t>(0xA0 | size)
-        return to + 3
-    to[2] = <uint8_t>((0xD9 if text else 0xC4) + width)
-    return write_big_endian(to + 3, size, 1 << width)
+    return write_raw_head(to + 2, size, text)
+
+
+# A call with the key as a str and the value as a bin: what clients of Redis mean.
+cdef inline uint8_t *write_call(uint8_t *to, const Request *request) noexcept nogil:
+    if request.kind == EXISTS:
+        memcpy(to, b"\xa6EXISTS\x91", 8)
+        to += 8
+    else:
+        memcpy(to, b"\xa3GET\x91" if request.kind == GET else b"\xa3DEL\x91" if request.kind == DEL else b"\xa3PUT\x92", 5)
+        to += 5
+    to = write_raw_head(to, request.key_bytes, True)
+    memcpy(to, request.key, request.key_bytes)
+    to += request.key_bytes
+    if request.kind == PUT:
+        to = write_raw_head(to, request.value_bytes, False)
+        memcpy(to, request.value, request.value_bytes)
+        to += request.value_bytes
+    return to
 
 
 # The answer to a GET that finds nothing: [false, ""].

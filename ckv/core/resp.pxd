@@ -7,6 +7,7 @@ clients send it (a line, a number with a zero in front, anything wrong) is for P
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from ckv.core.deciding cimport WINDOW
 from ckv.core.request cimport DEL, EXISTS, GET, PING, PUT, Input, Request, has
 
 cdef enum:
@@ -106,6 +107,35 @@ cdef inline bint skip(Input *input) noexcept nogil:
     return True
 
 
+# Goes past a request that is for Python, and past those behind it that are so for the same reason, be it that no SET is
+# for compiled code: Python is asked for all of them at once. Else `at` is anywhere.
+cdef inline bint pass_by(Input *input, bint may_put) noexcept nogil:
+    cdef const uint8_t *start = input.at
+    cdef Request request
+    cdef bint puts = False
+    cdef int i
+    for i in range(WINDOW):
+        start = input.at
+        if read_request(input, &request):
+            if i == 0:
+                puts = request.kind == PUT and not may_put
+                if not puts:
+                    return True
+            elif not puts or request.kind != PUT:
+                break
+        else:
+            input.at = start
+            if puts or input.cut or not skip(input):
+                if i == 0:
+                    return False
+                break
+    else:
+        return True
+    input.at = start
+    input.cut = False
+    return True
+
+
 # These write something, and return where what follows goes.
 
 cdef inline uint8_t *write_bytes(uint8_t *to, const char *data, size_t size) noexcept nogil:
@@ -113,7 +143,7 @@ cdef inline uint8_t *write_bytes(uint8_t *to, const char *data, size_t size) noe
     return to + size
 
 
-# What is in front of the value of a record that was found: how long it is.
+# What is in front of a bulk string: how long it is.
 cdef inline uint8_t *write_size(uint8_t *to, uint32_t size) noexcept nogil:
     cdef uint32_t left = size
     cdef int digits = 1, i
@@ -125,6 +155,12 @@ cdef inline uint8_t *write_size(uint8_t *to, uint32_t size) noexcept nogil:
         to[i] = <uint8_t>(48 + size % 10)
         size //= 10
     return write_bytes(to + 1 + digits, b"\r\n", 2)
+
+
+# A bulk string.
+cdef inline uint8_t *write_bulk(uint8_t *to, const uint8_t *data, uint32_t size) noexcept nogil:
+    to = write_bytes(write_size(to, size), <const char *>data, size)
+    return write_bytes(to, b"\r\n", 2)
 
 
 # How many records there were: one or none.

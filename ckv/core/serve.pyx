@@ -3,7 +3,7 @@
 
 A GET of a record that is in the table, a PUT that needs nobody else: these are most of what a node is asked, and for
 them no Python object is made. Everything else is handed back, in its order: what the store has to decide, what is
-neither GET, PUT nor DEL, what is wrong. The session (:mod:`ckv.protocol.msgpackrpc`) does the same for every request;
+no GET, PUT, DEL or EXISTS, what is wrong. The session (:mod:`ckv.protocol.msgpackrpc`) does the same for every request;
 it is the twin of this module, and the contract. :mod:`ckv.protocol.quick` is where the two meet.
 
 Requests are taken in windows. First all of a window are read and their keys hashed, and the processor is asked for the
@@ -32,7 +32,7 @@ from ckv.core.msgpackrpc cimport (
 )
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
-from ckv.core.request cimport DEL, GET, PUT, Input, Request, input_of
+from ckv.core.request cimport DEL, EXISTS, GET, PUT, Input, Request, input_of
 
 cdef enum:
     ARRIVING_BYTES = 64 * 1024  # beyond, a value is worth a place of its own while it arrives
@@ -149,7 +149,7 @@ cdef class Server:
                 input.cut = False
                 return
 
-    # A GET, PUT or DEL in a message of its own, and short enough for the table. Else `at` stays where it was.
+    # A GET, PUT, DEL or EXISTS in a message of its own, and short enough for the table. Else `at` stays where it was.
     cdef inline bint read(self, Input *input, Request *request) noexcept:
         cdef const uint8_t *start = input.at
         if read_head(input, request) and read_call(input, request) and request.key_bytes <= MAX_KEY_BYTES:
@@ -158,7 +158,7 @@ cdef class Server:
         input.at = start
         return False
 
-    # GETs, PUTs and DELs up to the first that is not answered; whether there was one that was.
+    # Such requests up to the first that is not answered; whether there was one that was.
     cdef bint run(self, Input *input) noexcept:
         cdef Request window[WINDOW]
         cdef const uint8_t *starts[WINDOW]
@@ -308,8 +308,8 @@ cdef class Server:
         cdef uint32_t at = table.find(request.key, request.key_bytes, request.hash)
         if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES):  # first, for what is done cannot be undone
             return OTHER
-        if request.kind == GET:
-            return self.get(table, request, at, max_bytes)
+        if request.kind == GET or request.kind == EXISTS:
+            return self.look_up(table, request, at, max_bytes)
         if request.kind == DEL:
             if not may_delete(table, at):
                 return OTHER
@@ -323,27 +323,35 @@ cdef class Server:
         self.out.length += 1
         return DONE
 
-    cdef inline Decision get(self, Table table, Request *request, uint32_t at, uint64_t max_bytes) noexcept:
-        cdef Entry *entry
+    # The same for a GET or EXISTS.
+    cdef inline Decision look_up(self, Table table, Request *request, uint32_t at, uint64_t max_bytes) noexcept:
+        cdef Entry *entry = &table.entries[at]
         cdef uint8_t *to
         if not at:
             if not is_nowhere(table, self.absent, request):
                 return OTHER
-            set_end(&self.out, write_not_found(end_of(&self.out)))
+            if request.kind == EXISTS:
+                end_of(&self.out)[0] = 0xC2
+                self.out.length += 1
+            else:
+                set_end(&self.out, write_not_found(end_of(&self.out)))
             return DONE
-        entry = &table.entries[at]
         if table.is_over_entry(entry):
             return OTHER
-        if entry.value_bytes > max_bytes:
-            return LARGE
-        if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES + <size_t>entry.value_bytes):
-            return OTHER
+        if request.kind == EXISTS:
+            end_of(&self.out)[0] = 0xC3
+            self.out.length += 1
+        else:
+            if entry.value_bytes > max_bytes:
+                return LARGE
+            if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES + <size_t>entry.value_bytes):
+                return OTHER
+            to = write_found(end_of(&self.out), entry.value_bytes, entry.flags & TEXT)
+            memcpy(to, table.value_of(entry), entry.value_bytes)
+            set_end(&self.out, to + entry.value_bytes)
+            request.value_bytes = entry.value_bytes
         table.used(at)
         table.hits += 1
-        to = write_found(end_of(&self.out), entry.value_bytes, entry.flags & TEXT)
-        memcpy(to, table.value_of(entry), entry.value_bytes)
-        set_end(&self.out, to + entry.value_bytes)
-        request.value_bytes = entry.value_bytes
         return DONE
 
 

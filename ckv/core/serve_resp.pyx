@@ -10,7 +10,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
@@ -21,7 +20,7 @@ from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, Entry, Table
 from ckv.core.request cimport DEL, EXISTS, GET, PING, PUT, Input, Request, input_of
 from ckv.core.resp cimport (
-    MAX_ANSWER_HEAD_BYTES, read_request, skip, write_bytes, write_flag, write_size,
+    MAX_ANSWER_HEAD_BYTES, pass_by, read_request, write_bulk, write_bytes, write_flag, write_size,
 )
 
 cdef enum Decision:
@@ -92,7 +91,7 @@ cdef class RespServer:
             if self.run(input, session):
                 continue
             start = input.at
-            if not input.cut and self.passes_on(input):
+            if not input.cut and pass_by(input, self.table.may_put):
                 answers, going_on = session.ask(slice_of(start, input.at))
                 append(&self.out, answers)
                 if going_on:
@@ -101,34 +100,6 @@ cdef class RespServer:
                 input.at = start
             self.why = CUT if input.cut else LEFT
             break
-        return True
-
-    # Goes past a request that is for Python, and past those behind it that are so for the same reason: Python is asked for
-    # all of them at once. Else `at` is anywhere.
-    cdef bint passes_on(self, Input *input) noexcept:
-        cdef const uint8_t *start = input.at
-        cdef Request request
-        cdef bint puts = False
-        cdef int i
-        for i in range(WINDOW):
-            start = input.at
-            if read_request(input, &request):
-                if i == 0:
-                    puts = request.kind == PUT and not self.table.may_put
-                    if not puts:
-                        return True
-                elif not puts or request.kind != PUT:
-                    break
-            else:
-                input.at = start
-                if puts or input.cut or not skip(input):
-                    if i == 0:
-                        return False
-                    break
-        else:
-            return True
-        input.at = start
-        input.cut = False
         return True
 
     # A request that is known, with a key short enough for the table. Else `at` stays where it was.
@@ -174,16 +145,11 @@ cdef class RespServer:
         cdef uint8_t[MAX_ANSWER_HEAD_BYTES] head
         cdef uint32_t at = table.find(request.key, request.key_bytes, request.hash)
         cdef Entry *entry = &table.entries[at]
-        cdef size_t size
-        cdef uint8_t *to
         cdef bytes answer
         if request.kind != GET or not at or table.is_over_entry(entry) or entry.value_bytes < LARGE_BYTES:
             return None
-        size = write_size(head, entry.value_bytes) - head
-        answer = PyBytes_FromStringAndSize(NULL, size + entry.value_bytes + 2)
-        to = write_bytes(<uint8_t *>PyBytes_AS_STRING(answer), <const char *>head, size)
-        to = write_bytes(to, <const char *>table.value_of(entry), entry.value_bytes)
-        write_bytes(to, b"\r\n", 2)
+        answer = PyBytes_FromStringAndSize(NULL, write_size(head, entry.value_bytes) - head + entry.value_bytes + 2)
+        write_bulk(<uint8_t *>PyBytes_AS_STRING(answer), table.value_of(entry), entry.value_bytes)
         table.used(at)
         table.hits += 1
         return answer
@@ -230,9 +196,7 @@ cdef class RespServer:
         if request.kind == GET:
             if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES + <size_t>entry.value_bytes):
                 return OTHER
-            to = write_size(end_of(&self.out), entry.value_bytes)
-            memcpy(to, table.value_of(entry), entry.value_bytes)
-            to = write_bytes(to + entry.value_bytes, b"\r\n", 2)
+            to = write_bulk(end_of(&self.out), table.value_of(entry), entry.value_bytes)
         else:
             to = write_flag(end_of(&self.out), True)
         set_end(&self.out, to)

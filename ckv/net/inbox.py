@@ -13,7 +13,7 @@ from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
 from ckv.protocol.quick import QuickSession
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.parsing import FIRST_BYTES
-from ckv.protocol.resp.session import RespSession
+from ckv.protocol.resp.quick import QuickRespSession
 from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 Pairs = list[tuple[Connection, bytes]]
 """What has arrived from connections, or what is to be sent to them."""
 
-Asked = list[tuple[QuickSession | RespSession, bytes]]
+Asked = list[tuple[QuickSession | QuickRespSession, bytes]]
 """What has arrived from their sessions, for compiled code."""
 
 
@@ -39,7 +39,7 @@ class Inbox:
 
     def new_session(self, line: Line, first: int) -> Session:
         if self._resp is not None and first in FIRST_BYTES:
-            return RespSession(line, self._resp)
+            return QuickRespSession(line, self._resp)
         # It ends a connection that sends anything else.
         return QuickSession(line, self._methods)
 
@@ -48,7 +48,7 @@ class Inbox:
         connection.hand_over_to(self)
         if isinstance(connection.session, RpcSession):
             connection.session.move_to(self._methods)
-        elif isinstance(connection.session, RespSession) and self._resp is not None:
+        elif isinstance(connection.session, QuickRespSession) and self._resp is not None:
             connection.session.move_to(self._resp)
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
@@ -66,7 +66,7 @@ class Inbox:
             self._resp.refuse_nothing()
 
     def receive_all(self) -> Pairs:
-        core, resp_core = self._cores
+        core, resp_core, goes_ahead = self._cores
         answered: Pairs = []
         asking: list[Connection] = []
         asked: Asked = []
@@ -91,7 +91,12 @@ class Inbox:
                 asking.append(connection)
                 asked.append((session, session.with_kept(data)))
                 continue
-            if resp_core is not None and type(session) is RespSession and session.is_between and not session.attention:
+            if (
+                resp_core is not None
+                and isinstance(session, QuickRespSession)
+                and not session.attention
+                and (session.may_go_ahead if goes_ahead else session.is_between)
+            ):
                 asking_resp.append(connection)
                 asked_resp.append((session, session.with_kept(data)))
                 continue

@@ -18,7 +18,6 @@ from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.greeting import Share
 from ckv.protocol.handler import LATER, NO_CORES, Caller, Cores, Handler, Outcome
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
-from ckv.protocol.quick import QuickSession
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
@@ -56,7 +55,7 @@ def run(settings: PrimarySettings) -> int:
             handlers(slots, settings.max_value_bytes) | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
-            Cores(RouteLoop(slots, peers, lanes, settings.max_value_bytes)) if core.COMPILED else NO_CORES,
+            route_loops(slots, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,
         )
     finally:
         for peer in peers:
@@ -72,32 +71,37 @@ def new_lanes(count: int) -> list[Any]:
     """A lane for each node; None without the compiled modules."""
     if not core.COMPILED:
         return [None] * count
-    from ckv.core.route import Lane
+    from ckv.core.lane import Lane
 
     return [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
 
 
+def route_loops(slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> Cores:
+    """What passes requests on that need no look at their parts. Only with the compiled modules; ``lanes`` are those of
+    the ``peers``."""
+    from ckv.core.route import RespRouter, Router
+
+    bounds = {
+        "batch_requests": BATCH_REQUESTS,
+        "batch_bytes": MAX_PARTS_BYTES,
+        "bulky_bytes": min(BULKY_BYTES, max_value_bytes),
+    }
+    rpc, resp = Router(slots.owners, lanes, **bounds), RespRouter(slots.owners, lanes, **bounds)
+    return Cores(RouteLoop(rpc, peers, lanes), RouteLoop(resp, peers, lanes), resp_goes_ahead=True)
+
+
 class RouteLoop:
-    """What passes requests on that need no look at their parts: the compiled loop, and the nodes that it calls."""
+    """A compiled loop for one protocol, and the nodes that it calls."""
 
-    def __init__(self, slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> None:
-        """Only with the compiled modules; ``lanes`` are those of the ``peers``."""
-        from ckv.core.route import Router
-
+    def __init__(self, router: Any, peers: Sequence[Peer], lanes: list[Any]) -> None:
         self._nodes = list(zip(peers, lanes, strict=True))
-        self._router = Router(
-            slots.owners,
-            lanes,
-            batch_requests=BATCH_REQUESTS,
-            batch_bytes=MAX_PARTS_BYTES,
-            bulky_bytes=min(BULKY_BYTES, max_value_bytes),
-        )
+        self._router = router
 
-    def serve_all(self, inbox: list[tuple[QuickSession, bytes]], /) -> Sequence[Outcome]:
+    def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """See :class:`ckv.protocol.handler.Core`."""
         for peer, lane in self._nodes:
             lane.open(peer.takes_calls())
-        outcomes = self._router.serve_all(inbox)
+        outcomes: Sequence[Outcome] = self._router.serve_all(inbox)
         for peer, lane in self._nodes:
             if lane.count:
                 peer.flush_later()

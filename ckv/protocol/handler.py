@@ -112,7 +112,8 @@ class Arriving(Protocol):
 
 
 class Loop(Protocol):
-    """Answers the requests of one protocol: :class:`ckv.core.serve_resp.RespServer`."""
+    """Answers the requests of one protocol: :class:`ckv.core.serve_resp.RespServer`, or passes them on:
+    :class:`ckv.core.route.RespRouter`."""
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """What became of the bytes of each session, up to where there are so many answers that they have to be sent
@@ -136,13 +137,15 @@ class Cores(NamedTuple):
 
     rpc: Core | None = None
     resp: Loop | None = None
+    resp_goes_ahead: bool = False
+    """Whether ``resp`` is also given what comes while earlier requests of its session wait for their answers."""
 
 
 NO_CORES: Final = Cores()
 
 
 class Routed(Protocol):
-    """A :class:`ckv.protocol.batch.Batch` of calls that compiled code has collected: :class:`ckv.core.route.Routed`."""
+    """A :class:`ckv.protocol.batch.Batch` of calls that compiled code has collected: :class:`ckv.core.lane.Routed`."""
 
     def __len__(self) -> int: ...
 
@@ -157,7 +160,7 @@ class Routed(Protocol):
 
 
 class Lane(Protocol):
-    """What compiled code collects for one node, and passes on from it: :class:`ckv.core.route.Lane`."""
+    """What compiled code collects for one node, and passes on from it: :class:`ckv.core.lane.Lane`."""
 
     @property
     def count(self) -> int:

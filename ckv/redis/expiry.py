@@ -8,9 +8,10 @@ from typing import Any, Final
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, integer
+from ckv.protocol.resp.results import number_reply
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.row import READ, WRITE, Facts, Row, call, integer_of, text_of
-from ckv.redis.strings import KEY, number_reply
+from ckv.redis.strings import KEY
 from ckv.values import MAX_EXPIRES
 
 CONDITIONS: Final = frozenset({"NX", "XX", "GT", "LT"})

@@ -15,9 +15,9 @@ from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, array, bulk, error_of, integer, is_unknown
+from ckv.protocol.resp.results import flag_reply
 from ckv.protocol.resp.session import Reply, RespSession
 from ckv.redis.row import READ, WRITE, Facts, Row, call, text_of, wrong_count
-from ckv.redis.strings import flag_reply
 from ckv.values import checked_key, checked_value
 
 log = logging.getLogger(__name__)

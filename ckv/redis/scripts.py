@@ -13,11 +13,11 @@ from typing import Any, Final, NamedTuple
 
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, array, bulk, integer
+from ckv.protocol.resp.results import flag_reply, written_flag_reply
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.connection import NONE, Sub, simply, subcommands
 from ckv.redis.options import expiry_in
 from ckv.redis.row import FREE, WRITE, Facts, Row, call, integer_of, text_of
-from ckv.redis.strings import flag_reply, written_flag_reply
 
 MAX_LOADED: Final = 256
 """Scripts that a node knows by their digests; each is a known one, in other spaces and quotes."""

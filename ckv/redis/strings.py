@@ -8,7 +8,16 @@ from typing import Any, Final
 from ckv.protocol.handler import LATER
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.parsing import Request
-from ckv.protocol.resp.replies import OK, ONE, ZERO, ReplyError, Simple, bulk, encode, integer
+from ckv.protocol.resp.replies import OK, ReplyError, Simple, bulk, encode, integer
+from ckv.protocol.resp.results import (
+    number_reply,
+    ok_reply,
+    old_reply,
+    text_reply,
+    value_reply,
+    written_flag_reply,
+    written_reply,
+)
 from ckv.protocol.resp.session import Reply, RespSession
 from ckv.redis.options import SetOptions, expiry_in, set_options
 from ckv.redis.row import NOT_INTEGER, READ, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
@@ -17,48 +26,6 @@ from ckv.values import to_bytes
 KEY: Final = (1, 1, 1)
 
 _INT64: Final = 2**63
-
-
-# --- results into answers --------------------------------------------------------------------------------------------
-
-
-def value_reply(session: RespSession, result: Any) -> bytes:
-    """Of ``[found, value]``."""
-    found, value = result
-    return bulk(value) if found else session.nil
-
-
-def ok_reply(_session: RespSession, _result: object) -> bytes:
-    return OK
-
-
-def flag_reply(_session: RespSession, result: object) -> bytes:
-    return ONE if result else ZERO
-
-
-def number_reply(_session: RespSession, result: Any) -> bytes:
-    return integer(result)
-
-
-def text_reply(_session: RespSession, result: Any) -> bytes:
-    return bulk(result)
-
-
-def written_reply(session: RespSession, result: Any) -> bytes:
-    """Of ``[written, found, old]``: whether it was written."""
-    return OK if result[0] else session.nil
-
-
-def written_flag_reply(_session: RespSession, result: Any) -> bytes:
-    return ONE if result[0] else ZERO
-
-
-def old_reply(session: RespSession, result: Any) -> bytes:
-    """Of the same: what was there before."""
-    return bulk(result[2]) if result[1] else session.nil
-
-
-# --- commands --------------------------------------------------------------------------------------------------------
 
 
 def get(facts: Facts) -> CarryOut:

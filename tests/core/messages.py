@@ -25,7 +25,7 @@ keys = st.sampled_from(KEYS) | st.sampled_from(KEYS).map(str.encode) | st.text(m
 calls = st.one_of(
     st.tuples(st.just("GET"), st.tuples(keys)),
     st.tuples(st.just("PUT"), st.tuples(keys, st.sampled_from(VALUES))),
-    st.tuples(st.just("DEL"), st.tuples(keys)),
+    st.tuples(st.sampled_from(["DEL", "EXISTS"]), st.tuples(keys)),
     st.tuples(st.sampled_from(["PING", "NONE", "GET", "PUT", b"GET", 7]), st.just(())),
 )
 requests = st.one_of(

@@ -10,12 +10,12 @@ import msgpack
 
 from ckv.cluster.slots import SlotMap
 from ckv.node.node import pong
-from ckv.node.primary import RouteLoop, new_lanes
 from ckv.node.primary import handlers as primary_handlers
+from ckv.node.primary import new_lanes, route_loops
 from ckv.node.secondary import handlers, serve_loops
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
-from ckv.protocol.handler import CUT, ENOUGH, Caller, Core, Handler
+from ckv.protocol.handler import CUT, ENOUGH, NO_CORES, Caller, Core, Handler
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.quick import QuickSession
@@ -41,6 +41,8 @@ class Client:
     def __init__(self, methods: RpcMethods, core: Core | None) -> None:
         self._methods = methods
         self._core = core
+        self.goes_ahead = False
+        """Whether that gets it also while earlier requests wait for their answers."""
         self.connect()
         self._sent = b""
         self.left = 0
@@ -95,7 +97,9 @@ def receive_all(core: Any, arrived: Iterable[tuple[Any, bytes]]) -> None:
             continue
         if session.line.held:
             session.feed(data)
-        elif core is None or session.attention or not session.is_between:
+        elif (
+            core is None or session.attention or not (session.may_go_ahead if client.goes_ahead else session.is_between)
+        ):
             client.served(session.received(data))
         else:
             if isinstance(session, QuickSession) and session.arriving is not None:
@@ -212,6 +216,7 @@ class FakePeer:
         self.requests = self.session.take()
         for piece in pieces(self.requests, cuts):
             self.node.received(piece)
+        self.node.take()  # what it has to answer later, too
         return self.node.sent()
 
     def answered(self, answers: bytes, cuts: Iterable[int]) -> None:
@@ -230,14 +235,16 @@ class Primary:
         lanes = new_lanes(2) if quick else [None, None]
         self.peers = [FakePeer(lane, capacity, tier=tier) for lane in lanes]
         slots: Any = SlotMap(self.peers)
-        table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
-        self._methods = RpcMethods(table, LIMITS)
-        self.core = RouteLoop(slots, cast(Any, self.peers), lanes, LIMITS.max_value_bytes) if quick else None
+        self.table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
+        """What clients may call."""
+        self._methods = RpcMethods(self.table, LIMITS)
+        peers = cast(Any, self.peers)
+        self.cores = route_loops(slots, peers, lanes, LIMITS.max_value_bytes) if quick else NO_CORES
         self.client = self.new_client()
 
     def new_client(self) -> Client:
         """Another client."""
-        return Client(self._methods, self.core)
+        return Client(self._methods, self.cores.rpc)
 
     def received(self, data: bytes, cuts: Iterable[int]) -> None:
         self.client.received(data)

@@ -9,19 +9,23 @@ from ckv.node.node import pong
 from ckv.node.secondary import handlers, serve_loops
 from ckv.protocol.handler import Loop
 from ckv.protocol.resp.methods import RespMethods
-from ckv.protocol.resp.session import RespSession
+from ckv.protocol.resp.quick import QuickRespSession
 from ckv.redis.table import for_node
 from ckv.store import Records
-from tests.core.nodes import CAPACITY, LIMITS, new_store, receive_all, records_of
+from tests.core.nodes import CAPACITY, LIMITS, FakePeer, Primary, new_store, receive_all, records_of
 from tests.support.line import Nowhere
+
+MOST_TURNS = 100
 
 
 class RespClient:
     """A client of Redis, and what it was answered. ``core``: compiled code that gets what comes first."""
 
-    def __init__(self, methods: RespMethods, core: Loop | None) -> None:
+    def __init__(self, methods: RespMethods, core: Loop | None, *, goes_ahead: bool = False) -> None:
         self.core = core
-        self.session = RespSession(Nowhere(), methods)
+        self.goes_ahead = goes_ahead
+        """Whether that gets it also while earlier requests wait for their answers."""
+        self.session = QuickRespSession(Nowhere(), methods)
         self.sent = b""
         """What it was answered, in order."""
         self.left = 0
@@ -61,6 +65,46 @@ class RespNode(RespClient):
     def records(self) -> list[tuple[str, object]]:
         """See :func:`records_of`."""
         return records_of(self.store)
+
+
+class RespPrimary(RespClient):
+    """A client of a primary before two nodes. ``quick``: compiled code gets what arrives first, on both sides."""
+
+    def __init__(self, *, quick: bool, capacity: int = CAPACITY, tier: bool = False) -> None:
+        self.primary = Primary(quick=quick, capacity=capacity, tier=tier)
+        self._methods = primary_methods(self.primary)
+        cores = self.primary.cores
+        super().__init__(self._methods, cores.resp, goes_ahead=cores.resp_goes_ahead)
+        self.clients: list[RespClient] = [self]
+
+    @property
+    def peers(self) -> list[FakePeer]:
+        """The nodes."""
+        return self.primary.peers
+
+    def new_client(self) -> RespClient:
+        """Another client."""
+        self.clients.append(RespClient(self._methods, self.core, goes_ahead=self.goes_ahead))
+        return self.clients[-1]
+
+    def carry(self, cuts: Iterable[int] = ()) -> None:
+        """The end of a turn: what was collected goes to the nodes, and their answers to the clients."""
+        self.primary.carry(cuts)
+        for client in self.clients:
+            client.served(b"")
+
+    def end(self) -> None:
+        """So many turns that all is answered."""
+        for _ in range(MOST_TURNS):
+            if not any(client.session.in_flight for client in self.clients):
+                return
+            self.carry()
+        raise AssertionError("something is not answered")
+
+
+def primary_methods(primary: Primary) -> RespMethods:
+    """The commands of a primary, at a time that stands still."""
+    return for_node(LIMITS, lambda: 0.0)(primary.table)
 
 
 def resp_methods(store: Records) -> RespMethods:

@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 
-MODULES = ("records", "serve", "serve_resp", "route")
+MODULES = ("records", "serve", "serve_resp", "route", "lane")
 """Whose leaks are ours."""
 
 VERDICT = "verdict"

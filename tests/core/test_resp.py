@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ckv import core
 from ckv.node.secondary import serve_loops
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE
+from ckv.protocol.resp.quick import QuickRespSession
 from ckv.protocol.resp.session import RespSession
 from ckv.store.modes import EvictStore
 from tests.core.nodes import CAPACITY, LIMITS, Node, pieces, receive_all
@@ -200,13 +201,13 @@ def test_victims_that_are_not_saved_go_to_pending() -> None:
 
 def test_sets_that_memory_may_not_take_are_handed_over_together(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
-    ask = RespSession.ask
+    ask = QuickRespSession.ask
 
-    def noted(self: RespSession, data: bytes) -> tuple[bytes, bool]:
+    def noted(self: QuickRespSession, data: bytes) -> tuple[bytes, bool]:
         asked.append(data)
         return ask(self, data)
 
-    monkeypatch.setattr(RespSession, "ask", noted)
+    monkeypatch.setattr(QuickRespSession, "ask", noted)
     sent = requests([("PING",), *[("SET", f"k{number % 3}", f"{number}") for number in range(40)], ("GET", "k2")])
     quick, plain = (RespNode(quick=quick, tier=True, mode="behind") for quick in (True, False))
     for node in (quick, plain):

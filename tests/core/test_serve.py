@@ -58,6 +58,7 @@ def test_what_memory_decides_is_not_left_to_the_session() -> None:
     """Else all tests here could pass without the serve loop."""
     sent = [[0, 1, "PUT", ["a", "v"]], [0, 2, "GET", ["a"]], [0, 3, "GET", ["none"]], [0, 4, "DEL", ["a"]]]
     sent += [[0, 5, "BATCH", ["PUT", ["b", "w"], "GET", ["b"]]], [0, 6, "PUT", ["b", "x" * LIMITS.max_value_bytes]]]
+    sent += [[0, 7, "EXISTS", ["b"]], [0, 8, "EXISTS", ["none"]], [0, 9, "BATCH", ["EXISTS", ["b"], "EXISTS", ["a"]]]]
     quick, plain = served(packed(sent), [])
     assert quick.left == 0
     check_same(quick, plain)

@@ -1,12 +1,17 @@
-"""A primary with the route loop beside one without any compiled code: the same bytes, the same calls and answers."""
+"""A primary with the route loops beside one without any compiled code: the same bytes, the same calls and answers.
+
+Each client speaks one of the two protocols.
+"""
 
 from __future__ import annotations
 
 from ckv import errors
 from ckv.protocol.messages import new_answers_unpacker
 from ckv.protocol.packing import new_packer, new_utf8_packer
-from tests.core.nodes import CAPACITY, LIMITS, FakePeer, Primary, receive_all
+from tests.core.nodes import CAPACITY, LIMITS, Client, FakePeer, Primary, receive_all
+from tests.core.resp import RespClient, primary_methods
 from tests.fuzz.choices import Choices
+from tests.fuzz.resp_traffic import RespTraffic
 from tests.fuzz.traffic import ODD, Traffic, client_answers, cut, damaged, depends_on_cuts
 
 MOST_TURNS = 300
@@ -17,25 +22,25 @@ new_utf8_packer().pack([chr(code) for code in range(256)])
 
 
 class Pair:
-    """Two primaries with the same clients. ``calm``: nothing happens to the nodes behind them."""
+    """Two primaries with the same clients; ``resp``: for each client whether it speaks RESP. ``calm``: nothing happens
+    to the nodes behind them."""
 
-    def __init__(self, choices: Choices, sessions: int, *, tier: bool, calm: bool) -> None:
+    def __init__(self, choices: Choices, resp: list[bool], *, tier: bool, calm: bool) -> None:
         self._choices = choices
         self._calm = calm
-        capacity = CAPACITY if sessions == 1 else 100_000
+        capacity = CAPACITY if len(resp) == 1 else 100_000
         self.quick = Primary(quick=True, capacity=capacity, tier=tier)
         self.plain = Primary(quick=False, capacity=capacity, tier=tier)
-        both = [
-            [primary.client, *(primary.new_client() for _ in range(sessions - 1))]
-            for primary in (self.quick, self.plain)
-        ]
+        both = [_clients(primary, resp) for primary in (self.quick, self.plain)]
         self.clients = list(zip(*both, strict=True))
         self.peers = list(zip(self.quick.peers, self.plain.peers, strict=True))
 
     def received(self, pieces: list[tuple[int, bytes]]) -> None:
         """Both get the pieces of the clients with these numbers, in one turn."""
-        receive_all(self.quick.core, [(self.clients[number][0], piece) for number, piece in pieces])
-        receive_all(self.plain.core, [(self.clients[number][1], piece) for number, piece in pieces])
+        for place, primary in enumerate((self.quick, self.plain)):
+            sent = [(self.clients[number][place], piece) for number, piece in pieces]
+            receive_all(primary.cores.rpc, [one for one in sent if isinstance(one[0], Client)])
+            receive_all(primary.cores.resp, [one for one in sent if isinstance(one[0], RespClient)])
 
     def carry(self) -> None:
         """The end of a turn: calls go to the nodes, and what these answer comes back, if nothing happens to it."""
@@ -89,7 +94,10 @@ class Pair:
         if any(depends_on_cuts(one.session, other.session) for one, other in self.clients):
             return
         for one, other in self.clients:
-            assert client_answers(one) == client_answers(other)
+            if isinstance(one, Client) and isinstance(other, Client):
+                assert client_answers(one) == client_answers(other)
+            elif isinstance(one, RespClient) and isinstance(other, RespClient):
+                assert one.sent == other.sent
             assert bool(one.session.failed) == bool(other.session.failed), (
                 f"{one.session.failed} {other.session.failed}"
             )
@@ -105,12 +113,23 @@ class Pair:
             assert records == same, "the records of a node"
 
 
+def _clients(primary: Primary, resp: list[bool]) -> list[Client | RespClient]:
+    methods, core = primary_methods(primary), primary.cores.resp
+    return [RespClient(methods, core, goes_ahead=True) if speaks else primary.new_client() for speaks in resp]
+
+
 def one_input(data: bytes) -> None:
     """Raises AssertionError when the two differ."""
     choices = Choices(data)
     sessions = choices.one_of([1, 1, 1, 2, 3, 9])
-    pair = Pair(choices, sessions, tier=choices.once_in(3), calm=sessions > 1 or choices.once_in(2))
-    traffics = [Traffic(choices, bytes([65 + number]) * 3 if sessions > 1 else b"") for number in range(sessions)]
+    calm = sessions > 1 or choices.once_in(2)
+    tier = choices.once_in(3)
+    resp = [choices.below(2) == 1 for _ in range(sessions)]
+    pair = Pair(choices, resp, tier=tier, calm=calm)
+    traffics = [
+        (RespTraffic if speaks else Traffic)(choices, bytes([65 + number]) * 3 if sessions > 1 else b"")
+        for number, speaks in enumerate(resp)
+    ]
     while choices.left:
         to_come: list[list[bytes]] = []
         for number, traffic in enumerate(traffics):

@@ -11,7 +11,7 @@ import pytest
 from ckv import errors
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import Limits
-from ckv.protocol.resp.session import RespSession
+from ckv.protocol.resp.quick import QuickRespSession
 from ckv.redis.refused import REASONS
 from ckv.redis.table import ROWS, for_node
 from tests.protocol.resp.test_parsing import packed
@@ -38,7 +38,7 @@ class Node:
         self.made = for_node(limits, lambda: NOW)
         self.methods = self.made({name: self._method(name) for name in names})
         self.line = Nowhere()
-        self.session = RespSession(self.line, self.methods)
+        self.session = QuickRespSession(self.line, self.methods)
 
     def _method(self, name: str) -> Callable[[Caller, int, tuple[object, ...]], object]:
         def method(caller: Caller, ticket: int, params: tuple[object, ...]) -> object:
@@ -372,7 +372,7 @@ def test_there_is_no_password() -> None:
 
 def test_clients_are_listed() -> None:
     node = Node()
-    other = RespSession(Nowhere(), node.made({}))
+    other = QuickRespSession(Nowhere(), node.made({}))
     assert node.ask("CLIENT", "SETNAME", "a b") == (
         "ERR Client names cannot contain spaces, newlines or special characters."
     )

@@ -104,6 +104,32 @@ def test_a_pipeline_as_it_is_by_default(client: redis.Redis) -> None:
     assert client.get("t1") == b"x"
 
 
+def test_a_node_that_is_lost_in_the_middle_of_a_pipeline(cluster: tuple[Node, list[Node]]) -> None:
+    """Each answer stands in its place, and nobody knows what became of what that node was asked."""
+    primary, (first, _) = cluster
+    sent = b"".join(b"*3\r\n$3\r\nSET\r\n$3\r\nk%02d\r\n$3\r\nnew\r\n" % number for number in range(40))
+    with (
+        Client("127.0.0.1", primary.port) as operator,
+        socket.create_connection(("127.0.0.1", primary.port), timeout=20) as one,
+        one.makefile("rb") as said,
+    ):
+        first.pause()
+        one.sendall(sent + b"PING\r\n")
+
+        def in_flight() -> object:
+            figures = operator.call("INFO")
+            assert isinstance(figures, dict)
+            return figures[f"peer_{first.address}_in_flight"]
+
+        eventually(in_flight, what="the node was asked")
+        first.kill()
+        answers = [said.readline() for _ in range(41)]
+    assert answers.pop() == b"+PONG\r\n"
+    lost = [answer.startswith(b"-ERR UNKNOWN NodeLost: ") for answer in answers]
+    assert 5 < sum(lost) < 35
+    assert all(is_lost or answer == b"+OK\r\n" for answer, is_lost in zip(answers, lost, strict=True))
+
+
 def test_a_transaction_at_a_secondary(cluster: tuple[Node, list[Node]]) -> None:
     """Where compiled code answers what it can: not while a transaction is put together, also within one read."""
     with redis.Redis(port=cluster[1][0].port, socket_timeout=20) as client, client.pipeline() as pipeline:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 
 from ckv import errors
 from ckv.protocol.handler import LATER, Line
-from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES
+from ckv.protocol.limits import SPARE_BUFFER_BYTES
 from ckv.protocol.resp.client import RespClient
 from ckv.protocol.resp.methods import CarryOut, RespMethods
 from ckv.protocol.resp.parsing import Parser, Request
@@ -22,9 +22,6 @@ Reply = Callable[["RespSession", Any], bytes]
 
 Part = Callable[[object, Any], None]
 """Takes one of several results that a request needs: the error in the form that travels, or None, and the result."""
-
-MOST_KEPT_BYTES: Final = RECV_BYTES_OF_LARGE
-"""A longer beginning of a request is the parser's: it need not be looked at again with each read."""
 
 EARLY: Final = "answers that others have to come before"
 """Why a session holds its line."""
@@ -40,8 +37,8 @@ class RespSession(RespClient):
 
     in_order: ClassVar[bool] = True
     __slots__ = (
-        *("_at", "_early", "_early_bytes", "_head", "_limit", "_out", "_parser", "_part", "_parts", "_prompt"),
-        *("_replies", "_serving", "_shared", "_slowed_by", "_to_come", "ticket"),
+        *("_at", "_early_bytes", "_limit", "_out", "_parser", "_part", "_parts", "_prompt"),
+        *("_replies", "_serving", "_shared", "_slowed_by", "_to_come", "early", "head", "ticket"),
     )
 
     def __init__(self, line: Line, shared: RespMethods) -> None:
@@ -53,15 +50,15 @@ class RespSession(RespClient):
         self._to_come = _NONE
         """Requests that were found, of which those up to number ``_at`` were carried out."""
         self._at = 0
-        self._head = 0
+        self.head = 0
         """The number of the request whose answer leaves next."""
         self.ticket = 0
         """That of the next request, if it has to wait or its answer has; the same, while no answer waits. It is for
         handlers, which may answer later."""
         self._replies: dict[int, Reply] = {}
         """How the results of those that wait are answered."""
-        self._early: dict[int, bytes] = {}
-        """Answers that others have to come before."""
+        self.early: dict[int, bytes] = {}
+        """Answers that others have to come before, by the numbers of their requests."""
         self._early_bytes = 0
         self._out: list[bytes] = []
         """Answers that leave next."""
@@ -92,7 +89,7 @@ class RespSession(RespClient):
         if (
             len(requests) == 1
             and parser.is_between
-            and self.ticket == self._head
+            and self.ticket == self.head
             and not (self.waiting or self._to_come)
             and self.transaction is None
         ):
@@ -136,46 +133,11 @@ class RespSession(RespClient):
         self._to_come = _NONE
         self._at = 0
         self._replies.clear()
-        self._early.clear()
+        self.early.clear()
         self._parts.clear()
         self._slowed_by.clear()
         self._out.clear()
         self._prompt = None
-
-    # --- for compiled code -----------------------------------------------------------------------------------------
-
-    @property
-    def is_between(self) -> bool:
-        """Whether all that it was given is answered, but for the beginning of a request that :meth:`with_kept` has, and
-        further answers may leave at once. Not in a transaction, of which compiled code knows nothing."""
-        if self.in_flight or self.waiting or self._to_come or self._ended or self.transaction is not None:
-            return False
-        parser = self._parser
-        return parser.is_between or parser.hands_out
-
-    def with_kept(self, data: bytes) -> bytes:
-        """What has arrived, with what was kept of it before."""
-        parser = self._parser
-        if parser.is_between:
-            return data
-        kept = parser.take_kept()
-        return data if kept is None else kept + data
-
-    def go_on(self, data: bytes, is_cut: bool) -> bytes:
-        """Takes over where compiled code has stopped; the answers. ``is_cut``: it is the beginning of one request."""
-        if is_cut and len(data) <= MOST_KEPT_BYTES:
-            self._parser.keep(data)
-            return b""
-        if self.attention or self.line.held:
-            self.feed(data)
-            return b""
-        return self.received(data)
-
-    def ask(self, requests: bytes) -> tuple[bytes, bool]:
-        """Serves whole requests, in the middle of what compiled code answers: the answers, if they are there now, and
-        whether the next one may be served at once."""
-        answers = self.received(requests)
-        return answers, self.is_between and not (self.attention or self.line.held)
 
     @property
     def may_begin(self) -> int:
@@ -239,7 +201,7 @@ class RespSession(RespClient):
                 if answer is LATER:
                     if line.held:
                         break
-                elif self._head == self.ticket:
+                elif self.head == self.ticket:
                     out.append(answer)
                     size += len(answer)
                     if self.attention or size > (most if at >= whole else shared.limits.max_queued_bytes // 2):
@@ -279,7 +241,7 @@ class RespSession(RespClient):
 
     def _fail(self, reason: str, told: str) -> None:
         """Ends the connection. The client is told, unless answers that should come before are still to come."""
-        if told and self._head == self.ticket:
+        if told and self.head == self.ticket:
             self._out.append(error(told))
         self.failed = self.failed or reason
         self.attention = True
@@ -349,25 +311,35 @@ class RespSession(RespClient):
         """Answers the request of this number, which waits, as soon as all before it are answered."""
         if not self.is_open:
             return
-        early = self._early
-        if number != self._head:
+        early = self.early
+        if number != self.head:
             early[number] = answer
-            self._early_bytes += len(answer)
-            if self._early_bytes > self._limit:
-                self.line.hold(EARLY)
+            self._count_early(len(answer))
             return
         out = self._out
         out.append(answer)
         number += 1
         if early:
+            size = 0
             while (after := early.pop(number, None)) is not None:
                 out.append(after)
-                self._early_bytes -= len(after)
+                size += len(after)
                 number += 1
-            if self._early_bytes <= self._limit:
-                self.line.release(EARLY)
-        done = number - self._head
-        self._head = number
+            self._count_early(-size)
+        self._go_ahead_to(number)
+
+    def _count_early(self, more: int) -> None:
+        """Takes note of so many bytes more, or fewer, of early answers."""
+        self._early_bytes += more
+        if self._early_bytes > self._limit:
+            self.line.hold(EARLY)
+        elif more <= 0:
+            self.line.release(EARLY)
+
+    def _go_ahead_to(self, number: int) -> None:
+        """Takes note that what was answered before this number is among the answers that leave next."""
+        done = number - self.head
+        self.head = number
         if not (self._serving or self.waiting):
             self.waiting = True
             self.line.wake()

@@ -14,8 +14,9 @@ from ckv.protocol.handler import LATER
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import Connected, RespCommand, RespMethods
 from ckv.protocol.resp.parsing import Request
+from ckv.protocol.resp.quick import MOST_KEPT_BYTES, QuickRespSession
 from ckv.protocol.resp.replies import ReplyError, bulk
-from ckv.protocol.resp.session import MOST_KEPT_BYTES, RespSession
+from ckv.protocol.resp.session import RespSession
 from tests.support.line import Nowhere, served
 
 LIMITS = Limits(max_value_bytes=1000, soft_unsent_bytes=5000)
@@ -41,7 +42,7 @@ class World:
             {name: RespCommand(command, frozenset({name})) for name, command in commands.items()},
             *(limits, Connected(), lambda request: f"ERR unknown {request[0].decode()}"),
         )
-        self.session = RespSession(self.line, self.methods)
+        self.session = QuickRespSession(self.line, self.methods)
 
     def _later(self, session: RespSession, request: Request) -> Any:
         self.asked[request[1]] = session.ticket

@@ -1,0 +1,57 @@
+"""Which sessions of clients of Redis compiled code is given."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from ckv.net.connection import Connection
+from ckv.net.inbox import Inbox
+from ckv.protocol.handler import LEFT, Cores
+from ckv.protocol.limits import Limits
+from ckv.protocol.msgpackrpc import RpcMethods
+from ckv.protocol.resp.methods import Transaction
+from ckv.protocol.resp.quick import QuickRespSession
+from ckv.redis.table import for_node
+from tests.support.line import Nowhere
+
+
+class Asked:
+    """Compiled code that leaves everything to the session, and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+
+    def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> list[tuple[bytes, int, int]]:
+        self.data += [data for _, data in inbox]
+        return [(b"", 0, LEFT)] * len(inbox)
+
+
+class Open:
+    """A connection, as the inbox sees it."""
+
+    held = False
+
+    def __init__(self, session: QuickRespSession) -> None:
+        self.session = session
+
+
+@pytest.mark.parametrize("goes_ahead", [False, True])
+@pytest.mark.parametrize("state", ["nothing", "in flight", "in a transaction"])
+def test_whether_it_goes_ahead_of_what_waits(goes_ahead: bool, state: str) -> None:
+    limits = Limits()
+    core = Asked()
+    resp = for_node(limits)({})
+    inbox = Inbox(RpcMethods({}, limits), Cores(None, core, goes_ahead), resp)
+    session = inbox.new_session(Nowhere(), ord("*"))
+    assert isinstance(session, QuickRespSession)
+    if state == "in flight":
+        session.wait(None)
+    elif state == "in a transaction":
+        session.transaction = Transaction(lambda _session, _request: b"+QUEUED\r\n")
+    request = b"*1\r\n$4\r\nNONE\r\n"
+    inbox.inbox.append((cast(Connection, Open(session)), request))
+    inbox.receive_all()
+    is_asked = state == "nothing" or (state == "in flight" and goes_ahead)
+    assert core.data == [request] * is_asked
