@@ -256,13 +256,14 @@ def _short(lines: list[bytes]) -> Request | None:
 
 
 def _number(digits: bytes) -> int | None:
-    """A number in a head; None for what Redis does not take for one. Below zero there is only one.
+    """A number in a head; None for what Redis does not take for one.
 
-    >>> _number(b"0"), _number(b"12"), _number(b"-1"), _number(b"01"), _number(b"+1"), _number(b"")
-    (0, 12, -1, None, None, None)
+    >>> _number(b"0"), _number(b"12"), _number(b"-10"), _number(b"01"), _number(b"+1"), _number(b""), _number(b"-0")
+    (0, 12, -10, None, None, None, None)
     """
-    if digits == b"-1":
-        return -1
+    if digits[:1] == b"-":
+        below = _number(digits[1:])
+        return -below if below else None
     if len(digits) > _DIGITS or not digits.isdigit() or (digits[0] == 48 and len(digits) > 1):
         return None
     return int(digits)

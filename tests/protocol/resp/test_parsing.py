@@ -117,9 +117,12 @@ def test_what_was_kept_can_be_handed_out(requests: list[Request], cuts: list[int
         (b"*%d\r\n" % (MAX_ARGUMENTS + 1), "invalid multibulk length"),
         (b"*01\r\n", "invalid multibulk length"),
         (b"*+1\r\n", "invalid multibulk length"),
+        (b"*-0\r\n", "invalid multibulk length"),
+        (b"*--1\r\n", "invalid multibulk length"),
         (b"*x\r\n", "invalid multibulk length"),
         (b"*" + b"1" * 20, "invalid multibulk length"),
         (b"*1\r\n$-1\r\n", "invalid bulk length"),
+        (b"*1\r\n$-10\r\n", "invalid bulk length"),
         (b"*1\r\n$00\r\n\r\n", "invalid bulk length"),
         (b"*1\r\n$9999999999\r\n", "invalid bulk length"),
         (b"*1\r\n$%d\r\n" % (LIMITS.max_message_bytes + 1), "invalid bulk length"),
@@ -156,7 +159,7 @@ def test_what_is_just_not_too_much(size: int) -> None:
 
 
 def test_no_request_and_empty_lines() -> None:
-    assert Parser(LIMITS).parse(b"*0\r\n\r\n*-1\r\n\n  \r\nPING\r\n" + packed([b"GET", b"a"])) == [
+    assert Parser(LIMITS).parse(b"*0\r\n\r\n*-1\r\n*-10\r\n\n  \r\nPING\r\n" + packed([b"GET", b"a"])) == [
         [b"PING"],
         [b"GET", b"a"],
     ]
