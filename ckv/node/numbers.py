@@ -20,8 +20,13 @@ _LARGEST: Final = 2**63 - 1
 _INTEGER: Final = re.compile(rb"0|-?[1-9][0-9]{0,18}")
 _FLOAT: Final = re.compile(rb"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?0*[0-9]{1,9})?")
 
+_INFINITE: Final = re.compile(rb"[+-]?inf(?:inity)?", re.IGNORECASE)
+"""A number to Redis, but none that it adds."""
+
 _LONGEST_FLOAT: Final = 5 * 1024 - 1
 """Characters that a float may have."""
+
+_NO_SUM: Final = "increment would produce NaN or Infinity"
 
 _MANTISSA_BITS: Final = 64
 _BEYOND: Final = Fraction(2) ** 16384
@@ -57,7 +62,7 @@ def float_sum(text: Value, amount: Value) -> str:
     """
     total = _rounded(_float(text) + _float(amount))
     if abs(total) >= _BEYOND:
-        raise NotANumber("increment would produce NaN or Infinity")
+        raise NotANumber(_NO_SUM)
     # By way of Decimal, as Python refuses to write an int of more than 4,300 digits.
     digits = f"{Decimal(abs(round(total * 10**_DECIMALS))):f}".zfill(_DECIMALS + 1)
     sign = "-" if total < 0 and digits.strip("0") else ""
@@ -75,7 +80,7 @@ def _float(text: Value) -> Fraction:
             result = _rounded(Fraction(number))
             if _NEAREST < abs(result) < _BEYOND:
                 return result
-    raise NotANumber("the value is not a valid float")
+    raise NotANumber(_NO_SUM if _INFINITE.fullmatch(data) else "the value is not a valid float")
 
 
 def _rounded(number: Fraction) -> Fraction:
