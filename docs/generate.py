@@ -51,11 +51,11 @@ which the table says otherwise.
 
 ## Commands that read before they write
 
-`SET`, `GETDEL`, `DELIFEQ`, `INCRBY`, `INCRBYFLOAT` and `APPEND` are one step each: nothing comes between what they
-read and what they write, whoever else writes the key. A value that only the database has is loaded first, and what is
-asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot be loaded the answer is
-`ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is unknown: it might be
-carried out twice.
+`SET`, `GETDEL`, `GETEX`, `DELIFEQ`, `INCRBY`, `INCRBYFLOAT` and `APPEND` are one step each: nothing comes between what
+they read and what they write, whoever else writes the key. A value that only the database has is loaded first, and
+what is asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot be loaded the
+answer is `ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is unknown: it
+might be carried out twice.
 
 `SET` has all of its arguments always; what is not wanted is empty, and `expires` is 0:
 
@@ -312,7 +312,8 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   Each is one step of the node that owns the key. All others are refused, among them that of `Lock.extend` in redis-py.
 - **A transaction is one step in memory alone**: [see below](#what-exec-promises).
 - There is one database, number 0, and no password yet.
-- A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB).
+- A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB), and a record expires in the year 287396 at the
+  latest.
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.
 - `CONFIG GET` answers some names that clients look at, `CLIENT LIST` the clients of Redis of this node alone, and
   `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`.

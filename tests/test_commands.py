@@ -59,6 +59,7 @@ def test_the_commands_of_the_protocol() -> None:
         "DEL": ("key",),
         "SET": ("key", "value", "expires", "condition", "expected", "want"),
         "GETDEL": ("key",),
+        "GETEX": ("key", "expires"),
         "DELIFEQ": ("key", "expected"),
         "INCRBY": ("key", "amount"),
         "INCRBYFLOAT": ("key", "amount"),

@@ -557,8 +557,8 @@ def completions(text: str) -> list[str]:
 
 def test_completion() -> None:
     assert completions("p") == ["PUT ", "PUTEX ", "PING", "PEEK "]
-    assert completions("GE") == ["GET ", "GETDEL "]
-    assert completions("  ge") == ["GET ", "GETDEL "]
+    assert completions("GE") == ["GET ", "GETDEL ", "GETEX "]
+    assert completions("  ge") == ["GET ", "GETDEL ", "GETEX "]
     assert completions("HELP d") == ["DEL", "DELIFEQ"]
     assert completions("help ") == [*COMMANDS, "HELP", "EXIT", "QUIT"]
     assert completions("help DEL ") == []
@@ -813,6 +813,7 @@ def test_a_character_that_the_terminal_lacks_is_shown_as_it_can_be_typed(
     [
         ("GETDEL", "a b", '"a b"', b"a b", '"a b"'),
         ("GETDEL", None, "(none)", b"(none)", "null"),
+        ("GETEX", "a b", '"a b"', b"a b", '"a b"'),
         ("SET", [True, False, ""], "OK", b"OK", '[true, false, ""]'),
         (
             "SET",

@@ -40,12 +40,14 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
 
         return handle
 
-    def update(caller: Caller, msgid: int, key: str, modify: Modify) -> object:
-        outcome = store.update(key, modify)
+    def told(caller: Caller, msgid: int, outcome: object) -> object:
         if not isinstance(outcome, Waiting):
             return outcome
         answer_update(caller, msgid, outcome, None)
         return LATER
+
+    def update(caller: Caller, msgid: int, key: str, modify: Modify) -> object:
+        return told(caller, msgid, store.update(key, modify))
 
     def read(caller: Caller, msgid: int, key: str, shown: Callable[[Any], object]) -> object:
         value = store.get(key)
@@ -97,6 +99,19 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
 
         return shows.later(update(caller, msgid, key, modify))
 
+    def get_and_expire(caller: Caller, msgid: int, key: str, expires: object) -> object:
+        until = checked_expires(expires)
+        shows = _Shows(caller)
+
+        def modify(old: Value | None, before: int) -> Change:
+            if old is None:
+                return kept(NOT_FOUND)
+            shown = (True, shows.value(old))
+            # With a time that is over the record is one that is not there any more.
+            return kept(shown) if before == until else Change(shown, old, expires=until)
+
+        return shows.later(told(caller, msgid, store.update_record(key, modify)))
+
     def delete_if_equal(caller: Caller, msgid: int, key: str, expected: object) -> object:
         equal = to_bytes(checked_value(expected, max_value_bytes))
         return update(caller, msgid, key, lambda old: Change(True, None) if _is(old, equal) else kept(False))
@@ -144,6 +159,7 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
     carried_out: dict[str, Callable[..., object]] = {
         "SET": set_,
         "GETDEL": get_and_delete,
+        "GETEX": get_and_expire,
         "DELIFEQ": delete_if_equal,
         "INCRBY": increase,
         "INCRBYFLOAT": increase_float,

@@ -10,11 +10,11 @@ from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, integer
 from ckv.protocol.resp.results import number_reply
 from ckv.protocol.resp.session import RespSession
-from ckv.redis.row import READ, WRITE, Facts, Row, call, integer_of, text_of
+from ckv.redis.row import INT64, READ, WRITE, Facts, Row, call, integer_of, text_of
 from ckv.redis.strings import KEY
 from ckv.values import MAX_EXPIRES
 
-CONDITIONS: Final = frozenset({"NX", "XX", "GT", "LT"})
+OPTIONS: Final = frozenset({"NX", "XX", "GT", "LT"})
 
 LONG_OVER: Final = 1
 """In milliseconds of the epoch, for whoever wants a record to expire before that; 0 would be never."""
@@ -30,8 +30,10 @@ def expire(name: str, unit: int, *, from_now: bool) -> Callable[[Facts], CarryOu
         handler = facts.handlers["EXPIRE"]
 
         def carry_out(session: RespSession, request: Request) -> Any:
-            expires = integer_of(request[2]) * unit + (int(facts.now() * SECOND) if from_now else 0)
-            if not -MAX_EXPIRES <= expires <= MAX_EXPIRES:
+            amount = integer_of(request[2]) * unit
+            expires = amount + (int(facts.now() * SECOND) if from_now else 0)
+            # However long it is over: Redis refuses only what has no place in 64 bits.
+            if amount < -INT64 or expires > MAX_EXPIRES:
                 raise ReplyError(f"ERR invalid expire time in '{name}' command")
             params = (text_of(request[1]), max(expires, LONG_OVER), _condition(request[3:]))
             return call(session, handler, params, number_reply)
@@ -73,10 +75,10 @@ def when(unit: int, *, from_now: bool) -> Callable[[Facts], CarryOut]:
 def _condition(options: Request) -> str:
     """The one that the options are, or none. Raises ReplyError.
 
-    XX adds nothing to GT, which never holds of a record that never expires.
+    XX adds nothing to GT, which never holds of a record that never expires, and does to LT, which always does.
     """
     words = {option.upper().decode(errors="replace") for option in options}
-    unknown = sorted(words - CONDITIONS)
+    unknown = sorted(words - OPTIONS)
     if unknown:
         raise ReplyError(f"ERR Unsupported option {unknown[0][:40]}")
     if len(words) > 1:
@@ -84,9 +86,9 @@ def _condition(options: Request) -> str:
             raise ReplyError("ERR NX and XX, GT or LT options at the same time are not compatible")
         if words >= {"GT", "LT"}:
             raise ReplyError("ERR GT and LT options at the same time are not compatible")
+        if words == {"LT", "XX"}:
+            return "XXLT"
         words.discard("XX")
-        if "LT" in words:
-            raise ReplyError("ERR XX and LT options at the same time are not supported by ckv")
     return words.pop() if words else ""
 
 

@@ -60,6 +60,20 @@ def set_options(options: Request, now: Callable[[], float]) -> SetOptions:
     return SetOptions(expires, condition, expected, want)
 
 
+def expiry_option(options: Request, now: Callable[[], float]) -> int | None:
+    """What the options of GETEX say: milliseconds of the epoch, 0 for PERSIST, None where there are none. Raises
+    ReplyError."""
+    if not options:
+        return None
+    option = options[0].upper()
+    if option == b"PERSIST" and len(options) == 1:
+        return 0
+    if option not in _TIMES or len(options) != 2:
+        raise ReplyError(SYNTAX)
+    unit, from_now = _TIMES[option]
+    return _expiry(options[1], unit, now() if from_now else 0.0, "getex")
+
+
 def expiry_in(amount: bytes, unit: int, now: Callable[[], float], command: str) -> int:
     """The milliseconds of the epoch in so many times ``unit`` milliseconds from now. Raises ReplyError."""
     return _expiry(amount, unit, now(), command)

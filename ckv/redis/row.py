@@ -26,7 +26,8 @@ FREE: Final = ("loading", "stale", "fast")
 NOT_INTEGER: Final = "ERR value is not an integer or out of range"
 SYNTAX: Final = "ERR syntax error"
 
-_INT64: Final = 2**63
+INT64: Final = 2**63
+"""One more than the largest number of 64 bits with a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,6 @@ def integer_of(data: bytes) -> int:
     digits = data[1:] if data[:1] == b"-" else data
     if digits.isdigit() and len(digits) < 20 and (digits[0] != 48 or data == b"0"):
         number = int(data)
-        if -_INT64 <= number < _INT64:
+        if -INT64 <= number < INT64:
             return number
     raise ReplyError(NOT_INTEGER)

@@ -19,13 +19,11 @@ from ckv.protocol.resp.results import (
     written_reply,
 )
 from ckv.protocol.resp.session import Reply, RespSession
-from ckv.redis.options import SetOptions, expiry_in, set_options
-from ckv.redis.row import NOT_INTEGER, READ, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
+from ckv.redis.options import SetOptions, expiry_in, expiry_option, set_options
+from ckv.redis.row import INT64, NOT_INTEGER, READ, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
 from ckv.values import to_bytes
 
 KEY: Final = (1, 1, 1)
-
-_INT64: Final = 2**63
 
 
 def get(facts: Facts) -> CarryOut:
@@ -123,9 +121,26 @@ def on_key(method: str, reply: Reply) -> Callable[[Facts], CarryOut]:
     return make
 
 
+def getex(facts: Facts) -> CarryOut:
+    get, get_until = facts.handlers["GET"], facts.handlers["GETEX"]
+
+    def carry_out(session: RespSession, request: Request) -> Any:
+        expires = expiry_option(request[2:], facts.now)
+        if expires is None:
+            return call(session, get, (text_of(request[1]),), value_reply)
+        return call(session, get_until, (text_of(request[1]), expires), value_reply)
+
+    return carry_out
+
+
 def append(facts: Facts) -> CarryOut:
     handler = facts.handlers["APPEND"]
     return lambda session, request: call(session, handler, (text_of(request[1]), request[2]), number_reply)
+
+
+def delete_if_equal(facts: Facts) -> CarryOut:
+    handler = facts.handlers["DELIFEQ"]
+    return lambda session, request: call(session, handler, (text_of(request[1]), request[2]), flag_reply)
 
 
 def increment(amount: Callable[[Request], int]) -> Callable[[Facts], CarryOut]:
@@ -140,7 +155,7 @@ def increment(amount: Callable[[Request], int]) -> Callable[[Facts], CarryOut]:
 
 def _decrement(request: Request) -> int:
     number = integer_of(request[2])
-    if number == -_INT64:
+    if number == -INT64:
         raise ReplyError("ERR decrement would overflow")
     return -number
 
@@ -228,6 +243,8 @@ ROWS: Final[tuple[Row, ...]] = (
         conditional_set(lambda _facts, _request: _GET, old_reply, 2), ("SET",)),
     Row("GETDEL key", 2, WRITE, KEY, "writer", "string", "Delete a key and answer its value.",
         on_key("GETDEL", value_reply), ("GETDEL",)),
+    Row("GETEX key [EX seconds | PX milliseconds | EXAT time | PXAT time | PERSIST]", -2, WRITE, KEY, "writer",
+        "string", "Read the value of a key and set when it expires.", getex, ("GET", "GETEX")),
     Row("INCR key", 2, WRITE, KEY, "writer", "string", "Add one to a whole number.",
         increment(_one), ("INCRBY",)),
     Row("DECR key", 2, WRITE, KEY, "writer", "string", "Take one from a whole number.",
@@ -242,6 +259,9 @@ ROWS: Final[tuple[Row, ...]] = (
         append, ("APPEND",)),
     Row("STRLEN key", 2, READ, KEY, "reader", "string", "Answer how many bytes a value has.", strlen, ("GET",)),
     Row("GETRANGE key start end", 4, READ, KEY, "reader", "string", "Read a part of a value.", getrange, ("GET",)),
+    Row("SUBSTR key start end", 4, READ, KEY, "reader", "string", "An old name of GETRANGE.", getrange, ("GET",)),
+    Row("DELIFEQ key value", 3, WRITE, KEY, "writer", "string", "Delete a key if it has this value, as in Valkey.",
+        delete_if_equal, ("DELIFEQ",)),
     Row("TYPE key", 2, READ, KEY, "reader", "generic", "Answer `string`, or `none`.", type_, ("GET",)),
 )  # fmt: skip
 """What has one key and its value."""

@@ -16,9 +16,10 @@ CONDITIONS: Final[dict[str, Callable[[float, float], bool]]] = {
     "XX": lambda before, after: before != NEVER,
     "GT": lambda before, after: after > before,
     "LT": lambda before, after: after < before,
+    "XXLT": lambda before, after: after < before != NEVER,
 }
-"""Those of Redis: what a condition says of when the record expired before and is to expire after; never is latest.
-Without one, to end an expiry that there is not is no change."""
+"""Those of Redis, the last being XX and LT at once: what a condition says of when the record expired before and is to
+expire after; never is latest. Without one, to end an expiry that there is not is no change."""
 
 
 def expiring(expires: int, condition: str, now_ms: Callable[[], int]) -> ModifyRecord:

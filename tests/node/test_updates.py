@@ -186,6 +186,36 @@ def test_get_and_delete(node: Methods) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "expires", "after"), [(0, 2000, 2000), (3000, 2000, 2000), (3000, 0, 0), (3000, 3000, 3000), (0, 0, 0)]
+)
+def test_get_and_expire(before: int, expires: int, after: int) -> None:
+    store = MemoryStore(POLICIES["lru"](100))
+    node = Methods(store)
+    assert node("GETEX", "k", expires) == (False, "")
+    assert node("EXISTS", "k") is False
+    store.put("k", b"1", before)
+    assert node("GETEX", "k", expires) == (True, b"1")
+    assert store.expires_of("k") == after
+    assert node("GET", "k") == (True, b"1")
+
+
+def test_get_and_expire_with_a_time_that_is_over() -> None:
+    store = MemoryStore(POLICIES["lru"](100), lambda: 1000)
+    node = Methods(store)
+    store.put("k", "1")
+    assert node("GETEX", "k", 1000) == (True, "1")
+    assert node("GET", "k") == (False, "")
+    assert len(store.memory) == 0
+
+
+@pytest.mark.parametrize("expires", [-1, "1", None, 1.5, 1 << 53])
+def test_get_and_expire_with_what_is_no_time(node: Methods, expires: object) -> None:
+    node("PUT", "k", "1")
+    with pytest.raises(errors.BadArguments, match="expires is"):
+        node("GETEX", "k", expires)
+
+
+@pytest.mark.parametrize(
     ("held", "amount", "left"),
     [
         (None, 5, "5"), (None, "5", "5"), (None, b"-5", b"-5"), ("7", b"1", "8"), (b"7", "1", b"8"), (b"7", 1, b"8"),
@@ -267,16 +297,18 @@ def test_all_of_them_wait_for_the_value(mode: str) -> None:
     asked = [
         ("INCRBY", "n", 1), ("GETDEL", "a"), ("DELIFEQ", "b", "1"), ("INCRBYFLOAT", "c", "0.5"), ("APPEND", "d", "y"),
         ("SET", "e", "2", 0, "NX", "", "GET"), ("EXISTS", "f"), ("STRLEN", "g"), ("SET", "h", "2", 0, "IFEQ", "1", ""),
+        ("GETEX", "i", 1 << 52),
     ]  # fmt: skip
     for msgid, (method, *params) in enumerate(map(list[Any], asked)):
         assert node(method, *params, msgid=msgid) is LATER
     query = store.load_begin()
-    store.load_end(query, dict.fromkeys("nabcdefgh", "1"))
+    store.load_end(query, dict.fromkeys("nabcdefghi", "1"))
     store.flush_end(store.flush_begin())
     answers = {msgid: result for msgid, error, result in node.told.answers if error is None}
     assert len(node.told.answers) == len(asked)
     assert [answers[msgid] for msgid in range(len(asked))] == [
         2, [True, "1"], True, "1.5", 2, [False, True, "1"], True, 1, [True, True, ""],
+        [True, "1"],
     ]  # fmt: skip
 
 

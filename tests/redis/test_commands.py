@@ -110,6 +110,14 @@ def read(data: bytes) -> Any:
         ("GETSET k v", "SET", (True, True, b"old"), ("k", b"v", 0, "", "", "GET"), b"old"),
         ("GETDEL k", "GETDEL", (True, b"old"), ("k",), b"old"),
         ("GETDEL k", "GETDEL", (False, ""), ("k",), None),
+        ("DELIFEQ k v", "DELIFEQ", True, ("k", b"v"), 1),
+        ("DELIFEQ k v", "DELIFEQ", False, ("k", b"v"), 0),
+        ("GETEX k", "GET", (True, b"old"), ("k",), b"old"),
+        ("GETEX k EX 2", "GETEX", (True, b"old"), ("k", 1_000_002_000), b"old"),
+        ("GETEX k px 2", "GETEX", (True, b"old"), ("k", 1_000_000_002), b"old"),
+        ("GETEX k EXAT 2", "GETEX", (False, ""), ("k", 2000), None),
+        ("GETEX k PXAT 2", "GETEX", (False, ""), ("k", 2), None),
+        ("GETEX k PERSIST", "GETEX", (True, b"old"), ("k", 0), b"old"),
         ("INCR k", "INCRBY", 5, ("k", 1), 5),
         ("DECR k", "INCRBY", -5, ("k", -1), -5),
         ("INCRBY k -7", "INCRBY", 5, ("k", -7), 5),
@@ -122,6 +130,7 @@ def read(data: bytes) -> Any:
         ("TYPE k", "EXISTS", True, ("k",), b"string"),
         ("TYPE k", "EXISTS", False, ("k",), b"none"),
         ("GETRANGE k 1 -2", "GET", (True, "abcd"), ("k",), b"bc"),
+        ("SUBSTR k 1 -2", "GET", (True, "abcd"), ("k",), b"bc"),
         ("GETRANGE k 0 9", "GET", (False, ""), ("k",), b""),
         ("MEMORY USAGE k", "GET", (True, b"abcd"), ("k",), 1 + 4 + 64),
         ("MEMORY USAGE k", "GET", (False, ""), ("k",), None),
@@ -133,7 +142,7 @@ def read(data: bytes) -> Any:
 def test_one_key(
     words: str, method: str, result: object, asked: tuple[object, ...], answer: object, later: bool
 ) -> None:
-    node = Node("SET", "GETDEL", "INCRBY", "INCRBYFLOAT", "APPEND", "STRLEN", "EXISTS", "PUTEX")
+    node = Node("SET", "GETDEL", "GETEX", "DELIFEQ", "INCRBY", "INCRBYFLOAT", "APPEND", "STRLEN", "EXISTS", "PUTEX")
     node.results[method] = WAIT if later else result
     got = node.send(*words.split())
     if later:
@@ -173,6 +182,11 @@ def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object
         ("SET a b IFEQ", "ERR syntax error"),
         ("SET a b WHAT", "ERR syntax error"),
         ("SET a b EX 1.5", "ERR value is not an integer or out of range"),
+        ("GETEX a EX", "ERR syntax error"),
+        ("GETEX a EX 1 PERSIST", "ERR syntax error"),
+        ("GETEX a PERSIST x", "ERR syntax error"),
+        ("GETEX a EX 0", "ERR invalid expire time in 'getex' command"),
+        ("GETEX a EX 10000000000000000", "ERR invalid expire time in 'getex' command"),
         ("SET a b EX 0", "ERR invalid expire time in 'set' command"),
         ("SET a b PXAT -1", "ERR invalid expire time in 'set' command"),
         ("SET a b EX 9223372036854775807", "ERR invalid expire time in 'set' command"),
@@ -201,7 +215,7 @@ def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_asked(words: str, error: str) -> None:
-    node = Node("SET", "INCRBY", "PUTEX")
+    node = Node("SET", "GETEX", "INCRBY", "PUTEX")
     node.results["GET"] = errors.KeyTooLong("the key has 1025 bytes, 1024 are allowed")
     assert node.ask(*words.split()) == error
     assert all(asked[0] == "GET" and len(asked[1]) > 1024 for asked in node.asked)  # type: ignore[arg-type]

@@ -33,6 +33,12 @@ NOW = 1000
         (2000, 3000, "LT", 0),
         (0, 2000, "LT", 1),
         (2000, 0, "LT", 0),
+        (3000, 2000, "XXLT", 1),
+        (2000, 2000, "XXLT", 0),
+        (2000, 3000, "XXLT", 0),
+        (0, 2000, "XXLT", 0),
+        (2000, 0, "XXLT", 0),
+        (0, 0, "XXLT", 0),
     ],
 )
 def test_it_holds_or_not(before: int, after: int, condition: str, result: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ckv.client import Client
+from ckv.client.calls import found
 from ckv.commands import COMMANDS
 from ckv.spelling import nearest, shown
 from ckv.tools.shell.words import BadLine, split
@@ -31,6 +32,7 @@ _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
     "GET": lambda client, arguments: client.get(*arguments),
     "DEL": lambda client, arguments: client.delete(*arguments),
     "GETDEL": lambda client, arguments: client.pop(*arguments),
+    "GETEX": lambda client, arguments: found(client.call("GETEX", arguments[0], _number(arguments[1])), None),
     "PUTEX": lambda client, arguments: client.call("PUTEX", *arguments[:2], _number(arguments[2])),
     "EXPIRE": lambda client, arguments: client.call("EXPIRE", arguments[0], _number(arguments[1]), arguments[2]),
     "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),

@@ -19,9 +19,9 @@ def for_people(name: str, result: Any, encoding: str = "utf-8") -> str:
     ('"two words"', 'b"\\\\x00"', '(none)', 'OK')
     """
     match name, _readable(name, result):
-        case ("GET" | "GETDEL", None) | ("DEL", False):
+        case ("GET" | "GETDEL" | "GETEX", None) | ("DEL", False):
             return "(none)"
-        case (("GET" | "GETDEL"), (str() | bytes()) as value):
+        case (("GET" | "GETDEL" | "GETEX"), (str() | bytes()) as value):
             return quoted(value, encoding)
         case "INFO", dict() as info:
             return figures.for_people(info)

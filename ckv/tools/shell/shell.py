@@ -107,7 +107,7 @@ def _run(runs: Iterable[Run], out: BinaryIO, errors: TextIO, json: bool, termina
         for label, run in runs:
             try:
                 name, result = run()
-                if name in ("GET", "GETDEL") and result is None:
+                if name in ("GET", "GETDEL", "GETEX") and result is None:
                     code = Exit.FAILED
                     if not json and terminal is None:
                         raise BadLine("no such key")
