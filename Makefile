@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mysql test-clients fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -15,6 +15,7 @@ CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
 CLIENTS := $(VENV)/.clients
+UPSTREAM := $(VENV)/.redis-tests
 
 # ckv is measured on Debian's own Python where that is there: it was built with profiles, which many others are not.
 BENCH_VENV := .venv-bench
@@ -40,7 +41,7 @@ demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent ti
 	$(PY) ckv.py demo
 
 test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
-	$(PYTEST) --ignore=tests/clients $(ARGS)
+	$(PYTEST) --ignore=tests/clients --ignore=tests/upstream/test_suites.py $(ARGS)
 
 # The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest
@@ -59,6 +60,11 @@ test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest
 # All tests of a file in one process, for what a file starts.
 test-clients: $(CLIENTS) $(CORE) mariadb ## run clients of Redis, and what is built on them, against a cluster
 	$(PYTEST) --dist=loadfile $(or $(ARGS),tests/clients)
+
+# `make test-redis UPDATE=1` writes the lists of what passes and what does not.
+UPDATE ?=
+test-redis: $(UPSTREAM) $(DEV) $(CORE) mariadb ## run the tests of Redis and Valkey themselves, out of Debian's sources
+	@UPSTREAM_TESTS=$(VENV)/redis-tests UPDATE=$(UPDATE) $(PYTEST) $(if $(UPDATE),--numprocesses=0) tests/upstream $(ARGS)
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
@@ -210,6 +216,10 @@ $(FUZZ): requirements-fuzz.lock $(DEV)
 $(CLIENTS): requirements-clients.lock tests/clients/node/package-lock.json .ci/client-sources $(DEV)
 	$(PIP) install --require-hashes --requirement $<
 	@.ci/client-sources $(PY) $(VENV)/clients
+	@touch $@
+
+$(UPSTREAM): .ci/redis-tests | $(PY)
+	@.ci/redis-tests $(VENV)/redis-tests
 	@touch $@
 
 $(BUILD): requirements-build.lock build/need-tools build/find-python

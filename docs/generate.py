@@ -25,6 +25,7 @@ from ckv.redis.refused import REASONS  # noqa: E402
 from ckv.redis.table import had_by  # noqa: E402
 from ckv.settings.table import SETTINGS  # noqa: E402
 from tests.clients.page import page  # noqa: E402
+from tests.upstream.page import page as upstream  # noqa: E402
 
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n"
 
@@ -363,7 +364,7 @@ not spoken.
 
 def clients() -> str:
     """The clients that were tried as a page."""
-    return f"{NOTE}\n{page()}"
+    return f"{NOTE}\n{page()}\n{upstream()}"
 
 
 PAGES = {
