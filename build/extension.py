@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -60,26 +61,29 @@ def compile_core(
     """
     work.mkdir(parents=True, exist_ok=True)
     target.mkdir(parents=True, exist_ok=True)
-    made = {}
-    for path in sorted((source / CORE).glob("*.pyx")):
-        if path.stem in leave:
-            continue
-        c_file = work / f"{path.stem}.c"
-        file = target / f"{path.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
-        fresh = work / file.name
-        # From the root on, for the path stands in tracebacks.
-        cython = [sys.executable, "-m", "cython", "-3", "--output-file", str(c_file), str(path.relative_to(source))]
-        subprocess.run(cython, cwd=source, check=True)
-        headers = [f"-I{sysconfig.get_path('include')}", f"-I{source / CORE}"]
-        subprocess.run(
-            [*compiler(), *flags, "-fPIC", "-shared", *headers, str(c_file), "-o", str(fresh)], cwd=source, check=True
-        )
-        # At once, for another process may have the old one open.
-        arriving = file.with_suffix(".new")
-        shutil.copy2(fresh, arriving)
-        arriving.replace(file)
-        made[".".join((*CORE.parts, path.stem))] = file
-    return made
+    paths = [path for path in sorted((source / CORE).glob("*.pyx")) if path.stem not in leave]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = list(pool.map(lambda path: _compile(path, target, work, source, flags), paths))
+    return {".".join((*CORE.parts, path.stem)): file for path, file in zip(paths, files, strict=True)}
+
+
+def _compile(path: Path, target: Path, work: Path, source: Path, flags: Sequence[str]) -> Path:
+    """Compiles one module."""
+    c_file = work / f"{path.stem}.c"
+    file = target / f"{path.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    fresh = work / file.name
+    # From the root on, for the path stands in tracebacks.
+    cython = [sys.executable, "-m", "cython", "-3", "--output-file", str(c_file), str(path.relative_to(source))]
+    subprocess.run(cython, cwd=source, check=True)
+    headers = [f"-I{sysconfig.get_path('include')}", f"-I{source / CORE}"]
+    subprocess.run(
+        [*compiler(), *flags, "-fPIC", "-shared", *headers, str(c_file), "-o", str(fresh)], cwd=source, check=True
+    )
+    # At once, for another process may have the old one open.
+    arriving = file.with_suffix(".new")
+    shutil.copy2(fresh, arriving)
+    arriving.replace(file)
+    return file
 
 
 def main() -> int:
