@@ -150,9 +150,7 @@ test-binary: build $(DEV) mariadb ## run the tests of whole processes on the nat
 # The package with the modules that are compiled in the native program, for a Python of ours.
 COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
 test-compiled: build $(DEV) ## run the tests of protocol, net and routing on the compiled modules, in the test's own process
-	@$(COMPILED) $(PY) -P -c 'from ckv.net import poller as module; file = module.__file__; \
-		assert file.endswith(".so"), "not what was built, but " + file'
-	@$(COMPILED) $(PY) -P -m pytest --import-mode=importlib \
+	@TEST_COMPILED=1 $(COMPILED) $(PY) -P -m pytest --numprocesses=$(WORKERS) --dist=worksteal --import-mode=importlib \
 		$(filter-out $(WITH_PROCESSES),$(COMPILED_TESTS)) $(ARGS)
 
 # `make image ENGINE=docker` where both are there; IMAGE_ARGS are further arguments of the engine's `build`.

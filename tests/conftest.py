@@ -17,12 +17,20 @@ from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
 from tests.support.products import Template
 
+COMPILED = "TEST_COMPILED"
+"""Where this variable is set, each process of a run has to have the compiled modules of the native program."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # By default SIGTERM ends Python on the spot, and the servers that the fixtures started would live on.
     def leave(number: int, frame: FrameType | None) -> None:
         pytest.exit("told to stop by SIGTERM", returncode=128 + number)
 
+    if os.environ.get(COMPILED):
+        from ckv.net import poller
+
+        if not str(poller.__file__).endswith(".so"):
+            raise pytest.UsageError(f"not what was built, but {poller.__file__}")
     signal.signal(signal.SIGTERM, leave)
     # Under nohup, and in the background of a script, these are ignored, and every process that a test starts would be
     # born like that.
