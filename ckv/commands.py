@@ -92,6 +92,10 @@ COMMANDS: Final[dict[str, Command]] = {
             'Set when a record expires, 0 for never, if the condition holds: NX, XX, GT, LT, XXLT as in Redis, or "".'),
         Command("EXPIRETIME key", "reader", "number", "milliseconds since 1970, -1 for never, -2 for no record",
             "Say when a record expires."),
+        Command("SCAN cursor match count", "reader", "table", "`[cursor, [key, ...]]`",
+            "List keys that match a pattern (* for all) of about count that are looked at; cursor 0 begins and ends."),
+        Command("DBSIZE", "reader", "number", "the number, about",
+            "Say how many records there are in all tiers, about."),
         Command("PING", "anyone", "text", '`"PONG"`',
             "Ask the node itself whether it answers."),
         Command("INFO", "operator", "table", "a map of figure to number or text",
@@ -100,7 +104,7 @@ COMMANDS: Final[dict[str, Command]] = {
             "Queue the rows again that the database refused and this secondary parked; a primary refuses it."),
         Command("PEEK key", "operator", "table", "`[where, digest]`",
             "Say where a record is, without using or moving it."),
-        Command("SCAN cursor count", "operator", "table", "`[cursor, [[key, where, digest], ...]]`",
+        Command("AUDIT cursor count", "operator", "table", "`[cursor, [[key, where, digest], ...]]`",
             "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it."),
     )
 }  # fmt: skip

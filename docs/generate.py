@@ -12,12 +12,13 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
-from redis_parts import EXEC, GROUPS, MOST_QUEUED  # noqa: E402
+from redis_parts import ALL_KEYS, EXEC, GROUPS, MOST_QUEUED  # noqa: E402
 
 from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
 from ckv.exits import EXIT_CODES  # noqa: E402
+from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
 from ckv.node.figures import FIGURES  # noqa: E402
-from ckv.node.scans import DIGEST_BYTES, IDLE, MAX_SCANS  # noqa: E402
+from ckv.node.scanning import MAX_COUNT, PLACES  # noqa: E402
 from ckv.protocol.resp.parsing import MAX_ARGUMENTS, MAX_INLINE_BYTES  # noqa: E402
 from ckv.protocol.resp.replies import CODES, UNKNOWN  # noqa: E402
 from ckv.redis.info import REDIS_VERSION  # noqa: E402
@@ -79,7 +80,19 @@ mantissa that Redis has on x86, and written without an exponent, with 17 digits 
 a number of msgpack (`INCRBY` alone), a str or a bin. What is none is answered with `NotANumber`, and nothing is
 written.
 
-## PEEK and SCAN
+## SCAN and DBSIZE
+
+`SCAN 0 match count` begins a scan of all keys, in memory and in the database; the answer has keys, and the cursor with
+which to go on, until that is 0. What a scan promises, and what a pattern is, says [redis.md](redis.md#all-keys): it is
+the SCAN of clients of Redis. `count` is 1 to {MAX_COUNT}; keys are str always. An answer has {MAX_COUNT} keys, or 56
+KiB of them, at most. A cursor can be asked for again over any connection, as long as its node has not forgotten it: the
+answers to the last {PLACES} of a scan. At a primary the scan goes through its nodes, one after the other; a secondary
+that was asked by itself tells its own share, or all that the database has if no primary has told it which that is.
+
+`DBSIZE` counts the records in memory and those on their way to the database, and adds what the database has beyond
+them. [redis.md](redis.md#all-keys) says how far that is true.
+
+## PEEK and AUDIT
 
 They are for audits (`ckv verify`), and read only: no record counts as used, and none moves between the tiers. `where`
 says which tier answers for the key, and what that says about the database:
@@ -92,18 +105,18 @@ says which tier answers for the key, and what that says about the database:
 | `parked` | the same, and the database refused it |
 | `tombstone` | the record was deleted, or has expired, and the deletion is on its way |
 | `absent` | the database is known to have no record, or one that has expired |
-| `elsewhere` | only the database can tell; `SCAN` leaves these out |
+| `elsewhere` | only the database can tell; `AUDIT` leaves these out |
 
 `digest` is a bin: the BLAKE2b ({DIGEST_BYTES} bytes) of the letter `s` or `b`, for a str or a bin, followed by the
 bytes of the value; for a record that expires 8 more bytes follow, the milliseconds of the epoch, highest byte first. It
 is empty where there is no value.
 
-`SCAN 0 count` begins a scan: the secondary makes a list of the keys that it knows at that moment. Each answer has the
-cursor for the next one, and is true at the moment when it is made; requests are served in between. So every record that
-is in memory or on its way to the database from the first answer to the last is told exactly once, and one that comes or
-goes meanwhile once or not at all. An answer has at most `count` entries, and may have fewer, or none, before the end;
-the cursor 0 is the end. There can be {MAX_SCANS} scans at a time, and another one ends that which was used longest ago.
-A scan that nobody went on with for {IDLE:g} s is forgotten, and its cursor is refused.
+`AUDIT 0 count` begins an audit: the secondary makes a list of the keys that it knows at that moment. Each answer has
+the cursor for the next one, and is true at the moment when it is made; requests are served in between. So every record
+that is in memory or on its way to the database from the first answer to the last is told exactly once, and one that
+comes or goes meanwhile once or not at all. An answer has at most `count` entries, and may have fewer, or none, before
+the end; the cursor 0 is the end. There can be {MAX_AUDITS} audits at a time, and another one ends that which was used
+longest ago. An audit that nobody went on with for {IDLE:g} s is forgotten, and its cursor is refused.
 """
 
 
@@ -318,11 +331,16 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.
 - `CONFIG GET` answers some names that clients look at, `CLIENT LIST` the clients of Redis of this node alone, and
   `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`.
+- **SCAN and KEYS read the database**, as far as what they match does not begin with what they can look for: [see
+  below](#all-keys). DBSIZE is an estimate.
 - `MEMORY USAGE` and `OBJECT` read the record, which is a use, and may load it from the database.
 
 ## What EXEC promises
 
 {EXEC}
+## All keys
+
+{ALL_KEYS}
 ## Errors
 
 Behind the code of Redis stands the [code of ckv](protocol.md#errors) and its text: `-OOM NoRoom: ...`. What is not in

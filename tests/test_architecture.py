@@ -13,7 +13,7 @@ from tests.support.nodes import ROOT
 
 FLOORS: Final = (
     {
-        *("address", "commands", "core", "errors", "exits", "logs"),
+        *("address", "commands", "core", "errors", "exits", "glob", "logs"),
         *("roles", "spelling", "stderr", "streams", "units", "values"),
     },
     {"client", "cluster", "persistent", "protocol", "store"},

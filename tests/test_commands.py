@@ -43,7 +43,7 @@ def test_a_role_that_lacks_a_handler_does_not_start(change: str, named: str) -> 
         del table["DEL"]
     else:
         table["FLY"] = None
-    node = Node("secondary", Limits(), drain_timeout=1, files=0)
+    node = Node("secondary", Limits(), drain_timeout=1, files=0, keys_max=1000)
     with pytest.raises(LookupError, match=named):
         node.serve(Address("127.0.0.1", 0), table, "", lambda _wait: 0)  # type: ignore[arg-type]
 
@@ -69,11 +69,13 @@ def test_the_commands_of_the_protocol() -> None:
         "PUTEX": ("key", "value", "expires"),
         "EXPIRE": ("key", "expires", "condition"),
         "EXPIRETIME": ("key",),
+        "SCAN": ("cursor", "match", "count"),
+        "DBSIZE": (),
         "PING": (),
         "INFO": (),
         "RETRY": (),
         "PEEK": ("key",),
-        "SCAN": ("cursor", "count"),
+        "AUDIT": ("cursor", "count"),
     }
 
 

@@ -152,7 +152,8 @@ ALLOWED = ", ".join([*COMMANDS, "HELP", "EXIT", "QUIT"])
             "x" * 2000,
             f"'{'x' * 40}...' is no command: allowed is {ALLOWED}",
         ),
-        ("SCAN 0 ten", "'ten' is not a whole number"),
+        ("AUDIT 0 ten", "'ten' is not a whole number"),
+        ("SCAN 0 user:* ten", "'ten' is not a whole number"),
     ],
 )
 def test_a_bad_line_is_named_and_the_next_is_run(node: FakeNode, line: str, error: str) -> None:
@@ -259,7 +260,8 @@ def test_json_lines(node: FakeNode) -> None:
     [
         ("INFO", {"records": 3}, {"records": 3}),
         ("PEEK", ["clean", b"\x01\xff"], ["clean", "01ff"]),
-        ("SCAN", [7, [["ü", "clean", b"\x01"], ["\udcff", "absent", b""]]],
+        ("SCAN", [7, ["ü", "\udcff"]], [7, ["ü", {"str": "/w=="}]]),
+        ("AUDIT", [7, [["ü", "clean", b"\x01"], ["\udcff", "absent", b""]]],
          [7, [["ü", "clean", "01"], [{"str": "/w=="}, "absent", ""]]]),
         ("RETRY", 3, 3),
     ],
@@ -361,7 +363,8 @@ def test_nobody_listens() -> None:
         ("RETRY", 3, "3"),
         ("PEEK", ["clean", b"\x01\xff"], "clean 01ff"),
         ("PEEK", ["tombstone", b""], "tombstone"),
-        ("SCAN", [7, [["a\n", "clean", b"\x01"], ["b", "absent", b""]]], '"a\\n" clean 01\n"b" absent\nnext cursor 7'),
+        ("SCAN", [7, ["a\n", "b"]], '"a\\n"\n"b"\nnext cursor 7'),
+        ("AUDIT", [7, [["a\n", "clean", b"\x01"], ["b", "absent", b""]]], '"a\\n" clean 01\n"b" absent\nnext cursor 7'),
     ],
 )
 def test_results_for_people(name: str, result: object, shown: str) -> None:
@@ -490,7 +493,7 @@ def test_tab_completes_at_once(node: FakeNode) -> None:
     ("line", "shown"),
     [
         ("", ""), ("P", ""), ("put", " key value"), ("PUT ", "key value"), ("PUT b", ""), ("PUT b ", "value"),
-        ("PUT 'a b' ", "value"), ("PUT 'a b ", ""), ("PUT a b ", ""), ("scan 0 ", "count"), ("PING ", ""),
+        ("PUT 'a b' ", "value"), ("PUT 'a b ", ""), ("PUT a b ", ""), ("scan 0 ", "match count"), ("PING ", ""),
         ("help ", "[command]"), ("x" * 2000 + " ", ""), ("FETCH ", ""), (" GET ", "key"), ("  ", ""),
     ],
 )  # fmt: skip
@@ -559,7 +562,7 @@ def test_completion() -> None:
     assert completions("p") == ["PUT ", "PUTEX ", "PING", "PEEK "]
     assert completions("GE") == ["GET ", "GETDEL ", "GETEX "]
     assert completions("  ge") == ["GET ", "GETDEL ", "GETEX "]
-    assert completions("HELP d") == ["DEL", "DELIFEQ"]
+    assert completions("HELP d") == ["DEL", "DELIFEQ", "DBSIZE"]
     assert completions("help ") == [*COMMANDS, "HELP", "EXIT", "QUIT"]
     assert completions("help DEL ") == []
     assert completions("ex") == ["EXISTS ", "EXPIRE ", "EXPIRETIME ", "EXIT"]

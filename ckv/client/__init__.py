@@ -17,6 +17,7 @@ from ckv.client.connection import Connection
 from ckv.client.pipeline import Pipeline
 from ckv.client.pool import Pool
 from ckv.client.retries import Retries
+from ckv.client.scanning import Scanning
 from ckv.client.updates import Updates
 from ckv.errors import CkvError, ProtocolError, Unreachable
 from ckv.values import Value
@@ -29,7 +30,7 @@ __all__ = ["Client", "Pipeline"]
 T = TypeVar("T")
 
 
-class Client(Updates):
+class Client(Updates, Scanning):
     """A client of one node. This docstring is its manual.
 
         from ckv import Client
@@ -42,6 +43,7 @@ class Client(Updates):
             client.incr("visits")       # 1
             client.put_many({"a": "1", "b": "2"})
             client.get_many(["a", "x"]) # {'a': '1'}
+            list(client.scan("b*"))     # ['b', 'bob']
 
     *Keys and values.* Both are ``str`` or ``bytes``. The keys ``"a"`` and ``b"a"`` are the same key. A value comes back
     with the type and the bytes that it was put with. A ``str`` travels as UTF-8; bytes in one that are not UTF-8 (from

@@ -46,6 +46,11 @@ def slot_of(key: str) -> int:
     return _crc(data, 0) % SLOTS
 
 
+def number_of_owner(key: str, nodes: int) -> int:
+    """Which of so many nodes, counted from 0, owns the key."""
+    return slot_of(key) * nodes // SLOTS
+
+
 class SlotMap(Generic[Node]):
     """The owner of every slot: contiguous ranges, as equal as can be, in the order of the nodes. Every primary that was
     started with the same list routes alike, for it depends on nothing else."""

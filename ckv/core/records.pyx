@@ -22,7 +22,6 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 import os
-
 include "space.pxi"
 
 cdef enum:
@@ -381,8 +380,14 @@ cdef class Table:
                 yield self.record_at(&self.entries[at])
 
     def keys(self):
-        cdef uint32_t at
-        return [self.key_at(&self.entries[at]) for at in range(1, self.next_entry) if self.entries[at].block != NULL]
+        return keys_between(self, 0, self.next_entry)
+
+    def walk(self):
+        return self
+
+    def keys_at(self, uint32_t place, uint32_t count, /):
+        cdef uint32_t end = self.next_entry if count >= self.next_entry - place else place + count + 1
+        return keys_between(self, place, end), end - 1 if end < self.next_entry else 0
 
     def __len__(self):
         return self.count
@@ -394,5 +399,6 @@ cdef class Table:
         audit(self)
 
 
+include "keys.pxi"
 include "text.pxi"
 include "audit.pxi"

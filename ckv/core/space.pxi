@@ -22,6 +22,11 @@ cdef extern from * nogil:
     size_t rounded "ckv_rounded"(size_t bytes)
 
 
+cdef inline size_t expiry_bytes(uint64_t expires) noexcept nogil:
+    # That a record takes besides.
+    return EXPIRY_BYTES if expires else 0
+
+
 cdef void *reserved(size_t *size, size_t wanted) except NULL:
     # Address space that is all zeros; an entry, bucket or list takes memory when it is first written to.
     cdef void *area = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)

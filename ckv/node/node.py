@@ -55,16 +55,24 @@ class Node:
     """One listening process, from its start to its end."""
 
     def __init__(
-        self, role: str, limits: Limits, drain_timeout: float, files: int, held: Callable[[], int] = lambda: 0
+        self,
+        role: str,
+        limits: Limits,
+        drain_timeout: float,
+        files: int,
+        held: Callable[[], int] = lambda: 0,
+        *,
+        keys_max: int,
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
-        memory of what it keeps."""
+        memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
         self._role = role
         self._drain_timeout = drain_timeout
         self._files = files
+        self._keys_max = keys_max
         self._stop = Event()
         self._hurry = False
         self._lost = False
@@ -126,7 +134,8 @@ class Node:
         without one that is the host's and the port. ``others``: what only nodes ask.
         """
         self._server = Server(
-            *(self.poller, complete(handlers), self.limits, self._files, quick, others), for_node(self.limits)
+            *(self.poller, complete(handlers), self.limits, self._files, quick, others),
+            for_node(self.limits, keys_max=self._keys_max, next_turn=_in_another_turn),
         )
         try:
             bound = self._listen(address, naming, name)
@@ -204,6 +213,11 @@ class Node:
             return Exit.NOT_DRAINED
         log.info("drain done in %.1f s", seconds)
         return Exit.FINE
+
+
+def _in_another_turn(do: Callable[[], None]) -> None:
+    """Does it after the sockets were looked at once more. A callback of the loop could come before that."""
+    gevent.spawn_later(0.0, do)
 
 
 def complete(handlers: Mapping[str, Handler]) -> dict[str, Handler]:

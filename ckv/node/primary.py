@@ -12,6 +12,7 @@ from ckv.cluster.slots import SlotMap
 from ckv.commands import COMMANDS, Command
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
+from ckv.node.everywhere import Everywhere
 from ckv.node.figures import of_peers
 from ckv.node.node import Node, Wait, own, pong
 from ckv.protocol.batch import BATCH_REQUESTS
@@ -35,7 +36,8 @@ def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
     limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
-    node = Node("primary", limits, settings.drain_timeout, FILES_OF_A_PEER * len(settings.secondaries))
+    files = FILES_OF_A_PEER * len(settings.secondaries)
+    node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max)
     room = WaitingRoom()
     count = len(settings.secondaries)
     lanes = new_lanes(count)
@@ -52,7 +54,9 @@ def run(settings: PrimarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            handlers(slots, settings.max_value_bytes) | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
+            handlers(slots, settings.max_value_bytes)
+            | Everywhere(peers).handlers
+            | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
             route_loops(slots, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,

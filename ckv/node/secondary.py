@@ -11,12 +11,13 @@ from ckv import core
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
+from ckv.node.auditing import Audits, entry
 from ckv.node.daytime import now_ms
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
-from ckv.node.scans import Scans, entry
+from ckv.node.scanning import Scans
 from ckv.node.share import OwnShare
 from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
@@ -60,15 +61,25 @@ def run(settings: SecondarySettings) -> int:
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
-    # old one may still be closing while its worker connects anew; one for the name of the node, and one to purge.
-    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 4) if workers is not None else 0
-    node = Node("secondary", limits, settings.drain_timeout, files, lambda: store.measured().held_bytes)
+    # old one may still be closing while its worker connects anew; and one each for the name, for purges and for walks.
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 5) if workers is not None else 0
+    node = Node(
+        "secondary",
+        limits,
+        settings.drain_timeout,
+        files,
+        lambda: store.measured().held_bytes,
+        keys_max=settings.keys_max,
+    )
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)
-    scans = Scans(store, time.monotonic)
+    audits = Audits(store, time.monotonic)
+    walker = workers.walker if workers is not None else None
+    scans = Scans(store, walker, lambda: own_share.share, time.monotonic)
 
     def expire() -> None:
         store.expire()
+        audits.expire()
         scans.expire()
         if workers is not None:
             workers.look()
@@ -90,7 +101,8 @@ def run(settings: SecondarySettings) -> int:
             Address(settings.bind, settings.port),
             handlers(store, settings.max_value_bytes)
             | expiry_handlers(store, settings.max_value_bytes, now_ms)
-            | operator_handlers(store, scans, workers)
+            | scans.handlers
+            | operator_handlers(store, audits, workers)
             | {"INFO": own("INFO", figures)},
             f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "
             f"policy={settings.policy} persistent={workers.tier.name if workers is not None else 'none'} "
@@ -239,7 +251,7 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong} | update_handlers(store, max_value_bytes)
 
 
-def operator_handlers(store: Records, scans: Scans, workers: Workers | None = None) -> dict[str, Handler]:
+def operator_handlers(store: Records, audits: Audits, workers: Workers | None = None) -> dict[str, Handler]:
     """The methods of the command table that look after a store."""
 
     def retry() -> int:
@@ -253,4 +265,4 @@ def operator_handlers(store: Records, scans: Scans, workers: Workers | None = No
         key = checked_key(key)
         return entry(key, store.locate(key))[1:]
 
-    return {"RETRY": own("RETRY", retry), "PEEK": own("PEEK", peek), "SCAN": own("SCAN", scans.next)}
+    return {"RETRY": own("RETRY", retry), "PEEK": own("PEEK", peek), "AUDIT": own("AUDIT", audits.next)}

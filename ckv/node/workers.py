@@ -25,6 +25,7 @@ from ckv.node.daytime import now_ms
 from ckv.node.flushing import flush
 from ckv.node.health import Change, Health, Kind
 from ckv.node.purging import Purger
+from ckv.node.walking import Walker
 from ckv.node.watching import WatchedSession
 from ckv.persistent import RowsLocked, Tier
 from ckv.store.loading import LOAD_BYTES
@@ -95,6 +96,7 @@ class Workers:
         self._calls_before = (0, 0)
         self._ever_up = False
         self.purger = Purger(tier, now_ms)
+        self.walker = Walker(tier, lambda: self.health.reads_away, load_timeout)
         # Figures since the start; ckv/node/figures.py says what each of them counts.
         self.retries = 0
         self.flush_seconds_total = 0.0
@@ -120,6 +122,7 @@ class Workers:
         loads = partial(_Worker, self, "read", store.load_in, self._load)
         flushes = partial(_Worker, self, "write", store.flush_in, self._flush)
         self._greenlets = [gevent.spawn(self._help, loads()), gevent.spawn(self.purger.run, self._purges)]
+        self._greenlets.append(gevent.spawn(self.walker.run))
         for _ in range(self._size):
             self._greenlets.append(gevent.spawn(self._work, loads(), self._loaders, lambda: store.loading.queued))
             self._greenlets.append(gevent.spawn(self._work, flushes(), self._flushers, lambda: store.pending.queued))
@@ -134,6 +137,7 @@ class Workers:
     def look(self) -> None:
         """Notices what did not happen. To be called some ten times a second, from :meth:`start` on."""
         self._noted()
+        self.walker.look()
         if self._store.load_in() == 0 and self.health.stuck("read", HELP_AFTER):
             self._to_help.set()
 

@@ -169,6 +169,16 @@ class Session(Protocol):
         clock of the place: so none is deleted that a node with another clock still has.
         """
 
+    def next_keys(self, after: str | None, count: int, prefix: bytes = b"") -> list[tuple[str, int]]:
+        """The keys of the next so many records, in the order of the keys' bytes, behind a key; None for the first ones.
+
+        Only of those that begin with ``prefix``. With each comes when it expires, or has, in milliseconds of the epoch;
+        0 for never. Locks nothing, and waits for no lock. Fewer than ``count`` are the last ones.
+        """
+
+    def estimate(self) -> int:
+        """How many records there are, about; exactly where they are few."""
+
     def probe(self) -> None:
         """Writes a record of its own and takes it back, which nobody sees: the tier takes writes when this returns.
         Never raises :class:`~ckv.errors.WriteFailed`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ckv.glob import prefix_end
 from ckv.persistent import Loaded
 from ckv.values import ENCODING, ENCODING_ERRORS, MAX_EXPIRES, Value, to_bytes, to_text
 
@@ -33,6 +34,15 @@ KIND: Final = (
     f" AND kv_expires BETWEEN 1 AND {MAX_EXPIRES} THEN kv_type + 4 * kv_expires ELSE kv_type % {TYPE_EXPIRES} END"
 )
 """The SQL of type and expiry as one number, for each column more would be paid for by every row that is loaded."""
+
+EXPIRES: Final = (
+    f"CASE WHEN kv_type IN ({TYPE_STR + TYPE_EXPIRES}, {TYPE_BIN + TYPE_EXPIRES})"
+    f" AND kv_expires BETWEEN 1 AND {MAX_EXPIRES} THEN kv_expires ELSE 0 END"
+)
+"""The SQL of when a row expires; 0 for never."""
+
+FEW_ROWS: Final = 10_000
+"""Rows up to which they are counted one by one."""
 
 PURGE_AFTER_MS: Final = 60_000
 """Milliseconds after its end at which a row is purged: no clock of a node is behind by as much, or is told of it."""
@@ -76,6 +86,20 @@ def sorted_expiring_rows(records: Iterable[tuple[str, Value]], expires: Mapping[
 def sorted_keys(keys: Iterable[str]) -> list[bytes]:
     """The keys as bytes, each once, in the order in which :func:`sorted_rows` has them."""
     return sorted({to_bytes(key) for key in keys})
+
+
+def key_bounds(after: str | None, prefix: bytes) -> tuple[str, list[bytes]]:
+    """The SQL of a walk along the keys, with ``{}`` in the place of each bound, and the bounds.
+
+    >>> key_bounds("a", b"b"), key_bounds(None, b"")
+    (('kv_key > {} AND kv_key >= {} AND kv_key < {}', [b'a', b'b', b'c']), ('1 = 1', []))
+    """
+    bounds = [("kv_key > {}", to_bytes(after))] if after is not None else []
+    if prefix:
+        bounds.append(("kv_key >= {}", prefix))
+        if (end := prefix_end(prefix)) is not None:
+            bounds.append(("kv_key < {}", end))
+    return " AND ".join(where for where, _ in bounds) or "1 = 1", [bound for _, bound in bounds]
 
 
 def loaded(rows: Iterable[Row]) -> Loaded:

@@ -16,14 +16,11 @@ from contextlib import AbstractContextManager, suppress
 from typing import Final, TypeVar, cast
 from urllib.parse import quote
 
-import gevent
-import tenacity
-from gevent.monkey import get_original
-
-from ckv.errors import BadSetting, RowsRefused, TierError, TierUnavailable, WriteFailed
+from ckv.errors import BadSetting, RowsRefused, TierUnavailable, WriteFailed
 from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded
 from ckv.persistent.filelock import FileLock
 from ckv.persistent.rows import (
+    EXPIRES,
     KIND,
     PROBE_KEY,
     PURGE_AFTER_MS,
@@ -32,18 +29,16 @@ from ckv.persistent.rows import (
     TABLE,
     TYPE_STR,
     Row,
+    key_bounds,
     loaded,
     sorted_expiring_rows,
     sorted_keys,
     sorted_rows,
 )
-from ckv.values import Value
+from ckv.persistent.sqlite_calls import BUSY_TIMEOUT, as_tier_error, code, in_pool, new_lock, patiently, text
+from ckv.values import Value, to_text
 
 T = TypeVar("T")
-
-BUSY_TIMEOUT: Final = 20.0
-"""Seconds to wait for other processes' transactions. Whoever waits looks again only now and then and may find the next
-one there, so that on a slow disk it may be for long. The sessions of one tier take turns (:attr:`SQLiteTier.turn`)."""
 
 DATA_ERRORS: Final = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH})
 """The errors with which SQLite refuses a row for what is in it."""
@@ -75,6 +70,7 @@ _ANY_LENGTH = 2**31  # SQLite's own bound is just below
 _COUNT = f"SELECT COUNT(*) FROM {TABLE}"
 _DELETE = f"DELETE FROM {TABLE} WHERE kv_key = ?"
 _PAGE = f"SELECT kv_key, {PURGED.format('{1}')} FROM {TABLE} WHERE {{0}} ORDER BY kv_key LIMIT ?"
+_NEXT_KEYS = f"SELECT kv_key, {EXPIRES} FROM {TABLE} WHERE {{}} ORDER BY kv_key LIMIT ?"
 _UPSERT = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type) VALUES (?, ?, ?)
     ON CONFLICT (kv_key) DO UPDATE SET kv_value = excluded.kv_value, kv_type = excluded.kv_type"""
@@ -91,10 +87,6 @@ Files = tuple[tuple[int, int] | None, ...]
 
 log = logging.getLogger(__name__)
 
-# The real ones also where gevent has replaced them: they are used in the pool's threads, not in greenlets.
-_new_lock = get_original("threading", "Lock")
-_sleep = get_original("time", "sleep")
-
 
 class SQLiteTier:
     """One file, which several processes may share (:class:`~ckv.persistent.Tier`)."""
@@ -109,7 +101,7 @@ class SQLiteTier:
         # Whoever reads the log, or starts the node in another folder, sees which file it is.
         self._path = os.path.abspath(path)
         self._sessions: weakref.WeakSet[SQLiteSession] = weakref.WeakSet()
-        self._opening = _new_lock()
+        self._opening = new_lock()
         self._seen: Files = ()
         """The files that were used last."""
         self._away = False
@@ -120,7 +112,7 @@ class SQLiteTier:
         self.when_other: Callable[[], None] = lambda: None
         self.max_value_bytes = 0
         self.clock_skew = 0.0
-        self.turn = _new_lock()
+        self.turn = new_lock()
         """Held by the session that writes. SQLite has one writer at a time and lets the others guess when it ends."""
 
     @property
@@ -129,7 +121,7 @@ class SQLiteTier:
 
     def connect(self, *, prepare: bool = True) -> SQLiteSession:
         generation = self.generation
-        session = _in_pool(self._open, prepare)
+        session = in_pool(self._open, prepare)
         session.generation = generation
         if self._other:
             self._other = False
@@ -152,7 +144,7 @@ class SQLiteTier:
                 if not prepare or create or not (_file(self._path) is None or "no such table" in str(error)):
                     raise
                 self._away = True
-                raise TierUnavailable(f"{_as_tier_error(error)}; {PUT_IT_BACK}") from error
+                raise TierUnavailable(f"{as_tier_error(error)}; {PUT_IT_BACK}") from error
             self._sessions.add(session)
             # Here and not in connect(): the next one that waits for its turn must not make what was there already.
             if prepare:
@@ -190,7 +182,7 @@ class SQLiteSession:
         self.files: Files = ()
         # A greenlet that is killed leaves its call running in the pool. The lock makes whoever closes the session wait
         # for that call, so that an old write cannot overtake the new ones of the next session.
-        self._lock = _new_lock()
+        self._lock = new_lock()
         self._turn = turn
         # Statements outside of our own BEGIN and COMMIT commit by themselves (isolation_level=None).
         self._connection = sqlite3.connect(
@@ -210,32 +202,38 @@ class SQLiteSession:
 
     def load_some(self, keys: Sequence[str], max_value_bytes: int) -> Loaded:
         # Nobody waits for a row here: readers see what was committed when they began.
-        return cast(Loaded, _in_pool(self._run, self._load, sorted_keys(keys), max_value_bytes or _ANY_LENGTH))
+        return cast(Loaded, in_pool(self._run, self._load, sorted_keys(keys), max_value_bytes or _ANY_LENGTH))
 
     def save_many(self, rows: Sequence[tuple[str, Value]], expires: Mapping[str, int] = NO_EXPIRY) -> None:
         if expires:
-            _in_pool(self._run, self._commit, _UPSERT_EXPIRING, sorted_expiring_rows(rows, expires))
+            in_pool(self._run, self._commit, _UPSERT_EXPIRING, sorted_expiring_rows(rows, expires))
         else:
-            _in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
+            in_pool(self._run, self._commit, _UPSERT, sorted_rows(rows))
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        _in_pool(self._run, self._commit, _DELETE, [(key,) for key in sorted_keys(keys)])
+        in_pool(self._run, self._commit, _DELETE, [(key,) for key in sorted_keys(keys)])
 
     def may_purge(self) -> bool:
         return True  # two at once would only do it twice
 
     def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
-        return cast(tuple[bytes | None, int], _in_pool(self._run, self._purge, after, count, now_ms))
+        return cast(tuple[bytes | None, int], in_pool(self._run, self._purge, after, count, now_ms))
+
+    def next_keys(self, after: str | None, count: int, prefix: bytes = b"") -> list[tuple[str, int]]:
+        return in_pool(self._run, self._next_keys, after, count, prefix)
+
+    def estimate(self) -> int:
+        return self.count()  # which it is quick at
 
     def probe(self) -> None:
-        _in_pool(self._run, self._probe)
+        in_pool(self._run, self._probe)
 
     def count(self) -> int:
-        ((records,),) = _in_pool(self._run, lambda: self._connection.execute(_COUNT).fetchall())
+        ((records,),) = in_pool(self._run, lambda: self._connection.execute(_COUNT).fetchall())
         return int(records)
 
     def close(self) -> None:
-        _in_pool(self.close_here)
+        in_pool(self.close_here)
 
     # --- in a thread of the pool -----------------------------------------------------------------------------------
 
@@ -258,7 +256,7 @@ class SQLiteSession:
     def _set_up(self, prepare: bool, create: bool) -> None:
         if prepare:
             # Readers and a writer do not wait for each other.
-            _patiently(self._connection.execute, "PRAGMA journal_mode = WAL")
+            patiently(self._connection.execute, "PRAGMA journal_mode = WAL")
             # A commit is on the disk when it returns. NORMAL would lose the last commits in a power cut, and ckv
             # forgets a record's pending write as soon as it is committed here.
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -294,11 +292,11 @@ class SQLiteSession:
             try:
                 self._connection.executemany(statement, rows)
             except sqlite3.Error as error:
-                if _code(error) in OUTAGE_ERRORS:
+                if code(error) in OUTAGE_ERRORS:
                     raise
                 self._roll_back()  # If it fails, its error goes out, which does not say that nothing was written.
-                kind = RowsRefused if _code(error) in DATA_ERRORS else WriteFailed
-                raise kind(_text(error)) from error
+                kind = RowsRefused if code(error) in DATA_ERRORS else WriteFailed
+                raise kind(text(error)) from error
             self._connection.execute("COMMIT")
 
     def _purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
@@ -308,13 +306,18 @@ class SQLiteSession:
         self._commit(f"{_DELETE} AND {PURGED.format(now_ms - PURGE_AFTER_MS)}", expired)
         return (page[-1][0] if len(page) == count else None), len(expired)
 
+    def _next_keys(self, after: str | None, count: int, prefix: bytes) -> list[tuple[str, int]]:
+        where, bounds = key_bounds(after, prefix)
+        rows = self._connection.execute(_NEXT_KEYS.format(where.format(*"?" * len(bounds))), (*bounds, count))
+        return [(to_text(key), expires) for key, expires in rows]
+
     def _probe(self) -> None:
         with self._turn:
             self._begin()
             try:
                 self._connection.execute(_UPSERT, (PROBE_KEY, b"", TYPE_STR))
             except sqlite3.Error as error:
-                if _code(error) not in DATA_ERRORS:
+                if code(error) not in DATA_ERRORS:
                     raise
                 # A table that refuses rows for what is in them takes writes.
             self._roll_back()
@@ -345,43 +348,3 @@ def _file(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _patiently(call: Callable[[str], object], statement: str) -> None:
-    """For what SQLite fails at once, without its usual wait, while another connection does it to the same new file."""
-    retry = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: _code(error) == sqlite3.SQLITE_BUSY),
-        stop=tenacity.stop_after_delay(BUSY_TIMEOUT),
-        wait=tenacity.wait_random(0, 0.05),
-        sleep=_sleep,
-        reraise=True,
-    )
-    retry(call, statement)
-
-
-def _in_pool(call: Callable[..., T], *args: object) -> T:
-    def outcome() -> T | TierError:
-        # An error that is raised in the pool also gets its traceback printed by gevent.
-        try:
-            return call(*args)
-        except Exception as error:  # noqa: BLE001 - it is raised below
-            return _as_tier_error(error)
-
-    found: T | TierError = gevent.get_hub().threadpool.apply(outcome)
-    if isinstance(found, TierError):
-        raise found
-    return found
-
-
-def _as_tier_error(error: Exception) -> TierError:
-    return error if isinstance(error, TierError) else TierUnavailable(_text(error))
-
-
-def _code(error: BaseException) -> int:
-    """The primary code of an error of SQLite, without the detail that the upper bits add; 0 without one."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _text(error: Exception) -> str:
-    name = getattr(error, "sqlite_errorname", type(error).__name__)
-    return " ".join(f"SQLite {name}: {error}".split())

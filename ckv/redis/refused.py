@@ -50,7 +50,7 @@ REASONS: Final = {
     "two keys may be on two nodes": "rename renamenx copy msetnx",
     "the database is the one to copy records from and to": "dump restore restore-asking migrate",
     "all would be removed, from the database too": "flushall flushdb",
-    "nobody knows all keys without reading the database": "keys scan randomkey dbsize",
+    "nobody knows all keys without reading the database": "randomkey",
     "ckv stops by a signal": "shutdown",
     "it is for those who work on Redis": "debug monitor",
     "there are no users yet": "acl",

@@ -51,6 +51,12 @@ class Facts:
     now: Callable[[], float]
     """The time of day in seconds of the epoch."""
 
+    keys_max: int
+    """The most keys in one answer to KEYS."""
+
+    next_turn: Callable[[Callable[[], None]], object]
+    """Has something done in the next turn of the loop, when others were served."""
+
     scripts: dict[bytes, Any]
     """What the scripts do that clients have sent, by their digests: 40 hex digits."""
 

@@ -28,6 +28,7 @@ class NodeSettings:
     bind: str
     max_connections: int
     max_value_bytes: int
+    keys_max: int
     drain_timeout: float
     log_level: str
     log_format: str

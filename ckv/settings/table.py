@@ -142,6 +142,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--max-value-bytes", _NODES, size(1, LARGEST_VALUE),
         "The longest value, 1 to 64MiB. A database that takes such values needs a max_allowed_packet of more than "
         "twice that.", "1MiB", "BYTES"),
+    Setting("--keys-max", _NODES, whole(1, 10**7),
+        "The most keys in one answer to KEYS, 1 to 10000000: beyond them it is refused, and SCAN has to be used.",
+        "100000", "N"),
     Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
         "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),

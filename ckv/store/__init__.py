@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from ckv.store.change import Modify, ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import Memory
+from ckv.store.motion import Motion
 from ckv.store.room import Outcome, RoomWait
 from ckv.store.waiting import Waiting
 from ckv.values import Value
@@ -46,11 +47,19 @@ class Records(Protocol):
     absent: Memory
     """The keys without a record: what is here has no value elsewhere, but perhaps in memory."""
     figures: Figures
+    motion: Motion
+    """What moves between the tiers, for scans."""
+    expiry_seen: bool
+    """Whether the persistent tier was given a record that expires, or had one: there may be more."""
+    is_whole: ClassVar[bool] = False
+    """Whether what is not in memory does not exist."""
 
     def __init__(self, memory: Memory, absent: Memory) -> None:
         self.memory = memory
         self.absent = absent
         self.figures = Figures()
+        self.motion = Motion()
+        self.expiry_seen = False
 
     def get(self, key: str) -> Value | Waiting[Value] | None:
         """The value; None when there is no record; a load when only the persistent tier can tell.
@@ -121,6 +130,26 @@ class Records(Protocol):
 
     def locate(self, key: str) -> Place:
         """Where the current value of a key is. Unlike :meth:`get` it is not a use, and moves nothing."""
+
+    def has(self, key: str) -> bool | None:
+        """Whether there is a record, as a GET would find now; None when only the persistent tier can tell. It is no
+        use, and moves nothing."""
+
+    def unsaved_keys(self) -> list[str]:
+        """The keys of what is on its way to the persistent tier, as far as it can be read: it may be deletions."""
+
+    def estimated(self) -> tuple[int, int]:
+        """How many records there are, but for those that only the persistent tier has; and how many rows that one has
+        of these, or of what was deleted. Both about."""
+
+    @property
+    def rows_may_end(self) -> bool:
+        """Whether the persistent tier may lose a row, as it has expired, of which memory has a record that has not."""
+        return self.expiry_seen or self.memory.expiring > 0
+
+    def is_over(self, expires: int) -> bool:
+        """Whether a record that expires then has."""
+        return 0 < expires <= self.memory.now_ms()
 
     def measured(self) -> Figures:
         """The figures as they are now."""

@@ -18,6 +18,7 @@ class MemoryStore(Records):
     """What is not in memory does not exist: a victim is dropped, and counted."""
 
     unsaved = parked = 0
+    is_whole = True
 
     def __init__(self, memory: Memory, now_ms: Callable[[], int] = int) -> None:
         """``now_ms``: the time of day in milliseconds of the epoch; by default it stands still."""
@@ -77,6 +78,15 @@ class MemoryStore(Records):
     def locate(self, key: str) -> Place:
         value = self.memory.peek(key)
         return Place("dirty", value, self.memory.expires_of(key)) if value is not None else Place("elsewhere", None)
+
+    def has(self, key: str) -> bool:
+        return key in self.memory and not self.memory.is_over(key)
+
+    def unsaved_keys(self) -> list[str]:
+        return []
+
+    def estimated(self) -> tuple[int, int]:
+        return len(self.memory), 0
 
     def measured(self) -> Figures:
         memory = self.memory

@@ -57,6 +57,17 @@ class EvictStore(Store):
             return self._stand_in_line(key, lambda _: self.expires_of(key), writes=False, needs_value=True)
         return self._look_up(key)
 
+    def has(self, key: str) -> bool | None:
+        if key in self.memory:
+            return not self.memory.is_over(key)
+        row = self.pending.find(key)
+        if row is not None:
+            return row.value is not TOMBSTONE and not self._is_over(row.expires)
+        return False if key in self.absent else None
+
+    def unsaved_keys(self) -> list[str]:
+        return list(self.pending.keys())
+
     def delete(self, key: str) -> bool | Load | RoomWait | Queued:
         if key in self.lines:
             return self._stand_in_line(key, lambda _: self.delete(key))

@@ -7,6 +7,8 @@ follow the invariants: I1 and I2 in :mod:`ckv.store.tiers`, I3 to I5 in :mod:`ck
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
+from typing import Final
 
 from ckv.errors import TierUnavailable
 from ckv.store import Place, Where
@@ -17,6 +19,9 @@ from ckv.store.pending import TOMBSTONE
 from ckv.store.room import RoomWait
 from ckv.store.updates import Updating
 from ckv.values import Value
+
+MOST_COUNTED: Final = 10_000
+"""Rows in pending that are looked at for an estimate; the others are taken to be alike."""
 
 
 class Store(Updating):
@@ -117,6 +122,18 @@ class Store(Updating):
         if row.value is TOMBSTONE or self._is_over(row.expires):
             return Place("tombstone", None)
         return Place("pending" if row.refused is None else "parked", row.value, row.expires)
+
+    def estimated(self) -> tuple[int, int]:
+        pending = self.pending
+        alive = deleted = looked_at = 0
+        for key, row in islice(pending, MOST_COUNTED):
+            looked_at += 1
+            if row.value is TOMBSTONE:
+                deleted += 1
+            elif key not in self.memory:
+                alive += 1
+        share = len(pending) / looked_at if looked_at else 0.0
+        return len(self.memory) + round(share * alive), self.memory.clean + round(share * deleted)
 
     @property
     def unsaved(self) -> int:

@@ -86,6 +86,16 @@ class ThroughStore(Store):
         expires = self.again[key][2]
         return expires if not self._is_over(expires) else None
 
+    def has(self, key: str) -> bool | None:
+        if key in self.memory:
+            return not self.memory.is_over(key)
+        if key in self.again:
+            return not self._is_over(self.again[key][2])
+        return False if key in self.absent else None
+
+    def unsaved_keys(self) -> list[str]:
+        return list(self.again)
+
     def delete(self, key: str) -> bool | Waiting[bool] | RoomWait | Queued:
         if key in self.lines:
             return self._stand_in_line(key, lambda _: self.delete(key))

@@ -115,8 +115,6 @@ class Tiers(Records):
         self.loading = Loading(environment.load_timeout, memory, self.figures)
         self.room = Room(memory, pending, self.figures, environment.pending_wait, may_put=self.MEMORY_MAY_PUT)
         self._environment = environment
-        self.expiry_seen = False
-        """Whether the persistent tier was given a record that expires, or had one: there may be more."""
         self._linger, self._enough = self._may_wait(environment)
         self._clock = environment.clock
         self._wake = environment.wake
@@ -140,6 +138,8 @@ class Tiers(Records):
 
     def _recall(self, key: str, value: Value, version: int, expires: int, *, clean: bool = False) -> None:
         """Takes a record into memory that another tier has, unless there is no room for it or for its victims."""
+        if 0 < version <= self.motion.newest:
+            self.motion.late += 1
         try:
             if not self.pending.full or not self._victims_need_room() or self.memory.has_room_for(key, value, expires):
                 while not self._memory_put(key, value, version, clean, expires):
@@ -276,6 +276,7 @@ class Tiers(Records):
             batch = [write for write in batch if write.key not in refused]
         self.figures.flushes += bool(batch)
         self.figures.flushed_rows += len(batch)
+        self.motion.committed(batch)
         self._committed(batch)
         if self.pending.queued:
             self._wake()
@@ -309,6 +310,7 @@ class Tiers(Records):
         So nothing counts as clean or absent any more: what memory has is written again before it leaves. Loads that are
         under way are not installed, and batches that are under way are written again.
         """
+        self.motion.replaced += 1
         self.memory.forget_clean()
         self.absent.clear()
         self.loading.distrust()

@@ -21,7 +21,7 @@ from typing import Final
 from ckv.client import Client
 from ckv.errors import BadSetting, CkvError, ProtocolError, TierError, to_wire
 from ckv.exits import Exit
-from ckv.node.scans import DIGEST_BYTES, MAX_COUNT, digest
+from ckv.node.auditing import DIGEST_BYTES, MAX_COUNT, digest
 from ckv.persistent import Loaded, Session
 from ckv.persistent.opening import open_tier
 from ckv.settings.parsers import NO_TIER
@@ -99,11 +99,11 @@ class Audit:
     def _all(self) -> Iterator[dict[str, Said]]:
         cursor = 0
         while True:
-            match self._client.call("SCAN", cursor, MAX_COUNT):
+            match self._client.call("AUDIT", cursor, MAX_COUNT):
                 case [int() as cursor, [*entries]]:
                     yield dict(map(_scanned, entries))
                 case other:
-                    raise ProtocolError(f"a SCAN was answered with {type(other).__name__}")
+                    raise ProtocolError(f"an AUDIT was answered with {type(other).__name__}")
             if cursor == 0:
                 return
 
@@ -153,7 +153,7 @@ def _scanned(entry: object) -> tuple[str, Said]:
     match entry:
         case [str() as key, str() as where, bytes() as said]:
             return key, (where, said)
-    raise ProtocolError("a SCAN or PEEK was answered with something else than a place and a digest")
+    raise ProtocolError("an AUDIT or PEEK was answered with something else than a place and a digest")
 
 
 def _rows(loaded: Loaded) -> dict[str, Row]:

@@ -9,7 +9,6 @@ from tests.clients.lacks import Lack
 WATCH: Final = Lack("keys that are watched: `WATCH`", r"unknown command 'WATCH'")
 CHANNELS: Final = Lack("channels: `SUBSCRIBE` and `PUBLISH`", r"unknown command '(P?SUBSCRIBE|PUBLISH)'")
 SCRIPTS: Final = Lack("scripts in Lua", "ckv runs no Lua")
-SCAN: Final = Lack("a list of the keys: `SCAN`, `KEYS`", r"unknown command '(SCAN|KEYS|DBSIZE)'")
 FLUSH: Final = Lack("the removal of everything: `FLUSHDB`", r"unknown command 'FLUSHDB'")
 TYPES: Final = Lack("types other than strings", r"ckv keeps strings only")
 TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side caching is supported by Redis")
@@ -17,7 +16,6 @@ TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side cachin
 EXPECTED: Final[dict[str, dict[str, Lack]]] = {
     "test_redis_py": {
         "test_watch": WATCH,
-        "test_scan": SCAN,
         "test_flush": FLUSH,
         "test_channels": CHANNELS,
         "test_scripts": SCRIPTS,
@@ -29,17 +27,7 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
         "test_clear": FLUSH,
     },
     "test_django_redis": {
-        "test_patterns": SCAN,
         "test_clear": FLUSH,
-    },
-    "test_cachelib": {
-        "test_clear": SCAN,
-    },
-    "test_aiocache": {
-        "test_clear": SCAN,
-    },
-    "test_cashews": {
-        "test_patterns": SCAN,
     },
     "test_celery": {
         "test_a_result_is_kept": CHANNELS,
@@ -47,17 +35,8 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
         "test_a_group": CHANNELS,
         "test_a_chord": CHANNELS,
     },
-    "test_redis_cli": {
-        "test_scan": SCAN,
-        "test_big_keys": SCAN,
-    },
     "test_node_redis": {
-        "test_scan": SCAN,
         "test_channels": CHANNELS,
     },
-    "test_ioredis": {
-        "test_scan": SCAN,
-    },
-    "test_keyv": {"test_clear": SCAN},
 }
 """By file and test. A test that lacks several things is named with the one that its error shows."""

@@ -109,7 +109,8 @@ def primary_methods(primary: Primary) -> RespMethods:
 
 def resp_methods(store: Records) -> RespMethods:
     """The commands of a secondary over a store, at a time that stands still."""
-    return for_node(LIMITS, lambda: 0.0)({**handlers(store, LIMITS.max_value_bytes), "PING": pong})
+    made = for_node(LIMITS, lambda: 0.0, keys_max=1000, next_turn=lambda do: do())
+    return made({**handlers(store, LIMITS.max_value_bytes), "PING": pong})
 
 
 def request(*arguments: bytes | str) -> bytes:

@@ -118,7 +118,7 @@ def test_one_of_two_processes_of_a_name_serves(persistent: str, nodes: Nodes) ->
     second = nodes.start_secondary(persistent=persistent, options=[NAME], wait=False)
     second.wait_for_log("waiting: another process has the name one, incarnation 1")
     with Client("127.0.0.1", second.port) as client:
-        for request in (("PUT", "k", "v"), ("GET", "k"), ("SCAN", 0, 1)):
+        for request in (("PUT", "k", "v"), ("GET", "k"), ("AUDIT", 0, 1)):
             with pytest.raises(Starting) as caught:
                 client.call(*request)
             assert caught.value.written == "no"

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgpack
 
 from ckv import errors
-from ckv.node.scans import Scans
+from ckv.node.auditing import Audits
 from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.limits import KIB, Limits
 from ckv.protocol.msgpackrpc import RpcMethods, RpcSession
@@ -34,7 +34,7 @@ def one_input(data: bytes) -> bool:
     now = 0.0
     environment = Environment(clock=lambda: now, load_timeout=1, pending_wait=1)
     store = EvictStore(POLICIES["lru"](2), Pending(100, KIB * KIB), environment)
-    scans = Scans(store, lambda: now)
+    scans = Audits(store, lambda: now)
     methods = RpcMethods(handlers(store, LIMITS.max_value_bytes) | operator_handlers(store, scans), LIMITS)
     line = Nowhere()
     session = RpcSession(line, methods)
@@ -77,7 +77,7 @@ SEEDS = (
     [0, 3, "DEL", ["key"]],
     [0, 4, "PING", []],
     [2, "PUT", ["key", b"value"]],
-    [0, 5, "BATCH", ["PUT", ["key", "value"], "SCAN", [0, 2], "GET", ["key"], "DEL", ["key"]]],
+    [0, 5, "BATCH", ["PUT", ["key", "value"], "AUDIT", [0, 2], "GET", ["key"], "DEL", ["key"]]],
 )
 """Well-formed messages, so that the fuzzer need not discover msgpack-RPC by itself."""
 

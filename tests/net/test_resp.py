@@ -103,7 +103,9 @@ def serve(world: World, keys: Keys) -> Serve:
             "PING": lambda _caller, _msgid, _params: "PONG",
             "INFO": lambda _caller, _msgid, _params: {"connected_clients": 1},
         }
-        server = Server(world.poller, table, limits, resp=for_node(limits))
+        server = Server(
+            world.poller, table, limits, resp=for_node(limits, keys_max=1000, next_turn=world.poller.loop.run_callback)
+        )
         world.also(server)
         address = server.listen(Address("127.0.0.1", 0))
         return server, Talker(address, receive_buffer), address

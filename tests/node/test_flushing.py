@@ -64,6 +64,12 @@ class FakeTier:
         if error is not None:
             raise error
 
+    def next_keys(self, after: str | None, count: int, prefix: bytes = b"") -> list[tuple[str, int]]:
+        raise NotImplementedError
+
+    def estimate(self) -> int:
+        raise NotImplementedError
+
     def may_purge(self) -> bool:
         return False
 

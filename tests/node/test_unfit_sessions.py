@@ -84,6 +84,12 @@ class FakeSession:
     def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
         return None, 0
 
+    def next_keys(self, after: str | None, count: int, prefix: bytes = b"") -> list[tuple[str, int]]:
+        return [(key, 0) for key in sorted(self._server) if after is None or key > after][:count]
+
+    def estimate(self) -> int:
+        return self.count()
+
     def probe(self) -> None:
         """It takes writes."""
 

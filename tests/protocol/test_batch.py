@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ckv import errors
+from ckv.node.auditing import Audits
 from ckv.node.node import own
-from ckv.node.scans import Scans
 from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.handler import LATER, Caller, Handler
@@ -242,12 +242,12 @@ def test_the_methods_of_a_secondary(world: World) -> None:
     store = MemoryStore(POLICIES["lru"](100))
     table = {
         **handlers(store, KIB),
-        **operator_handlers(store, Scans(store, lambda: 0.0)),
+        **operator_handlers(store, Audits(store, lambda: 0.0)),
         "INFO": own("INFO", lambda: {"role": "a test"}),
     }
     asker = served(world, **table)
     requests: list[Request] = [
-        ("PUT", ["k", "v"]), ("INFO", []), ("GET", ["k"]), ("SCAN", [0, 10]), ("PEEK", ["k"]), ("RETRY", []),
+        ("PUT", ["k", "v"]), ("INFO", []), ("GET", ["k"]), ("AUDIT", [0, 10]), ("PEEK", ["k"]), ("RETRY", []),
         ("PING", []), ("PUT", ["k", "x" * KIB]), ("PUT", ["k", "x" * (KIB + 1)]), ("DEL", ["k"]), ("GET", ["k"]),
         ("GET", []), ("NONE", []), ("BATCH", ["PING", []]), ("GET", 5),  # type: ignore[list-item]
     ]  # fmt: skip

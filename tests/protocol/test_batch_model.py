@@ -30,7 +30,7 @@ requests = st.one_of(
     st.tuples(st.just("PUT"), st.integers(0, 30), sizes, letters),
     st.tuples(st.just("GET"), st.integers(0, 30)),
     st.tuples(st.just("DEL"), st.integers(0, 30)),
-    st.tuples(st.sampled_from(["PING", "SCAN", "NONE", "SHORT"])),
+    st.tuples(st.sampled_from(["PING", "AUDIT", "NONE", "SHORT"])),
 )
 groups = st.tuples(st.integers(0, CLIENTS - 1), st.booleans(), st.lists(requests, min_size=1, max_size=60))
 """Requests that one client sends, in one BATCH or each by itself."""
@@ -76,7 +76,7 @@ class Model:
                 return method, [key], (None, self._records.pop(key, None) is not None)
             case ("PING",):
                 return method, [], (None, "PONG")
-            case ("SCAN",):
+            case ("AUDIT",):
                 return method, [0, 1], ("Refused", None)
             case ("SHORT",):
                 return "PUT", ["only a key"], ("BadArguments", None)

@@ -18,6 +18,7 @@ from tests.protocol.resp.test_parsing import packed
 from tests.support.line import Nowhere, served
 
 NOW = 1_000_000.0
+KEYS_MAX = 5
 LIMITS = Limits(max_value_bytes=1000)
 WAIT = object()
 """In the place of a result: the answer comes later."""
@@ -35,7 +36,9 @@ class Node:
         self.waiting: list[tuple[Caller, int, tuple[object, ...]]] = []
         self.results: dict[str, Any] = {}
         names = {"GET", "PUT", "DEL", "PING", "INFO", *methods}
-        self.made = for_node(limits, lambda: NOW)
+        self.later: list[Callable[[], None]] = []
+        """What is to be done in the next turn of the loop."""
+        self.made = for_node(limits, lambda: NOW, keys_max=KEYS_MAX, next_turn=self.later.append)
         self.methods = self.made({name: self._method(name) for name in names})
         self.line = Nowhere()
         self.session = QuickRespSession(self.line, self.methods)

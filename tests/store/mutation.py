@@ -13,5 +13,7 @@ class Mutation(mutations.Mutation):
 
     mode: str = "evict"
     """The write mode whose schedules show it."""
+    simulation: str = "tests.store.simulate"
+    """The module whose schedules show it."""
     by_model: bool = True
     """Whether the model (:mod:`tests.store.test_model`), which knows ``evict`` only, has to catch it as well."""

@@ -10,6 +10,7 @@ import sys
 
 from tests.store.mutation import Mutation
 from tests.store.mutations_expiry import EXPIRY
+from tests.store.mutations_scanning import SCANNING
 from tests.store.mutations_updates import UPDATES
 from tests.support import mutations
 from tests.support.mutations import PYTEST, mutant, run_in
@@ -320,6 +321,7 @@ MUTATIONS = (
     ),
     *EXPIRY,
     *UPDATES,
+    *SCANNING,
 )
 
 SCHEDULES = 12_000
@@ -331,7 +333,7 @@ def survived(mutation: Mutation) -> str:
     with mutant(mutation) as copy:
         # Over one of the tables: the other one would have the same schedules again.
         words = ("--mode", mutation.mode, "--count", str(SCHEDULES), "--table", "plain")
-        simulation = run_in(copy, "tests.store.simulate", *words)
+        simulation = run_in(copy, mutation.simulation, *words)
         # The exit code alone would also be 1 for a copy that does not even run.
         if simulation.returncode != 1 or "FAILED" not in simulation.stdout:
             return "the simulation\n" + simulation.stdout + simulation.stderr

@@ -10,7 +10,7 @@ import argparse
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 
 from ckv.store.memory import POLICIES, TABLES
@@ -65,54 +65,66 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
     world.alone = seed % 2 == 1
     names, weights = list(EVENTS), list(EVENTS.values())
     for name in chance.choices(names, weights, k=STEPS):
-        arguments: tuple[object, ...] = ()
-        if name == "put":
-            arguments = (chance.choice(keys), chance.choice(SECONDS))
-        elif name in ("get", "delete"):
-            arguments = (chance.choice(keys),)
-        elif name == "update":
-            arguments = (chance.choice(keys), chance.choice(UPDATES), chance.choice((None, None, 0, *SECONDS)))
-        elif name == "replace_tier":
-            arguments = (chance.choice(keys), chance.randrange(4))
-        elif name == "advance":
-            arguments = (chance.choice((0.3, 1.0, 5.0)),)
-        elif name.startswith("load_") and name != "load_begin":
-            if not world.queries:
-                continue
-            arguments = (chance.randrange(len(world.queries)),)
-        elif name.startswith("flush_") and name != "flush_begin":
-            if not world.flushes:
-                continue
-            arguments = (chance.randrange(len(world.flushes)),)
-        if say is not None:
-            say(f"{name}{arguments}")
-        getattr(world, name)(*arguments)
-        world.check()
+        happens(world, name, keys, chance, say)
     if say is not None:
         say("drain_and_restart()")
     world.drain_and_restart()
     return world
 
 
+def happens(
+    world: World, name: str, keys: Sequence[str], chance: random.Random, say: Callable[[str], None] | None
+) -> None:
+    """One event with this name, if there can be one now."""
+    arguments: tuple[object, ...] = ()
+    if name == "put":
+        arguments = (chance.choice(keys), chance.choice(SECONDS))
+    elif name in ("get", "delete"):
+        arguments = (chance.choice(keys),)
+    elif name == "update":
+        arguments = (chance.choice(keys), chance.choice(UPDATES), chance.choice((None, None, 0, *SECONDS)))
+    elif name == "replace_tier":
+        arguments = (chance.choice(keys), chance.randrange(4))
+    elif name == "advance":
+        arguments = (chance.choice((0.3, 1.0, 5.0)),)
+    elif name.startswith("load_") and name != "load_begin":
+        if not world.queries:
+            return
+        arguments = (chance.randrange(len(world.queries)),)
+    elif name.startswith("flush_") and name != "flush_begin":
+        if not world.flushes:
+            return
+        arguments = (chance.randrange(len(world.flushes)),)
+    if say is not None:
+        say(f"{name}{arguments}")
+    getattr(world, name)(*arguments)
+    world.check()
+
+
 Failure = tuple[int, str, str, str, AssertionError]
 
+Run = Callable[[int, str, str, Callable[[str], None] | None, str], World]
+"""Carries out one schedule: its seed, mode and policy, what is told each step, and the table."""
 
-def first_failure(count: int, modes: list[str], policies: list[str], tables: list[str]) -> Failure | None:
+
+def first_failure(
+    count: int, modes: list[str], policies: list[str], tables: list[str], run: Run = run
+) -> Failure | None:
     """Runs that many schedules, spread over modes, policies and tables; the first one that fails."""
     kinds = list(product(modes, policies, tables))
     for number in range(count):
         mode, policy, table = kinds[number % len(kinds)]
         seed = number // len(kinds)
         try:
-            run(seed, mode, policy, table=table)
+            run(seed, mode, policy, None, table)
         except AssertionError as error:
             return seed, mode, policy, table, error
     return None
 
 
-def main(words: list[str]) -> int:
-    """The command; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main_of(run: Run, description: str, module: str, words: list[str]) -> int:
+    """The command of a module of schedules; the exit code."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--mode", choices=MODES)
@@ -128,15 +140,15 @@ def main(words: list[str]) -> int:
             run(options.seed, mode, policy, print, table)
         return 0
     began = time.monotonic()
-    failure = first_failure(options.count, modes, policies, tables)
+    failure = first_failure(options.count, modes, policies, tables, run)
     if failure is not None:
         seed, mode, policy, table, error = failure
         again = f"--mode {mode} --policy {policy} --table {table} --seed {seed}"
-        print(f"FAILED: {error}\npython -m tests.store.simulate {again}")
+        print(f"FAILED: {error}\npython -m {module} {again}")
         return 1
     print(f"{options.count} schedules held in {time.monotonic() - began:.0f} s")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(main_of(run, __doc__ or "", "tests.store.simulate", sys.argv[1:]))

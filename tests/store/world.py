@@ -652,6 +652,11 @@ class World:
         """Somebody made room for the rows that were refused."""
         self.store.retry_parked()
 
+    def purge(self) -> None:
+        """The tier is rid of what has expired."""
+        for key in [key for key, (_, expires) in self.tier.items() if self.is_over(expires)]:
+            del self.tier[key]
+
     # --- time and the end ----------------------------------------------------------------------------------------
 
     def advance(self, seconds: float) -> None:
@@ -722,13 +727,18 @@ class World:
 
     # --- the truth -----------------------------------------------------------------------------------------------
 
+    def states(self, key: str) -> list[tuple[Value | None, int]]:
+        """What a reader may see of a key now."""
+        history = self.history[key]
+        states = history[self._landed[key] :] if self._through else history[-1:]
+        return [self.alive(seen.value, seen.expires) for seen in states]
+
     def check(self) -> None:
         """The invariants, after any step."""
         self.store.check()
         assert len(self.memory) <= self._capacity
-        for key, history in self.history.items():
-            states = history[self._landed[key] :] if self._through else history[-1:]
-            allowed = [self.alive(seen.value, seen.expires) for seen in states]
+        for key in self.history:
+            allowed = self.states(key)
             row = self.pending.find(key) if not self._through else None
             if key in self.memory:
                 value = self.memory.peek(key)

@@ -285,7 +285,7 @@ def test_a_primary(nodes: Nodes) -> None:
         assert figures(client)[f"peer_{two.address}_in_flight"] >= 1
         two.resume()
         wait_for(client, **{f"peer_{two.address}_in_flight": 0})
-        for method, arguments in (("RETRY", ()), ("SCAN", (0, 10))):
+        for method, arguments in (("RETRY", ()), ("AUDIT", (0, 10))):
             with pytest.raises(errors.Refused, match="a primary keeps no records; ask the secondary"):
                 client.call(method, *arguments)
         assert client.call("PEEK", key) == ["elsewhere", b""]

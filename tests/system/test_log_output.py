@@ -36,7 +36,7 @@ def started(port: int, tier: str, stderr: int, *options: str) -> Iterator[subpro
 def serves(port: int) -> bool:
     try:
         with Client("127.0.0.1", port, timeout=20) as client:
-            client.call("SCAN", 0, 1)  # to PING it answers already before
+            client.call("AUDIT", 0, 1)  # to PING it answers already before
     except (errors.Unreachable, errors.Starting):
         return False
     return True

@@ -145,7 +145,7 @@ def test_how_far_a_drain_is_can_be_asked(private_mariadb: MariaDB, nodes: Nodes)
         figures = json.loads(shown.stdout)
         assert (figures["draining"], figures["pending_records"]) == (1, 1)
         assert run_ckv("ping", "127.0.0.1", str(node.port)).returncode == 0, "the liveness probe of a pod"
-        for method, *params in (("GET", "a"), ("PUT", "a", "2"), ("RETRY",), ("SCAN", 0, 1), ("HELLO",), ("BATCH",)):
+        for method, *params in (("GET", "a"), ("PUT", "a", "2"), ("RETRY",), ("AUDIT", 0, 1), ("HELLO",), ("BATCH",)):
             with pytest.raises(RemoteError, match=r"^Draining: "):
                 late.call(method, *params)
         private_mariadb.resume()

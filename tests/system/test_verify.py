@@ -1,4 +1,4 @@
-"""``ckv verify``: it finds what differs, and nothing that only seems to while somebody writes; SCAN and PEEK."""
+"""``ckv verify``: it finds what differs, and nothing that only seems to while somebody writes; AUDIT and PEEK."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import pytest
 
 from ckv import Client, errors
-from ckv.node.scans import IDLE, MAX_COUNT, MAX_SCAN_BYTES, MAX_SCANS, Scans, digest
+from ckv.node.auditing import IDLE, MAX_AUDIT_BYTES, MAX_AUDITS, MAX_COUNT, Audits, digest
 from ckv.persistent import Loaded, Session
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
@@ -222,7 +222,7 @@ class Scripted:
 
     def call(self, method: str, *_: object) -> object:
         where, said = self._said.pop(0) if len(self._said) > 1 else self._said[0]
-        if method == "SCAN":
+        if method == "AUDIT":
             return [0, [["key", where, said]]]
         return [where, said]
 
@@ -296,7 +296,7 @@ def test_a_race_with_a_write_is_no_difference(
     assert capsys.readouterr().out.splitlines()[-1].endswith(f"; {end}")
 
 
-# --- SCAN and PEEK ---------------------------------------------------------------------------------------------------
+# --- AUDIT and PEEK ---------------------------------------------------------------------------------------------------
 
 
 def store(capacity: int, policy: str = "lru", mode: str = "evict") -> Store:
@@ -307,11 +307,11 @@ def store(capacity: int, policy: str = "lru", mode: str = "evict") -> Store:
     )
 
 
-def scan(scans: Scans, count: int, between: Callable[[], None] = lambda: None) -> list[tuple[str, str, bytes]]:
+def audit_all(audits: Audits, count: int, between: Callable[[], None] = lambda: None) -> list[tuple[str, str, bytes]]:
     found: list[Any] = []
     cursor = 0
     while True:
-        cursor, entries = scans.next(cursor, count)
+        cursor, entries = audits.next(cursor, count)
         assert len(entries) <= count
         found += entries
         if cursor == 0:
@@ -335,7 +335,7 @@ def test_a_record_that_stays_is_told_exactly_once_whatever_is_written_meanwhile(
             records.put(f"key {number}", "x")
             records.get(f"key {choice.randrange(99)}")
 
-    found = scan(Scans(records, lambda: 0.0), 7, disturb)
+    found = audit_all(Audits(records, lambda: 0.0), 7, disturb)
     keys = [key for key, _, _ in found]
     assert len(set(keys)) == len(keys)
     assert set(keys) >= {f"key {number}" for number in range(99)}
@@ -367,68 +367,68 @@ def test_a_record_is_not_called_clean_while_a_newer_write_is_on_its_way(mode: st
     assert places() == ["elsewhere", "absent"]
 
 
-def test_a_cursor_can_be_asked_again_until_its_scan_is_over() -> None:
+def test_a_cursor_can_be_asked_again_until_its_audit_is_over() -> None:
     records = store(10)
     for number in range(5):
         records.put(str(number), "x")
-    scans = Scans(records, lambda: 0.0)
-    cursor, first = scans.next(0, 2)
-    again, second = scans.next(cursor, 2)
-    assert scans.next(cursor, 2) == (again, second)
-    assert scans.next(again, 2)[0] == 0
+    audits = Audits(records, lambda: 0.0)
+    cursor, first = audits.next(0, 2)
+    again, second = audits.next(cursor, 2)
+    assert audits.next(cursor, 2) == (again, second)
+    assert audits.next(again, 2)[0] == 0
     assert not {key for key, _, _ in first} & {key for key, _, _ in second}
     with pytest.raises(errors.Refused, match="begin again with 0"):
-        scans.next(again, 2)
+        audits.next(again, 2)
 
 
-def test_the_scans_that_are_open_are_bounded_in_number_and_time() -> None:
+def test_the_audits_that_are_open_are_bounded_in_number_and_time() -> None:
     now = 0.0
     records = store(10)
     for number in range(5):
         records.put(str(number), "x")
-    scans = Scans(records, lambda: now)
-    cursors = [scans.next(0, 1)[0] for _ in range(MAX_SCANS)]
-    cursors[0], _ = scans.next(cursors[0], 1)  # now the second one was used longest ago
-    cursors.append(scans.next(0, 1)[0])
+    audits = Audits(records, lambda: now)
+    cursors = [audits.next(0, 1)[0] for _ in range(MAX_AUDITS)]
+    cursors[0], _ = audits.next(cursors[0], 1)  # now the second one was used longest ago
+    cursors.append(audits.next(0, 1)[0])
     with pytest.raises(errors.Refused):
-        scans.next(cursors[1], 1)
+        audits.next(cursors[1], 1)
     now = IDLE - 1
-    scans.expire()
-    cursors[0], _ = scans.next(cursors[0], 1)
+    audits.expire()
+    cursors[0], _ = audits.next(cursors[0], 1)
     now = IDLE
-    scans.expire()
-    assert scans.next(cursors[0], 1)[0] != 0
+    audits.expire()
+    assert audits.next(cursors[0], 1)[0] != 0
     for cursor in cursors[2:]:
         with pytest.raises(errors.Refused):
-            scans.next(cursor, 1)
+            audits.next(cursor, 1)
 
 
 def test_an_answer_is_bounded_in_bytes() -> None:
     records = store(10)
     for number in range(10):
-        records.put(str(number), b"x" * (MAX_SCAN_BYTES // 2))
-    cursor, entries = Scans(records, lambda: 0.0).next(0, 10)
+        records.put(str(number), b"x" * (MAX_AUDIT_BYTES // 2))
+    cursor, entries = Audits(records, lambda: 0.0).next(0, 10)
     assert len(entries) == 2
     assert cursor != 0
 
 
-def test_scan_and_peek_over_the_wire(nodes: Nodes) -> None:
+def test_audit_and_peek_over_the_wire(nodes: Nodes) -> None:
     node = nodes.start_secondary()
     with Client("127.0.0.1", node.port) as client:
-        assert client.call("SCAN", 0, 10) == [0, []]
+        assert client.call("AUDIT", 0, 10) == [0, []]
         client.put("a\udcff", b"\x00")
         assert client.call("PEEK", "a\udcff") == ["dirty", digest(b"\x00")]
-        assert client.call("SCAN", 0, MAX_COUNT) == [0, [["a\udcff", "dirty", digest(b"\x00")]]]
+        assert client.call("AUDIT", 0, MAX_COUNT) == [0, [["a\udcff", "dirty", digest(b"\x00")]]]
         assert client.call("PEEK", b"a\xff") == ["dirty", digest(b"\x00")]
         for arguments in [(), (0,), (0, 0), (0, MAX_COUNT + 1), ("0", 1), (0, True), (0, 1, 1), (-1, 1.0)]:
             with pytest.raises(errors.BadArguments):
-                client.call("SCAN", *arguments)
+                client.call("AUDIT", *arguments)
         for cursor in (1, -1, 2**63):
-            with pytest.raises(errors.Refused, match="there is no scan"):
-                client.call("SCAN", cursor, 1)
+            with pytest.raises(errors.Refused, match="there is no audit"):
+                client.call("AUDIT", cursor, 1)
         with pytest.raises(errors.BadArguments):
             client.call("PEEK")
         assert client.get("a\udcff") == b"\x00"
-    lines = run_ckv("shell", "127.0.0.1", str(node.port), stdin="SCAN 0 10\nSCAN x 1\n")
+    lines = run_ckv("shell", "127.0.0.1", str(node.port), stdin="AUDIT 0 10\nAUDIT x 1\n")
     assert lines.stdout == f'"a\\xff" dirty {digest(bytes(1)).hex()}\nnext cursor 0\n'
     assert lines.stderr == "ckv: line 2: 'x' is not a whole number\n"

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from ckv.errors import RowsRefused
-from ckv.persistent.rows import KIND, ROWS_PER_STATEMENT, TABLE, sorted_expiring_rows, sorted_rows
+from ckv.persistent.rows import (
+    EXPIRES,
+    FEW_ROWS,
+    KIND,
+    ROWS_PER_STATEMENT,
+    TABLE,
+    key_bounds,
+    sorted_expiring_rows,
+    sorted_rows,
+)
 from ckv.values import MAX_EXPIRES, MAX_KEY_BYTES, Value
 
 PROBE: Final = f"SELECT kv_key, kv_value, {KIND} FROM {TABLE} LIMIT 0"
@@ -30,6 +39,11 @@ UPSERT: Final = " ON DUPLICATE KEY UPDATE kv_value = VALUES(kv_value), kv_type =
 INSERT_EXPIRING: Final = f"INSERT INTO {TABLE} (kv_key, kv_value, kv_type, kv_expires) VALUES "
 UPSERT_EXPIRING: Final = f"{UPSERT}, kv_expires = VALUES(kv_expires)"
 
+COUNT_FEW: Final = f"SELECT COUNT(*) FROM (SELECT 1 FROM {TABLE} LIMIT {FEW_ROWS + 1}) AS some"
+ROWS_BY_STATISTICS: Final = (
+    f"SELECT table_rows FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{TABLE}'"
+)
+
 
 def longest_row(value_bytes: int) -> int:
     """The bytes of a statement that writes one row with the longest key and a value of so many bytes."""
@@ -40,6 +54,13 @@ def longest_row(value_bytes: int) -> int:
 def literal(data: bytes) -> str:
     """The bytes as they stand in a statement."""
     return f"X'{data.hex()}'"
+
+
+def next_keys(after: str | None, count: int, prefix: bytes) -> str:
+    """The statement of a walk along the keys, in the order of the index. A plain read: it asks for no lock."""
+    where, bounds = key_bounds(after, prefix)
+    within = where.format(*map(literal, bounds))
+    return f"SELECT kv_key, {EXPIRES} FROM {TABLE} FORCE INDEX (PRIMARY) WHERE {within} ORDER BY kv_key LIMIT {count}"
 
 
 def statements(head: str, items: Sequence[str], tail: str, max_bytes: int) -> list[str]:

@@ -23,6 +23,7 @@ from ckv.persistent.mysql.fence import NOT_ACTIVE, MySQLFence, Registration
 from ckv.persistent.mysql.identity import Place, Places, place
 from ckv.persistent.mysql.outages import DATA_ERRORS, LOGIN_ERRORS, NO_LONGER_WRITER, OUTAGE_ERRORS
 from ckv.persistent.rows import (
+    FEW_ROWS,
     KIND,
     PROBE_KEY,
     TABLE,
@@ -31,7 +32,7 @@ from ckv.persistent.rows import (
     loaded,
     sorted_keys,
 )
-from ckv.values import Value
+from ckv.values import Value, to_text
 
 LOOK_EVERY: Final = 0.5
 """Seconds after which a session looks where its connection leads before it uses it again."""
@@ -256,6 +257,19 @@ class MySQLSession:
     def purge(self, after: bytes | None, count: int, now_ms: int) -> tuple[bytes | None, int]:
         with self._in_use() as connection:
             return purge.purge(connection, after, count, now_ms)
+
+    def next_keys(self, after: str | None, count: int, prefix: bytes = b"") -> list[tuple[str, int]]:
+        with self._in_use() as connection:
+            rows = connection.run(connection.before_select + sql.next_keys(after, count, prefix))
+        return [(to_text(key), int(expires)) for key, expires in rows]
+
+    def estimate(self) -> int:
+        with self._in_use() as connection:
+            ((few,),) = connection.run(connection.before_select + sql.COUNT_FEW)
+            if int(few) <= FEW_ROWS:
+                return int(few)
+            ((many,),) = connection.run(sql.ROWS_BY_STATISTICS)
+        return max(int(few), int(many or 0))
 
     def probe(self) -> None:
         with self._in_use() as connection:

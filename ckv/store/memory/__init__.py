@@ -22,6 +22,17 @@ from ckv.values import Value
 Record = plain.Record
 
 
+class Walk(Protocol):
+    """A walk through the keys of a table."""
+
+    def keys_at(self, place: int, count: int, /) -> tuple[list[str], int]:
+        """The keys in so many places from this one on, 0 at first, and the next place, 0 at the end.
+
+        Whoever goes from 0 to the end meets each key once that is here all the while; one that comes or goes meanwhile
+        is met or not. Any place can be asked for again.
+        """
+
+
 class Memory(Protocol):
     """Records under one policy.
 
@@ -135,6 +146,9 @@ class Memory(Protocol):
 
     def keys(self) -> list[str]:
         """The keys of all records as they are now."""
+
+    def walk(self) -> Walk:
+        """A walk through the keys, in as many pieces as one likes, while records come and go."""
 
     def __len__(self) -> int: ...
 

@@ -28,6 +28,17 @@ EXPIRY_BYTES: Final = 32
 """What a record takes that expires, besides."""
 
 
+class Listed:
+    """A walk through the keys that were here when it began: :class:`ckv.store.memory.Walk`."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self._keys = keys
+
+    def keys_at(self, place: int, count: int) -> tuple[list[str], int]:
+        end = place + count
+        return self._keys[place:end], end if end < len(self._keys) else 0
+
+
 class Table:
     """What the policies share: records in dicts, and what is counted of them. The order is theirs."""
 
@@ -221,6 +232,9 @@ class Table:
 
     def keys(self) -> list[str]:
         return list(chain.from_iterable(self._generations))
+
+    def walk(self) -> Listed:
+        return Listed(self.keys())
 
     def __len__(self) -> int:
         return self._count

@@ -24,7 +24,7 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 }
 """Everything that can be typed: how it is used, and what it does."""
 
-READS: Final = frozenset({"GET", "EXPIRETIME", "EXISTS", "STRLEN", "PING", "INFO", "PEEK", "SCAN"})
+READS: Final = frozenset({"GET", "EXPIRETIME", "EXISTS", "STRLEN", "SCAN", "DBSIZE", "PING", "INFO", "PEEK", "AUDIT"})
 """Commands that change nothing, whatever becomes of them."""
 
 _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
@@ -35,7 +35,8 @@ _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
     "GETEX": lambda client, arguments: found(client.call("GETEX", arguments[0], _number(arguments[1])), None),
     "PUTEX": lambda client, arguments: client.call("PUTEX", *arguments[:2], _number(arguments[2])),
     "EXPIRE": lambda client, arguments: client.call("EXPIRE", arguments[0], _number(arguments[1]), arguments[2]),
-    "SCAN": lambda client, arguments: client.call("SCAN", *map(_number, arguments)),
+    "SCAN": lambda client, arguments: client.call("SCAN", _number(arguments[0]), arguments[1], _number(arguments[2])),
+    "AUDIT": lambda client, arguments: client.call("AUDIT", *map(_number, arguments)),
 }
 """The commands whose result the client reads; that of any other one is shown as it came."""
 

@@ -27,7 +27,9 @@ def for_people(name: str, result: Any, encoding: str = "utf-8") -> str:
             return figures.for_people(info)
         case "PEEK", [where, str() as digest]:
             return f"{where} {digest}".rstrip()
-        case "SCAN", [cursor, [*entries]]:
+        case "SCAN", [cursor, [*keys]]:
+            return "\n".join([*(quoted(key, encoding) for key in keys), f"next cursor {cursor}"])
+        case "AUDIT", [cursor, [*entries]]:
             lines = [f"{quoted(key, encoding)} {where} {digest}".rstrip() for key, where, digest in entries]
             return "\n".join([*lines, f"next cursor {cursor}"])
         case "SET", [bool() as written, bool() as was_there, old]:
@@ -67,7 +69,7 @@ def _readable(name: str, result: Any) -> Any:
     match name, result:
         case "PEEK", [where, bytes() as digest]:
             return [where, digest.hex()]
-        case "SCAN", [cursor, [*entries]]:
+        case "AUDIT", [cursor, [*entries]]:
             return [cursor, [[key, where, digest.hex()] for key, where, digest in entries]]
     return result
 

@@ -1,4 +1,4 @@
-"""What a secondary tells of its records, with digests of the values, to be compared with a database: SCAN and PEEK."""
+"""What a secondary tells of its records, with digests of the values, to be compared with a database: AUDIT and PEEK."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ DIGEST_BYTES: Final = 16
 """The length of a digest: two values that differ have the same one in no foreseeable future."""
 
 MAX_COUNT: Final = 1000
-"""The most keys in one answer to SCAN; clients bound an array to 1024 elements."""
+"""The most keys in one answer to AUDIT; clients bound an array to 1024 elements."""
 
-MAX_SCAN_BYTES: Final = 4 * 1024 * 1024
-"""Bytes of values at which an answer to SCAN is closed: a node serves nobody while it computes digests (4 ms)."""
+MAX_AUDIT_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of values at which an answer to AUDIT is closed: a node serves nobody while it computes digests (4 ms)."""
 
-MAX_SCANS: Final = 4
-"""Scans that are open at a time. Each holds a list of all keys: 8 MB for a million records."""
+MAX_AUDITS: Final = 4
+"""Audits that are open at a time. Each holds a list of all keys: 8 MB for a million records."""
 
 IDLE: Final = 60.0
-"""Seconds after which a scan that nobody went on with is forgotten."""
+"""Seconds after which an audit that nobody went on with is forgotten."""
 
-_POSITIONS: Final = 2**40  # a cursor is the number of its scan times this, plus the position in the list of keys
+_POSITIONS: Final = 2**40  # a cursor is the number of its audit times this, plus the position in the list of keys
 _NUMBERS: Final = 2**22
 
 Entry = tuple[str, Where, bytes]
@@ -48,12 +48,12 @@ def entry(key: str, place: Place) -> Entry:
     return key, place.where, b"" if place.value is None else digest(place.value, place.expires)
 
 
-class Scans:
-    """The scans that are open.
+class Audits:
+    """The audits that are open.
 
-    A scan begins with a list of the keys that the node knows then, and each answer tells what is true of its keys when
-    it is made. So a record that is in memory or pending from the first answer to the last is told exactly once; one
-    that comes or goes meanwhile is told once or not at all. A cursor can be asked again until the scan is over.
+    An audit begins with a list of the keys that the node knows then, and each answer tells what is true of its keys
+    when it is made. So a record that is in memory or pending from the first answer to the last is told exactly once;
+    one that comes or goes meanwhile is told once or not at all. A cursor can be asked again until the audit is over.
     """
 
     def __init__(self, store: Records, clock: Callable[[], float]) -> None:
@@ -61,12 +61,12 @@ class Scans:
         self._store = store
         self._clock = clock
         self._open: dict[int, tuple[list[str], float]] = {}
-        """Number of a scan to its keys and the time of the last request; the one that was used last is last."""
+        """Number of an audit to its keys and the time of the last request; the one that was used last is last."""
 
     def next(self, cursor: object, count: object) -> tuple[int, list[Entry]]:
         """The cursor of the next answer, 0 when there is none, and up to ``count`` entries, perhaps none.
 
-        Cursor 0 begins a scan. Raises BadArguments, and Refused for a scan that is over or forgotten: after
+        Cursor 0 begins an audit. Raises BadArguments, and Refused for one that is over or forgotten: after
         :data:`IDLE` seconds, or for others that were begun.
         """
         if type(cursor) is not int or type(count) is not int:
@@ -75,12 +75,12 @@ class Scans:
             raise errors.BadArguments(f"count is {count}: allowed is 1 to {MAX_COUNT}")
         number, start = divmod(cursor, _POSITIONS) if cursor else (self._begin(), 0)
         if number not in self._open:
-            raise errors.Refused(f"there is no scan with the cursor {cursor}: begin again with 0")
+            raise errors.Refused(f"there is no audit with the cursor {cursor}: begin again with 0")
         keys, _ = self._open.pop(number)
         entries: list[Entry] = []
         size = 0
         position = start
-        while position < len(keys) and position - start < count and size < MAX_SCAN_BYTES:
+        while position < len(keys) and position - start < count and size < MAX_AUDIT_BYTES:
             key = keys[position]
             position += 1
             place = self._store.locate(key)
@@ -93,14 +93,14 @@ class Scans:
         return number * _POSITIONS + position, entries
 
     def expire(self) -> None:
-        """Forgets the scans that nobody goes on with."""
+        """Forgets the audits that nobody goes on with."""
         oldest = self._clock() - IDLE
         self._open = {number: (keys, used) for number, (keys, used) in self._open.items() if used > oldest}
 
     def _begin(self) -> int:
-        if len(self._open) >= MAX_SCANS:
+        if len(self._open) >= MAX_AUDITS:
             del self._open[next(iter(self._open))]
-        # By chance, so that a cursor of before a restart does not fit a scan of after it.
+        # By chance, so that a cursor of before a restart does not fit an audit of after it.
         number = random.randrange(1, _NUMBERS)
         self._open[number] = self._store.keys(), self._clock()
         return number

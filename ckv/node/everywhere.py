@@ -1,0 +1,119 @@
+"""The methods that a primary asks of all its nodes: SCAN, of one after the other, and DBSIZE, of all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Final, Protocol
+
+from ckv import errors
+from ckv.commands import COMMANDS
+from ckv.node.scanning import scan_arguments
+from ckv.protocol.handler import LATER, Caller, Handler
+
+NODES: Final = 2**14
+"""A cursor of ours is that of a node times this, plus the number of the node: there are no more, as there are no more
+slots."""
+
+
+class Asked(Protocol):
+    """A node that can be asked: :class:`ckv.net.peer.Peer`."""
+
+    def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, /) -> None:
+        """Asks it; the answer goes to the caller. Raises a Refused, and nothing was sent."""
+
+
+class Everywhere:
+    """The handlers, over the nodes in the order of their list."""
+
+    def __init__(self, nodes: Sequence[Asked]) -> None:
+        self._nodes = nodes
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """The methods, by their names."""
+        return {"SCAN": self.scan, "DBSIZE": self.size}
+
+    def scan(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of SCAN: each cursor says which node it is one of."""
+        cursor, pattern, count = scan_arguments(params)
+        inner, number = divmod(cursor, NODES)
+        if number >= len(self._nodes):
+            raise errors.Refused(f"there is no scan with the cursor {cursor}: begin again with 0")
+
+        def answer(results: list[Any]) -> object:
+            ((inner, keys),) = results
+            if inner:
+                return [inner * NODES + number, keys]
+            return [number + 1 if number + 1 < len(self._nodes) else 0, keys]
+
+        Gathered(caller, msgid, answer, 1).ask(self._nodes[number], "SCAN", (inner, pattern, count))
+        return LATER
+
+    def size(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of DBSIZE: what the nodes say, together."""
+        if params:
+            raise COMMANDS["DBSIZE"].wrong_count(params)
+        gathered = Gathered(caller, msgid, sum, len(self._nodes))
+        for node in self._nodes:
+            gathered.ask(node, "DBSIZE", ())
+        return LATER
+
+
+class Gathered:
+    """The caller of one request at each of some nodes, whose results are one for whoever has asked us."""
+
+    def __init__(self, caller: Caller, msgid: int, made: Callable[[list[Any]], object], count: int) -> None:
+        """``made`` makes it of the results, in the order in which they were asked. One error is enough for all."""
+        self._caller = caller
+        self._msgid = msgid
+        self._made = made
+        self._results: list[Any] = [None] * count
+        self._asked = 0
+        self._waiting = count
+        self._error: object = None
+        self._is_over = False
+
+    def ask(self, node: Asked, method: str, params: tuple[object, ...]) -> None:
+        """Asks one of them. Raises the Refused of a node that cannot be asked; whoever has asked us is to be told that,
+        and nothing else."""
+        number = self._asked
+        self._asked += 1
+        try:
+            node.call(method, params, self, number)
+        except errors.Refused:
+            self._is_over = True
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        return self._caller.is_open and not self._is_over
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        if self._is_over:
+            return
+        self._results[msgid] = result
+        self._error = self._error or error
+        self._waiting -= 1
+        if self._waiting:
+            return
+        if self._error is not None:
+            self._caller.respond(self._msgid, self._error, None)
+            return
+        try:
+            made = self._made(self._results)
+        except (TypeError, ValueError):  # a node of another version
+            wrong = errors.ServerError("a node answered with something else")
+            self._caller.respond(self._msgid, errors.to_wire(wrong), None)
+            return
+        self._caller.respond(self._msgid, None, made)
+
+    def settle(self) -> None:
+        self._waiting -= 1
+        if not self._waiting and not self._is_over:
+            self._caller.settle()
+
+    def hold(self, reason: Hashable) -> None:
+        self._caller.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self._caller.release(reason)

@@ -1,0 +1,52 @@
+"""What moves between the tiers of a store, noted for those who walk through them: :mod:`ckv.store.scanning`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ckv.store.pending import Write
+
+
+@dataclass(eq=False, slots=True)
+class Log:
+    """The last write of each key that the persistent tier was given since the log began."""
+
+    most: int
+    """From so many keys on, no other one is noted."""
+    writes: dict[str, Write] = field(default_factory=dict)
+
+    def note(self, batch: Iterable[Write]) -> None:
+        """These were committed."""
+        for write in batch:
+            if len(self.writes) < self.most or write.key in self.writes:
+                self.writes[write.key] = write
+
+
+class Motion:
+    """What moved, as far as anybody asks. It costs a comparison for each record that is taken back into memory."""
+
+    def __init__(self) -> None:
+        self.newest = 0
+        """The version of when the last walk began. Every write before has a version less than that."""
+        self.late = 0
+        """How often a record came into memory with such a version."""
+        self.replaced = 0
+        """How often the persistent tier may have become another one."""
+        self._logs: set[Log] = set()
+
+    def committed(self, batch: Iterable[Write]) -> None:
+        """The persistent tier has these writes now."""
+        for log in self._logs:
+            log.note(batch)
+
+    def log(self, most: int) -> Log:
+        """A log, which is kept until it is closed."""
+        log = Log(most)
+        self._logs.add(log)
+        return log
+
+    def close(self, log: Log | None) -> None:
+        """Ends it."""
+        if log is not None:
+            self._logs.discard(log)

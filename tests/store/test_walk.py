@@ -1,0 +1,68 @@
+"""Walks through the keys of a table, in pieces."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+
+import pytest
+
+from ckv.store.memory import PLAIN, TABLES, Memory, Walk
+
+
+def walked(walk: Walk, count: int) -> list[str]:
+    place, found = 0, []
+    while True:
+        keys, place = walk.keys_at(place, count)
+        assert len(keys) <= count
+        found += keys
+        if place == 0:
+            return found
+
+
+@pytest.fixture(params=list(product(TABLES, PLAIN)), ids=lambda param: "-".join(param))
+def table(request: pytest.FixtureRequest) -> Memory:
+    kind, policy = request.param
+    return TABLES[kind][policy](1000)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 99, 100, 101, 1000])
+def test_each_key_is_met_once(table: Memory, count: int) -> None:
+    assert walked(table.walk(), count) == []
+    keys = {f"key {number}" for number in range(100)} | {"\udcff", ""}
+    for key in keys:
+        table.put(key, b"x")
+    found = walked(table.walk(), count)
+    assert len(found) == len(keys)
+    assert set(found) == keys
+
+
+def test_what_is_there_all_the_while_is_met_once_whatever_comes_and_goes(table: Memory) -> None:
+    chance = random.Random(1)
+    stays = [f"stays {number}" for number in range(50)]
+    for number, key in enumerate(stays):
+        table.put(f"goes {number}", b"x")
+        table.put(key, b"x")
+    walk = table.walk()
+    place, found = 0, []
+    while True:
+        keys, place = walk.keys_at(place, 3)
+        found += keys
+        if place == 0:
+            break
+        for _ in range(5):
+            table.remove(f"goes {chance.randrange(50)}")
+            table.put(f"comes {chance.randrange(500)}", b"x")
+            table.get(chance.choice(stays))
+            table.put(chance.choice(stays), chance.choice((b"y", b"longer" * 20)))
+    assert sorted(key for key in found if key.startswith("stays")) == sorted(stays)
+
+
+def test_a_place_can_be_asked_for_again(table: Memory) -> None:
+    for number in range(10):
+        table.put(str(number), b"x")
+    walk = table.walk()
+    _, place = walk.keys_at(0, 4)
+    assert walk.keys_at(place, 4) == walk.keys_at(place, 4)
+    table.clear()
+    assert not [key for key in walk.keys_at(place, 100)[0] if key in table]
