@@ -34,8 +34,3 @@ cdef void *reserved(size_t *size, size_t wanted) except NULL:
         raise MemoryError(f"no address space of {wanted} bytes for a table of records")
     size[0] = wanted
     return area
-
-
-cdef inline size_t expiry_bytes(uint64_t expires) noexcept nogil:
-    # Of a block whose record expires, besides.
-    return EXPIRY_BYTES if expires else 0

@@ -13,10 +13,10 @@ from ckv.protocol.handler import LATER
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, array, bulk, error, error_of
+from ckv.protocol.resp.results import number_reply
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.connection import NONE
 from ckv.redis.row import SYNTAX, Facts, Row, call, integer_of
-from ckv.redis.strings import number_reply
 
 COUNT: Final = 10
 """How many keys an answer to SCAN looks at where nobody says, as in Redis."""

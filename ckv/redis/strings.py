@@ -10,6 +10,7 @@ from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, Simple, bulk, encode, integer
 from ckv.protocol.resp.results import (
+    flag_reply,
     number_reply,
     ok_reply,
     old_reply,

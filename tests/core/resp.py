@@ -104,7 +104,7 @@ class RespPrimary(RespClient):
 
 def primary_methods(primary: Primary) -> RespMethods:
     """The commands of a primary, at a time that stands still."""
-    return for_node(LIMITS, lambda: 0.0)(primary.table)
+    return for_node(LIMITS, lambda: 0.0, keys_max=1, next_turn=lambda _: None)(primary.table)
 
 
 def resp_methods(store: Records) -> RespMethods:

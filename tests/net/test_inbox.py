@@ -42,7 +42,7 @@ class Open:
 def test_whether_it_goes_ahead_of_what_waits(goes_ahead: bool, state: str) -> None:
     limits = Limits()
     core = Asked()
-    resp = for_node(limits)({})
+    resp = for_node(limits, keys_max=1, next_turn=lambda _: None)({})
     inbox = Inbox(RpcMethods({}, limits), Cores(None, core, goes_ahead), resp)
     session = inbox.new_session(Nowhere(), ord("*"))
     assert isinstance(session, QuickRespSession)
