@@ -96,6 +96,10 @@ COMMANDS: Final[dict[str, Command]] = {
             "List keys that match a pattern (* for all) of about count that are looked at; cursor 0 begins and ends."),
         Command("DBSIZE", "reader", "number", "the number, about",
             "Say how many records there are in all tiers, about."),
+        Command("DIGEST key", "reader", "text", "a bin, empty when there is no record",
+            "Tell one record of a key from another, for EXEC: a digest of its value and its expiry."),
+        Command("EXEC requests", "writer", "table", "`[done, answers]`: a flag, and a bin of all answers",
+            "Carry out several requests as one step of each node that owns keys of theirs."),
         Command("PING", "anyone", "text", '`"PONG"`',
             "Ask the node itself whether it answers."),
         Command("INFO", "operator", "table", "a map of figure to number or text",
@@ -108,3 +112,8 @@ COMMANDS: Final[dict[str, Command]] = {
             "List what a secondary knows, up to 1000 keys at a time; cursor 0 begins and ends; a primary refuses it."),
     )
 }  # fmt: skip
+
+STEP_METHODS: Final = frozenset(
+    name for name, command in COMMANDS.items() if command.has_owner and command.access != "operator"
+)
+"""What EXEC may be asked to carry out: all that is about one record, whose key is their first argument."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 __all__ = [
-    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "Draining", "KeyTooLong", "NoRoom", "NodeDown",
-    "NodeLost", "NotANumber", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError", "Refused",
-    "RowsRefused", "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable",
-    "ValueTooLarge", "ValueUnknown",
+    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "CrossNode", "Draining", "KeyTooLong", "NoRoom",
+    "NodeDown", "NodeLost", "NotANumber", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError",
+    "Refused", "RowsRefused", "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod",
+    "Unreachable", "ValueTooLarge", "ValueUnknown",
 ]  # fmt: skip
 """What a client can meet: ``ckv`` has these too."""
 
@@ -57,6 +57,10 @@ class ValueTooLarge(Refused):
 
 class NotANumber(Refused):
     """The value, or the amount, is not a number that INCRBY or INCRBYFLOAT takes, or their sum would be none."""
+
+
+class CrossNode(Refused):
+    """The request has to be one step, or compares before it writes, and its keys are on several nodes."""
 
 
 class Draining(Refused):

@@ -12,7 +12,13 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
-from redis_parts import ALL_KEYS, EXEC, GROUPS, MOST_QUEUED  # noqa: E402
+from redis_parts import (  # noqa: E402
+    ALL_KEYS,
+    CHANNELS,
+    EXEC,
+    GROUPS,
+    MOST_QUEUED,
+)
 
 from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
 from ckv.exits import EXIT_CODES  # noqa: E402
@@ -31,11 +37,15 @@ from tests.upstream.page import page as upstream  # noqa: E402
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n"
 
 
+ANSWERED_BY = {"EXEC": "the owners of the keys"}
+"""Who answers commands that have no key among their arguments."""
+
+
 def commands() -> str:
     """The command table as a page."""
     rows = "\n".join(
         f"| `{command.usage}` | {command.help} | {command.result} | "
-        f"{'the owner of the key' if command.has_owner else 'the node itself'} |"
+        f"{'the owner of the key' if command.has_owner else ANSWERED_BY.get(command.name, 'the node itself')} |"
         for command in COMMANDS.values()
     )
     return f"""\
@@ -49,7 +59,8 @@ which the table says otherwise.
 |---|---|---|---|
 {rows}
 
-`INFO` has a page of its own: [info.md](info.md).
+`INFO` has a page of its own: [info.md](info.md); `EXEC` and `DIGEST` are told of in
+[protocol.md](protocol.md#exec-several-requests-as-one-step).
 
 ## Commands that read before they write
 
@@ -315,16 +326,17 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
 {tables}
 ## What is different
 
-- **Many keys are not one step.** MGET, MSET, DEL and others of several keys carry each key out by itself, on the nodes
-  that own them: another client may see some of an MSET without the rest. The answer comes when all are done. If one
-  fails the answer is an error, keys that were not begun are left, and what was written stays written.
+- **Many keys are one step of each node** that owns some, where they are written: another client may see the part of
+  one node of an MSET without that of another. If one fails the answer is an error, and the others' parts stand. MGET,
+  EXISTS and TOUCH read one key after the other; if one cannot be read, the answer is an error.
 - **An answer that has to wait holds up those behind it**, for answers have the order of the requests: on one connection
   a GET that needs the database delays the answers to what was sent after it, though that is carried out meanwhile. A
   client of msgpack-RPC does not have that. Requests of one connection for one key take effect in their order.
 - **There is no Lua.** The scripts with which most libraries give a lock back, or keep it, are known by their text,
   whatever its spaces and quotes: "if the value is the first argument, delete the key", and the same with `PEXPIRE`.
   Each is one step of the node that owns the key. All others are refused, among them that of `Lock.extend` in redis-py.
-- **A transaction is one step in memory alone**: [see below](#what-exec-promises).
+- **A transaction is one step of each node**, and WATCH compares digests: [see below](#what-exec-promises).
+- **Messages stay at the node** where they are published: [see below](#channels-of-one-node).
 - There is one database, number 0, and no password yet.
 - A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB), and a record expires in the year 287396 at the
   latest.
@@ -341,6 +353,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
 ## All keys
 
 {ALL_KEYS}
+## Channels of one node
+
+{CHANNELS}
 ## Errors
 
 Behind the code of Redis stands the [code of ckv](protocol.md#errors) and its text: `-OOM NoRoom: ...`. What is not in

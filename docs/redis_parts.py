@@ -6,14 +6,20 @@ from typing import Final
 
 from ckv.glob import MAX_PATTERN_BYTES
 from ckv.node.scanning import IDLE, LEAST_ROWS, MAX_COUNT, MAX_SCANS
+from ckv.node.steps import SEVERAL_VALUES
 from ckv.persistent.rows import FEW_ROWS
+from ckv.protocol.resp.ordering import MAX_UNREAD_PUSHES
+from ckv.redis.subscribers import MAX_CHANNELS
 from ckv.redis.transactions import MAX_QUEUED, MAX_QUEUED_MESSAGES, PART_BYTES
+from ckv.redis.watching import MAX_WATCHED
+from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS
 
 GROUPS: Final = {
     "string": "Values",
     "generic": "Keys",
     "scripting": "Scripts of locks",
     "transactions": "Transactions",
+    "pubsub": "Channels",
     "connection": "The connection",
     "server": "The node",
 }
@@ -25,33 +31,41 @@ MOST_QUEUED: Final = (
 )
 """The bounds of a transaction."""
 
-EXEC: Final = """\
+EXEC: Final = f"""\
 After MULTI a command is looked at, kept, and answered with `QUEUED`; EXEC carries out what was kept, one command after
 the other in their order, and answers with one array of their answers. An error stands in its place in it, the commands
-after it are carried out all the same, and nothing is rolled back, as in Redis. After a command that ckv does not have,
-or with a wrong number of arguments, or refused at that time (`Draining`), or beyond the limits below, EXEC carries out
-none and answers `-EXECABORT`. A subcommand (`CLIENT nosuch`) is looked at by EXEC. `MULTI`, `EXEC`, `DISCARD`, `RESET`
-and `QUIT` are not kept; the end of the connection and RESET drop what was.
+after it are carried out all the same, and nothing is rolled back, as in Redis. After a command or a subcommand that ckv
+does not have, or with a wrong number of arguments, or refused at that time (`Draining`), or beyond the limits below,
+EXEC carries out none and answers `-EXECABORT`. `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `RESET` and `QUIT` are not kept;
+the end of the connection and RESET drop what was. `SCAN`, `KEYS`, `DBSIZE`, `SUBSCRIBE` and `UNSUBSCRIBE` are refused
+in a transaction.
 
-What may come between the commands of one EXEC:
+- **What is on one node is one step of it**, in every write mode: nothing that anybody else asks comes between the first
+  and the last command. What has to be loaded from the database for it is loaded first, and what needs room waits for
+  it first; then all of it is carried out at once. In the mode `through` a command sees what those before it have
+  written, the answers come when all is committed, and up to {BATCH_RECORDS} records or {BATCH_BYTES // 2**20} MiB
+  commit together.
+- **Across nodes it is not one step.** A primary asks each node that owns keys once, with all of its commands in their
+  order: another client may see one part without the other. If a node fails, its commands are answered with its error,
+  and the others' parts stand. If no part was carried out, the error is the answer to EXEC. Keys with the same part in
+  braces (`{{user:7}}:name`) are on one node, as in Redis Cluster.
+- **It is carried out as a whole or not at all**, on each node: also when the connection ends meanwhile, when the values
+  cannot be loaded in time (`-ERR ValueUnknown`), or when no room comes free (`-OOM NoRoom`). An outcome that is unknown
+  (`-ERR UNKNOWN ...`) is unknown for the whole.
+- What was sent behind EXEC on the connection is carried out after it.
+- The values in the answers of one node come to {SEVERAL_VALUES} times `--max-value-bytes`, and one more. A command that
+  would answer with another one is not carried out; its place has an error.
+- `MSET`, and `DEL` and `UNLINK` of several keys, are such a step. `MGET` and `EXISTS` read one key after the other.
+- `MSETNX` needs all of its keys on one node (`-CROSSSLOT` else), and cannot be in a transaction.
 
-- **At a secondary nothing, as far as memory decides:** while memory has the records, and in the modes `evict` and
-  `behind`, no other client is served between the first and the last command.
-- What has to be loaded from the database, a write that waits for room, and any in the mode `through`, is begun in its
-  turn and takes effect when the database has answered. The commands behind it are begun meanwhile, so effects on
-  different keys may come in another order; those on one key keep theirs. Other clients are served in between, and so
-  they are where more wait than may of one connection ([limits](#limits)).
-- The same where the answers come to more than 32 MiB + 8 times `--max-value-bytes`, or to more than 1 MiB while the
-  answer to a request before EXEC is still to come.
-- **At a primary anything:** each command goes to the node that owns its key by itself. A transaction is not one step
-  there, neither across the nodes nor within one, even if all of its keys are on one node: other clients may see a part
-  of it. The commands are sent in their order, and those on one key take effect in it.
-- In front of any of them a node may end, or the connection. Then what was begun stays, and the rest is not carried out:
-  a client that gets no answer to EXEC does not know how much was done.
+**WATCH** keeps a digest of each record: of the type and the bytes of its value, and of when it expires. The node that
+owns the key compares it right before it carries out the commands of EXEC, and if one has changed EXEC answers nil. What
+is watched and what EXEC writes has to be on one node, or EXEC is refused with `-CROSSSLOT` and nothing is done.
 
-So a transaction saves round trips, and keeps the order. Where several writers count or compare, use what is one step
-on any node: INCR and its relatives, APPEND, GETDEL, SET with NX, XX or IFEQ. **WATCH is refused**, as EXEC would not
-notice that somebody else wrote the key; UNWATCH has nothing to do.
+A digest needs no version in the database and no memory at the node, so it outlives eviction and restarts. But it does
+not tell a record from the same one that was another in between (A, then B, then A again), where Redis would. Nobody can
+count wrong by it: what the client reads of a key that it watches is compared too, and if it has seen B, EXEC answers
+nil. A client watches at most {MAX_WATCHED:,} keys.
 """
 """What may come between its commands, and what not."""
 
@@ -95,3 +109,15 @@ statistics say, which may be wrong by half. Rows that have expired and are not p
 changed in memory and not saved yet counts twice if the table has an older one.
 """
 """What SCAN, KEYS and DBSIZE promise, and what they cost."""
+CHANNELS: Final = f"""\
+A message reaches, at most once, the clients that have subscribed *at the same node* and are connected when it is
+published: nothing is kept, and nodes do not pass messages on. So publish and subscribe at the same primary. With
+several behind one address (Kubernetes, a balancer) a client does not choose; one that waits for a result may then wait
+in vain, if it does not look for the record now and then.
+
+A client of version 2 of the protocol may ask `SUBSCRIBE`, `UNSUBSCRIBE`, `PING`, `QUIT` and `RESET` alone while it has
+subscribed; with version 3 everything. One that has {MAX_UNREAD_PUSHES // 2**20} MiB of messages unread when another
+one comes is cut off, and `pubsub_cut_off` of [INFO](info.md) counts it. A client subscribes to at most
+{MAX_CHANNELS:,} channels.
+"""
+"""What becomes of messages."""

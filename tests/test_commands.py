@@ -71,6 +71,8 @@ def test_the_commands_of_the_protocol() -> None:
         "EXPIRETIME": ("key",),
         "SCAN": ("cursor", "match", "count"),
         "DBSIZE": (),
+        "DIGEST": ("key",),
+        "EXEC": ("requests",),
         "PING": (),
         "INFO": (),
         "RETRY": (),

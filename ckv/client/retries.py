@@ -9,7 +9,20 @@ from typing import Final
 from ckv.client.calls import Call
 from ckv.errors import CkvError
 
-REPEATABLE: Final = ("GET", "PUT", "PUTEX", "EXPIRETIME", "EXISTS", "STRLEN", "SCAN", "DBSIZE", "PING", "INFO", "PEEK")
+REPEATABLE: Final = (
+    "GET",
+    "PUT",
+    "PUTEX",
+    "EXPIRETIME",
+    "EXISTS",
+    "STRLEN",
+    "DIGEST",
+    "SCAN",
+    "DBSIZE",
+    "PING",
+    "INFO",
+    "PEEK",
+)
 """Methods that have the same result when they are carried out twice in a row. DEL tells whether there was one, and what
 reads before it writes, such as INCRBY, would find what it has written itself."""
 

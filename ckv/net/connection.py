@@ -191,6 +191,8 @@ class Connection(Polled):
         if self.session is not None and self.session.waiting:
             self._posted += self.session.take()
         self._send_posted()
+        if self.session is not None and self.session.failed:  # which it did apart from its own requests
+            self.close(self.session.failed)
 
     def _send_posted(self) -> None:
         # Without what its session has: a later answer of a BATCH may not come before the first, which may wait still.

@@ -26,6 +26,7 @@ from ckv.node.naming import Naming
 from ckv.node.signals import Signals
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
+from ckv.redis.subscribers import Channels
 from ckv.redis.table import for_node
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Node:
         self._server: Server
         self._signals = Signals(self.stop)
         self._heap = Heap(held)
+        self._channels = Channels()
         self._ticker: Any = self.loop.timer(TICK, TICK)
         self._ticker.start(self._tick)
 
@@ -135,7 +137,7 @@ class Node:
         """
         self._server = Server(
             *(self.poller, complete(handlers), self.limits, self._files, quick, others),
-            for_node(self.limits, keys_max=self._keys_max, next_turn=_in_another_turn),
+            for_node(self.limits, subscribers=self._channels, keys_max=self._keys_max, next_turn=_in_another_turn),
         )
         try:
             bound = self._listen(address, naming, name)
@@ -183,6 +185,10 @@ class Node:
             "connected_clients": self._server.connections,
             "maxclients": self._server.places,
             "rejected_connections": self._server.rejected,
+            "pubsub_channels": len(self._channels),
+            "pubsub_clients": self._channels.clients,
+            "pubsub_messages": self._channels.delivered,
+            "pubsub_cut_off": self._channels.cut_off,
         }
 
     def _drain(self, drain: Callable[[Wait], int]) -> int:

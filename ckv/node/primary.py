@@ -15,6 +15,7 @@ from ckv.net.waiting import WaitingRoom
 from ckv.node.everywhere import Everywhere
 from ckv.node.figures import of_peers
 from ckv.node.node import Node, Wait, own, pong
+from ckv.node.parts import exec_at_owners
 from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.greeting import Share
 from ckv.protocol.handler import LATER, NO_CORES, Caller, Cores, Handler, Outcome
@@ -56,6 +57,7 @@ def run(settings: PrimarySettings) -> int:
             Address(settings.bind, settings.port),
             handlers(slots, settings.max_value_bytes)
             | Everywhere(peers).handlers
+            | {"EXEC": exec_at_owners(slots, limits.max_message_bytes)}
             | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,

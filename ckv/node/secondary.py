@@ -19,6 +19,7 @@ from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scanning import Scans
 from ckv.node.share import OwnShare
+from ckv.node.steps import step_handlers
 from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
 from ckv.persistent.opening import is_shared, open_tier
@@ -99,8 +100,7 @@ def run(settings: SecondarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            handlers(store, settings.max_value_bytes)
-            | expiry_handlers(store, settings.max_value_bytes, now_ms)
+            record_handlers(store, settings.max_value_bytes)
             | scans.handlers
             | operator_handlers(store, audits, workers)
             | {"INFO": own("INFO", figures)},
@@ -186,6 +186,12 @@ def serve_loops(store: Records, max_value_bytes: int) -> Cores:
         Server(table, absent, max_value_bytes=max_value_bytes, **BATCH_BOUNDS),
         RespServer(table, absent, max_value_bytes=max_value_bytes),
     )
+
+
+def record_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
+    """All methods of the command table that are about records, over a store."""
+    single = handlers(store, max_value_bytes) | expiry_handlers(store, max_value_bytes, now_ms)
+    return single | step_handlers(store, single, max_value_bytes)
 
 
 def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:

@@ -10,6 +10,7 @@ from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, PONG, RESP2, RESP3, ReplyError, Text, bulk, encode, integer
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.info import REDIS_VERSION
+from ckv.redis.kill import kill
 from ckv.redis.row import FREE, SYNTAX, Facts, Row, integer_of, text_of, wrong_count
 
 NONE: Final = (0, 0, 0)
@@ -23,23 +24,25 @@ Sub = Callable[[Facts, RespSession, Request], Any]
 """Carries out a subcommand, given the whole request."""
 
 
+SUBCOMMANDS: Final[dict[str, Callable[[Request], Sub]]] = {}
+"""By the name of a command whose first argument says what to do: what finds that. Raises ReplyError."""
+
+
 def subcommands(name: str, table: Mapping[str, tuple[int, Sub]]) -> Callable[[Facts], CarryOut]:
     """A command whose first argument says what to do. ``table``: by that, in lower case, the number of parts of the
     request (at least so many, if it is below zero), and what carries it out."""
 
-    def make(facts: Facts) -> CarryOut:
-        def carry_out(session: RespSession, request: Request) -> Any:
-            word = shown(request[1]).lower()
-            arity, sub = table.get(word, (0, None))
-            if sub is None:
-                raise ReplyError(f"ERR unknown subcommand '{shown(request[1])}'. ckv knows {', '.join(table)}.")
-            if len(request) != arity if arity > 0 else len(request) < -arity:
-                raise wrong_count(f"{name}|{word}")
-            return sub(facts, session, request)
+    def find(request: Request) -> Sub:
+        word = shown(request[1]).lower()
+        arity, sub = table.get(word, (0, None))
+        if sub is None:
+            raise ReplyError(f"ERR unknown subcommand '{shown(request[1])}'. ckv knows {', '.join(table)}.")
+        if len(request) != arity if arity > 0 else len(request) < -arity:
+            raise wrong_count(f"{name}|{word}")
+        return sub
 
-        return carry_out
-
-    return make
+    SUBCOMMANDS[name] = find
+    return lambda facts: lambda session, request: find(request)(facts, session, request)
 
 
 def simply(answer: Callable[[Facts, RespSession, Request], Any]) -> Callable[[Facts], CarryOut]:
@@ -139,10 +142,12 @@ def line_of(session: RespSession) -> str:
     """What CLIENT LIST and CLIENT INFO say of a client."""
     name, version = session.library
     transaction = session.transaction
-    flags, multi = ("N", -1) if transaction is None else ("x", len(transaction.requests))
+    flags, multi = ("", -1) if transaction is None else ("x", len(transaction.requests))
+    flags = ("P" if session.channels else "") + flags or "N"
     return (
         f"id={session.number} addr={session.line.peer} name={session.name} flags={flags} "
-        f"db=0 sub=0 psub=0 multi={multi} qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default "
+        f"db=0 sub={len(session.channels)} psub=0 multi={multi} "
+        f"watch={len(session.watched)} qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default "
         f"resp={session.protocol} lib-name={name} lib-ver={version}\n"
     )
 
@@ -156,8 +161,9 @@ def _list(facts: Facts, session: RespSession, request: Request) -> bytes:
             chosen = [sessions[number] for number in asked if number in sessions]
         elif request[2].upper() != b"TYPE" or len(request) != 4:
             raise ReplyError(SYNTAX)
-        elif request[3].lower() != b"normal":
-            chosen = []
+        else:
+            kind = request[3].lower()
+            chosen = [other for other in chosen if kind == (b"pubsub" if other.channels else b"normal")]
     return encode(Text("".join(map(line_of, chosen))), session.protocol)
 
 
@@ -189,7 +195,7 @@ _CLIENT: Final[dict[str, tuple[int, Sub]]] = {
     "info": (2, _info),
     "no-evict": (3, _on_off),
     "no-touch": (3, _on_off),
-    "kill": (-2, refuse("CLIENT KILL: ckv has no users yet, so everybody could end everybody's connection")),
+    "kill": (-3, kill),
     "tracking": (-2, refuse("CLIENT TRACKING: ckv tells no client that a key was written by another one")),
     "reply": (-2, refuse("CLIENT REPLY: ckv answers every command")),
 }
@@ -219,7 +225,9 @@ def _quit(_facts: Facts, session: RespSession, _request: Request) -> bytes:
 
 
 def _reset(_facts: Facts, session: RespSession, _request: Request) -> bytes:
-    session.transaction = None
+    if session.leave is not None:
+        session.leave()
+    session.no_transaction()
     session.speak(RESP2)
     session.call_itself("")
     return b"+RESET\r\n"
@@ -239,6 +247,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("RESET", 1, FREE, NONE, "anyone", "connection", "Make the connection what it was at its beginning.",
         simply(_reset)),
     Row("CLIENT subcommand", -2, FREE, NONE, "anyone", "connection",
-        "SETINFO, SETNAME, GETNAME, ID, LIST, INFO; NO-EVICT and NO-TOUCH do nothing.", subcommands("client", _CLIENT)),
+        "SETINFO, SETNAME, GETNAME, ID, LIST, INFO, KILL; NO-EVICT and NO-TOUCH do nothing.",
+        subcommands("client", _CLIENT)),
 )  # fmt: skip
 """What is about the connection itself."""

@@ -1,7 +1,7 @@
-"""Commands of many keys: a call of a method of the node for each, and one answer when all have theirs.
+"""Commands of many keys. What writes them is one step of each node that owns some (:mod:`ckv.redis.step`).
 
-What goes to one node, and what to several, is not atomic: each key is carried out by itself. If one fails the answer is
-an error, and the others' parts stand.
+What reads them is a call of a method of the node for each, and one answer when all have theirs. If one fails the answer
+is an error, and the others' parts stand.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Any, Final
 from ckv import errors
 from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.resp.methods import CarryOut
+from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.parsing import Request
-from ckv.protocol.resp.replies import OK, array, bulk, error_of, integer, is_unknown
+from ckv.protocol.resp.replies import OK, ONE, ZERO, ReplyError, array, bulk, error_of, integer, is_unknown
 from ckv.protocol.resp.results import flag_reply
-from ckv.protocol.resp.session import Reply, RespSession
+from ckv.protocol.resp.session import RespSession
+from ckv.protocol.steps import WATCHED, Asked, Told
+from ckv.redis.noted import Noted, Noting
 from ckv.redis.row import READ, WRITE, Facts, Row, call, text_of, wrong_count
+from ckv.redis.step import all_in_one_step, answer_of_all, in_one_step
 from ckv.values import checked_key, checked_value
 
 log = logging.getLogger(__name__)
@@ -130,7 +134,7 @@ class Many:
 
 
 def _many(method: str, name: str, reply: Reply, one: Reply | None) -> Callable[[Facts], CarryOut]:
-    """A command whose arguments are keys, with ``one`` for its answer where there is only one."""
+    """A command that reads keys, its arguments, with ``one`` for its answer where there is only one."""
 
     def make(facts: Facts) -> CarryOut:
         handler = facts.handlers[method]
@@ -142,7 +146,25 @@ def _many(method: str, name: str, reply: Reply, one: Reply | None) -> Callable[[
             if len(request) < 2:
                 raise wrong_count(name)
             calls = [(checked_key(key),) for key in request[1:]]
+            if isinstance(handler, Noting):
+                return Noted([(method, call) for call in calls]).all_answered_by(reply)
             return Many(session, handler, calls, reply, most_bytes).carry_out()
+
+        return carry_out
+
+    return make
+
+
+def _delete(name: str) -> Callable[[Facts], CarryOut]:
+    def make(facts: Facts) -> CarryOut:
+        handler, step = facts.handlers["DEL"], facts.handlers["EXEC"]
+
+        def carry_out(session: RespSession, request: Request) -> Any:
+            if len(request) == 2:
+                return call(session, handler, (text_of(request[1]),), flag_reply)
+            if len(request) < 2:
+                raise wrong_count(name)
+            return all_in_one_step(session, step, [("DEL", (checked_key(key),)) for key in request[1:]], _count)
 
         return carry_out
 
@@ -175,22 +197,38 @@ def _ok(_session: RespSession, _results: Results) -> bytes:
     return OK
 
 
-def mset(facts: Facts) -> CarryOut:
-    handler = facts.handlers["PUT"]
-    most_bytes = facts.limits.max_queued_bytes
+def _pairs(facts: Facts, name: str, request: Request) -> list[Asked]:
+    """The PUT of each key. Raises ReplyError or a Refused: all are looked at before the first is written."""
+    if len(request) < 3 or len(request) % 2 == 0:
+        raise wrong_count(name)
     max_value_bytes = facts.limits.max_value_bytes
+    return [
+        ("PUT", (checked_key(key), checked_value(value, max_value_bytes)))
+        for key, value in zip(request[1::2], request[2::2], strict=True)
+    ]
+
+
+def mset(facts: Facts) -> CarryOut:
+    step = facts.handlers["EXEC"]
+    return lambda session, request: all_in_one_step(session, step, _pairs(facts, "mset", request), _ok)
+
+
+def msetnx(facts: Facts) -> CarryOut:
+    step = facts.handlers["EXEC"]
 
     def carry_out(session: RespSession, request: Request) -> Any:
-        if len(request) < 3 or len(request) % 2 == 0:
-            raise wrong_count("mset")
-        # All are looked at before the first is written.
-        calls = [
-            (checked_key(key), checked_value(value, max_value_bytes))
-            for key, value in zip(request[1::2], request[2::2], strict=True)
-        ]
-        return Many(session, handler, calls, _ok, most_bytes).carry_out()
+        if isinstance(step, Noting):  # Its condition would be that of all commands of the transaction.
+            raise ReplyError("ERR MSETNX cannot be one of several commands of EXEC in ckv")
+        puts = _pairs(facts, "msetnx", request)
+        absent: list[Asked] = [(WATCHED, (key, b"")) for key in dict.fromkeys(params[0] for _, params in puts)]
+        return in_one_step(session, step, absent + puts, _written)
 
     return carry_out
+
+
+def _written(session: RespSession, answers: Sequence[Told] | None) -> bytes:
+    """Whether there were none of the records."""
+    return ZERO if answers is None else answer_of_all(session, answers, lambda _session, _results: ONE)
 
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -198,12 +236,13 @@ ROWS: Final[tuple[Row, ...]] = (
         "Read the values of several keys, up to 80 MiB of them.", _many("GET", "mget", _values, None), ("GET",),
         counts=True),
     Row("MSET key value [key value ...]", -3, WRITE, (1, -1, 2), "writer", "string",
-        "Store several values. Not at the same moment: others may see some of them without the rest.", mset, ("PUT",),
-        counts=True),
+        "Store several values, those of one node at the same moment.", mset, ("PUT", "EXEC"), counts=True),
+    Row("MSETNX key value [key value ...]", -3, WRITE, (1, -1, 2), "writer", "string",
+        "Store several values of one node if none of the keys has one.", msetnx, ("PUT", "EXEC"), counts=True),
     Row("DEL key [key ...]", -2, WRITE, KEYS, "writer", "generic", "Delete keys and answer how many there were.",
-        _many("DEL", "del", _count, flag_reply), ("DEL",), counts=True),
+        _delete("del"), ("DEL", "EXEC"), counts=True),
     Row("UNLINK key [key ...]", -2, WRITE, KEYS, "writer", "generic", "The same as DEL.",
-        _many("DEL", "unlink", _count, flag_reply), ("DEL",), counts=True),
+        _delete("unlink"), ("DEL", "EXEC"), counts=True),
     Row("EXISTS key [key ...]", -2, READ, KEYS, "reader", "generic", "Answer how many of the keys have a value.",
         _exists("exists"), ("GET",), counts=True),
     Row("TOUCH key [key ...]", -2, READ, KEYS, "reader", "generic", "The same as EXISTS, and counts as a use.",

@@ -37,17 +37,15 @@ REASONS: Final = {
     ),
     "a value is written as a whole": "setrange lcs",
     "ckv runs no scripts": "eval_ro evalsha_ro fcall fcall_ro function",
-    "EXEC would not notice that somebody else wrote the key; INCR, SET NX and SET IFEQ are one step each": "watch",
-    "there are no channels": (
-        "publish subscribe unsubscribe psubscribe punsubscribe pubsub spublish ssubscribe sunsubscribe"
-    ),
+    "channels are subscribed to by their names": "psubscribe punsubscribe",
+    "a message reaches those who are connected to the same node": "spublish ssubscribe sunsubscribe",
     "ckv saves what it has to its database all the time": "save bgsave bgrewriteaof",
     "the records are in the database, and nodes keep no copies of each other's": (
         "replicaof slaveof psync sync replconf failover wait waitaof role"
     ),
     "clients need no map of the nodes: a primary finds the owner of a key": "cluster asking readonly readwrite",
     "there is one database": "move swapdb",
-    "two keys may be on two nodes": "rename renamenx copy msetnx",
+    "two keys may be on two nodes": "rename renamenx copy",
     "the database is the one to copy records from and to": "dump restore restore-asking migrate",
     "all would be removed, from the database too": "flushall flushdb",
     "nobody knows all keys without reading the database": "randomkey",

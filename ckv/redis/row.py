@@ -10,12 +10,15 @@ from ckv.commands import Access
 from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import CarryOut, Connected
+from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError
-from ckv.protocol.resp.session import Reply, RespSession
+from ckv.protocol.resp.session import RespSession
+from ckv.redis.noted import Noted
+from ckv.redis.subscribers import Channels
 from ckv.values import ENCODING, ENCODING_ERRORS
 
-Group = Literal["connection", "generic", "scripting", "server", "string", "transactions"]
+Group = Literal["connection", "generic", "pubsub", "scripting", "server", "string", "transactions"]
 """What Redis calls the group of a command."""
 
 READ: Final = ("readonly", "fast")
@@ -59,6 +62,12 @@ class Facts:
 
     scripts: dict[bytes, Any]
     """What the scripts do that clients have sent, by their digests: 40 hex digits."""
+
+    channels: Channels
+    """Those of the node."""
+
+    noting: Mapping[str, CarryOut]
+    """The commands that ask anything of the node about keys, by their names: they tell what, and ask nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +129,9 @@ def counted(row: Row, carry_out: CarryOut) -> CarryOut:
 def call(session: RespSession, handler: Handler, params: tuple[object, ...], reply: Reply) -> Any:
     """Calls a method of the node, whose result is the answer."""
     result = handler(session, session.ticket, params)
-    return session.wait(reply) if result is LATER else reply(session, result)
+    if result is LATER:
+        return session.wait(reply)
+    return result.answered_by(reply) if type(result) is Noted else reply(session, result)
 
 
 def text_of(data: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ckv.protocol.handler import LATER
 from ckv.protocol.resp.methods import CarryOut
+from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, Simple, bulk, encode, integer
 from ckv.protocol.resp.results import (
@@ -19,7 +20,8 @@ from ckv.protocol.resp.results import (
     written_flag_reply,
     written_reply,
 )
-from ckv.protocol.resp.session import Reply, RespSession
+from ckv.protocol.resp.session import RespSession
+from ckv.redis.noted import Noting
 from ckv.redis.options import SetOptions, expiry_in, expiry_option, set_options
 from ckv.redis.row import INT64, NOT_INTEGER, READ, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
 from ckv.values import to_bytes
@@ -29,6 +31,8 @@ KEY: Final = (1, 1, 1)
 
 def get(facts: Facts) -> CarryOut:
     handler = facts.handlers["GET"]
+    if isinstance(handler, Noting):
+        return on_key("GET", value_reply)(facts)
 
     # The hottest of all: nothing is called that need not be.
     def carry_out(session: RespSession, request: Request) -> Any:
@@ -55,9 +59,12 @@ def set_(facts: Facts) -> CarryOut:
     put = facts.handlers["PUT"]
     conditional = facts.handlers.get("SET")
     put_until = facts.handlers.get("PUTEX")
+    is_asked = not isinstance(put, Noting)
 
     def carry_out(session: RespSession, request: Request) -> Any:
         if len(request) == 3:
+            if not is_asked:
+                return call(session, put, (text_of(request[1]), request[2]), ok_reply)
             result = put(session, session.ticket, (text_of(request[1]), request[2]))
             return session.wait(ok_reply) if result is LATER else OK
         if len(request) < 3:

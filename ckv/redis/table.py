@@ -8,23 +8,31 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
+from ckv.commands import STEP_METHODS
 from ckv.protocol.handler import Handler
 from ckv.protocol.limits import Limits
-from ckv.protocol.resp.methods import Connected, RespCommand, RespMethods
-from ckv.redis import about, connection, expiry, keyspace, many, scripts, strings, transactions
+from ckv.protocol.resp.methods import CarryOut, Connected, RespCommand, RespMethods
+from ckv.redis import about, channels, connection, expiry, keyspace, many, scripts, strings, transactions, watching
+from ckv.redis.noted import Noting
 from ckv.redis.refused import no_command
 from ckv.redis.row import Facts, Row, counted
+from ckv.redis.subscribers import Channels
 
 ROWS: Final[dict[str, Row]] = {
     row.name: row
     for row in (
-        *(*strings.ROWS, *expiry.ROWS, *many.ROWS, *keyspace.ROWS, *transactions.ROWS, *scripts.ROWS),
-        *(*connection.ROWS, *about.ROWS),
+        *(*strings.ROWS, *expiry.ROWS, *many.ROWS, *keyspace.ROWS, *transactions.ROWS, *watching.ROWS, *scripts.ROWS),
+        *(*channels.ROWS, *connection.ROWS, *about.ROWS),
     )
 }
 """All commands by their names, in lower case."""
+
+
+NOTED: Final = STEP_METHODS | {"EXEC"}
+"""The methods of the node that EXEC has carried out as one step."""
 
 
 def had_by(methods: Mapping[str, object]) -> dict[str, Row]:
@@ -36,13 +44,16 @@ def for_node(
     limits: Limits,
     now: Callable[[], float] = time.time,
     *,
+    subscribers: Channels | None = None,
     keys_max: int,
     next_turn: Callable[[Callable[[], None]], object],
 ) -> Callable[[Mapping[str, Handler]], RespMethods]:
-    """What makes the commands of handlers; the clients of all that it makes are numbered together.
+    """What makes the commands of handlers; the clients of all that it makes are numbered together, and have the same
+    channels.
 
     ``keys_max`` and ``next_turn``: see :class:`ckv.redis.row.Facts`. ``now``: the time of day in seconds of the epoch.
     """
+    of_node = subscribers if subscribers is not None else Channels()
     connected = Connected()
     run_id = secrets.token_hex(20)
     started = now()
@@ -50,7 +61,13 @@ def for_node(
 
     def made(handlers: Mapping[str, Handler]) -> RespMethods:
         rows = had_by(handlers)
-        facts = Facts(handlers, limits, connected, rows, run_id, started, now, keys_max, next_turn, loaded)
+        noting: dict[str, CarryOut] = {}
+        facts = Facts(
+            *(handlers, limits, connected, rows, run_id, started, now, keys_max, next_turn, loaded, of_node, noting)
+        )
+        told = replace(facts, handlers={**handlers, **{name: Noting(name) for name in NOTED & handlers.keys()}})
+        if "EXEC" in handlers:
+            noting |= {name: row.make(told) for name, row in rows.items() if not NOTED.isdisjoint(row.needs)}
         commands = {
             name: RespCommand(counted(row, row.make(facts)), frozenset(row.needs)) for name, row in rows.items()
         }

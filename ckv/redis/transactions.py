@@ -1,22 +1,27 @@
 """MULTI, EXEC and DISCARD: commands that wait at the node until all are there, and are then carried out in their order.
 
-EXEC answers with the head of an array and has the session carry out what was queued before anything that comes next: so
-the elements of the array are the ordinary answers, each in its place, though some come later. Nothing is rolled back,
-as in Redis. What is wrong with a command is looked at before it is queued: https://redis.io/docs/latest/develop/using-commands/transactions/.
+EXEC has each of them tell what it would ask about keys (:mod:`ckv.redis.noted`), and all of that carried out as one
+step of each node that owns some (:mod:`ckv.redis.step`); the commands make their answers of the results, each in its
+place. Those that ask nothing about keys are carried out when their place comes. Nothing is rolled back, as in Redis.
+What is wrong with a command is looked at before it is queued:
+https://redis.io/docs/latest/develop/using-commands/transactions/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from ckv import errors
 from ckv.protocol.resp.methods import CarryOut, Transaction, shown
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, error_of
 from ckv.protocol.resp.session import RespSession
-from ckv.redis.connection import NONE, simply
+from ckv.protocol.steps import WATCHED, Asked, Told
+from ckv.redis.connection import NONE, SUBCOMMANDS, simply
+from ckv.redis.noted import Noted
 from ckv.redis.row import FREE, Facts, Row, wrong_count
+from ckv.redis.step import answer_of_one, in_one_step
 
 MAX_QUEUED: Final = 65_536
 """Commands of one transaction."""
@@ -27,11 +32,17 @@ MAX_QUEUED_MESSAGES: Final = 4
 PART_BYTES: Final = 64
 """What each part of a request takes beside its bytes, about; and the request itself."""
 
-AT_ONCE: Final = frozenset({"multi", "exec", "discard", "reset", "quit"})
+AT_ONCE: Final = frozenset({"multi", "exec", "discard", "watch", "reset", "quit"})
 """What is not queued."""
+
+NOT_QUEUED: Final = frozenset({"subscribe", "unsubscribe", "scan", "keys", "dbsize"})
+"""What is refused: its answers are several, or it asks all nodes and is answered in a later turn."""
 
 QUEUED: Final = b"+QUEUED\r\n"
 ABORTED: Final = "EXECABORT Transaction discarded because of"
+
+Place = Noted | bytes | Request
+"""What a queued command asks about keys; or its answer, which is an error mostly; or that it asks nothing about any."""
 
 
 def multi(facts: Facts) -> CarryOut:
@@ -40,7 +51,8 @@ def multi(facts: Facts) -> CarryOut:
     def carry_out(session: RespSession, _request: Request) -> bytes:
         if session.transaction is not None:
             raise ReplyError("ERR MULTI calls can not be nested")
-        session.transaction = Transaction(take)
+        session.transaction = Transaction()
+        session.taker = take
         return OK
 
     return carry_out
@@ -53,9 +65,14 @@ def _taken(rows: Mapping[str, Row], most_bytes: int) -> CarryOut:
         """Raises ReplyError, or an error of ours."""
         if not row.has(request):
             raise wrong_count(row.name)
+        find = SUBCOMMANDS.get(row.name)
+        if find is not None and len(request) > 1:
+            find(request)
         refusal = session.refusal_of(request)
         if refusal is not None:
             raise refusal
+        if row.name in NOT_QUEUED:
+            raise ReplyError("ERR Command not allowed inside a transaction")
         if row.name in AT_ONCE or transaction.is_aborted:
             return
         if len(transaction.requests) == MAX_QUEUED:
@@ -91,39 +108,81 @@ def _abort(transaction: Transaction) -> None:
     transaction.requests.clear()
 
 
-def _exec(_facts: Facts, session: RespSession, request: Request) -> bytes:
-    transaction = session.transaction
-    session.transaction = None
-    if len(request) != 1:
-        raise ReplyError(f"{ABORTED}: wrong number of arguments for 'exec' command")
-    if transaction is None:
-        raise ReplyError("ERR EXEC without MULTI")
-    if transaction.is_aborted:
-        raise ReplyError(f"{ABORTED} previous errors.")
-    for queued in transaction.requests:
-        refusal = session.refusal_of(queued)
-        if refusal is not None:
-            raise ReplyError(f"{ABORTED}: {error_of(errors.to_wire(refusal))[1:-2].decode()}")
-    session.put_first(transaction.requests)
-    return b"*%d\r\n" % len(transaction.requests)
+def exec_(facts: Facts) -> CarryOut:
+    handler = facts.handlers.get("EXEC")
+
+    def carry_out(session: RespSession, request: Request) -> Any:
+        transaction, watched = session.transaction, session.watched
+        session.no_transaction()
+        if len(request) != 1:
+            raise ReplyError(f"{ABORTED}: wrong number of arguments for 'exec' command")
+        if transaction is None:
+            raise ReplyError("ERR EXEC without MULTI")
+        if transaction.is_aborted:
+            raise ReplyError(f"{ABORTED} previous errors.")
+        for queued in transaction.requests:
+            refusal = session.refusal_of(queued)
+            if refusal is not None:
+                raise ReplyError(f"{ABORTED}: {error_of(errors.to_wire(refusal))[1:-2].decode()}")
+        places = [_place(facts, session, queued) for queued in transaction.requests]
+        asked: list[Asked] = [(WATCHED, (key, digest)) for key, digest in watched.items()]
+        asked += [asked for place in places if isinstance(place, Noted) for asked in place.requests]
+        if not asked or handler is None:  # without which nothing is noted
+            return _answer(session, places, ())
+        return in_one_step(session, handler, asked, lambda session, answers: _answer(session, places, answers))
+
+    return carry_out
+
+
+def _place(facts: Facts, session: RespSession, request: Request) -> Place:
+    command = facts.noting.get(shown(request[0]).lower())
+    if command is None:
+        return request
+    try:
+        place: Place = command(session, request)
+    except Exception as raised:  # noqa: BLE001 - it stands in its place
+        return session.answer_to_failed(raised, request)
+    return place
+
+
+def _answer(session: RespSession, places: Sequence[Place], answers: Sequence[Told] | None) -> bytes:
+    """The array of all answers, of those to what was asked about keys."""
+    if answers is None:
+        return session.nil_array
+    parts = [b"*%d\r\n" % len(places)]
+    at = 0
+    for place in places:
+        if isinstance(place, bytes):
+            parts.append(place)
+        elif isinstance(place, Noted):
+            own = answers[at : at + len(place.requests)]
+            at += len(own)
+            parts.append(answer_of_one(session, place, own))
+        else:
+            parts.append(_carried_out(session, place))
+    return b"".join(parts)
+
+
+def _carried_out(session: RespSession, request: Request) -> bytes:
+    """The answer to a command that asks nothing about keys."""
+    try:
+        answer: bytes = session.carry_out(request)
+    except Exception as raised:  # noqa: BLE001 - it stands in its place
+        return session.answer_to_failed(raised, request)
+    return answer
 
 
 def _discard(_facts: Facts, session: RespSession, _request: Request) -> bytes:
     if session.transaction is None:
         raise ReplyError("ERR DISCARD without MULTI")
-    session.transaction = None
-    return OK
-
-
-def _unwatch(_facts: Facts, _session: RespSession, _request: Request) -> bytes:
+    session.no_transaction()
     return OK
 
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("MULTI", 1, FREE, NONE, "anyone", "transactions", "Have the commands that follow wait for EXEC.", multi),
     Row("EXEC", 1, FREE, NONE, "anyone", "transactions",
-        "Carry them out in their order, and answer with an array of their answers.", simply(_exec), counts=True),
+        "Carry them out in their order, and answer with an array of their answers.", exec_, counts=True),
     Row("DISCARD", 1, FREE, NONE, "anyone", "transactions", "Forget them.", simply(_discard)),
-    Row("UNWATCH", 1, FREE, NONE, "anyone", "transactions", "Do nothing: no key is watched.", simply(_unwatch)),
 )  # fmt: skip
 """What is about transactions."""

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
-from ckv.store.change import Modify, ModifyRecord
+from ckv.store.change import Modify, ModifyRecord, Run
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import Memory
@@ -96,6 +97,14 @@ class Records(Protocol):
         Returns a wait where there is something to wait for, which may be told another wait: for the value, for room,
         for the commit. Writes of the key that come later take effect later; a GET may be answered with what was before
         only while the update waits for room or for its commit. Raises ValueUnknown and what ``modify`` raises.
+        """
+
+    def together(self, keys: Mapping[str, bool], run: Run, *, writes: bool = True) -> object:
+        """Carries out one step on several keys, and returns what ``run`` does; nothing comes between its parts.
+
+        ``keys`` says which of them it needs the values of; ``writes`` whether it needs room. Returns a wait where
+        something has to be known first, which is told the same, or an error: then nothing was done. Raises
+        ValueUnknown.
         """
 
     def delete(self, key: str) -> Outcome | RoomWait:

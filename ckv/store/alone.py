@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal
 
 from ckv.store import Place, Records
-from ckv.store.change import KEEP, ModifyRecord
+from ckv.store.change import KEEP, Loaded, ModifyRecord, Run
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import POLICIES, Memory
@@ -53,6 +53,13 @@ class MemoryStore(Records):
             else:
                 self.put(key, change.value, expires if change.expires == KEEP else change.expires)
         return change.result
+
+    def together(self, keys: Mapping[str, bool], run: Run, *, writes: bool = True) -> object:
+        return run(self._known)
+
+    def _known(self, key: str) -> Loaded:
+        self._end(key)
+        return Loaded(self.memory.get(key), self.memory.expires_of(key))
 
     def _end(self, key: str) -> None:
         """Takes the record out if it has expired."""

@@ -34,3 +34,18 @@ Modify = Callable[[Value | None], Change]
 
 ModifyRecord = Callable[[Value | None, int], Change]
 """The same for a function that is also given when the record expires: milliseconds of the epoch, 0 for never."""
+
+
+class Loaded(NamedTuple):
+    """What is known of a key: a value, or None, and when that expires."""
+
+    value: Value | None
+    expires: int = 0
+
+
+Look = Callable[[str], Loaded]
+"""What is known of a key that a step of several records needs: the latest that was accepted."""
+
+Run = Callable[[Look], object]
+"""Carries such a step out. It may ask anything of the store about the keys of the step, and needs nothing that is not
+known, if it looks at each key whose value it needs right before. Raises nothing."""

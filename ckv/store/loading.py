@@ -74,6 +74,10 @@ class Load(Waiting[Value]):
     """When the record expires that was found, in milliseconds of the epoch; 0 for never."""
     pause: float = FIRST_PAUSE
     """Seconds before the next attempt, if the row is locked again."""
+    found: tuple[Value | None, int] | None = None
+    """What it found, and when that expires; None before the end."""
+    pins: int = 0
+    """Those who need to know whether what it found is still true (:meth:`Loading.pin`)."""
 
 
 class Query(NamedTuple):
@@ -107,6 +111,8 @@ class Loading:
         self._held: dict[Asker, dict[Load, None]] = {}
         """Loads that are not asked for, by the first of their askers, which are all congested."""
         self._look_at = 0.0
+        self.pins = 0
+        """Those of all loads."""
         self._open: dict[Load, None] = {}
         self._credit = 0.0
         """Seconds that queries took which brought as many bytes as they may. Nobody's time runs meanwhile: it is we who
@@ -158,6 +164,18 @@ class Loading:
         load.askers.append(asker)
         if load.held and not asker.congested:
             self._free(load, now)
+
+    def pin(self, load: Load) -> None:
+        """Has :attr:`Load.current` tell, also after the end of the load, whether anything was written since."""
+        load.pins += 1
+        self.pins += 1
+
+    def unpin(self, load: Load) -> None:
+        """Takes one of them back."""
+        load.pins -= 1
+        self.pins -= 1
+        if not load.pins and load.found is not None and load.current:
+            self._forget(load.key)
 
     def written(self, key: str) -> None:
         """A write came: whoever waits is still told what the load finds, but it is not installed (I2)."""
@@ -282,9 +300,12 @@ class Loading:
     def ended(self, load: Load) -> None:
         """The load is over; the next miss of its key begins another."""
         del self._open[load]
-        if load.current:
-            del self._current[load.key]
-            self._memory.may_add = not self._current
+        if load.current and not (load.pins and load.found is not None):
+            self._forget(load.key)
+
+    def _forget(self, key: str) -> None:
+        del self._current[key]
+        self._memory.may_add = not self._current
 
     def expire(self, now: float) -> None:
         """Tells everybody whose time is over that the persistent tier did not answer."""
@@ -324,7 +345,7 @@ class Loading:
 
         Whoever waits is still told it, as after a write.
         """
-        for load in self._open:
+        for load in [*self._open, *self._current.values()]:
             load.current = load.trusted = False
         self._current.clear()
         self._memory.may_add = True

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from ckv.errors import CkvError, TierUnavailable
+from ckv.store.change import Loaded
 from ckv.store.loading import Load
 from ckv.store.pending import TOMBSTONE, Write
 from ckv.store.room import RoomWait
 from ckv.store.store import Store
 from ckv.store.through import ThroughStore
 from ckv.store.tiers import BATCH_RECORDS, Environment
-from ckv.store.updates import Loaded, Queued, Unknown
+from ckv.store.updates import Queued, Unknown
 from ckv.store.waiting import Waiting
 from ckv.values import Value
 
@@ -118,6 +119,7 @@ class EvictStore(Store):
         return environment.linger, BATCH_RECORDS
 
     def _save(self, key: str, value: Value, version: int, expires: int) -> None:
+        self.loading.written(key)  # By compiled code maybe, which tells nobody.
         if self._is_over(expires) and key in self.absent:
             return  # there is no older one
         self.pending.add(key, value, self._clock(), version, expires)
@@ -133,6 +135,7 @@ class EvictStore(Store):
                 return  # it stays, and does what a tombstone would
             self._bury(key)
         self.memory.remove(key)
+        self.loading.written(key)
         self.figures.expired_keys += 1
 
     def _victims_need_room(self) -> bool:

@@ -15,8 +15,10 @@ passes, so an outage sets nothing aside and parks nothing.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator, KeysView, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
@@ -352,6 +354,18 @@ class Pending:
         assert len(queued) == sum(row.queued for row in self._rows.values()), "a key is not in the queue"
         assert self.parked == sum(row.refused is not None for row in self._rows.values()), "parked is miscounted"
         assert self.bytes == sum(_size(key, row.value) for key, row in self._rows.items()), "bytes are miscounted"
+
+    @contextmanager
+    def unbounded(self) -> Iterator[None]:
+        """Meanwhile it is not full: what is carried out as one step cannot stop in its middle."""
+        bounds = self._max_records, self._max_bytes
+        self._max_records = self._max_bytes = sys.maxsize
+        self.full = False
+        try:
+            yield
+        finally:
+            self._max_records, self._max_bytes = bounds
+            self._measure()
 
     def _landed(self, key: str) -> Row:
         row = self._rows[key]

@@ -17,14 +17,14 @@ from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.pending import TOMBSTONE
 from ckv.store.room import RoomWait
-from ckv.store.updates import Updating
+from ckv.store.together import Together
 from ckv.values import Value
 
 MOST_COUNTED: Final = 10_000
 """Rows in pending that are looked at for an estimate; the others are taken to be alike."""
 
 
-class Store(Updating):
+class Store(Together):
     """Requests that may have to wait for the persistent tier, and what operators ask for."""
 
     def asked_by(self, load: Load, asker: Asker) -> None:
@@ -75,6 +75,7 @@ class Store(Updating):
     def admit(self) -> None:
         self.room.admit(self._write)
         self._leave_room()
+        self._try_again()
 
     def _write(self, key: str, what: Value | ModifyRecord | None, expires: int) -> object:
         if what is TOMBSTONE:
@@ -88,6 +89,7 @@ class Store(Updating):
         self.loading.expire(now)
         self.room.expire(now)
         self._expire_lines(now)
+        self._expire_steps(now)
 
     def drain_begin(self) -> None:
         """As it says there. Parked rows are tried once more."""

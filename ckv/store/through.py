@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ckv.errors import CkvError, CommitTimeout, RowsRefused, TierUnavailable
+from ckv.store.change import Loaded
 from ckv.store.loading import Load
 from ckv.store.memory import Memory
 from ckv.store.pending import TOMBSTONE, Pending, Write
 from ckv.store.room import RoomWait
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
-from ckv.store.updates import Loaded, Queued, Unknown, answered_at
+from ckv.store.updates import Queued, Unknown, answered_at
 from ckv.store.waiting import Waiting
 from ckv.values import Value
 

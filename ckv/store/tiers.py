@@ -190,6 +190,7 @@ class Tiers(Records):
                     value = None
                 else:
                     load.expires = when
+            load.found = value, load.expires
             self.loading.ended(load)
             if load.deletes:
                 self._release(load, absent=value is None and load.trusted)

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ckv.errors import CkvError, NoRoom, TierUnavailable, ValueUnknown
-from ckv.store.change import KEEP, Change, ModifyRecord
+from ckv.store.change import KEEP, Change, Loaded, ModifyRecord
 from ckv.store.loading import Load
 from ckv.store.memory import Memory
 from ckv.store.pending import Pending
@@ -38,20 +38,13 @@ class Unknown(Enum):
     UNDER_WAY = "a write of it is on its way to the persistent tier"
 
 
-class Loaded(NamedTuple):
-    """What is known of a key: a value, or None, and when that expires."""
-
-    value: Value | None
-    expires: int = 0
-
-
-class _AnyTime:
+class AnyTime:
     """Asks for a load whose answer adds to nobody's unread ones: others stand in line behind it."""
 
     congested: Final = False
 
 
-_ANY_TIME: Final = _AnyTime()
+ANY_TIME: Final = AnyTime()
 
 
 @dataclass(eq=False, slots=True)
@@ -152,7 +145,7 @@ class Updating(Tiers):
             now = self._clock()
             load = self.loading.join(key, now)
             load.gets += 1
-            self.loading.asked_by(load, _ANY_TIME, now)
+            self.loading.asked_by(load, ANY_TIME, now)
             load.wait(partial(self._load_over, key, load))
             self._wake_loads()
         self.lines[key] = Line(load)

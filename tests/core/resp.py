@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from ckv.node.node import pong
-from ckv.node.secondary import handlers, serve_loops
+from ckv.node.secondary import record_handlers, serve_loops
 from ckv.protocol.handler import Loop
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.quick import QuickRespSession
@@ -104,13 +104,13 @@ class RespPrimary(RespClient):
 
 def primary_methods(primary: Primary) -> RespMethods:
     """The commands of a primary, at a time that stands still."""
-    return for_node(LIMITS, lambda: 0.0, keys_max=1, next_turn=lambda _: None)(primary.table)
+    return for_node(LIMITS, lambda: 0.0, keys_max=1000, next_turn=lambda do: do())(primary.table)
 
 
 def resp_methods(store: Records) -> RespMethods:
     """The commands of a secondary over a store, at a time that stands still."""
     made = for_node(LIMITS, lambda: 0.0, keys_max=1000, next_turn=lambda do: do())
-    return made({**handlers(store, LIMITS.max_value_bytes), "PING": pong})
+    return made({**record_handlers(store, LIMITS.max_value_bytes), "PING": pong})
 
 
 def request(*arguments: bytes | str) -> bytes:

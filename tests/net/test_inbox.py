@@ -11,7 +11,6 @@ from ckv.net.inbox import Inbox
 from ckv.protocol.handler import LEFT, Cores
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
-from ckv.protocol.resp.methods import Transaction
 from ckv.protocol.resp.quick import QuickRespSession
 from ckv.redis.table import for_node
 from tests.support.line import Nowhere
@@ -42,14 +41,14 @@ class Open:
 def test_whether_it_goes_ahead_of_what_waits(goes_ahead: bool, state: str) -> None:
     limits = Limits()
     core = Asked()
-    resp = for_node(limits, keys_max=1, next_turn=lambda _: None)({})
+    resp = for_node(limits, keys_max=1000, next_turn=lambda do: do())({})
     inbox = Inbox(RpcMethods({}, limits), Cores(None, core, goes_ahead), resp)
     session = inbox.new_session(Nowhere(), ord("*"))
     assert isinstance(session, QuickRespSession)
     if state == "in flight":
         session.wait(None)
     elif state == "in a transaction":
-        session.transaction = Transaction(lambda _session, _request: b"+QUEUED\r\n")
+        session.taker = lambda _session, _request: b"+QUEUED\r\n"
     request = b"*1\r\n$4\r\nNONE\r\n"
     inbox.inbox.append((cast(Connection, Open(session)), request))
     inbox.receive_all()

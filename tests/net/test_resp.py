@@ -18,6 +18,7 @@ from ckv.net.poller import FEW_SOCKETS
 from ckv.net.server import Server
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import Limits
+from ckv.protocol.resp import ordering
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.table import for_node
 from ckv.values import checked_key
@@ -82,6 +83,9 @@ class Keys:
     def delete(self, _caller: Caller, _msgid: int, params: tuple[Any, ...]) -> object:
         return self.values.pop(params[0], None) is not None
 
+    def exec(self, _caller: Caller, _msgid: int, _params: tuple[Any, ...]) -> object:
+        raise AssertionError("nobody here asks for several at once")
+
     def answer(self, index: int = 0) -> None:
         caller, msgid, key = self.asked.pop(index)
         caller.respond(msgid, None, (key in self.values, self.values.get(key, "")))
@@ -100,6 +104,7 @@ def serve(world: World, keys: Keys) -> Serve:
             "GET": keys.get,
             "PUT": keys.put,
             "DEL": keys.delete,
+            "EXEC": keys.exec,
             "PING": lambda _caller, _msgid, _params: "PONG",
             "INFO": lambda _caller, _msgid, _params: {"connected_clients": 1},
         }
@@ -316,3 +321,43 @@ def test_while_it_starts_and_while_it_drains(serve: Serve, keys: Keys) -> None:
     talker.send([b"SET", b"a", b"1"], [b"PING"])
     talker.says(b"-TRYAGAIN Draining: bye\r\n+PONG\r\n")
     assert not keys.values
+
+
+def test_a_subscriber_that_does_not_read_is_cut_off(
+    world: World, serve: Serve, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody else: neither who reads, nor the publisher."""
+    monkeypatch.setattr(ordering, "MAX_UNREAD_PUSHES", 500_000)
+    server, publisher, address = serve()
+    slow, quick = Talker(address, receive_buffer=4096), Talker(address)
+    told = b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+    for talker in (slow, quick):
+        talker.send([b"SUBSCRIBE", b"c"])
+        talker.says(told)
+    message = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$50000\r\n%b\r\n" % (b"x" * 50_000)
+    for _ in range(400):
+        publisher.send([b"PUBLISH", b"c", b"x" * 50_000])
+        answer = publisher.read(4)
+        quick.says(message)
+        if answer == b":1\r\n":
+            break
+    else:
+        raise AssertionError("nobody was cut off")
+    until(lambda: server.connections == 2)
+    assert len(log.having("closed: more than 500000 bytes are unread of what it has subscribed to")) == 1
+    publisher.send([b"PUBLISH", b"c", b"y"])
+    publisher.says(b":1\r\n")
+
+
+def test_a_client_is_killed(world: World, serve: Serve, log: Lines) -> None:
+    server, one, address = serve()
+    other = Talker(address)
+    other.send([b"CLIENT", b"ID"])
+    other.says(b":1\r\n")
+    one.send([b"CLIENT", b"KILL", b"ID", b"1"])
+    one.says(b":1\r\n")
+    assert other.rest() == b""
+    until(lambda: server.connections == 1)
+    assert log.having("closed: somebody has sent CLIENT KILL")
+    one.send([b"CLIENT", b"KILL", b"ID", b"2", b"SKIPME", b"no"])
+    assert one.rest() == b":1\r\n"

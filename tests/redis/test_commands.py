@@ -9,9 +9,12 @@ import hiredis
 import pytest
 
 from ckv import errors
+from ckv.node.steps import taken_apart
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.quick import QuickRespSession
+from ckv.protocol.resp.session import RespSession
+from ckv.protocol.session import Unanswered
 from ckv.redis.refused import REASONS
 from ckv.redis.table import ROWS, for_node
 from tests.protocol.resp.test_parsing import packed
@@ -22,6 +25,19 @@ KEYS_MAX = 5
 LIMITS = Limits(max_value_bytes=1000)
 WAIT = object()
 """In the place of a result: the answer comes later."""
+
+
+class _Gathering(Unanswered):
+    """Takes the answers to several requests."""
+
+    def __init__(self, count: int, done: Callable[[list[Any]], None]) -> None:
+        self.answers: list[Any] = [None] * count
+        self._when_all = done
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        self.answers[msgid] = (error, result)
+        if None not in self.answers:
+            self._when_all(self.answers)
 
 
 class _Figures(dict[str, Any]):
@@ -39,7 +55,11 @@ class Node:
         self.later: list[Callable[[], None]] = []
         """What is to be done in the next turn of the loop."""
         self.made = for_node(limits, lambda: NOW, keys_max=KEYS_MAX, next_turn=self.later.append)
-        self.methods = self.made({name: self._method(name) for name in names})
+        self.digests: dict[str, bytes] = {}
+        self.step: Exception | object = None
+        """In the place of what EXEC does: an error, or WAIT, until :meth:`carry_out_step`."""
+        self.steps: list[Callable[[], None]] = []
+        self.methods = self.made({name: self._method(name) for name in names} | {"EXEC": self._exec})
         self.line = Nowhere()
         self.session = QuickRespSession(self.line, self.methods)
 
@@ -57,6 +77,40 @@ class Node:
             return result
 
         return method
+
+    def _exec(self, caller: Caller, ticket: int, params: tuple[Any, ...]) -> object:
+        """Carries out the requests one after the other, and compares what is watched with ``digests``."""
+        if isinstance(self.step, Exception):
+            raise self.step
+        watched, requests = taken_apart(params[0])
+
+        def carry_out() -> object:
+            if any(self.digests.get(key, b"") != digest for key, digest in watched):
+                return [False, []]
+            gathering = _Gathering(len(requests), lambda answers: caller.respond(ticket, None, [True, answers]))
+            for number, (method, arguments) in enumerate(requests):
+                if method == "DIGEST":
+                    gathering.answers[number] = (None, self.digests.get(arguments[0], b""))
+                    continue
+                try:
+                    result = self._method(method)(gathering, number, arguments)
+                except errors.CkvError as error:
+                    gathering.answers[number] = (errors.to_wire(error), None)
+                    continue
+                if result is not LATER:
+                    gathering.answers[number] = (None, result)
+            return LATER if None in gathering.answers else [True, gathering.answers]
+
+        if self.step is WAIT:
+
+            def later() -> None:
+                result = carry_out()
+                if result is not LATER:
+                    caller.respond(ticket, None, result)
+
+            self.steps.append(later)
+            return LATER
+        return carry_out()
 
     def send(self, *words: str | bytes) -> bytes:
         request = [word.encode() if isinstance(word, str) else word for word in words]
@@ -206,7 +260,13 @@ def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object
         ("LPUSH a b", "ERR unknown command 'LPUSH': ckv keeps strings only, no lists"),
         ("NOSUCH a b c", "ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b'"),
         ("SELECT 1", "ERR DB index is out of range"),
-        ("CLIENT KILL ID 1", "ERR CLIENT KILL: ckv has no users yet, so everybody could end everybody's connection"),
+        ("CLIENT KILL nobody:1", "ERR No such client"),
+        ("CLIENT KILL ID x", "ERR value is not an integer or out of range"),
+        ("CLIENT KILL ID 0", "ERR client-id should be greater than 0"),
+        ("CLIENT KILL TYPE x", "ERR Unknown client type 'x'"),
+        ("CLIENT KILL ID 1 WHAT", "ERR syntax error"),
+        ("CLIENT KILL WHAT x", "ERR syntax error"),
+        ("CLIENT KILL SKIPME x", "ERR syntax error"),
         ("CONFIG SET a b", "ERR CONFIG SET: ckv is configured by its command line and its environment"),
         ("COMMAND GETKEYS PING", "ERR The command has no key arguments"),
         ("COMMAND GETKEYS GET", "ERR Invalid number of arguments specified for command"),
@@ -237,6 +297,31 @@ def test_many_keys_at_once() -> None:
     assert node.asked[4:] == [("PUT", "a", b"1"), ("PUT", "b", b"2")]
     assert node.ask("DEL", "a", "b") == 1
     assert node.session.in_flight == 0
+
+
+def test_what_writes_many_keys_is_one_step() -> None:
+    node = Node("DIGEST")
+    node.results |= {"PUT": {"a": True, "b": errors.NoRoom("full"), "c": errors.NodeLost("it broke")}, "DEL": True}
+    for words, key in (("MSET a 1 d 2", "a"), ("DEL a d", "a"), ("UNLINK a d", "a"), ("MSETNX a 1 d 2", "a")):
+        node.asked.clear()
+        node.step = WAIT
+        assert node.send(*words.split()) == b""
+        assert node.asked == [], "its node has all of it, and nothing is asked apart from that"
+        node.step = None
+        node.steps.pop()()
+        assert [asked[1] for asked in node.asked] == [key, "d"]
+        assert node.taken() in (b"+OK\r\n", b":2\r\n", b":1\r\n")
+    assert node.ask("MSET", "a", "1", "b", "2", "c", "3") == "ERR UNKNOWN NodeLost: it broke", "it is told first"
+    assert node.ask("MSET", "a", "1", "b", "2") == "OOM NoRoom: full"
+    node.step = errors.NodeDown("away")
+    assert node.ask("MSET", "a", "1", "b", "2") == "CLUSTERDOWN NodeDown: away"
+    assert node.ask("DEL", "a", "b") == "CLUSTERDOWN NodeDown: away"
+    node.step = None
+    node.asked.clear()
+    node.digests["b"] = b"there is one"
+    assert node.ask("MSETNX", "a", "1", "b", "2") == 0
+    assert node.asked == []
+    assert node.session.is_between
 
 
 def test_many_keys_of_which_some_have_to_wait() -> None:
@@ -301,17 +386,17 @@ def test_what_is_behind_many_keys_does_not_overtake_them() -> None:
 def test_a_node_that_is_slow_is_waited_for() -> None:
     """A large value that is not sent yet must not be overtaken by what is behind it in the same command."""
     node = Node()
-    node.results["PUT"] = WAIT
+    node.results["GET"] = WAIT
     node.session.hold("the queue of a node")
-    node.send("MSET", "a", "large", "a", "small", "a", "last")
-    assert node.asked == [("PUT", "a", b"large")]
-    node.answer(True)
+    node.send("MGET", "a", "b", "c")
+    assert node.asked == [("GET", "a")]
+    node.answer((False, ""))
     assert len(node.asked) == 2, "one at a time, so that there is always an answer to come"
     node.session.release("the queue of a node")
-    node.answer(True)
+    node.answer((False, ""))
     assert len(node.asked) == 3
-    node.answer(True)
-    assert node.taken() == b"+OK\r\n"
+    node.answer((False, ""))
+    assert node.taken() == b"*3\r\n$-1\r\n$-1\r\n$-1\r\n"
     assert not node.line.held
     assert node.session.is_between
 
@@ -319,14 +404,14 @@ def test_a_node_that_is_slow_is_waited_for() -> None:
 def test_an_error_of_one_is_the_answer_and_no_more_are_begun() -> None:
     limits = Limits(max_in_flight=4, max_value_bytes=1000)
     node = Node(limits=limits)
-    node.results["PUT"] = WAIT
-    node.send("MSET", *(str(number) for number in range(40)))
+    node.results["GET"] = WAIT
+    node.send("MGET", *(str(number) for number in range(40)))
     assert len(node.waiting) == 4
     node.answer(None, "NodeDown: away")
     node.answer(None, "NodeLost: it broke")
-    node.answer(True)
+    node.answer((False, ""))
     assert node.taken() == b"", "what was begun is waited for"
-    node.answer(True)
+    node.answer((False, ""))
     assert node.taken() == b"-ERR UNKNOWN NodeLost: it broke\r\n", "of what nobody knows is told first"
     assert len(node.asked) == 4
     assert not node.line.held
@@ -406,11 +491,31 @@ def test_clients_are_listed() -> None:
     assert node.ask("CLIENT", "LIST") == node.ask("CLIENT", "INFO")
 
 
+def test_clients_are_killed() -> None:
+    node = Node()
+    one, two, three = [RespSession(Nowhere(), node.methods) for _ in range(3)]
+    two.channels[b"news"] = None
+    three.line.peer = "10.0.0.1:99"
+    own = str(node.session.number)
+    for words, answer, killed in (
+        ("TYPE pubsub", 1, [two]),
+        (f"ID {one.number} TYPE pubsub", 0, [two]),  # all have to hold
+        (f"ID {one.number} USER default", 1, [one, two]),
+        ("ADDR 10.0.0.1:98", 0, [one, two]),
+        ("10.0.0.1:99", b"OK", [one, two, three]),
+        (f"ID {own}", 0, [one, two, three]),
+        (f"ID {own} SKIPME no", 1, [node.session, one, two, three]),
+    ):
+        assert node.ask("CLIENT", "KILL", *words.split()) == answer
+        assert [session for session in (node.session, one, two, three) if session.failed] == killed
+    assert one.failed == "somebody has sent CLIENT KILL"
+
+
 def test_command_tells_the_table() -> None:
     node = Node()
     described = {row[0].decode(): row for row in node.ask("COMMAND")}
     assert described.keys() == {
-        name for name, row in ROWS.items() if {"GET", "PUT", "DEL", "PING", "INFO"} >= {*row.needs}
+        name for name, row in ROWS.items() if {"GET", "PUT", "DEL", "PING", "INFO", "EXEC"} >= {*row.needs}
     }
     assert node.ask("COMMAND", "COUNT") == len(described)
     assert [name.decode() for name in node.ask("COMMAND", "LIST")] == list(described)

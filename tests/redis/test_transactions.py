@@ -8,7 +8,6 @@ import hiredis
 import pytest
 
 from ckv import errors
-from ckv.protocol.limits import Limits
 from ckv.redis import transactions
 from tests.protocol.resp.test_parsing import packed
 from tests.redis.test_commands import LIMITS, WAIT, Node, read
@@ -76,19 +75,24 @@ def test_compiled_code_keeps_out_of_a_transaction() -> None:
     [
         "NOSUCH a",
         "LPUSH a b",
-        "WATCH a",
         "GET",
         "MSET a",
         "DISCARD x",
         "MULTI x",
+        "CLIENT nosuch",
+        "CLIENT ID x",
+        "SCRIPT nosuch",
+        "OBJECT nosuch a",
+        "COMMAND nosuch",
         "STRLEN a b",
     ],
 )
 def test_what_is_wrong_while_queueing_aborts_exec(wrong: str) -> None:
-    node = Node()
+    methods = ("DELIFEQ", "SET")  # for scripts
+    node = Node(*methods)
     assert send(node, "MULTI", "SET a 1") == b"+OK\r\n+QUEUED\r\n"
     error = read(send(node, wrong))
-    assert error == Node().ask(*wrong.split())
+    assert error == Node(*methods).ask(*wrong.split())
     assert error.startswith("ERR ")
     assert send(node, "SET b 1") == b"+QUEUED\r\n"
     assert node.session.transaction
@@ -103,8 +107,6 @@ def test_the_words_of_redis() -> None:
     node = Node()
     assert node.ask("EXEC") == "ERR EXEC without MULTI"
     assert node.ask("DISCARD") == "ERR DISCARD without MULTI"
-    assert node.ask("UNWATCH") == b"OK"
-    assert node.ask("WATCH", "a").startswith("ERR unknown command 'WATCH': EXEC would not notice")
     assert node.ask("MULTI") == b"OK"
     assert node.ask("UNWATCH") == b"QUEUED"
     assert node.ask("MULTI") == "ERR MULTI calls can not be nested"
@@ -208,13 +210,13 @@ def test_what_is_refused_for_a_time_is_not_begun() -> None:
 def test_some_answers_come_later_and_all_in_order() -> None:
     node = Node()
     node.results |= {"PUT": True, "GET": {"a": WAIT, "b": (True, b"2"), "c": WAIT}}
-    send(node, "MULTI", "GET a", "GET b", "MGET c b", "SET d 1")
-    assert send(node, "EXEC", "ECHO x") == b"*4\r\n"
+    send(node, "MULTI", "GET a", "ECHO 1", "GET b", "MGET c b", "SET d 1")
+    assert send(node, "EXEC", "ECHO x") == b""
     assert [asked[:2] for asked in node.asked][-1] == ("PUT", "d"), "what waits holds up no other"
     node.answer((True, b"3"), index=1)
     assert node.taken() == b""
     node.answer((True, b"1"))
-    assert node.taken() == b"$1\r\n1\r\n$1\r\n2\r\n*2\r\n$1\r\n3\r\n$1\r\n2\r\n+OK\r\n$1\r\nx\r\n"
+    assert node.taken() == (b"*5\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n2\r\n*2\r\n$1\r\n3\r\n$1\r\n2\r\n+OK\r\n$1\r\nx\r\n")
     assert node.session.is_between
 
 
@@ -226,53 +228,80 @@ def test_exec_whose_turn_comes_later() -> None:
     assert node.taken() == b"$-1\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"
 
 
-def test_more_that_waits_than_may_be_in_flight() -> None:
-    """They go on in their order, and what is behind EXEC comes last."""
-    limits = Limits(max_in_flight=10, max_value_bytes=1000)
-    node = Node(limits=limits)
-    node.results["PUT"] = WAIT
-    send(node, "MULTI", *(f"SET {number} x" for number in range(35)))
-    got = send(node, "EXEC")
-    node.session.feed(packed([b"SET", b"behind", b"x"]))
-    most = 0
-    while node.waiting:
-        most = max(most, len(node.waiting))
-        node.answer(True)
-        while node.session.attention and not node.line.held:
-            got += node.session.more()
-    got += node.taken()
-    assert most == limits.max_answers_in_flight
-    assert got == b"*35\r\n" + b"+OK\r\n" * 36
-    assert [key for _, key, _ in node.asked] == [*map(str, range(35)), "behind"]
+def test_all_that_it_asks_goes_to_the_node_at_once() -> None:
+    """Whatever the commands are, with those between them that ask nothing."""
+    node = Node("SET", "DELIFEQ", "INCRBY", "PUTEX", "EXPIRE", "EXPIRETIME", "GETDEL")
+    known = "if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end"
+    requests = [
+        *(
+            ["SET", "a", "1"],
+            ["SET", "a", "1", "EX", "9"],
+            ["SETNX", "a", "1"],
+            ["INCR", "a"],
+            ["GETRANGE", "a", "0", "1"],
+        ),
+        *(
+            ["PING"],
+            ["EXPIRE", "a", "9"],
+            ["TTL", "a"],
+            ["MSET", "a", "1", "b", "2"],
+            ["DEL", "a", "b"],
+            ["GETDEL", "a"],
+        ),
+        *(["EVAL", known, "1", "a", "1"], ["OBJECT", "ENCODING", "a"], ["EXISTS", "a", "b"], ["TYPE", "a"], ["TIME"]),
+    ]
+    node.send("MULTI")
+    for request in requests:
+        assert node.send(*request) == b"+QUEUED\r\n"
+    node.step = WAIT
+    assert node.send("EXEC") == b""
+    assert node.asked == []
+    node.results = {
+        "PUT": True,
+        "PUTEX": True,
+        "SET": (True, False, ""),
+        "INCRBY": 2,
+        "GET": (True, b"12"),
+        "EXPIRE": 1,
+        "EXPIRETIME": -1,
+        "DEL": True,
+        "GETDEL": (True, b"x"),
+        "DELIFEQ": True,
+    }
+    (later,) = node.steps
+    later()
+    answer = read(node.taken())
+    assert answer[:-1] == [
+        *(b"OK", b"OK", 1, 2, b"12", b"PONG", 1, -1, b"OK", 2, b"x"),
+        *(1, b"int", 2, b"string"),
+    ]
+    assert len(answer) == len(requests)
+    assert len(node.asked) == 17
+
+
+def test_a_step_that_fails_as_a_whole_is_the_answer() -> None:
+    node = Node()
+    for raised, told in (
+        (errors.NoRoom("full"), "OOM NoRoom: full"),
+        (errors.NodeLost("it broke"), "ERR UNKNOWN NodeLost: it broke"),
+    ):
+        send(node, "MULTI", "SET a 1")
+        node.step = raised
+        assert node.ask("EXEC") == told
+        assert node.ask("EXEC") == "ERR EXEC without MULTI"
     assert node.session.is_between
 
 
-def test_large_answers_do_not_interrupt_it() -> None:
-    """Without a transaction they do, so that somebody who does not read makes no more of them."""
-    limits = Limits(max_value_bytes=1000, soft_unsent_bytes=5000)
-    node = Node(limits=limits)
-    node.results["GET"] = (True, b"x" * 1000)
-    node.session.received(packed([b"GET", b"k"]) * 50)
-    assert len(node.asked) < 10
-    while node.session.attention:
-        node.session.more()
-    node.asked.clear()
-    send(node, "MULTI", *["GET k"] * 50)
-    node.session.received(packed([b"EXEC"]) + packed([b"GET", b"behind"]) * 50)
-    assert 50 <= len(node.asked) <= 51
-    assert node.session.attention
-
-
-def test_very_large_answers_do() -> None:
-    limits = Limits(max_value_bytes=1_000_000)
-    node = Node(limits=limits)
-    node.results["GET"] = (True, b"x" * 1_000_000)
-    send(node, "MULTI", *["GET k"] * 60)
-    got = len(node.session.received(packed([b"EXEC"])))
-    assert limits.max_queued_bytes // 2 < got < limits.max_queued_bytes // 2 + 1_100_000
-    while node.session.attention:
-        got += len(node.session.more())
-    assert got == len(b"*60\r\n") + 60 * len(b"$1000000\r\n\r\n" + b"x" * 1_000_000)
+def test_a_closed_session_hears_nothing_of_it() -> None:
+    node = Node()
+    node.results["PUT"] = True
+    send(node, "MULTI", "SET a 1", "SET b 1")
+    node.step = WAIT
+    send(node, "EXEC")
+    node.session.close()
+    node.steps.pop()()
+    assert [key for _, key, _ in node.asked] == ["a", "b"], "it is carried out as a whole"
+    assert not node.session.waiting
 
 
 def test_hello_counts_for_what_is_behind_it() -> None:
@@ -280,7 +309,7 @@ def test_hello_counts_for_what_is_behind_it() -> None:
     node.results["GET"] = (False, "")
     send(node, "MULTI", "GET a", "HELLO 3", "GET a")
     got = send(node, "EXEC")
-    assert got.startswith(b"*3\r\n$-1\r\n%7\r\n")
+    assert got.startswith(b"*3\r\n$-1\r\n%7\r\n"), "the first nil is that of version 2"
     assert got.endswith(b"_\r\n")
 
 

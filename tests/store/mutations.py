@@ -11,6 +11,7 @@ import sys
 from tests.store.mutation import Mutation
 from tests.store.mutations_expiry import EXPIRY
 from tests.store.mutations_scanning import SCANNING
+from tests.store.mutations_together import TOGETHER
 from tests.store.mutations_updates import UPDATES
 from tests.support import mutations
 from tests.support.mutations import PYTEST, mutant, run_in
@@ -322,6 +323,7 @@ MUTATIONS = (
     *EXPIRY,
     *UPDATES,
     *SCANNING,
+    *TOGETHER,
 )
 
 SCHEDULES = 12_000

@@ -15,7 +15,7 @@ from itertools import product
 
 from ckv.store.memory import POLICIES, TABLES
 from ckv.store.modes import MODES
-from tests.store.world import World
+from tests.store.world import Part, World
 
 STEPS = 60
 KEYS = ("alice", "bob", "charles", "daniel")
@@ -25,6 +25,8 @@ SECONDS = (None, None, None, 0.2, 0.9, 4.0, 30.0, -1.0)
 
 UPDATES = ("append", "append", "expire", "take", "keep", "refuse")
 
+PARTS: tuple[Part, ...] = ("put", "delete", "append", "take", "look")
+
 # What can happen, and how often. Half are requests; crashes and drains are rare, so that something can build up.
 EVENTS: dict[str, int] = {
     "put": 14,
@@ -32,6 +34,7 @@ EVENTS: dict[str, int] = {
     "get_all": 2,
     "delete": 6,
     "update": 12,
+    "together": 6,
     "load_begin": 7,
     "load_read": 3,
     "load_end": 7,
@@ -83,6 +86,8 @@ def happens(
         arguments = (chance.choice(keys),)
     elif name == "update":
         arguments = (chance.choice(keys), chance.choice(UPDATES), chance.choice((None, None, 0, *SECONDS)))
+    elif name == "together":
+        arguments = ([(chance.choice(keys), chance.choice(PARTS)) for _ in range(chance.randint(1, 4))],)
     elif name == "replace_tier":
         arguments = (chance.choice(keys), chance.randrange(4))
     elif name == "advance":

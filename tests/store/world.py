@@ -11,6 +11,7 @@ commits it. What has expired is not there, wherever it is (:meth:`World.alive`).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -26,8 +27,8 @@ from ckv.errors import (
     ValueUnknown,
     WriteFailed,
 )  # fmt: skip
-from ckv.store.change import KEEP, Change, kept
-from ckv.store.loading import Query
+from ckv.store.change import KEEP, Change, Look, kept
+from ckv.store.loading import Load, Query
 from ckv.store.memory import TABLES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending, Write
@@ -65,6 +66,10 @@ EPOCH_MS = 1_000_000
 Update = Literal["append", "expire", "take", "keep", "refuse"]
 """What an update does: write a value that shows what it was told, or the same again with another expiry, delete it,
 leave it, or refuse it."""
+
+
+Part = Literal["put", "delete", "append", "take", "look"]
+"""What one part of a step does to its key."""
 
 
 @dataclass
@@ -146,6 +151,9 @@ class World:
         """The turns of the requests of a key that stand in line."""
         self._built_on: defaultdict[str, set[float]] = defaultdict(set)
         """The turns of the writes of a key that updates were told of."""
+        self._in_step = False
+        self._most_pending = 0
+        """What a step may have left in pending, beyond its bound."""
         self._reverted: set[str] = set()
         """Keys that a new tier has an older value of, until they are written to it."""
         self.lost = 0
@@ -154,7 +162,8 @@ class World:
 
     def start(self) -> None:
         """A new process over the same tier."""
-        self.draining = False
+        self.draining = self._in_step = False
+        self._most_pending = 0
         self.queries.clear()
         self.flushes.clear()
         self._queued.clear()
@@ -350,8 +359,51 @@ class World:
             later = self.history[key][-1].turn > new.turn or nothing or self.is_over(before[1])
             assert old in committed or later, f"an update of {key} was answered from {old!r}, which is not committed"
 
+    def together(self, parts: Sequence[tuple[str, Part]]) -> None:
+        """One step of several keys. Its parts have their turns when it is carried out, one after the other."""
+        keys: dict[str, bool] = {}
+        for key, what in parts:
+            keys[key] = keys.get(key, False) or what != "put"
+        done: list[int] = []
+
+        def run(look: Look) -> object:
+            writes = any(what != "look" for _, what in parts)
+            assert not writes or len(self.pending) < self._pending_max, "I6: a step began while pending was full"
+            self._in_step = True
+            for key, what in parts:
+                if what != "put":
+                    found = tuple(look(key))
+                    assert found == self._last(key), f"a step was told {found!r} of {key}, not {self._last(key)!r}"
+                if what == "put":
+                    self.put(key)
+                elif what == "delete":
+                    self.delete(key)
+                elif what != "look":
+                    self.update(key, what)
+            self._in_step = False
+            self._most_pending = max(self._most_pending, len(self.pending))
+            done.append(self._turn)
+            return "done"
+
+        def told(result: object, error: CkvError | None) -> None:
+            assert len(done) == (error is None), f"a step was carried out {len(done)} times, and told {error}"
+            assert result == "done" or isinstance(error, (ValueUnknown, NoRoom)), error
+
+        try:
+            outcome = self.store.together(keys, run, writes=any(what != "look" for _, what in parts))
+        except ValueUnknown as error:
+            told(None, error)
+            return
+        if isinstance(outcome, Waiting):
+            assert not done
+            outcome.wait(told)
+        else:
+            told(outcome, None)
+
     def _waits(self, key: str, turn: float, outcome: object) -> bool:
         """Whether the request was not carried out yet."""
+        stops = isinstance(outcome, (RoomWait, Queued, Load)) or (isinstance(outcome, Waiting) and not self._through)
+        assert not (self._in_step and stops), f"a step stopped in its middle, at {key}"
         self._queued[key].discard(turn)
         if isinstance(outcome, Queued):
             self._queued[key].add(turn)
@@ -681,6 +733,8 @@ class World:
                 continue
             loads_in = self.store.load_in()
             if loads_in is None and self.store.flush_in() in (0, None) and not self.pending.queued:
+                waits = self.pending.full and all(step.waits_for_room for step in self.store.steps)
+                assert waits or not self.store.steps, "a step waits for nothing"
                 assert not self.store.lines, "somebody stands in a line that nobody ends"
                 waiting = {key for key, turns in self._queued.items() if turns}
                 assert waiting <= self.store.room.keys.keys(), "a request that stood in line was forgotten"
@@ -755,7 +809,9 @@ class World:
                 assert (place.value, place.expires) == self._in_tier(key), (
                     f"{key} is called {place.where}, and the tier has another"
                 )
-        assert self.draining or len(self.pending) <= self._pending_max, "I6: pending grows beyond its bound"
+        most = max(self._pending_max, self._most_pending)
+        assert self.draining or len(self.pending) <= most, "I6: pending grows beyond its bound"
+        self._most_pending = len(self.pending)
         oldest = self.pending.oldest
         if oldest is not None and (self._mode != "behind" or self.now - oldest >= WRITE_DELAY):
             assert self.store.flush_in() == 0, "a row waits longer than the mode allows"

@@ -6,7 +6,10 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
+from threading import Event
 
 import pytest
 import redis
@@ -99,9 +102,99 @@ def test_a_pipeline_as_it_is_by_default(client: redis.Redis) -> None:
             pipeline.execute()
         pipeline.get("t1")
         assert pipeline.execute() == [b"x"]
-    with pytest.raises(redis.ResponseError, match="unknown command 'WATCH': EXEC would not notice"):
-        client.transaction(lambda pipeline: pipeline.multi(), "t1")
-    assert client.get("t1") == b"x"
+
+
+def test_counters_that_are_watched(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
+    """Each of several clients reads, adds and writes: no sum is lost, also of records that have left memory."""
+    keys = [f"{{{number}}}" for number in range(15)]
+    client.mset({f"{key}{part}": 0 for key in keys for part in "ab"})
+    others: list[int] = []
+
+    def add(pipeline: redis.client.Pipeline) -> None:
+        before = int(pipeline.get(f"{key}a"))  # type: ignore[arg-type]
+        if not others:
+            others.append(client.incrby(f"{key}a", 10))
+        pipeline.multi()
+        pipeline.set(f"{key}a", before + 1)
+        pipeline.set(f"{key}b", before + 1)
+
+    for key in keys:
+        others.clear()
+        assert client.transaction(add, f"{key}a", f"{key}b") == [True, True]
+        assert client.mget(f"{key}a", f"{key}b") == [b"11", b"11"]
+    with client.pipeline() as pipeline:
+        pipeline.watch("a", "b", "c", "d", "e", "f")  # type: ignore[no-untyped-call]
+        pipeline.multi()
+        pipeline.set("a", "1")
+        with pytest.raises(redis.ResponseError, match="CrossNode: keys of the request"):
+            pipeline.execute()
+    assert client.get("a") is None
+    for node in cluster[1]:
+        with redis.Redis(port=node.port, socket_timeout=20) as own, own.pipeline() as pipeline:
+            pipeline.watch("at the node")
+            own.set("at the node", "1")
+            pipeline.multi()
+            pipeline.set("at the node", "2")
+            with pytest.raises(redis.WatchError):
+                pipeline.execute()
+            assert own.get("at the node") == b"1"
+
+
+def test_a_step_is_seen_as_a_whole(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
+    """Of records of one node: no MSET, EXEC or DEL is seen in part, by whoever reads in one step too, though most of
+    them have to be read from the file, and a writer breaks off its connections."""
+    keys = [f"{{same}}{number}" for number in range(12)]
+    client.mset(dict.fromkeys(keys, "0"))
+    stop = Event()
+
+    def write(number: int) -> None:
+        with redis.Redis(port=cluster[0].port, socket_timeout=20) as own:
+            for round_ in count():
+                if stop.is_set():
+                    return
+                value = f"{number} {round_}"
+                if round_ % 3 == 0:
+                    own.mset(dict.fromkeys(keys, value))
+                elif round_ % 3 == 1:
+                    with own.pipeline() as pipeline:
+                        for key in keys:
+                            pipeline.getset(key, value)
+                        assert len(set(pipeline.execute())) == 1
+                else:
+                    with socket.create_connection(("127.0.0.1", cluster[0].port), timeout=20) as one:
+                        words = " ".join(f"{key} {number}" for key in keys)
+                        one.sendall(f"MSET {words}\r\n".encode())
+
+    with ThreadPoolExecutor(3) as pool:
+        writers = [pool.submit(write, number) for number in range(2)]
+        filler = pool.submit(_fill, cluster[0].port, stop)
+        try:
+            seen = set()
+            for _ in range(300):
+                with client.pipeline() as pipeline:
+                    for key in keys:
+                        pipeline.get(key)
+                    values = pipeline.execute()
+                assert len(set(values)) == 1, values
+                seen.add(values[0])
+        finally:
+            stop.set()
+        for done in (*writers, filler):
+            done.result()
+    assert len(seen) > 20
+    with client.pipeline() as pipeline:
+        pipeline.delete(*keys)
+        pipeline.exists(*keys)
+        assert pipeline.execute() == [12, 0]
+
+
+def _fill(port: int, stop: Event) -> None:
+    """Puts the others out of memory."""
+    with redis.Redis(port=port, socket_timeout=20) as own:
+        for number in count():
+            if stop.is_set():
+                return
+            own.set(f"fill{number % 100}", "x")
 
 
 def test_a_node_that_is_lost_in_the_middle_of_a_pipeline(cluster: tuple[Node, list[Node]]) -> None:
@@ -276,3 +369,23 @@ def test_redis_cli(cluster: tuple[Node, list[Node]]) -> None:
     pipe = "".join(f"SET k{number} {number}\r\n" for number in range(1000))
     assert "errors: 0, replies: 1000" in cli("--pipe", stdin=pipe)
     assert cli("GET", "k999") == "999\n"
+
+
+def test_channels_of_a_primary(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
+    """Messages stay at the node, and come in the order in which they were published."""
+    with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
+        channel.subscribe("news", "more")
+        assert channel.get_message(timeout=5) is None
+        assert channel.get_message(timeout=5) is None
+        with client.pipeline() as pipeline:
+            for number in range(5):
+                pipeline.setex(f"result {number}", 100, number)
+                pipeline.publish("news", number)
+            assert pipeline.execute() == [True, 1] * 5
+        heard = [channel.get_message(timeout=5) for _ in range(5)]
+        assert [message["data"] for message in heard if message] == [b"%d" % number for number in range(5)]
+        assert client.info("ckv")["pubsub_clients"] == 1
+        with redis.Redis(port=cluster[1][0].port, socket_timeout=20) as other:
+            assert other.publish("news", "x") == 0
+        channel.unsubscribe()
+    assert eventually(lambda: client.info("ckv")["pubsub_channels"] == 0)

@@ -26,9 +26,6 @@ Returns the bytes of its answer, or what the session's ``wait()`` returned; rais
 class Transaction:
     """What a client has sent since MULTI."""
 
-    take: CarryOut
-    """Carries out each of its requests in the place of the commands, until the transaction is over."""
-
     requests: list[Request] = field(default_factory=list)
     """Those that EXEC is to carry out."""
 
@@ -128,6 +125,16 @@ class RespMethods:
         name = shown(request[0])
         log.error("unexpected error in %s", name, exc_info=raised)
         return error_of(errors.to_wire(errors.ServerError(f"unexpected error in {name}")))
+
+
+def unknown(session: Any, request: Request) -> bytes:
+    """In the place of a command that is not there."""
+    return error(session.no_command(request))
+
+
+def nothing(_session: Any, _request: Request) -> bytes:
+    """In the place of one that is not answered."""
+    return b""
 
 
 def shown(data: bytes) -> str:

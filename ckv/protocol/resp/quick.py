@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Final
 
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE
+from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.results import flag_reply, ok_reply, value_reply
-from ckv.protocol.resp.session import Reply, RespSession
+from ckv.protocol.resp.session import RespSession
 
 MOST_KEPT_BYTES: Final = RECV_BYTES_OF_LARGE
 """A longer beginning of a request is the parser's: it need not be looked at again with each read."""
@@ -29,7 +30,7 @@ class QuickRespSession(RespSession):
     def may_go_ahead(self) -> bool:
         """Whether all that it was given was begun, but for the beginning of a request that :meth:`with_kept` has. Not
         in a transaction, of which compiled code knows nothing."""
-        if self._to_come or self._ended or self.transaction is not None:
+        if self._to_come or self._ended or self.taker is not None:
             return False
         parser = self._parser
         return parser.is_between or parser.hands_out

@@ -38,6 +38,7 @@ CODES: Final[dict[str, str]] = {
     "TierUnavailable": "TRYAGAIN",
     "NoRoom": "OOM",
     "NodeDown": "CLUSTERDOWN",
+    "CrossNode": "CROSSSLOT",
 }
 """What clients of Redis know, by our own code: nothing was written, and it may go better later. Others are ``ERR``."""
 
@@ -65,6 +66,11 @@ def integer(number: int) -> bytes:
 def array(elements: list[bytes]) -> bytes:
     """An array of what is encoded already."""
     return b"*%d\r\n%b" % (len(elements), b"".join(elements))
+
+
+def push(protocol: int, count: int) -> bytes:
+    """The head of a message that is no answer: an array of so many elements in RESP2, where nothing else tells it."""
+    return b"%b%d\r\n" % (b">" if protocol == RESP3 else b"*", count)
 
 
 def error(text: str) -> bytes:

@@ -24,7 +24,9 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 }
 """Everything that can be typed: how it is used, and what it does."""
 
-READS: Final = frozenset({"GET", "EXPIRETIME", "EXISTS", "STRLEN", "SCAN", "DBSIZE", "PING", "INFO", "PEEK", "AUDIT"})
+READS: Final = frozenset(
+    {"GET", "EXPIRETIME", "EXISTS", "STRLEN", "DIGEST", "SCAN", "DBSIZE", "PING", "INFO", "PEEK", "AUDIT"}
+)
 """Commands that change nothing, whatever becomes of them."""
 
 _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
