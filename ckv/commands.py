@@ -96,6 +96,8 @@ COMMANDS: Final[dict[str, Command]] = {
             "List keys that match a pattern (* for all) of about count that are looked at; cursor 0 begins and ends."),
         Command("DBSIZE", "reader", "number", "the number, about",
             "Say how many records there are in all tiers, about."),
+        Command("FLUSH cursor", "operator", "table", "`[cursor, number]`",
+            "Delete all records, some of them; cursor 0 begins and ends; refused unless a node has --allow-flush."),
         Command("DIGEST key", "reader", "text", "a bin, empty when there is no record",
             "Tell one record of a key from another, for EXEC: a digest of its value and its expiry."),
         Command("EXEC requests", "writer", "table", "`[done, answers]`: a flag, and a bin of all answers",

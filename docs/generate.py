@@ -91,7 +91,7 @@ mantissa that Redis has on x86, and written without an exponent, with 17 digits 
 a number of msgpack (`INCRBY` alone), a str or a bin. What is none is answered with `NotANumber`, and nothing is
 written.
 
-## SCAN and DBSIZE
+## SCAN, DBSIZE and FLUSH
 
 `SCAN 0 match count` begins a scan of all keys, in memory and in the database; the answer has keys, and the cursor with
 which to go on, until that is 0. What a scan promises, and what a pattern is, says [redis.md](redis.md#all-keys): it is
@@ -99,6 +99,10 @@ the SCAN of clients of Redis. `count` is 1 to {MAX_COUNT}; keys are str always. 
 KiB of them, at most. A cursor can be asked for again over any connection, as long as its node has not forgotten it: the
 answers to the last {PLACES} of a scan. At a primary the scan goes through its nodes, one after the other; a secondary
 that was asked by itself tells its own share, or all that the database has if no primary has told it which that is.
+
+`FLUSH 0` begins to delete all records; the answer has the cursor with which to go on, until that is 0, and how many
+were deleted. Each call is answered when its deletions are in the database. After an error the same cursor can be tried
+again, or 0. [redis.md](redis.md#all-keys) has what it promises.
 
 `DBSIZE` counts the records in memory and those on their way to the database, and adds what the database has beyond
 them. [redis.md](redis.md#all-keys) says how far that is true.

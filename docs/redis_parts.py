@@ -103,6 +103,15 @@ of which a row could be deleted between the walk and the look at it, and told al
 - *Where much is written* a record whose expiry was put off during the scan may be left out, if more than 20,000 others
   were saved between two answers near the end.
 
+`FLUSHDB` and `FLUSHALL` are refused unless the node was started with `--allow-flush`, and the secondaries behind a
+primary too. They delete what such a scan tells, {MAX_COUNT:,} records at a time, as `DEL` would, and answer when all
+deletions are in the database, in any write mode. Others are served meanwhile, so it is not one step: what had a value
+when it began is gone when it is answered, what is written meanwhile may be gone or not, and what is written after the
+answer stays. It takes about as long as that many deletions, and goes on when its client goes away. When a node stops or
+crashes in the middle, or the database is away, the answer is an error, if anybody is there to tell, what was not
+deleted yet is still there, and it has to be sent again. Rows of keys that no secondary of the cluster has are not
+touched.
+
 `DBSIZE` is the number of records in memory and of those on their way to the database, and of the rows of the table
 beyond those that memory is known to have. The rows are counted up to {FEW_ROWS:,}; beyond that it is what the server's
 statistics say, which may be wrong by half. Rows that have expired and are not purged yet count, and a record that was

@@ -71,6 +71,7 @@ def test_the_commands_of_the_protocol() -> None:
         "EXPIRETIME": ("key",),
         "SCAN": ("cursor", "match", "count"),
         "DBSIZE": (),
+        "FLUSH": ("cursor",),
         "DIGEST": ("key",),
         "EXEC": ("requests",),
         "PING": (),

@@ -36,6 +36,22 @@ class Scanning:
             if cursor == 0:
                 return
 
+    def flush(self) -> int:
+        """Delete all records, in all tiers; how many there were. Raises ``Refused`` where no node was told to allow it.
+
+        It is many calls, and others are served in between. What is written meanwhile may be deleted too, and what is
+        written afterwards stays. When one of the calls fails the rest is still there: call it again.
+        """
+        cursor = number = 0
+        while True:
+            match self._one("FLUSH", (cursor,), lambda result: result):
+                case [int() as cursor, int() as deleted]:
+                    number += deleted
+                case other:
+                    raise ProtocolError(f"a FLUSH was answered with {type(other).__name__}, not a cursor and a number")
+            if cursor == 0:
+                return number
+
     def count(self) -> int:
         """How many records there are in all tiers, about."""
         return answered("DBSIZE", int, self._one("DBSIZE", (), lambda result: result))

@@ -283,13 +283,8 @@ cdef class Table:
         cdef const char *key_data
         cdef const char *value_data
         cdef object key_owner = as_utf8(key, &key_data, &key_bytes)
-        cdef object value_owner = value
-        cdef uint32_t flags = CLEAN if clean else 0
-        if type(value) is bytes:
-            value_data, value_bytes = PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
-        else:
-            value_owner = as_utf8(value, &value_data, &value_bytes)
-            flags |= TEXT
+        cdef object value_owner = bytes_of(value, &value_data, &value_bytes)
+        cdef uint32_t flags = (CLEAN if clean else 0) | (0 if type(value) is bytes else TEXT)
         if key_bytes > MAX_KEY_BYTES or <uint64_t>value_bytes > MAX_VALUE_BYTES:
             raise ValueError(f"too long for the table: a key of {key_bytes} bytes, a value of {value_bytes}")
         cdef uint32_t hash = self.hash_of(<const uint8_t *>key_data, key_bytes)
@@ -336,10 +331,7 @@ cdef class Table:
         cdef const char *data
         cdef object owner = as_utf8(key, &data, &key_bytes)
         cdef uint32_t at = self.find(<const uint8_t *>data, key_bytes, self.hash_of(<const uint8_t *>data, key_bytes))
-        if type(value) is bytes:
-            value_bytes = PyBytes_GET_SIZE(value)
-        else:
-            owner = as_utf8(value, &data, &value_bytes)
+        owner = bytes_of(value, &data, &value_bytes)
         return self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires))
 
     def new_version(self):

@@ -1,4 +1,4 @@
-# The bytes of a str, without a copy where that can be.
+# The bytes of keys and values, without a copy where that can be.
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object)
@@ -13,6 +13,14 @@ cdef inline object as_utf8(object text, const char **data, Py_ssize_t *size):
         size[0] = PyUnicode_GET_LENGTH(text)
         return text
     return encoded(text, data, size)
+
+
+cdef inline object bytes_of(object value, const char **data, Py_ssize_t *size):
+    # The same of a value, which may be bytes.
+    if type(value) is bytes:
+        data[0], size[0] = PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value)
+        return value
+    return as_utf8(value, data, size)
 
 
 cdef object encoded(object text, const char **data, Py_ssize_t *size):

@@ -1,4 +1,4 @@
-"""The methods that a primary asks of all its nodes: SCAN, of one after the other, and DBSIZE, of all at once."""
+"""The methods that a primary asks of all nodes: SCAN and FLUSH of one after the other, and DBSIZE of all at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 from ckv import errors
 from ckv.commands import COMMANDS
+from ckv.node.emptying import ALL, NOT_ALLOWED
 from ckv.node.scanning import scan_arguments
 from ckv.protocol.handler import LATER, Caller, Handler
 
@@ -25,28 +26,44 @@ class Asked(Protocol):
 class Everywhere:
     """The handlers, over the nodes in the order of their list."""
 
-    def __init__(self, nodes: Sequence[Asked]) -> None:
+    def __init__(self, nodes: Sequence[Asked], *, allow_flush: bool = False) -> None:
         self._nodes = nodes
+        self._allow_flush = allow_flush
 
     @property
     def handlers(self) -> dict[str, Handler]:
         """The methods, by their names."""
-        return {"SCAN": self.scan, "DBSIZE": self.size}
+        return {"SCAN": self.scan, "DBSIZE": self.size, "FLUSH": self.flush}
 
     def scan(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """The handler of SCAN: each cursor says which node it is one of."""
         cursor, pattern, count = scan_arguments(params)
+        return self._one_after_the_other("SCAN", cursor, (pattern, count), caller, msgid)
+
+    def flush(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of FLUSH, whose cursors are of the same kind."""
+        if not self._allow_flush:
+            raise errors.Refused(NOT_ALLOWED)
+        if len(params) != 1:
+            raise COMMANDS["FLUSH"].wrong_count(params)
+        cursor, *_ = scan_arguments((*params, ALL, 1))
+        return self._one_after_the_other("FLUSH", cursor, (), caller, msgid)
+
+    def _one_after_the_other(
+        self, method: str, cursor: int, rest: tuple[object, ...], caller: Caller, msgid: int
+    ) -> object:
+        """Asks the node of the cursor; the next one begins where it ends."""
         inner, number = divmod(cursor, NODES)
         if number >= len(self._nodes):
             raise errors.Refused(f"there is no scan with the cursor {cursor}: begin again with 0")
 
         def answer(results: list[Any]) -> object:
-            ((inner, keys),) = results
+            ((inner, found),) = results
             if inner:
-                return [inner * NODES + number, keys]
-            return [number + 1 if number + 1 < len(self._nodes) else 0, keys]
+                return [inner * NODES + number, found]
+            return [number + 1 if number + 1 < len(self._nodes) else 0, found]
 
-        Gathered(caller, msgid, answer, 1).ask(self._nodes[number], "SCAN", (inner, pattern, count))
+        Gathered(caller, msgid, answer, 1).ask(self._nodes[number], method, (inner, *rest))
         return LATER
 
     def size(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:

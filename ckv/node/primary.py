@@ -56,7 +56,7 @@ def run(settings: PrimarySettings) -> int:
         return node.serve(
             Address(settings.bind, settings.port),
             handlers(slots, settings.max_value_bytes)
-            | Everywhere(peers).handlers
+            | Everywhere(peers, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_at_owners(slots, limits.max_message_bytes)}
             | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
             f"secondaries={','.join(map(str, settings.secondaries))}",

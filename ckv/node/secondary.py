@@ -13,6 +13,7 @@ from ckv.commands import COMMANDS
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
 from ckv.node.daytime import now_ms
+from ckv.node.emptying import Emptying
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.naming import Naming
@@ -78,10 +79,13 @@ def run(settings: SecondarySettings) -> int:
     walker = workers.walker if workers is not None else None
     scans = Scans(store, walker, lambda: own_share.share, time.monotonic)
 
+    emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic)
+
     def expire() -> None:
         store.expire()
         audits.expire()
         scans.expire()
+        emptying.expire()
         if workers is not None:
             workers.look()
 
@@ -102,6 +106,7 @@ def run(settings: SecondarySettings) -> int:
             Address(settings.bind, settings.port),
             record_handlers(store, settings.max_value_bytes)
             | scans.handlers
+            | {"FLUSH": emptying.flush}
             | operator_handlers(store, audits, workers)
             | {"INFO": own("INFO", figures)},
             f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "

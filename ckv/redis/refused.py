@@ -47,7 +47,6 @@ REASONS: Final = {
     "there is one database": "move swapdb",
     "two keys may be on two nodes": "rename renamenx copy",
     "the database is the one to copy records from and to": "dump restore restore-asking migrate",
-    "all would be removed, from the database too": "flushall flushdb",
     "nobody knows all keys without reading the database": "randomkey",
     "ckv stops by a signal": "shutdown",
     "it is for those who work on Redis": "debug monitor",

@@ -15,7 +15,19 @@ from ckv.commands import STEP_METHODS
 from ckv.protocol.handler import Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import CarryOut, Connected, RespCommand, RespMethods
-from ckv.redis import about, channels, connection, expiry, keyspace, many, scripts, strings, transactions, watching
+from ckv.redis import (
+    about,
+    channels,
+    connection,
+    expiry,
+    flushing,
+    keyspace,
+    many,
+    scripts,
+    strings,
+    transactions,
+    watching,
+)
 from ckv.redis.noted import Noting
 from ckv.redis.refused import no_command
 from ckv.redis.row import Facts, Row, counted
@@ -24,8 +36,8 @@ from ckv.redis.subscribers import Channels
 ROWS: Final[dict[str, Row]] = {
     row.name: row
     for row in (
-        *(*strings.ROWS, *expiry.ROWS, *many.ROWS, *keyspace.ROWS, *transactions.ROWS, *watching.ROWS, *scripts.ROWS),
-        *(*channels.ROWS, *connection.ROWS, *about.ROWS),
+        *(*strings.ROWS, *expiry.ROWS, *many.ROWS, *keyspace.ROWS, *flushing.ROWS, *transactions.ROWS),
+        *(*watching.ROWS, *scripts.ROWS, *channels.ROWS, *connection.ROWS, *about.ROWS),
     )
 }
 """All commands by their names, in lower case."""

@@ -29,6 +29,7 @@ class NodeSettings:
     max_connections: int
     max_value_bytes: int
     keys_max: int
+    allow_flush: bool
     drain_timeout: float
     log_level: str
     log_format: str

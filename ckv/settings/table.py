@@ -145,6 +145,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--keys-max", _NODES, whole(1, 10**7),
         "The most keys in one answer to KEYS, 1 to 10000000: beyond them it is refused, and SCAN has to be used.",
         "100000", "N"),
+    Setting("--allow-flush", _NODES, bool,
+        "Carry out FLUSHDB and FLUSHALL, which delete all records, in the persistent node too. A primary and its "
+        "secondaries all need it."),
     Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
         "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),

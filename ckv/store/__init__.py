@@ -114,6 +114,12 @@ class Records(Protocol):
         then nobody can tell whether there was a record.
         """
 
+    def remove(self, key: str) -> Waiting[Any] | None:
+        """Deletes the record without a look whether there was one; a wait where it is not done yet.
+
+        The deletion is written to the persistent tier, which may have a record, and none is loaded for it.
+        """
+
     def asked_by(self, load: Load, asker: Asker) -> None:
         """Tells who gets the answer of a load, so that none is made whose answer would only add to unread ones."""
 

@@ -43,6 +43,9 @@ class MemoryStore(Records):
         self._end(key)
         return self.memory.remove(key)
 
+    def remove(self, key: str) -> None:
+        self.memory.remove(key)
+
     def update_record(self, key: str, modify: ModifyRecord) -> object:
         self._end(key)
         expires = self.memory.expires_of(key)

@@ -94,6 +94,16 @@ class EvictStore(Store):
         self.figures.load_refusals += 1
         raise TierUnavailable(f"the record is deleted; whether there was one is not known: {why}")
 
+    def remove(self, key: str) -> Waiting[Any] | None:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.remove(key))
+        if self._has_no_row_free(key):
+            return self._wait_for_room(key, TOMBSTONE)
+        self.memory.remove(key)
+        self.loading.written(key)
+        self._bury(key)
+        return None
+
     def _bury(self, key: str) -> None:
         self.pending.add(key, TOMBSTONE, self._clock(), self.memory.new_version())
         self._wake()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ckv.store.pending import Write
@@ -23,6 +23,20 @@ class Log:
                 self.writes[write.key] = write
 
 
+@dataclass(eq=False, slots=True)
+class Commits:
+    """Waits until the persistent tier was given a write of each of these keys, of a version and no older one."""
+
+    keys: set[str]
+    version: int
+    done: Callable[[], None]
+    """Is called once."""
+
+    def note(self, batch: Iterable[Write]) -> None:
+        """These were committed."""
+        self.keys.difference_update([write.key for write in batch if write.version >= self.version])
+
+
 class Motion:
     """What moved, as far as anybody asks. It costs a comparison for each record that is taken back into memory."""
 
@@ -34,11 +48,24 @@ class Motion:
         self.replaced = 0
         """How often the persistent tier may have become another one."""
         self._logs: set[Log] = set()
+        self._commits: set[Commits] = set()
 
     def committed(self, batch: Iterable[Write]) -> None:
         """The persistent tier has these writes now."""
         for log in self._logs:
             log.note(batch)
+        for commits in list(self._commits):
+            commits.note(batch)
+            if not commits.keys:
+                self._commits.discard(commits)
+                commits.done()
+
+    def when_committed(self, keys: set[str], version: int, done: Callable[[], None]) -> Callable[[], None]:
+        """Calls ``done`` when a write of each of these keys, one at least, that is no older than this version, was
+        committed. What this returns ends that."""
+        commits = Commits(keys, version, done)
+        self._commits.add(commits)
+        return lambda: self._commits.discard(commits)
 
     def log(self, most: int) -> Log:
         """A log, which is kept until it is closed."""

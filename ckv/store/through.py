@@ -113,6 +113,13 @@ class ThroughStore(Store):
                 return self._delete_unknown(key, chain)
         return self._queue_up(chain, key, TOMBSTONE)
 
+    def remove(self, key: str) -> Waiting[Any]:
+        if key in self.lines:
+            return self._stand_in_line(key, lambda _: self.remove(key))
+        if self._has_no_row_free(key):
+            return self._wait_for_room(key, TOMBSTONE)
+        return self._queue_up(self._chain(key), key, TOMBSTONE)
+
     def _chain(self, key: str) -> Chain:
         chain = self._chains.get(key)
         if chain is None:

@@ -52,7 +52,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     mariadb: MariaDB = request.getfixturevalue("shared_mariadb")
     mariadb.empty()
     with Nodes() as nodes:
-        primary = nodes.start_cluster(2, persistent=mariadb.address, capacity=CAPACITY).primary
+        may = ["--allow-flush"]
+        primary = nodes.start_cluster(
+            2, persistent=mariadb.address, capacity=CAPACITY, secondary_options=may, primary_options=may
+        ).primary
         yield Server("127.0.0.1", primary.port)
 
 

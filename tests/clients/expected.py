@@ -7,24 +7,15 @@ from typing import Final
 from tests.clients.lacks import Lack
 
 SCRIPTS: Final = Lack("scripts in Lua", "ckv runs no Lua")
-FLUSH: Final = Lack("the removal of everything: `FLUSHDB`", r"unknown command 'FLUSHDB'")
 TYPES: Final = Lack("types other than strings", r"ckv keeps strings only")
 CHORDS: Final = Lack("sorted sets, in which workers keep the parts of a chord", r"TimeoutError")
 TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side caching is supported by Redis")
 
 EXPECTED: Final[dict[str, dict[str, Lack]]] = {
     "test_redis_py": {
-        "test_flush": FLUSH,
         "test_scripts": SCRIPTS,
         "test_other_types": TYPES,
         "test_client_side_cache": TRACKING,
-    },
-    "test_django_core": {
-        "test_its_own_tests": FLUSH,
-        "test_clear": FLUSH,
-    },
-    "test_django_redis": {
-        "test_clear": FLUSH,
     },
     "test_celery": {
         "test_a_chord": CHORDS,

@@ -64,8 +64,8 @@ MUTATIONS = (
         "overwritten-and-still-clean",
         "I1: a clean record that memory overwrites by itself is not clean any more",
         "ckv/store/memory/plain.py",
-        "        record = (old[0], value, version, False, 0)\n        del",
-        "        record = (old[0], value, version, old[3], 0)\n        del",
+        "        record = (old[0], value, self._version + 1, False, 0)\n",
+        "        record = (old[0], value, self._version + 1, old[3], 0)\n",
     ),
     Mutation(
         "overwritten-unasked",

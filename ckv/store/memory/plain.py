@@ -348,14 +348,13 @@ class LRU(FIFO):
         more = value.__sizeof__() - old[1].__sizeof__()
         if self.max_bytes and not self._fits(old, more):
             return False
-        version = self._version + 1
-        record = (old[0], value, version, False, 0)
+        record = (old[0], value, self._version + 1, False, 0)
         del records[key]
         try:
             records[record[0]] = record
         except MemoryError:
             self._keep(record)
-        self._version = version
+        self._version = record[2]
         self.clean -= old[3]
         self.bytes += more
         return True

@@ -38,6 +38,7 @@ _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
     "PUTEX": lambda client, arguments: client.call("PUTEX", *arguments[:2], _number(arguments[2])),
     "EXPIRE": lambda client, arguments: client.call("EXPIRE", arguments[0], _number(arguments[1]), arguments[2]),
     "SCAN": lambda client, arguments: client.call("SCAN", _number(arguments[0]), arguments[1], _number(arguments[2])),
+    "FLUSH": lambda client, arguments: client.call("FLUSH", _number(arguments[0])),
     "AUDIT": lambda client, arguments: client.call("AUDIT", *map(_number, arguments)),
 }
 """The commands whose result the client reads; that of any other one is shown as it came."""
