@@ -14,14 +14,17 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     >>> nearest("gte", ["PUT", "GET"]), nearest("fetch", ["PUT", "GET"])
     ('GET', None)
+    >>> nearest("gte", ["GETEX", "GET"])  # the same letters are nearer than a part of a longer name
+    'GET'
     """
     if len(word) > _LONGEST:
         return None
     import difflib  # loaded for a mistake only: a probe runs every few seconds
 
     names = {name.upper(): name for name in known}
-    near = difflib.get_close_matches(word.upper(), names, n=1)
-    return names[near[0]] if near else None
+    near = difflib.get_close_matches(word.upper(), names)
+    letters = sorted(word.upper())
+    return names[min(near, key=lambda name: sorted(name) != letters)] if near else None
 
 
 def shown(word: str) -> str:

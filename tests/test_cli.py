@@ -166,6 +166,7 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "3s",
         "--name": "HOSTNAME:PORT", "--write-delay": "1s", "--write-batch": "500",
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
+        "--keys-max": "100000",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))
     assert {name: re.search(r"\(default (\S+?)[,)]", text)[1] for name, text in shown.items() if "default" in text} == (  # type: ignore[index]
@@ -204,7 +205,7 @@ def test_usage_is_as_the_design_says() -> None:
         (["--verbose"], "--verbose: unknown option: "),
         (["-x"], "-x: unknown option: "),
         (["--bind=::1", "primary"], "--bind=::1: unknown option: "),
-        (["primary", "8080", "a:1", "--verbose"], "--verbose: unknown option: allowed is --bind, --call-timeout, "),
+        (["primary", "8080", "a:1", "--verbose"], "--verbose: unknown option: allowed is --allow-flush, --bind, "),
         (["primary", "8080", "a:1", "--verbose=3"], "--verbose: unknown option: "),
         (["primary", "--log=3"], "--log: unknown option: "),
         (["shell", "-y", "a", "1"], "-y: unknown option: allowed is --help, --history, --json, --stdin, --timeout"),

@@ -24,7 +24,7 @@ def test_a_command_is_well_formed(command: Command) -> None:
 
 @pytest.mark.parametrize("role", ["primary", "secondary"])
 def test_every_role_serves_every_command(nodes: Nodes, role: str) -> None:
-    """And nothing else: what a node names as its methods is the command table."""
+    """And nothing else: a node has as many methods as the command table, and names the first of them."""
     cluster = nodes.start_cluster(1)
     node = cluster.primary if role == "primary" else cluster.secondaries[0]
     with RawClient(node.address) as client:
@@ -33,7 +33,10 @@ def test_every_role_serves_every_command(nodes: Nodes, role: str) -> None:
             assert response.error is None or not response.error.startswith("UnknownMethod: "), command.name
         with pytest.raises(RemoteError, match=r"^UnknownMethod: no method 'FLY'; there are ") as caught:
             client.call("FLY")
-    assert set(str(caught.value).partition("; there are ")[2].split(", ")) == set(COMMANDS)
+    named, _, others = str(caught.value).partition("; there are ")[2].partition(" and ")
+    first = named.split(", ")
+    assert first == list(COMMANDS)[: len(first)]
+    assert others == f"{len(COMMANDS) - len(first)} others"
 
 
 @pytest.mark.parametrize(("change", "named"), [("without", "no handler for DEL"), ("with", "no command FLY")])

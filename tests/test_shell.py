@@ -562,10 +562,10 @@ def test_completion() -> None:
     assert completions("p") == ["PUT ", "PUTEX ", "PING", "PEEK "]
     assert completions("GE") == ["GET ", "GETDEL ", "GETEX "]
     assert completions("  ge") == ["GET ", "GETDEL ", "GETEX "]
-    assert completions("HELP d") == ["DEL", "DELIFEQ", "DBSIZE"]
+    assert completions("HELP d") == ["DEL", "DELIFEQ", "DBSIZE", "DIGEST"]
     assert completions("help ") == [*COMMANDS, "HELP", "EXIT", "QUIT"]
     assert completions("help DEL ") == []
-    assert completions("ex") == ["EXISTS ", "EXPIRE ", "EXPIRETIME ", "EXIT"]
+    assert completions("ex") == ["EXISTS ", "EXPIRE ", "EXPIRETIME ", "EXEC ", "EXIT"]
     assert completions("GET p") == []
     assert completions("GET ") == []
 

@@ -26,6 +26,9 @@ PUT_OFF: Final = object()
 MAX_ODD_MSGID: Final = 64
 """Characters of a str, or bytes of a bin, that is sent back although a msgid has to be an integer."""
 
+SHOWN_METHODS: Final = 12
+"""How many methods are named to whoever asks for one that there is not."""
+
 _BATCHES: Final = (BATCH, BATCH.encode())
 
 _NOTHING: Final[Iterator[Any]] = iter(())
@@ -79,7 +82,10 @@ class RpcMethods:
         if isinstance(error, (KeyError, TypeError)) and not is_known:
             is_short = isinstance(method, (str, bytes)) and len(repr(method)) < 64
             shown = repr(method if is_short else type(method).__name__)
-            return errors.UnknownMethod(f"no method {shown}; there are {', '.join(self._names)}")
+            named = ", ".join(self._names[:SHOWN_METHODS])
+            others = len(self._names) - SHOWN_METHODS
+            more = f" and {others} others" if others > 0 else ""
+            return errors.UnknownMethod(f"no method {shown}; there are {named}{more}")
         log.error("unexpected error in %s", method, exc_info=error)
         return errors.ServerError(f"unexpected error in {method}")
 

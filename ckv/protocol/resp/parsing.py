@@ -263,7 +263,7 @@ def _number(digits: bytes) -> int | None:
     """
     if digits[:1] == b"-":
         below = _number(digits[1:])
-        return -below if below else None
+        return -below if below is not None and below > 0 else None
     if len(digits) > _DIGITS or not digits.isdigit() or (digits[0] == 48 and len(digits) > 1):
         return None
     return int(digits)
