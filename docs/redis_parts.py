@@ -122,7 +122,8 @@ CHANNELS: Final = f"""\
 A message reaches, at most once, the clients that have subscribed *at the same node* and are connected when it is
 published: nothing is kept, and nodes do not pass messages on. So publish and subscribe at the same primary. With
 several behind one address (Kubernetes, a balancer) a client does not choose; one that waits for a result may then wait
-in vain, if it does not look for the record now and then.
+in vain, if it does not look for the record now and then. What a client publishes where it has subscribed itself comes
+behind the answer to `PUBLISH`, or to `EXEC`.
 
 A client of version 2 of the protocol may ask `SUBSCRIBE`, `UNSUBSCRIBE`, `PING`, `QUIT` and `RESET` alone while it has
 subscribed; with version 3 everything. One that has {MAX_UNREAD_PUSHES // 2**20} MiB of messages unread when another

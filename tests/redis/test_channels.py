@@ -87,10 +87,30 @@ def test_a_client_of_version_3_may_ask_everything() -> None:
     client.ask("SUBSCRIBE", "news")
     assert client.ask("GET", "a") == [b"1"]
     assert client.ask("PING") == [b"PONG"]
-    got = served(client.session, client.line, packed([b"PUBLISH", b"news", b"x"]))
-    assert sorted([got, client.heard()]) == [b":1\r\n", b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n"]
-    got = served(client.session, client.line, packed([b"PUBLISH", b"news", b"x"]) * 2)
-    assert (got + client.heard()).count(b"message") == 2
+
+
+MESSAGE = b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n"
+
+
+def test_what_a_client_publishes_itself_comes_behind_the_answer() -> None:
+    node = Node()
+    client = Client(node, 3)
+    client.ask("SUBSCRIBE", "news")
+    publish, ping = packed([b"PUBLISH", b"news", b"x"]), packed([b"PING"])
+
+    def hears(requests: bytes) -> bytes:
+        return served(client.session, client.line, requests) + client.heard()
+
+    assert hears(publish) == b":1\r\n" + MESSAGE
+    assert hears(publish * 2 + ping) == (b":1\r\n" + MESSAGE) * 2 + b"+PONG\r\n"
+    in_one = packed([b"MULTI"]) + publish + ping + packed([b"EXEC"])
+    assert hears(in_one) == b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n+PONG\r\n" + MESSAGE
+    node.results["GET"] = WAIT
+    get = packed([b"GET", b"a"])
+    assert hears(get + publish + ping) == b"", "all of it waits"
+    client.session.respond(0, None, (False, ""))
+    assert client.heard() == b"_\r\n:1\r\n" + MESSAGE + b"+PONG\r\n"
+    assert client.session.in_flight == 0
 
 
 def test_it_comes_behind_the_answers_to_what_was_asked_before() -> None:

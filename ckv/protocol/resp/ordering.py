@@ -33,7 +33,7 @@ class AnsweringSession(RespClient):
 
     in_order: ClassVar[bool] = True
     __slots__ = (
-        *("_early_bytes", "_limit", "_out", "_part", "_parts", "_prompt", "_pushed", "_replies"),
+        *("_behind", "_early_bytes", "_limit", "_out", "_part", "_parts", "_prompt", "_pushed", "_replies"),
         *("_serving", "_shared", "_slowed_by", "early", "head", "ticket"),
     )
 
@@ -56,6 +56,8 @@ class AnsweringSession(RespClient):
         """Answers that leave next."""
         self._pushed = 0
         """Bytes of them that are no answers."""
+        self._behind: list[bytes] = []
+        """What the request that is carried out has itself pushed to: it leaves behind the answer to that."""
         self._serving = False
         """Whether somebody will take them at once."""
         self._prompt: tuple[int, object, object] | None = None
@@ -77,6 +79,7 @@ class AnsweringSession(RespClient):
         self._parts.clear()
         self._slowed_by.clear()
         self._out.clear()
+        self._behind.clear()
         self._prompt = None
 
     def take(self) -> bytes:
@@ -93,17 +96,30 @@ class AnsweringSession(RespClient):
         self._pushed += len(data)
         if self._pushed + self._early_bytes + self.line.unsent_bytes > MAX_UNREAD_PUSHES:
             self._out.clear()
+            self._behind.clear()
             self.end(f"more than {MAX_UNREAD_PUSHES} bytes are unread of what it has subscribed to")
             return False
+        if self._serving:
+            self._behind.append(data)
+        else:
+            self._push(data)
+        return True
+
+    def _push_behind(self) -> None:
+        """The request is answered, or waits: what it has pushed follows."""
+        data = b"".join(self._behind)
+        self._behind.clear()
+        self._push(data)
+
+    def _push(self, data: bytes) -> None:
         if self.head != self.ticket:
             self.wait(None)
             self.answer(self.ticket - 1, data)
-            return True
+            return
         self._out.append(data)
         if not self.waiting:
             self.waiting = True
             self.line.wake()
-        return True
 
     def end(self, reason: str) -> None:
         """Ends the connection, at the end of this turn."""

@@ -104,6 +104,8 @@ class RespSession(AnsweringSession):
         except Exception as raised:  # noqa: BLE001 - as in _carry_out()
             answer = self._shared.failed(raised, request)
         self._serving = False
+        if self._behind:
+            self._push_behind()
         if answer is LATER:
             return self.take() if self._out else b""
         if len(answer) > SPARE_BUFFER_BYTES:
@@ -145,18 +147,19 @@ class RespSession(AnsweringSession):
                 except Exception as raised:  # noqa: BLE001 - one bad request must not end the node
                     answer = shared.failed(raised, request)
                 if answer is LATER:
-                    if line.held:
-                        break
+                    stops = line.held
                 elif self.head == self.ticket:
                     out.append(answer)
                     size += len(answer)
-                    if self.attention or size > most:
-                        break
+                    stops = self.attention or size > most
                 else:
                     self.wait(None)
                     self.answer(self.ticket - 1, answer)
-                    if line.held or self.attention:
-                        break
+                    stops = line.held or self.attention
+                if self._behind:
+                    self._push_behind()
+                if stops:
+                    break
         finally:
             if at < len(requests) and self._to_come:
                 self._at = at
