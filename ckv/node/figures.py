@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +47,8 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "uptime_in_seconds": "Whole seconds since the start.",
         "draining": "1 once the node was told to stop: it refuses all commands but PING and INFO; else 0.",
         "used_memory_rss": "Bytes of memory that the process occupies; 0 where the system does not say.",
+        "used_cpu_sys": "Seconds of processor time that the process has had in the kernel.",
+        "used_cpu_user": "Seconds of processor time that it has had outside.",
         "log_lines_suppressed": "Lines of the log left out, as others of their kind came within the minute.",
         "log_lines_dropped": "Lines of the log that were lost: nobody read stderr, or it could not be written to.",
     }),
@@ -200,6 +203,12 @@ def resident_bytes() -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_seconds() -> Info:
+    """The processor time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {"used_cpu_sys": round(used.ru_stime, 6), "used_cpu_user": round(used.ru_utime, 6)}
 
 
 def for_people(info: Info) -> str:

@@ -20,7 +20,7 @@ from ckv.commands import COMMANDS
 from ckv.exits import Exit
 from ckv.net.poller import Poller
 from ckv.net.server import Server
-from ckv.node.figures import Info, resident_bytes
+from ckv.node.figures import Info, processor_seconds, resident_bytes
 from ckv.node.heap import Heap
 from ckv.node.naming import Naming
 from ckv.node.signals import Signals
@@ -181,6 +181,7 @@ class Node:
             "uptime_in_seconds": int(time.monotonic() - self._started),
             "draining": int(self.stopping),
             "used_memory_rss": resident_bytes(),
+            **processor_seconds(),
             **logs.figures(),
             "connected_clients": self._server.connections,
             "maxclients": self._server.places,

@@ -64,7 +64,7 @@ def sections(figures: Figures, run_id: str, now: float) -> Sections:
             "keyspace_misses": number("keyspace_misses"),
         },
         "Replication": {"role": "master", "connected_slaves": 0},
-        "CPU": {},
+        "CPU": {name: number(name) for name in ("used_cpu_sys", "used_cpu_user")},
         "Modules": {},
         "Commandstats": {},
         "Errorstats": {},

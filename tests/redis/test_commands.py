@@ -532,7 +532,9 @@ def test_command_tells_the_table() -> None:
 
 def test_info_has_the_sections_that_clients_look_for() -> None:
     node = Node()
-    node.results["INFO"] = _Figures(records=4, pending_records=3, database_state="up", role="secondary")
+    node.results["INFO"] = _Figures(
+        records=4, pending_records=3, database_state="up", role="secondary", used_cpu_sys=0.5, used_cpu_user=1.25
+    )
     text = node.ask("INFO").decode()
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     assert lines["redis_version"] == "7.2.0"
@@ -544,6 +546,7 @@ def test_info_has_the_sections_that_clients_look_for() -> None:
     assert len(lines["run_id"]) == 40
     one = node.ask("INFO", "Replication").decode()
     assert one == "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"
+    assert node.ask("INFO", "cpu").decode() == "# CPU\r\nused_cpu_sys:0.5\r\nused_cpu_user:1.25\r\n"
     assert node.ask("INFO", "replication", "cluster").decode().count("# ") == 2
     assert node.ask("INFO", "all").decode() == text
 

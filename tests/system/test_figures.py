@@ -81,6 +81,8 @@ def test_what_a_node_says_of_itself(nodes: Nodes) -> None:
         assert info["persistent_node"] == "-"
         assert abs(info["used_memory_rss"] - node.rss_bytes()) < 20_000_000
         eventually(lambda: figures(client)["uptime_in_seconds"] >= 1, what="a second")
+        assert info["used_cpu_sys"] >= 0
+        assert 0 < info["used_cpu_user"] <= figures(client)["used_cpu_user"] < 60
         assert figures(client)["uptime_in_seconds"] < 60
         with pytest.raises(errors.BadArguments):
             client.call("INFO", "memory")
