@@ -73,9 +73,9 @@ ALL_KEYS: Final = f"""\
 `SCAN` promises what it does in Redis, over all tiers: a key that has a value from the first answer to the last is told
 at least once, whatever moves between memory and the database meanwhile; one that comes or goes meanwhile is told or
 not; one that was deleted or has expired before is not told. A key may be told more than once, though not where nothing
-is written or read meanwhile. `KEYS` is a scan by the node itself, a piece in each turn of its loop, so that others are
-served in between, and tells each key once; where more than `--keys-max` keys match (100,000), it is refused, and `SCAN`
-has to be used.
+is written or read meanwhile, nor on its way to the database from before. `KEYS` is a scan by the node itself, a piece
+in each turn of its loop, so that others are served in between, and tells each key once; where more than `--keys-max`
+keys match (100,000), it is refused, and `SCAN` has to be used.
 
 A scan goes through the memory of a node, through what is on its way to the database, and then along the table, in the
 order of its primary key: `SELECT kv_key .. WHERE kv_key > .. ORDER BY kv_key LIMIT ..`, which asks for no lock, reads
@@ -114,8 +114,9 @@ touched.
 
 `DBSIZE` is the number of records in memory and of those on their way to the database, and of the rows of the table
 beyond those that memory is known to have. The rows are counted up to {FEW_ROWS:,}; beyond that it is what the server's
-statistics say, which may be wrong by half. Rows that have expired and are not purged yet count, and a record that was
-changed in memory and not saved yet counts twice if the table has an older one.
+statistics say, which may be wrong by half. Records that have expired count until somebody asks for them, and rows
+until they are purged; and a record that was changed in memory and not saved yet counts twice if the table has an older
+one.
 """
 """What SCAN, KEYS and DBSIZE promise, and what they cost."""
 CHANNELS: Final = f"""\

@@ -64,7 +64,7 @@ def write(suite: Suite) -> None:
 def reason_of(unit: str, outcome: Outcome) -> Reason | None:
     """Why a test is left out, going by its name, else by what it said."""
     named = BY_NAME.get(unit, {}).get(outcome.name)
-    candidates = [named] if named else [reason for reason in REASONS.values() if reason.key != UNSTEADY]
+    candidates = [named] if named else [reason for reason in REASONS.values() if reason.key not in UNSTEADY]
     return next((reason for reason in candidates if reason.explains(outcome.text)), None)
 
 
@@ -74,7 +74,7 @@ def keys_of(unit: str, outcomes: Sequence[Outcome]) -> tuple[dict[str, str], lis
     unexplained = []
     for outcome in outcomes:
         reason = reason_of(unit, outcome)
-        if outcome.result == OK and (reason is None or reason.key != UNSTEADY):
+        if outcome.result == OK and (reason is None or reason.key not in UNSTEADY):
             keys[outcome.name] = OK
         elif reason is not None:
             keys[outcome.name] = reason.key

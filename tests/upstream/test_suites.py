@@ -17,8 +17,8 @@ from tests.upstream import lists
 from tests.upstream.harness import run_file
 from tests.upstream.suites import FILES, FOLDER, SUITES
 
-LARGE = ("--max-value-bytes=8MiB",)
-"""The longest value of these tests has 4 MB."""
+LARGE = ("--max-value-bytes=8MiB", "--allow-flush")
+"""The longest value of these tests has 4 MB, and they empty the database."""
 
 UPDATE = bool(os.environ.get("UPDATE"))
 
