@@ -1,0 +1,63 @@
+"""How a primary that has started anew learns the map: its nodes remember it.
+
+Where nodes have a database in common it tells who can still write. Once all of these were heard, the latest map that
+they know is the latest one that anybody acts upon; who is not heard, and stands still, is fenced first. Elsewhere a
+lease has to pass, for nobody but a leader prolongs it. Until then nothing is decided; requests are routed by what was
+found, which is safe, as each node looks at what it is asked.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final
+
+from ckv.cluster.map import NO_VERSION, NOBODY, Key, Map, Node
+from ckv.cluster.messages import Join
+from ckv.cluster.roster import is_shared
+from ckv.cluster.slots import SLOTS
+from ckv.cluster.watch import Watch
+
+MARGIN: Final = 1.0
+"""Seconds beyond a lease, for clocks that do not go alike."""
+
+LOOK: Final = 2.0
+"""Seconds after the start from which on a node says what the database said after the start. So long others that start
+at the same time may take for that, too, to have a part of the first slots."""
+
+
+class Gathering:
+    """The maps that the nodes remember, from the start of a primary until it leads."""
+
+    def __init__(self, now: float, lease: float, slots: int = SLOTS) -> None:
+        self._began = now
+        self._lease = lease
+        self.latest = Map.empty(slots)
+        """The latest one that was found."""
+        self._heard: dict[Key, Node] = {}
+        self._tier = ""
+
+    def hear(self, ask: Join) -> Map | None:
+        """Takes note of a process that joins. Returns what there is to route by, if that has changed."""
+        self._tier = ask.tier
+        self._heard[ask.name, ask.incarnation] = Node(ask.name, ask.incarnation, ask.host, ask.port, ask.weight)
+        if ask.map is not None and ask.map.version > self.latest.version:
+            self.latest = ask.map
+            return ask.map
+        if self.latest.version == NO_VERSION:
+            # A map without owners: those who are in it can be asked something.
+            owners = array("H", [NOBODY]) * len(self.latest.owners)
+            named = {node.name: node for node in self._heard.values()}
+            return Map((NO_VERSION[0], len(self._heard)), list(named.values()), owners)
+        return None
+
+    def missing(self, watch: Watch) -> list[Key]:
+        """The processes that can still write, and were not heard: they may know a later map."""
+        return [key for key in watch.active if key not in self._heard]
+
+    def is_done(self, watch: Watch, now: float) -> bool:
+        """Whether the latest map that was found is the latest one that counts."""
+        if not self._heard:
+            return False
+        if is_shared(self._tier):
+            return watch.reported >= self._began + LOOK and not self.missing(watch)
+        return now - self._began >= self._lease + MARGIN

@@ -1,0 +1,347 @@
+"""What a secondary knows of its cluster: which slots it serves, until when, and what its primary is told.
+
+Three rules keep two nodes from serving one slot. A node takes no map but a later one. It serves no slot that it has
+frozen, or whose copies of another time it still has, before a later map says that it may. And it serves nothing when
+nobody has confirmed it for the time of a lease, which counts from when it asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from ckv.cluster.map import NO_VERSION, Key, Map, Version, show
+from ckv.cluster.messages import (
+    Again,
+    Answer,
+    Beat,
+    Beaten,
+    Elsewhere,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    NoEntry,
+    Sight,
+    Static,
+)  # fmt: skip
+from ckv.cluster.slots import SLOTS
+
+BEAT_EVERY: Final = 1.0
+"""Seconds from one BEAT to the next, and between two attempts to join or to leave."""
+
+
+_ANY_MAP: Final[Version] = (NO_VERSION[0], NO_VERSION[1] + 1)
+"""Whoever has declared this or more routes by some map."""
+
+
+class Denied(Exception):
+    """The node does not do what the leader asks; the text says why."""
+
+
+class StartPrepare(NamedTuple):
+    """Save what the database lacks of these slots, while they are served; then :meth:`Member.prepared`."""
+
+    move: int
+    slots: frozenset[int]
+
+
+class StartFreeze(NamedTuple):
+    """Nothing more of these slots is served; save the rest, then :meth:`Member.released`."""
+
+    move: int
+    slots: frozenset[int]
+
+
+class EndMove(NamedTuple):
+    """The move is over, whatever came of it."""
+
+    move: int
+
+
+class Forget(NamedTuple):
+    """Have no copies of these slots, and let nothing that is being loaded become one; then :meth:`Member.forgotten`."""
+
+    slots: frozenset[int]
+    lost: frozenset[int]
+    """Those of them which were lost without a move: what was still to be saved of them is lost too."""
+
+
+class Tell(NamedTuple):
+    """Send this to the primary; then :meth:`Member.answered`."""
+
+    message: Join | Beat | Leave
+
+
+Output = StartPrepare | StartFreeze | EndMove | Forget | Tell
+
+
+@dataclass(slots=True)
+class _Move:
+    number: int
+    slots: frozenset[int]
+    frozen: bool = False
+
+
+@dataclass(slots=True)
+class Identity:
+    """Who a node is."""
+
+    name: str
+    boot: int
+    host: str
+    port: int
+    weight: int = 100
+    write_mode: str = "evict"
+    tier: str = ""
+    incarnation: int = 0
+    """See :class:`~ckv.cluster.messages.Join`."""
+
+
+class Member:
+    """A secondary that is no part of a static list, or does not know yet."""
+
+    def __init__(self, identity: Identity, slots: int = SLOTS) -> None:
+        self.identity = identity
+        self.map = Map.empty(slots)
+        self.joined = False
+        """Whether a primary has taken it in, ever: from then on it serves nothing but what a map gives it."""
+        self.static = False
+        """The primary has a list of its secondaries, and the node does what any one asks."""
+        self.refused = ""
+        """Why the primary did not take it in."""
+        self.leader: tuple[str, int] | None = None
+        """Where the primary says that the leader is."""
+        self.has_left = False
+        """Whether it can go, after :meth:`leave`."""
+        self.slots_left = 0
+        self.serves = bytearray(slots)
+        """1 for each slot that it serves now. It changes in place, and is never another one."""
+        self.plain_from: Version = _ANY_MAP
+        """What a connection must have declared at least, by EPOCH, for its requests not to be looked at: nothing that
+        it routes by that version or a later one can be for a slot that is not served."""
+        self.figures: Callable[[], dict[str, int]] = dict
+        """What a BEAT tells the leader of the node."""
+        self.sights: Callable[[], tuple[Sight, ...]] = tuple
+        """What it has seen in the database since the last BEAT."""
+        self._owned: frozenset[int] = frozenset()
+        self._asked: frozenset[int] = frozenset()
+        """The slots for which whoever routes by its map asks it: also those of an earlier process of its name."""
+        self._forgetting: set[int] = set()
+        self._released: set[int] = set()
+        self._move: _Move | None = None
+        self._lost_at: Version = _ANY_MAP
+        self._lease = 0.0
+        self._leased_until = 0.0
+        self._leaves = False
+        self._known = False
+        """Whether the primary of now knows it."""
+        self._due = 0.0
+        self._told: set[type] = set()
+        """Kinds of messages that are not answered yet."""
+        self._out: list[Output] = []
+
+    def take(self) -> list[Output]:
+        """What is to be done, in this order, after each of the calls below."""
+        out, self._out = self._out, []
+        return out
+
+    @property
+    def version(self) -> Version:
+        return self.map.version
+
+    @property
+    def key(self) -> Key:
+        return (self.identity.name, self.identity.incarnation)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The slots that are its own by its map."""
+        return self._owned
+
+    # --- what it serves ----------------------------------------------------------------------------------------------
+
+    def leased(self, now: float) -> bool:
+        """Whether it can be sure that nobody else serves its slots. To be looked at in each turn of the loop, and again
+        when something has come that was waited for."""
+        # Before it has joined it does not know for how long a lease is.
+        return self.joined and (not self._lease or now < self._leased_until)
+
+    def is_forgetting(self, slot: int) -> bool:
+        """Whether the slot is its own, and is served in a moment."""
+        return slot in self._forgetting and slot in self._owned
+
+    def is_behind(self, declared: Version, now: float) -> bool:
+        """Whether somebody routes by a later map, which the node asks for then."""
+        if declared <= self.map.version:
+            return False
+        self._beat(now)
+        return True
+
+    # --- maps and moves ----------------------------------------------------------------------------------------------
+
+    def take_map(self, following: Map) -> bool:
+        """Whether the map is a later one, by which the node goes from now on."""
+        if following.version <= self.map.version:
+            return False
+        asked = following.slots_of(self.identity.name)
+        mine = asked if following.has(self.key) else frozenset()
+        lost, gained = self._owned - mine, mine - self._owned
+        # Under maps that never arrived here a slot may have gone and come back: what was released is not known now.
+        stale = lost | gained | self._released
+        if self.map.version == NO_VERSION:
+            stale = frozenset(range(len(self.serves)))  # what it was asked for while it was on its own
+        if not self._asked <= mine or self._released or self._frozen or self.map.version == NO_VERSION:
+            self._lost_at = following.version
+        self._asked = asked
+        unsaved = lost - self._released
+        self.map, self._owned = following, mine
+        self._released.clear()
+        if self._move is not None:
+            self._out.append(EndMove(self._move.number))
+            self._move = None
+        if stale:
+            self._forgetting |= stale
+            self._out.append(Forget(frozenset(stale), unsaved))
+        self._renew(stale | mine)
+        return True
+
+    @property
+    def _frozen(self) -> frozenset[int]:
+        return self._move.slots if self._move is not None and self._move.frozen else frozenset()
+
+    def prepare(self, move: int, version: Version, slots: Iterable[int]) -> None:
+        """The leader wants to move these slots away. Raises Denied."""
+        self._check(version)
+        chosen = frozenset(slots)
+        if not chosen <= self._owned or chosen & self._forgetting:
+            raise Denied("not all of these slots are served here")
+        if self._move is not None:
+            raise Denied("another move is under way")
+        self._move = _Move(move, chosen)
+        self._out.append(StartPrepare(move, chosen))
+
+    def freeze(self, move: int, version: Version) -> None:
+        """The slots of the move are not served from now on. Raises Denied."""
+        self._check(version)
+        if self._move is None or self._move.number != move:
+            raise Denied("there is no such move")
+        if not self._move.frozen:
+            self._move.frozen = True
+            self._renew(self._move.slots)
+            self._out.append(StartFreeze(move, self._move.slots))
+
+    def _check(self, version: Version) -> None:
+        if version != self.map.version:
+            raise Denied(f"the map here is {show(self.map.version)}, not {show(version)}")
+
+    def released(self, move: int) -> bool:
+        """Nothing of the slots is unsaved or under way; whether that is still wanted, and the leader is to be told."""
+        if self._move is None or self._move.number != move or not self._move.frozen:
+            return False
+        self._released |= self._move.slots
+        return True
+
+    def forgotten(self, slots: Iterable[int]) -> None:
+        """The copies of these slots are gone."""
+        done = self._forgetting.intersection(slots)
+        self._forgetting -= done
+        self._renew(done)
+
+    def _renew(self, slots: Iterable[int]) -> None:
+        """Sets what is served of these slots."""
+        serves, frozen = self.serves, self._frozen
+        for slot in slots:
+            serves[slot] = slot in self._owned and slot not in self._forgetting and slot not in frozen
+        if frozen or self._asked != self._owned or not self._owned.isdisjoint(self._forgetting):
+            # Whatever a connection has declared, it may ask for one of these.
+            self.plain_from = (self.map.version[0], self.map.version[1] + 1)
+        else:
+            self.plain_from = self._lost_at
+
+    # --- who confirms it -------------------------------------------------------------------------------------------
+
+    def confirmed(self, asked_at: float) -> None:
+        """The leader or the database said, to a question that was sent at that time, that nobody has its place."""
+        self._leased_until = max(self._leased_until, asked_at + self._lease)
+
+    # --- what it says to its primary -------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """To be called every tenth of a second, or so: sends what is due."""
+        if now < self._due or self.static:
+            return
+        self._due = now + BEAT_EVERY
+        if not self._known:
+            self._tell(self._join())
+            return
+        self._beat(now)
+        if self._leaves and not self.has_left:
+            self._tell(Leave(*self._me))
+
+    @property
+    def _me(self) -> tuple[str, int, int]:
+        return (self.identity.name, self.identity.boot, self.identity.incarnation)
+
+    def _join(self) -> Join:
+        me = self.identity
+        known = self.map if self.map.version != NO_VERSION else None
+        return Join(*self._me, me.host, me.port, me.weight, me.write_mode, me.tier, known)
+
+    def _beat(self, now: float) -> None:
+        if self._known:
+            self._tell(Beat(*self._me, self.map.version, self.figures(), self.sights()))
+
+    def _tell(self, message: Join | Beat | Leave) -> None:
+        if type(message) not in self._told:
+            self._told.add(type(message))
+            self._out.append(Tell(message))
+
+    def leave(self, now: float) -> None:
+        """The node was told to stop: it is to own nothing any more. :attr:`has_left` says when."""
+        self._leaves = True
+        if not self.joined or self.static:
+            self.has_left = True
+        elif self._known:
+            self._tell(Leave(*self._me))
+
+    def answered(self, message: Join | Beat | Leave, answer: Answer | None, asked_at: float, now: float) -> None:
+        """What the primary said, to what was sent at ``asked_at``; None if there was an error, or no answer."""
+        self._told.discard(type(message))
+        match answer:
+            case Joined():
+                self._take_in(answer, now)
+            case Beaten() if isinstance(message, Beat) and message.incarnation == self.identity.incarnation:
+                if answer.confirmed:
+                    self.confirmed(asked_at)
+                if answer.map is not None:
+                    self.take_map(answer.map)
+            case Left():
+                self.slots_left = answer.slots
+                self.has_left = self.has_left or answer.done
+            case Again():
+                if self._known and not isinstance(message, Join):
+                    self._known = False
+                    self._due = now
+            case Elsewhere():
+                self.leader = (answer.host, answer.port)
+                self._known = False
+            case Static():
+                self.static = not self.joined
+            case NoEntry():
+                self.refused = answer.why
+                self._known = False
+
+    def _take_in(self, answer: Joined, now: float) -> None:
+        self.joined = self._known = True
+        self._due = now  # the first BEAT, which confirms it
+        self.refused = ""
+        self._lease = answer.lease
+        if self.identity.incarnation != answer.incarnation:
+            self.identity.incarnation = answer.incarnation
+        self.take_map(answer.map)
+
+    def lost(self, now: float) -> None:
+        """The connection to the primary is lost: what was not answered never will be."""
+        self._told.clear()

@@ -1,0 +1,81 @@
+"""One move of slots from a node to another one, as the leader sees it.
+
+The source saves what the database lacks while it serves (PREPARE), then serves the slots no more, saves the rest, and
+says so (FREEZE). Then the map changes, and that is the moment. Any new map ends a move: one with other owners, or one
+with the same owners, by which it is called off. A source never goes on serving by itself.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Literal
+
+from ckv.cluster.dealing import Plan
+from ckv.cluster.map import Map, Node
+from ckv.cluster.messages import Freeze, Prepare
+
+Phase = Literal["preparing", "frozen", "decided"]
+
+
+@dataclass(slots=True)
+class Move:
+    """A move that is under way."""
+
+    number: int
+    plan: Plan
+    source: Node
+    target: Node
+    asked: Prepare | Freeze
+    """What the source has still to answer."""
+    since: float
+    """When its phase began, or went on last."""
+    phase: Phase = "preparing"
+    progress: int = 0
+    """What the source said last of how far it is."""
+    frozen_at: float = 0.0
+
+    @classmethod
+    def begin(cls, number: int, plan: Plan, world: Map, now: float) -> Move:
+        source, target = world.nodes[plan.source], world.nodes[plan.target]
+        if source is None or target is None:
+            raise LookupError(f"{world} has no such nodes: {plan.source} and {plan.target}")
+        return cls(number, plan, source, target, Prepare(number, world.version, plan.slots), now)
+
+    def freeze(self, now: float) -> Freeze:
+        """Has its source serve the slots no more: what to ask of it."""
+        self.asked = asked = Freeze(self.number, self.asked.version)
+        self.phase, self.since, self.frozen_at = "frozen", now, now
+        return asked
+
+    def owners(self, world: Map) -> array[int]:
+        """Those of the map, with this move carried out."""
+        owners = world.owners[:]
+        for slot in self.plan.slots:
+            owners[slot] = self.plan.target
+        return owners
+
+    def went_on(self, progress: int, now: float) -> None:
+        """Takes note of how far the source is."""
+        if progress != self.progress and self.phase == "preparing":
+            self.progress, self.since = progress, now
+
+    @property
+    def title(self) -> str:
+        return f"the move of {len(self.plan.slots)} slots from {self.source.name} to {self.target.name}"
+
+
+@dataclass(slots=True)
+class Moved:
+    """What became of the moves so far."""
+
+    moves: int = 0
+    slots: int = 0
+    rows: int = 0
+    """Rows that were written while slots were frozen."""
+    called_off: int = 0
+    last_pause: float = 0.0
+    """Seconds for which the slots of the last move were not served."""
+    worst_pause: float = 0.0
+    last_error: str = ""
+    """Why the last one was called off that was."""

@@ -1,0 +1,186 @@
+"""Who has joined: what a leader knows of each node, and what the map should say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from ckv.cluster.map import MAX_NODES, NO_VERSION, Key, Map, Node, State, Version
+from ckv.cluster.messages import Beat, Join, Leave
+
+NO_TIER: Final = ""
+"""The ``tier`` of nodes that keep records nowhere but in memory."""
+
+OWN_TIER: Final = "sqlite"
+"""That of nodes of which each has a place of its own: nobody else can have what is there."""
+
+
+def is_shared(tier: str) -> bool:
+    """Whether nodes with this ``tier`` have one place for their records in common."""
+    return tier not in (NO_TIER, OWN_TIER)
+
+
+@dataclass(slots=True)
+class Known:
+    """One process that has joined."""
+
+    name: str
+    boot: int
+    incarnation: int
+    host: str
+    port: int
+    weight: int
+    tier: str
+    since: float
+    """When it joined first."""
+    heard: float
+    """When it was heard last."""
+    version: Version = NO_VERSION
+    """That of its map, when it was heard last."""
+    drains: bool = False
+    """An operator wants it to own nothing."""
+    leaves: bool = False
+    """It was told to stop."""
+    fenced: bool = False
+    """It was given up, and cannot write any more."""
+    gone: bool = False
+    """It owns nothing, and has gone."""
+    figures: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        return (self.name, self.incarnation)
+
+    @property
+    def node(self) -> Node:
+        """What the map should say."""
+        state: State = "draining" if self.drains or self.leaves else "up"
+        return Node(self.name, self.incarnation, self.host, self.port, self.weight, state)
+
+
+class Roster:
+    """All of them, by name: of each name the last process."""
+
+    def __init__(self, lease: float) -> None:
+        """``lease``: seconds for which a process goes on serving after it was confirmed last; 0 if nobody is asked."""
+        self._lease = lease
+        self._known: dict[str, Known] = {}
+
+    def __iter__(self) -> Iterator[Known]:
+        return iter(self._known.values())
+
+    @property
+    def tier(self) -> str:
+        """That of the nodes, which is one; nothing if none has joined."""
+        return next((known.tier for known in self if not known.gone), "")
+
+    def __getitem__(self, name: str) -> Known:
+        return self._known[name]
+
+    def get(self, name: str) -> Known | None:
+        return self._known.get(name)
+
+    def find(self, said: Beat | Leave) -> Known | None:
+        """The process that says it; None if it has not joined, or another one has its name."""
+        known = self._known.get(said.name)
+        if known is None or (known.boot, known.incarnation) != (said.boot, said.incarnation):
+            return None
+        return known
+
+    def forget_all(self) -> None:
+        """Nobody has joined."""
+        self._known.clear()
+
+    def why_not(self, ask: Join, world: Map) -> str:
+        """What speaks against a process that wants to join; nothing, if all is well."""
+        known = self._known.get(ask.name)
+        if known is not None and known.boot != ask.boot and 0 < ask.incarnation <= known.incarnation:
+            return f"a later process has the name {ask.name}"
+        if 0 < ask.incarnation < _incarnation(world, ask.name):
+            return f"a later process had the name {ask.name}"
+        if len(self._known) >= MAX_NODES and known is None:
+            return f"a cluster has {MAX_NODES} nodes at most"
+        for other in self:
+            if other.name != ask.name and other.tier != ask.tier and not other.gone:
+                return f"its persistent node is not that of {other.name}: all nodes of a cluster have one, or none has"
+        return ""
+
+    def join(self, ask: Join, world: Map, now: float) -> bool:
+        """Takes it in; whether it is a new process."""
+        known = self._known.get(ask.name)
+        if known is not None and known.boot == ask.boot:
+            known.heard = now
+            known.host, known.port, known.weight = ask.host, ask.port, ask.weight
+            known.incarnation = max(known.incarnation, ask.incarnation)
+            return False
+        number = world.number_of(ask.name)
+        before = world.nodes[number] if number is not None else None
+        highest = max(known.incarnation if known is not None else 0, _incarnation(world, ask.name))
+        incarnation = ask.incarnation or highest + 1
+        # A leader that has started anew knows the process already by its map.
+        self._known[ask.name] = Known(
+            *(ask.name, ask.boot, incarnation, ask.host, ask.port, ask.weight, ask.tier, now, now),
+            drains=before is not None and before.key == (ask.name, incarnation) and before.state == "draining",
+        )
+        return before is None or before.key != (ask.name, incarnation)
+
+    def give_up(self, nodes: Iterable[Node | None]) -> None:
+        """These processes have had everything taken. Where they are fenced as well they are not taken in again."""
+        for node in nodes:
+            known = self._known.get(node.name) if node is not None else None
+            if node is not None and known is not None and known.key == node.key:
+                known.fenced = is_shared(known.tier)
+
+    def fit(self, world: Map, now: float, silence: float) -> frozenset[int]:
+        """The numbers of the nodes that were heard not longer ago than that: those that can take part in something."""
+        return frozenset(
+            number
+            for number, node in enumerate(world.nodes)
+            if node is not None
+            and (known := self._known.get(node.name)) is not None
+            and known.key == node.key
+            and now - known.heard <= silence
+        )
+
+    def nodes(self, world: Map, now: float) -> tuple[Node | None, ...]:
+        """The nodes that the map should have; those that it has, if it is as it should be."""
+        nodes = list(world.nodes)
+        for known in self._known.values():
+            number = world.number_of(known.name)
+            if number is None:
+                if not (known.gone or known.leaves):
+                    _place(nodes, known.node)
+                continue
+            before = world.nodes[number]
+            if before is None or (before == known.node and not known.gone):
+                continue
+            if before.state == "away" and before.key == known.key and known.fenced:
+                continue
+            if known.gone:
+                if number not in world.owners:
+                    nodes[number] = None
+            elif before.incarnation <= known.incarnation and self._may_follow(known, before, now):
+                nodes[number] = known.node
+        return tuple(nodes) if nodes != list(world.nodes) else world.nodes
+
+    def _may_follow(self, known: Known, before: Node, now: float) -> bool:
+        """Whether a process can have what one before it of its name has. At the same address that one has ended, for
+        it listens no more; at another one it may serve until its lease is over, though nobody confirms it."""
+        if known.incarnation == before.incarnation or (known.host, known.port) == (before.host, before.port):
+            return True
+        return now - known.since >= self._lease
+
+
+def _incarnation(world: Map, name: str) -> int:
+    """That of the process which a map has under a name; 0 if it has none."""
+    number = world.number_of(name)
+    node = world.nodes[number] if number is not None else None
+    return node.incarnation if node is not None else 0
+
+
+def _place(nodes: list[Node | None], node: Node) -> None:
+    if None in nodes:
+        nodes[nodes.index(None)] = node
+    else:
+        nodes.append(node)

@@ -1,0 +1,104 @@
+"""What a primary routes by: for each slot a node, or nobody while the slot is between two of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+from ckv.cluster.map import NO_VERSION, NOBODY, Map, Node, Version
+from ckv.cluster.slots import SLOTS
+
+PARKED: Final = 0xFFFE
+"""The target of a slot whose requests wait for the next map."""
+
+Next = Literal["again", "ask", "park"]
+
+
+class Change(NamedTuple):
+    """What a new map changes for whoever is connected to the nodes."""
+
+    added: tuple[tuple[int, Node], ...]
+    """Nodes to connect to, by number: new ones, and those that have another address now."""
+    removed: tuple[tuple[int, Node], ...]
+    """Nodes that are there no more, or not at that address. They come before the added ones."""
+
+
+class Router:
+    """Where each request goes."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self.map = Map.empty(slots)
+        self.targets = array("H", [NOBODY]) * slots
+        """For each slot the number of the node that is asked, :data:`PARKED`, or
+        :data:`~ckv.cluster.map.NOBODY`. It changes in place, and is never another array."""
+        self._moving: set[int] = set()
+
+    @property
+    def version(self) -> Version:
+        """That of the map: what the nodes are told before they are asked by it."""
+        return self.map.version
+
+    @property
+    def knows(self) -> bool:
+        """Whether there is a map, so that requests can be routed."""
+        return self.map.version != NO_VERSION
+
+    def take_map(self, following: Map) -> Change | None:
+        """Routes by this map from now on, and parks nothing that has an owner; None when it is not a later one."""
+        if following.version <= self.map.version:
+            return None
+        before, now = _places(self.map), _places(following)
+        self.map = following
+        self.targets[:] = following.owners
+        self._moving.clear()
+        added = tuple((number, node) for number, node in now.items() if not _is_same(before.get(number), node))
+        removed = tuple((number, node) for number, node in before.items() if not _is_same(now.get(number), node))
+        return Change(added, removed)
+
+    def park(self, slots: Iterable[int]) -> None:
+        """Has the requests of these slots wait for the next map: they are about to move."""
+        for slot in slots:
+            self.targets[slot] = PARKED
+            self._moving.add(slot)
+
+    def release(self, slots: Iterable[int]) -> None:
+        """These slots do not move after all, and whoever said so leads no more."""
+        for slot in slots:
+            self._moving.discard(slot)
+            self.targets[slot] = self.map.owners[slot]
+
+    def unpark(self, slot: int) -> bool:
+        """Tries again what waits because of :meth:`not_owner`; whether it can be, for the slot does not move."""
+        if slot in self._moving:
+            return False
+        self.targets[slot] = self.map.owners[slot]
+        return self.targets[slot] != NOBODY
+
+    def target(self, slot: int) -> int | None:
+        """The number of the node to ask; None while requests have to wait."""
+        number = self.targets[slot]
+        return None if number >= PARKED else number
+
+    def not_owner(self, slot: int, asked: int, version: Version) -> Next:
+        """What becomes of a request that the node of number ``asked`` did not carry out, as it does not serve the slot
+        by the map of ``version``.
+
+        It is sent ``again``, for this primary has another map meanwhile. Or it waits, as all that come behind it do:
+        for a later map, which that node has and is to be asked for (``ask``), or for a moment (``park``): the slot is
+        frozen there, or the node is not sure that it may serve.
+        """
+        if version <= self.map.version and self.targets[slot] not in (asked, PARKED, NOBODY):
+            return "again"
+        self.targets[slot] = PARKED
+        return "ask" if version > self.map.version else "park"
+
+
+def _places(world: Map) -> dict[int, Node]:
+    return {number: node for number, node in enumerate(world.nodes) if node is not None}
+
+
+def _is_same(one: Node | None, other: Node | None) -> bool:
+    return (
+        one is not None and other is not None and (one.name, one.host, one.port) == (other.name, other.host, other.port)
+    )
