@@ -137,7 +137,7 @@ endif
 
 # Of the tests of what is compiled, some start ckv as a process: they are for the program. The others call it in their own,
 # and are for the compiled modules. Each would test the source again in the other's place.
-COMPILED_TESTS = $(wildcard tests/protocol/test_*.py tests/net/test_*.py tests/cluster/test_*.py)
+COMPILED_TESTS = $(wildcard tests/protocol/test_*.py tests/net/test_*.py) tests/cluster/test_slots.py
 WITH_PROCESSES = $(shell grep -l tests.support.nodes $(COMPILED_TESTS))
 
 # What starts ckv as a process, with the native program in the place of the source, and what only that can fail.

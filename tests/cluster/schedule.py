@@ -1,0 +1,203 @@
+"""Time, processes and connections of the simulation: nothing of it is real, and all of it comes from one seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any, Final
+
+from ckv.cluster.map import NO_VERSION, Version
+
+NEXT: Final = 1e-7
+"""Seconds between two messages of one connection that arrive at once."""
+
+
+class Schedule:
+    """What happens when. Whoever dies meanwhile does none of it; whoever is paused does it later."""
+
+    def __init__(self, seed: str, say: Callable[[str], None] | None = None) -> None:
+        self.chance = random.Random(seed)
+        self.now = 0.0
+        self.links: list[Link] = []
+        self.counts: dict[str, int] = {}
+        self.saying = say
+        self._next = 0
+        self._heap: list[tuple[float, int, Process | None, int, Callable[..., object], tuple[Any, ...]]] = []
+
+    def say(self, text: str) -> None:
+        """What a reader of the schedule sees."""
+        if self.saying is not None:
+            self.saying(f"{self.now:8.4f}  {text}")
+
+    def count(self, what: str) -> None:
+        """Counts how often something happened: what never does proves nothing."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def at(self, delay: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
+        """Has it done after so many seconds, by that process in its present life."""
+        self.at_time(self.now + delay, process, action, *arguments)
+
+    def at_time(self, when: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
+        self._next += 1
+        life = process.life if process is not None else 0
+        heappush(self._heap, (when, self._next, process, life, action, arguments))
+
+    def run(self, until: float) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            when, number, process, life, action, arguments = heappop(heap)
+            if when > self.now:
+                self.now = when
+            if process is not None:
+                if process.life != life or not process.up:
+                    continue
+                if process.paused_until > self.now:
+                    # In its old place among those that wait for the same moment.
+                    heappush(heap, (process.paused_until, number, process, life, action, arguments))
+                    continue
+            action(*arguments)
+
+
+class Process:
+    """What can stop, be paused, and start again."""
+
+    def __init__(self, schedule: Schedule, name: str) -> None:
+        self.schedule = schedule
+        self.name = name
+        self.life = 0
+        self.up = True
+        self.paused_until = 0.0
+        schedule.count("processes")
+
+    def pause(self, seconds: float) -> None:
+        self.paused_until = max(self.paused_until, self.schedule.now + seconds)
+        self.schedule.say(f"{self.name} is paused for {seconds:.2f} s")
+
+    def end(self) -> None:
+        """It is no more: its connections break, and whoever waits for an answer of it hears that."""
+        self.up = False
+        self.life += 1
+        self.paused_until = 0.0
+        for link in self.schedule.links:
+            if self in (link.client, link.server):
+                link.reset()
+
+    def every(self, seconds: float, action: Callable[[], object]) -> None:
+        """Has it done again and again in this life, not quite evenly."""
+        schedule = self.schedule
+
+        def again() -> None:
+            action()
+            schedule.at(seconds * schedule.chance.uniform(0.9, 1.1), self, again)
+
+        schedule.at(schedule.chance.uniform(0, seconds), self, again)
+
+    def link_lost(self, link: Link) -> None:
+        """A connection of which it is the server has broken."""
+
+
+NOT_SENT: Final = ("not sent",)
+"""The answer of a :class:`Link` to a call when there is no connection."""
+
+Then = Callable[[Any], object]
+
+
+class Link:
+    """A connection from a client to a server, which is made anew when it has broken. Requests arrive in their order,
+    and so do answers."""
+
+    def __init__(self, schedule: Schedule, client: Process, server: Process) -> None:
+        self.client, self.server = client, server
+        self.declared: Version = NO_VERSION
+        """What the server was told by EPOCH, and what the client has said."""
+        self.said: Version = NO_VERSION
+        self._schedule = schedule
+        self._generation = 0
+        self._there = self._back = 0.0
+        self._stalled_until = 0.0
+        self._down_until = 0.0
+        self._calls = 0
+        self._waiting: dict[int, Then] = {}
+        schedule.links.append(self)
+
+    def call(self, handler: Callable[..., object], then: Then, *arguments: Any) -> bool:
+        """Has the server do ``handler(link, number, *arguments)``, which has to call :meth:`answer`. ``then`` is told
+        the answer, None when the connection breaks before, or :data:`NOT_SENT`. Returns whether it was sent."""
+        schedule = self._schedule
+        if not self.server.up or schedule.now < self._down_until:
+            schedule.at(0.01, self.client, then, NOT_SENT)
+            return False
+        self._calls += 1
+        self._waiting[self._calls] = then
+        self._there = when = max(schedule.now + self._latency(), self._there + NEXT)
+        schedule.at_time(when, self.server, self._arrived, self._generation, handler, self._calls, arguments)
+        return True
+
+    def _latency(self) -> float:
+        random = self._schedule.chance.random
+        return 0.03 * random() if random() < 0.05 else 0.0005 + 0.002 * random()
+
+    def _arrived(
+        self, generation: int, handler: Callable[..., object], number: int, arguments: tuple[Any, ...]
+    ) -> None:
+        if generation != self._generation:
+            return
+        if self._stalled_until > self._schedule.now:
+            again = (generation, handler, number, arguments)
+            self._schedule.at_time(self._stalled_until, self.server, self._arrived, *again)
+            return
+        handler(self, number, *arguments)
+
+    def answer(self, number: int, result: Any) -> None:
+        """Tells the client."""
+        if number not in self._waiting:
+            return
+        schedule = self._schedule
+        self._back = when = max(schedule.now + self._latency(), self._back + NEXT)
+        schedule.at_time(when, self.client, self._answered, number, result)
+
+    def _answered(self, number: int, result: Any) -> None:
+        if self._stalled_until > self._schedule.now and number in self._waiting:
+            self._schedule.at_time(self._stalled_until, self.client, self._answered, number, result)
+            return
+        then = self._waiting.pop(number, None)
+        if then is not None:
+            then(result)
+
+    def is_open(self, number: int) -> bool:
+        """Whether anybody waits for this answer."""
+        return number in self._waiting
+
+    def reset(self) -> None:
+        """It breaks: what is under way never arrives. Both ends know at once."""
+        self._generation += 1
+        self.declared = self.said = NO_VERSION
+        self._there = self._back = self._stalled_until = 0.0
+        waiting, self._waiting = self._waiting, {}
+        if self.client.up:
+            for then in waiting.values():
+                self._schedule.at(0.0005, self.client, then, None)
+        if self.server.up:
+            self.server.link_lost(self)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether nothing passes now."""
+        return max(self._stalled_until, self._down_until) > self._schedule.now
+
+    def cut(self, seconds: float, *, breaks: bool) -> None:
+        """Nothing passes for so long; it ``breaks``, or all arrives late."""
+        until = self._schedule.now + seconds
+        if breaks:
+            self.reset()
+            self._down_until = max(self._down_until, until)
+        else:
+            self._stalled_until = max(self._stalled_until, until)
+            # What is sent from now on comes behind what is on its way.
+            self._there = max(self._there, until)
+            self._back = max(self._back, until)
+
+
+def ignored(_result: object) -> None:
+    """For an answer that changes nothing."""

@@ -1,0 +1,346 @@
+"""A node of the simulation: the real :class:`~ckv.cluster.member.Member`, over a model of everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from ckv.cluster.map import Key, Map, Version
+from ckv.cluster.member import Denied, EndMove, Forget, Identity, Member, StartFreeze, StartPrepare, Tell
+from ckv.cluster.messages import FenceOff, Freeze, Joined, Prepare, Push
+from tests.cluster.records import Records
+from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
+
+if TYPE_CHECKING:
+    from tests.cluster.world import World
+
+LOOKS: Final = 10
+"""Looks at a beat that stands still, each half a second, before its process is fenced."""
+
+PARKED: Final = 1.0
+"""Seconds for which a node keeps a request that it may be able to carry out soon."""
+
+DRAIN: Final = 6.0
+"""Seconds that a node which was told to stop waits for others to take its slots."""
+
+
+class Secondary(Process):
+    """One name, and its processes one after the other."""
+
+    def __init__(self, world: World, name: str, port: int) -> None:
+        super().__init__(world.schedule, f"{name}:{port}")
+        self.node_name = name
+        self.world = world
+        self.database = world.database
+        self.up = False
+        self.port = port
+        self.weight = 100
+        self.stopped_at = 0.0
+        self.boot_number = 0
+        """Tells its processes apart."""
+        self._serves = False
+        self._stopping = False
+        schedule = world.schedule
+        self.fence_link = Link(schedule, self, world.database)
+        self.flush_link = Link(schedule, self, world.database)
+        self.load_link = Link(schedule, self, world.database)
+        self.primary_links = [Link(schedule, self, primary) for primary in world.primaries]
+        self.member: Member
+        self.records: Records
+        self._carry: dict[type, Callable[[Any], None]] = {
+            StartPrepare: self._start_prepare,
+            StartFreeze: self._start_freeze,
+            EndMove: self._end_move,
+            Forget: self._forget,
+            Tell: self._tell,
+        }
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """A new process takes the name."""
+        self._boot()
+        self._claim()
+
+    def start_with(self, incarnation: int, world_map: Map) -> None:
+        """Has had the name for a while, and been a node of this map."""
+        self._boot()
+        self._begin(incarnation)
+        now = self.schedule.now
+        self.member.tick(now)
+        (join,) = self.member.take()
+        assert isinstance(join, Tell)
+        self.member.answered(join.message, Joined(incarnation, self.world.options.lease, world_map), now, now)
+        self.member.confirmed(now)
+        self._carry_out()
+
+    def _boot(self) -> None:
+        self.life += 1
+        self.up = True
+        self.paused_until = 0.0
+        self._serves = False
+        self._stopping = False
+        self.is_leaving = False
+        self.is_lost = False
+        """Its incarnation is fenced, and what it has not saved is counted as lost already."""
+        self.boot_number = self.world.next_number()
+        self._seen: tuple[tuple[int, int], int] = ((0, 0), 0)
+        self._primary = 0
+        """The place of the one that it asks."""
+        self._forgets = 0
+        self._last_forget: dict[int, int] = {}
+        self._parked: list[tuple[Link, int, str, str, str]] = []
+        self._sights: tuple[Any, ...] = ()
+        self._answer_move: Callable[[object], None] = ignored
+
+    def _claim(self) -> None:
+        self.fence_link.call(self.database.claim, self._claimed, self.node_name)
+
+    def _claimed(self, answer: tuple[Any, ...] | None) -> None:
+        if answer is not None and answer[0] == "claimed":
+            self._begin(answer[1])
+            return
+        if answer is not None and answer[0] == "held":
+            _, incarnation, beat = answer
+            looks = self._seen[1] + 1 if self._seen[0] == (incarnation, beat) else 0
+            self._seen = ((incarnation, beat), looks)
+            if looks >= LOOKS or self.boot_number in self.world.sees_the_end:
+                self.fence_link.call(self.database.fence_off, ignored, (self.node_name, incarnation), beat)
+        self.schedule.at(0.5, self, self._claim)
+
+    def _begin(self, incarnation: int) -> None:
+        me = Identity(
+            self.node_name, self.boot_number, "host", self.port, self.weight, tier="db", incarnation=incarnation
+        )
+        self.member = Member(me, self.world.slots)
+        self.member.sights = lambda: self._sights
+        self.records = Records(self, self.world.mode)
+        self._serves = True
+        self.every(0.25, self._tick)
+        self.every(1.0, self._beat_database)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.schedule.say(f"{self.name} is killed")
+        if self._serves and not self.is_lost:
+            self.world.crashed(self)
+        self._end()
+
+    def serves_as(self, key: Key) -> bool:
+        """Whether a process of it is that incarnation."""
+        return self.up and self._serves and self.member.key == key
+
+    def serves(self, slot: int) -> bool:
+        """Whether it answers requests of the slot."""
+        return (
+            self.up
+            and self._serves
+            and self.paused_until <= self.schedule.now
+            and bool(self.member.serves[slot])
+            and self.member.leased(self.schedule.now)
+        )
+
+    def _end(self) -> None:
+        self._serves = False
+        self.stopped_at = self.schedule.now
+        self.end()
+
+    def fenced(self) -> None:
+        """It finds out that another process has its name, and ends."""
+        self.schedule.count("fenced nodes")
+        self.kill()
+        self.schedule.at(0.5, None, self.world.start, self)
+
+    def stop(self) -> None:
+        """SIGTERM: it gives its slots away, saves what it has, and ends."""
+        if not self._serves or self._stopping:
+            return
+        self.schedule.say(f"{self.name} is told to stop")
+        self.schedule.count("stops")
+        self.is_leaving = True
+        self.member.leave(self.schedule.now)
+        self._carry_out()
+        self.schedule.at(DRAIN, self, self._save_all)
+
+    def _save_all(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self.schedule.say(f"{self.name} leaves with {self.member.slots_left} slots")
+            self.records.drain(self._release)
+
+    def _release(self) -> None:
+        self.fence_link.call(self.database.release, lambda _: self._end(), self.member.key)
+
+    # --- the member -------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self.member.tick(self.schedule.now)
+        self._carry_out()
+        if self.member.has_left:
+            self._save_all()
+
+    def _carry_out(self) -> None:
+        for output in self.member.take():
+            self._carry[type(output)](output)
+
+    def _tell(self, output: Tell) -> None:
+        message, asked_at = output.message, self.schedule.now
+        place = self.member.leader[1] if self.member.leader is not None else self._primary
+        leader = self.world.primaries[place]
+
+        def answered(answer: Any) -> None:
+            now = self.schedule.now
+            answer = None if answer == NOT_SENT else answer
+            self.member.answered(message, answer, asked_at, now)
+            if answer is None:
+                self.member.lost(now)
+                self.member.leader = None
+                if self.world.kind == "elections":
+                    self._primary = 1 - self._primary
+            self._carry_out()
+            self._retry()
+
+        self.primary_links[place].call(leader.hear, answered, message)
+
+    def _beat_database(self) -> None:
+        asked_at = self.schedule.now
+
+        def beaten(answer: str | None) -> None:
+            if answer == "fenced":
+                if not self._stopping:
+                    self.fenced()
+            elif answer == "ok":
+                self.member.confirmed(asked_at)
+                self._retry()
+
+        def seen(answer: Any) -> None:
+            self._sights = answer if answer is not None and answer != NOT_SENT else ()
+
+        self.fence_link.call(self.database.beat, beaten, self.member.key)
+        self.fence_link.call(self.database.look, seen)
+
+    def _keys(self, slots: frozenset[int]) -> list[str]:
+        return [key for key, slot in self.world.keys.items() if slot in slots]
+
+    def _start_prepare(self, output: StartPrepare) -> None:
+        answer = self._answer_move
+        self.records.save(self._keys(output.slots), lambda: answer(["prepared", 0, 0, 0]), frozen=False)
+
+    def _start_freeze(self, output: StartFreeze) -> None:
+        answer = self._answer_move
+
+        def saved() -> None:
+            if self.member.released(output.move):
+                answer(["released", 0, 0])
+
+        self.records.save(self._keys(output.slots), saved, frozen=True)
+
+    def _end_move(self, _output: EndMove) -> None:
+        self.records.end_move()
+
+    def _forget(self, output: Forget) -> None:
+        self.records.distrust(self._keys(output.slots))
+        self._forgets += 1
+        self._last_forget.update(dict.fromkeys(output.slots, self._forgets))
+        if self.schedule.chance.random() < 0.7:
+            self._drop(self._forgets, output)
+        else:
+            self.schedule.at(self.schedule.chance.choice((0.01, 0.1)), self, self._drop, self._forgets, output)
+
+    def _drop(self, number: int, output: Forget) -> None:
+        # What has to be forgotten again is not forgotten yet; and may be served already, when it is.
+        slots = frozenset(slot for slot in output.slots if self._last_forget[slot] == number)
+        self.records.forget(self._keys(slots), self._keys(output.lost & slots))
+        self.member.forgotten(slots)
+        self._retry()
+
+    # --- what the leader asks ---------------------------------------------------------------------------------------
+
+    def order(self, link: Link, number: int, order: Push | Prepare | Freeze | FenceOff) -> None:
+        """What a leader asks of a node."""
+        if not self._serves:
+            link.answer(number, None)
+            return
+        match order:
+            case Push(world_map):
+                self.member.take_map(world_map)
+                self._carry_out()
+                self._retry()
+                link.answer(number, list(self.member.version))
+            case FenceOff(name, incarnation, beat, _term):
+                self.fence_link.call(
+                    self.database.fence_off,
+                    lambda done: link.answer(number, ["fenced", done] if isinstance(done, bool) else None),
+                    (name, incarnation),
+                    beat,
+                )
+            case _:
+                self._answer_move = lambda result: link.answer(number, result)
+                try:
+                    if isinstance(order, Prepare):
+                        self.member.prepare(order.move, order.version, order.slots)
+                    else:
+                        self.member.freeze(order.move, order.version)
+                except Denied:
+                    link.answer(number, None)
+                self._carry_out()
+
+    # --- requests ---------------------------------------------------------------------------------------------------
+
+    def epoch(self, link: Link, number: int, version: Version) -> None:
+        """EPOCH of a primary."""
+        link.declared = version
+        link.answer(number, True)
+
+    def request(self, link: Link, number: int, kind: str, key: str, value: str) -> None:
+        """A read or a write of a primary: ("ok", value), ("NotOwner", version), ("refused",) or ("unknown",)."""
+        if not self._may_wait(link, number, kind, key, value):
+            self._parked.append((link, number, kind, key, value))
+            self.schedule.at(PARKED, self, self._too_late, number, link)
+
+    def _may_wait(self, link: Link, number: int, kind: str, key: str, value: str) -> bool:
+        """Answers it, now or later; False when it has to be parked."""
+        if not self._serves or not self.member.joined:
+            link.answer(number, ("refused",))
+            return True
+        member, now = self.member, self.schedule.now
+        if not member.leased(now):
+            link.answer(number, ("NotOwner", member.version))
+            return True
+        declared = link.declared
+        if member.is_behind(declared, now):
+            self._carry_out()
+            return False
+        slot = self.world.keys[key]
+        if not member.plain_from <= declared and not member.serves[slot]:
+            if member.is_forgetting(slot):
+                return False
+            link.answer(number, ("NotOwner", member.version))
+            return True
+        if self._stopping:
+            link.answer(number, ("refused",))
+            return True
+        if kind == "write":
+            self.records.put(key, value, lambda result: link.answer(number, result))
+        else:
+            self.records.get(key, lambda result: link.answer(number, result))
+        return True
+
+    def _retry(self) -> None:
+        if self._parked:
+            parked, self._parked = self._parked, []
+            self._parked += [request for request in parked if not self._may_wait(*request)]
+
+    def _too_late(self, number: int, link: Link) -> None:
+        for request in self._parked:
+            if request[0] is link and request[1] == number:
+                self._parked.remove(request)
+                link.answer(number, ("NotOwner", self.member.version))
+                return
+
+    def still_serves(self, key: str) -> bool:
+        """Whether what has been waited for can still be said."""
+        return self.member.leased(self.schedule.now) and self.owns(key)
+
+    def owns(self, key: str) -> bool:
+        return self.world.keys[key] in self.member.owned

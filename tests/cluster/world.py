@@ -1,0 +1,388 @@
+"""A whole cluster with its clients, and all that can go wrong with it, in one schedule."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from ckv.cluster.leader import Leader, Options
+from ckv.cluster.map import Map, Node
+from ckv.cluster.moving import Move
+from tests.cluster.candidate import Candidate
+from tests.cluster.database import Database, Fence
+from tests.cluster.linearizable import NEVER, Call, is_linearizable
+from tests.cluster.primary import Primary
+from tests.cluster.schedule import Link, Process, Schedule
+from tests.cluster.secondary import Secondary
+
+MODES: Final = ("through", "behind", "evict")
+
+KINDS: Final = ("moves", "trouble", "anew", "elections")
+"""``moves``: slots move, and nodes come and go as they are told; no call may fail. ``trouble``: besides, whatever can
+happen does. ``anew``: the same, from the first start on. ``elections``: both primaries would lead, by what the database
+says."""
+
+SLOTS: Final = 5
+
+NAMES: Final = 5
+TWINS: Final = 2
+"""Names of nodes, and how many of these can be taken by a process at another place."""
+
+TROUBLE: Final = 14.0
+"""Seconds until the last thing goes wrong."""
+
+CALM: Final = 40.0
+"""Seconds after that until all has to be well again."""
+
+ANSWER: Final = 4.0
+"""Seconds for which a client waits."""
+
+OPTIONS: Final = Options(lease=5.0, settle=1.0, move_slots=2, freeze_timeout=2.0, prepare_timeout=3.0, pause=0.5)
+
+
+class Wrong(AssertionError):
+    """Something that must not be."""
+
+
+class Client(Process):
+    """One that calls, one call after the other."""
+
+    def __init__(self, world: World, name: str) -> None:
+        super().__init__(world.schedule, name)
+        self._world = world
+        self._links = [Link(world.schedule, self, primary) for primary in world.primaries]
+        self._count = 0
+        world.schedule.at(world.begins + world.schedule.chance.uniform(0, 0.2), self, self._next)
+
+    def _next(self) -> None:
+        world, chance = self._world, self.schedule.chance
+        if self.schedule.now > world.ends:
+            return
+        self._count += 1
+        key = chance.choice(world.key_names)
+        kind = "write" if chance.random() < 0.5 else "read"
+        # The one that follows is asked less: it would hide what the other one does.
+        self.call(chance.random() < 0.3, kind, key, f"{self.name}.{self._count}", self._go_on)
+
+    def _go_on(self, _answered: bool) -> None:
+        self.schedule.at(self.schedule.chance.uniform(0.01, 0.2), self, self._next)
+
+    def call(self, follows: bool, kind: str, key: str, value: str, then: Callable[[bool], object]) -> None:
+        """``then`` is told whether it was answered."""
+        world, schedule = self._world, self.schedule
+        primary = world.primaries[follows]
+        began = schedule.now
+        done = False
+
+        def answered(result: tuple[Any, ...] | None) -> None:
+            nonlocal done
+            if done:
+                return
+            done = True
+            match result:
+                case ("ok", seen):
+                    world.note(key, Call(began, schedule.now, kind, value if kind == "write" else seen))  # type: ignore[arg-type]
+                case ("refused",):
+                    world.failed(f"{kind} {key} refused")
+                case _:
+                    world.failed(f"{kind} {key}: outcome unknown")
+                    if kind == "write":
+                        world.note(key, Call(began, NEVER, "write", value))
+            then(result is not None and result[0] == "ok")
+
+        schedule.at(ANSWER, self, answered, None)
+        self._links[follows].call(primary.client_call, answered, kind, key, value)
+
+
+class World:
+    """One schedule from its beginning to its end."""
+
+    def __init__(self, seed: int, mode: str, kind: str, say: Callable[[str], None] | None = None) -> None:
+        self.schedule = schedule = Schedule(f"{mode} {kind} {seed}", say)
+        chance = schedule.chance
+        self.mode, self.kind = mode, kind
+        self.slots = SLOTS
+        self.key_names = [f"k{slot}" for slot in range(SLOTS)]
+        self.keys = {key: slot for slot, key in enumerate(self.key_names)}
+        self.options = OPTIONS
+        self.rebalances = chance.random() < 0.5
+        self.history: dict[str, list[Call]] = {key: [] for key in self.key_names}
+        self.failures: list[str] = []
+        self.drained: set[str] = set()
+        """Names that an operator had own nothing."""
+        self.sees_the_end: set[int] = set()
+        """Processes that can tell that the one before them has ended."""
+        self._number = 0
+        self.begins = 0.5 if kind != "anew" else 7.0
+        self.ends = self.begins + TROUBLE
+        self.database = Database(schedule, SLOTS)
+        self.database.when_fenced = self._was_fenced
+        self.primaries: list[Primary] = []
+        if kind == "elections":
+            self.primaries += (Candidate(self, "P0"), Candidate(self, "P1"))
+        else:
+            self.primaries += (Primary(self, "P0", leads=True), Primary(self, "P1", leads=False))
+        for one, other in ((0, 1), (1, 0)):
+            self.primaries[one].follower_link = Link(schedule, self.primaries[one], self.primaries[other])
+        self.nodes = {port: Secondary(self, f"S{port % NAMES}", port) for port in range(NAMES + TWINS)}
+        """By where they listen. Behind the last name there are other places for processes of the first ones."""
+        self.clients = [Client(self, f"c{number}") for number in range(3)]
+        self._begin(chance.randint(2, 4))
+
+    def next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _begin(self, count: int) -> None:
+        first = [self.nodes[port] for port in range(count)]
+        if self.kind == "anew":
+            for primary in self.primaries:
+                primary.boot()
+            for node in first:
+                self.schedule.at(self.schedule.chance.uniform(0, 3), None, self.start, node)
+        else:
+            for node in first:
+                self.database.fences[node.node_name, 1] = Fence()
+            nodes = [Node(node.node_name, 1, "host", node.port, 100) for node in first]
+            owners = array("H", [slot * count // SLOTS for slot in range(SLOTS)])
+            self.database.map = world_map = Map((1, 1), nodes, owners)
+            for node in first:
+                node.start_with(1, world_map)
+            for primary in reversed(self.primaries):
+                primary.start_with(world_map)
+        self._next_move()
+        self._next_change()
+        if self.kind != "moves":
+            self._next_trouble()
+
+    # --- what is noted ----------------------------------------------------------------------------------------------
+
+    def note(self, key: str, call: Call) -> None:
+        self.history[key].append(call)
+        self.schedule.say(f"  {call.kind} {key} {call.value!r} (since {call.began:.4f})")
+
+    def failed(self, what: str) -> None:
+        self.failures.append(f"{self.schedule.now:.3f} {what}")
+        self.schedule.say(f"  {what}")
+        self.schedule.count("failed calls")
+
+    def crashed(self, node: Secondary) -> None:
+        """What a node has answered and not saved is lost, or will be there: nobody knows."""
+        now = self.schedule.now
+        for key in node.records.unsaved:
+            values = tuple(self.database.values_on_the_way(key))
+            self.note(key, Call(now, now, "loss", values))
+            self.schedule.count("losses")
+
+    def _was_fenced(self, key: tuple[str, int]) -> None:
+        for node in self.nodes.values():
+            if node.serves_as(key):
+                self.crashed(node)
+                node.is_lost = True
+
+    # --- what happens -----------------------------------------------------------------------------------------------
+
+    def start(self, node: Secondary) -> None:
+        if not node.up:
+            self.schedule.say(f"{node.name} starts")
+            self.drained.discard(node.node_name)
+            node.boot()
+            alone = not any(other.node_name == node.node_name for other in self._up() if other is not node)
+            if alone and self.schedule.chance.random() < 0.5:
+                self.sees_the_end.add(node.boot_number)
+
+    def _up(self) -> list[Secondary]:
+        return [node for node in self.nodes.values() if node.up]
+
+    @property
+    def _first(self) -> Primary:
+        """The primary that leads, if one does."""
+        return next((primary for primary in self.primaries if primary.leads), self.primaries[0])
+
+    @property
+    def _leading(self) -> Leader:
+        leader = self._first.leader
+        assert leader is not None
+        return leader
+
+    def _takers(self) -> list[Secondary]:
+        """Those that can take the slots of others."""
+        world_map = self._leading.map
+        names = {node.name for node in world_map.nodes if node is not None and node.state == "up"}
+        return [node for node in self._up() if node.node_name in names - self.drained and not node.is_leaving]
+
+    def _next_move(self) -> None:
+        """Slots go somewhere, whether that makes sense or not."""
+        chance = self.schedule.chance
+        world_map = self._leading.map
+        if self.schedule.now > self.begins:
+            numbers = [number for number, node in enumerate(world_map.nodes) if node is not None]
+            if len(numbers) > 1:
+                source, target = chance.sample(numbers, 2)
+                slots = [slot for slot, owner in enumerate(world_map.owners) if owner == source][: chance.randint(1, 2)]
+                to = world_map.nodes[target]
+                if slots and to is not None:
+                    self._first.move(slots, to.name)
+        if self.schedule.now < self.ends:
+            self.schedule.at(chance.uniform(0.1, 0.7), None, self._next_move)
+
+    def _next_change(self) -> None:
+        """Somebody wants another cluster."""
+        chance = self.schedule.chance
+        if self.schedule.now > self.begins:
+            node = self.nodes[chance.randrange(NAMES)]
+            what = chance.random()
+            if not node.up:
+                if self.schedule.now - node.stopped_at > 1.0:
+                    self.start(node)
+            elif what < 0.4 and any(other is not node for other in self._takers()):
+                if what < 0.3:
+                    node.stop()
+                else:
+                    self.drained.add(node.node_name)
+                    self._first.drain(node.node_name)
+        if self.schedule.now < self.ends:
+            self.schedule.at(chance.uniform(0.5, 3), None, self._next_change)
+
+    def _next_trouble(self) -> None:
+        chance = self.schedule.chance
+        if self.begins < self.schedule.now < self.ends:
+            self._trouble(chance.choice(self._up() or [self.nodes[0]]), chance.random())
+        if self.schedule.now < self.ends:
+            self.schedule.at(chance.uniform(0.3, 3), None, self._next_trouble)
+
+    def _trouble(self, node: Secondary, what: float) -> None:
+        chance, schedule = self.schedule.chance, self.schedule
+        primary = chance.choice(self.primaries)
+        if what < 0.06 and node.port < TWINS and not self.nodes[NAMES + node.port].up:
+            # Somebody believes that it is dead, and starts it elsewhere.
+            schedule.count("twins")
+            node.pause(chance.choice((6.0, 9.0)))
+            schedule.at(1.0, None, self.start, self.nodes[NAMES + node.port])
+        elif what < 0.25:
+            node.pause(chance.choice((0.3, 1.5, 4.0, 7.0)))
+        elif what < 0.45:
+            if node.up:
+                node.kill()
+                schedule.at(chance.choice((0.3, 2.0, 4.0)), None, self.start, node)
+        elif what < 0.55:
+            primary.pause(chance.choice((0.3, 2.0, 6.0)))
+        elif what < 0.65:
+            if primary.up:
+                primary.kill()
+                schedule.at(chance.choice((0.2, 1.5)), None, primary.boot)
+        elif what < 0.72:
+            self.database.pause(chance.choice((0.3, 1.2, 3.0)))
+        else:
+            links = [link for link in schedule.links if link.client.up and link.server.up]
+            process = chance.choice([node, primary])
+            links = [link for link in links if process in (link.client, link.server)]
+            seconds, breaks = chance.choice((0.3, 2.0, 6.5)), chance.random() < 0.5
+            some = chance.random() < 0.5
+            schedule.say(f"{process.name} is cut off for {seconds} s ({'breaks' if breaks else 'late'}, {some=})")
+            for link in links:
+                if not some or chance.random() < 0.5:
+                    link.cut(seconds, breaks=breaks)
+
+    def around_a_move(self, leader: Primary, move: Move | None) -> None:
+        """Trouble in the very moment of a move."""
+        if self.kind == "moves" or move is None or self.schedule.now > self.ends:
+            return
+        chance, schedule = self.schedule.chance, self.schedule
+        what, soon = chance.random(), chance.choice((0.0, 0.003, 0.006, 0.01, 0.02))
+        source, target = self.nodes[move.source.port], self.nodes[move.target.port]
+        if what < 0.05:
+            schedule.at(soon, None, leader.pause, chance.choice((1.0, 3.0)))
+        elif what < 0.1:
+            schedule.at(soon, None, source.pause, chance.choice((1.0, 3.0, 6.0)))
+        elif what < 0.14:
+            schedule.at(soon, None, self._kill_soon, chance.choice((source, target)))
+        elif what < 0.17:
+            schedule.at(soon, None, self._kill_leader, leader)
+
+    def _kill_soon(self, node: Secondary) -> None:
+        if node.up:
+            self.schedule.count("kills in a move")
+            node.kill()
+            self.schedule.at(self.schedule.chance.choice((0.3, 2.0)), None, self.start, node)
+
+    def _kill_leader(self, leader: Primary) -> None:
+        if leader.up:
+            self.schedule.count("leader kills in a move")
+            leader.kill()
+            self.schedule.at(0.3, None, leader.boot)
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Raises Wrong."""
+        schedule = self.schedule
+        schedule.run(self.ends)
+        names = {node.node_name for node in self._up()}
+        for node in self.nodes.values():
+            if node.node_name not in names:
+                self.start(node)
+        while not self._is_well():
+            if schedule.now > self.ends + CALM:
+                raise Wrong(f"the cluster did not recover: {self._first.name} has {self._leading.map}")
+            schedule.run(schedule.now + 1)
+        self._check_calls()
+        self._check_end()
+
+    def _is_well(self) -> bool:
+        """Whether every slot is served, by who owns it, and all primaries know that."""
+        now = self.schedule.now
+        if any(link.is_cut for link in self.schedule.links) or any(
+            each.paused_until > now for each in self._processes()
+        ):
+            return False
+        world_map = self._leading.map
+        if not (
+            self._first.leads and all(each.up and each.router.version == world_map.version for each in self.primaries)
+        ):
+            return False
+        owners = [(slot, world_map.owner(slot)) for slot in range(SLOTS)]
+        return all(owner is not None and self.nodes[owner.port].serves(slot) for slot, owner in owners)
+
+    def _processes(self) -> list[Process]:
+        return [self.database, *self.primaries, *self._up()]
+
+    def _check_calls(self) -> None:
+        if self.kind == "moves" and self.failures:
+            raise Wrong(f"calls failed though nothing did: {self.failures[:3]}")
+        for key, calls in self.history.items():
+            if not is_linearizable(calls):
+                raise Wrong(f"{key} was read as it cannot have been")
+
+    def _check_end(self) -> None:
+        """Each key is answered, by both primaries."""
+        reader = Client(self, "end")
+        left = {(key, follows) for key in self.key_names for follows in (False, True)}
+
+        def read(key: str, follows: bool) -> None:
+            reader.call(follows, "read", key, "", lambda answered: left.discard((key, follows)) if answered else None)
+
+        for key, follows in sorted(left):
+            read(key, follows)
+        self.schedule.run(self.schedule.now + ANSWER + 1)
+        if left:
+            raise Wrong(f"the cluster did not recover: {sorted(left)} are not answered")
+        self._check_calls()
+
+
+class Outcome(NamedTuple):
+    """What became of one schedule."""
+
+    counts: dict[str, int]
+    wrong: str
+
+
+def run(seed: int, mode: str, kind: str, say: Callable[[str], None] | None = None) -> Outcome:
+    """One schedule."""
+    world = World(seed, mode, kind, say)
+    try:
+        world.run()
+    except Wrong as wrong:
+        return Outcome(world.schedule.counts, str(wrong))
+    return Outcome(world.schedule.counts, "")
