@@ -20,7 +20,7 @@ from gevent.event import Event
 
 from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.node.processes import has_ended, myself
-from ckv.persistent import Fence, Holder, Tier
+from ckv.persistent import Fence, Holder, Seen, Tier
 from ckv.protocol.greeting import Share
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,9 @@ class Naming:
         self._other: Holder | None = None
         self._share: Share | None = None
         self._asked: list[Callable[[str], None]] = []
+        self.when_beaten: Callable[[float, list[Seen]], None] | None = None
+        """Is told after each beat when that was sent, and what there is to see of all nodes."""
+        self._to_fence: list[tuple[Holder, Callable[[bool | None], None]]] = []
         self._sights: dict[str, _Sight] = {}
         self._said = -SAY_EVERY
         self._now = Event()
@@ -131,6 +134,12 @@ class Naming:
             self._now.set()
         else:
             then("")
+
+    def fence_off(self, holder: Holder, then: Callable[[bool | None], None]) -> None:
+        """Takes the name of another process away (:meth:`~ckv.persistent.Fence.fence_off`). ``then`` is told whether
+        that was done; None when nobody knows."""
+        self._to_fence.append((holder, then))
+        self._now.set()
 
     def end(self) -> None:
         """Gives the name back. Only when no session writes any more."""
@@ -267,7 +276,11 @@ class Naming:
             self._now.wait(pause)
             self._now.clear()
             try:
+                asked_at = time.monotonic()
                 fence.beat(self._left(), self._share.short if self._share is not None else "")
+                if self.when_beaten is not None:
+                    self.when_beaten(asked_at, fence.census())
+                self._fence_others(fence)
                 if self._asked and self._share is not None:
                     why = self._look_for_others(fence, self._share)
                     if why:
@@ -285,6 +298,16 @@ class Naming:
                 # It may count the attempts to log in, and block the account.
                 pause = min(2 * pause, _LONGEST_PAUSE) if error.login_refused else BEAT_EVERY
                 log.debug("no beat: %s", error)
+                to_fence, self._to_fence = self._to_fence, []
+                for _, then in to_fence:
+                    then(None)
+
+    def _fence_others(self, fence: Fence) -> None:
+        while self._to_fence:
+            holder, then = self._to_fence[0]
+            done = fence.fence_off(holder)
+            del self._to_fence[0]
+            then(done)
 
 
 def _contradicts(share: Share, other: str) -> bool:

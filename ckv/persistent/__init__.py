@@ -50,6 +50,16 @@ class Holder(NamedTuple):
     """The share of the keys that it writes (:meth:`Fence.beat`); empty where there is no such thing."""
 
 
+class Seen(NamedTuple):
+    """What :meth:`Fence.census` says of one process."""
+
+    name: str
+    incarnation: int
+    beat: int
+    active: bool
+    """Whether it may still write."""
+
+
 class Fence(Protocol):
     """The name of a node: one process has it at a time, and no other one's sessions write. Its calls raise
     :class:`~ckv.errors.TierUnavailable`; trying again is safe. One greenlet at a time makes them."""
@@ -78,6 +88,9 @@ class Fence(Protocol):
     def others(self) -> list[Holder]:
         """The processes that have other names, and a share of the keys, in the same place. Whoever has told its own
         before it asks, and so have all of them, cannot overlook one that is in its way without being seen itself."""
+
+    def census(self) -> list[Seen]:
+        """The last processes of all names; none where each node has a place of its own."""
 
     def release(self) -> None:
         """Gives the name back, or leaves that to the end of the process. No session may write any more."""

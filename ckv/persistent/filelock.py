@@ -14,7 +14,7 @@ from typing import Final
 import gevent
 
 from ckv.errors import Forbidden, TierUnavailable
-from ckv.persistent import Holder
+from ckv.persistent import Holder, Seen
 
 _BYTES: Final = 1024
 """What stands in the file always has this length, so that it is read as a whole while somebody writes."""
@@ -56,6 +56,9 @@ class FileLock:
 
     def others(self) -> list[Holder]:
         return []  # Each has a file of its own, and does not know of the others.
+
+    def census(self) -> list[Seen]:
+        return []
 
     def release(self) -> None:
         """Leaves it to the end of the process: a write that was given up may be under way in a thread until then."""

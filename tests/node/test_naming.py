@@ -16,7 +16,7 @@ import pytest
 from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.node import naming, processes
 from ckv.node.naming import LOOKS, Naming
-from ckv.persistent import Holder, Tier
+from ckv.persistent import Holder, Seen, Tier
 from ckv.protocol.greeting import Share
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -48,6 +48,7 @@ class FakeFence:
         self.beats: list[int | None] = []
         self.lost = False
         self.neighbours: list[Holder] = []
+        self.seen: list[Seen] = []
         self.asked = 0
         self.fenced: list[str] = []
         self.share = ""
@@ -75,6 +76,9 @@ class FakeFence:
         assert holder == self.other
         self.fenced_at, self.other = self.looks, None
         return True
+
+    def census(self) -> list[Seen]:
+        return self.seen
 
     def others(self) -> list[Holder]:
         self.asked += 1
@@ -404,3 +408,41 @@ def test_of_others_nothing_is_known(name: str) -> None:
     boot, space, number, began = processes.myself().split()
     for other in (f"x{boot} {space}", f"{boot} pid:[1]"):
         assert not processes.has_ended(f"{other} {number} {int(began) - 1}")
+
+
+# --- other nodes of a cluster ---------------------------------------------------------------------------------------
+
+
+def test_each_beat_is_told_with_when_it_was_sent_and_what_there_is_to_see(world: World) -> None:
+    told: list[tuple[float, list[Seen]]] = []
+    world.naming.when_beaten = lambda sent_at, seen: told.append((sent_at, seen))
+    world.fence_made.seen = [Seen("other", 3, 9, active=True)]
+    began = time.monotonic()
+    world.naming.begin("n", listens=True)
+    until(lambda: len(told) > 1)
+    assert began <= told[0][0] < told[1][0] <= time.monotonic()
+    assert told[0][1] == world.fence_made.seen
+
+
+def test_another_process_is_fenced_when_somebody_asks_for_it(world: World) -> None:
+    world.fence_made.neighbours = [neighbour("")]
+    done: list[bool | None] = []
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    world.naming.fence_off(neighbour(""), done.append)
+    until(lambda: done)
+    assert done == [True]
+    assert world.fence_made.fenced == ["other"]
+
+
+def test_a_fence_of_which_nobody_knows_whether_it_was_done_is_said_to_be_so(world: World) -> None:
+    def fails(_holder: Holder) -> bool:
+        raise TierUnavailable("away")
+
+    done: list[bool | None] = []
+    world.naming.begin("n", listens=True)
+    until(lambda: world.ours)
+    world.fence_made.fence_off = fails  # type: ignore[method-assign, assignment]
+    world.naming.fence_off(neighbour(""), done.append)
+    until(lambda: done)
+    assert done == [None]

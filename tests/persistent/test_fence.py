@@ -13,7 +13,7 @@ import pytest
 from pymysql.constants import ER
 
 from ckv.errors import Fenced, Forbidden, RowsRefused, TierUnavailable
-from ckv.persistent import Fence, Holder, Session
+from ckv.persistent import Fence, Holder, Seen, Session
 from ckv.persistent.mysql import fence as sql
 from ckv.persistent.mysql.connection import Connection
 from ckv.persistent.mysql.tier import MySQLSession, MySQLTier
@@ -72,6 +72,22 @@ def fence_rows(server: MariaDB) -> list[tuple[int, int, str]]:
 
 def save(session: Session, value: str) -> None:
     session.save_many([("k", value)])
+
+
+def test_a_census_has_the_last_process_of_each_name(mariadb: MariaDB, processes: list[Process]) -> None:
+    one, another = processes[0], Process(mariadb, 9, name="another")
+    assert one.fence.claim() is None
+    assert another.fence.claim() is None
+    one.session()  # its row is none of a process
+    one.fence.beat(None)
+    assert sorted(another.fence.census()) == [
+        Seen("another", another.fence.incarnation, 0, active=True),
+        Seen(NAME, one.fence.incarnation, 1, active=True),
+    ]
+    one.fence.release()
+    another.close()
+    assert [seen.active for seen in another.fence.census() if seen.name == NAME] == [False]
+    another.fence.close()
 
 
 # --- who has which share of the keys --------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from pymysql.constants import ER
 
 from ckv.errors import Fenced, Forbidden, TierUnavailable
-from ckv.persistent import Holder
+from ckv.persistent import Holder, Seen
 from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.statements import literal
 
@@ -258,6 +258,14 @@ class MySQLFence:
         return [
             Holder(int(incarnation), int(beat), None, *(text.decode(errors="replace") for text in texts))
             for incarnation, beat, *texts in rows
+        ]
+
+    def census(self) -> list[Seen]:
+        with self._own() as connection:
+            rows = connection.run(f"SELECT node, incarnation, beat, state FROM {TABLE} WHERE worker = {BEAT}")
+        return [
+            Seen(name.decode(errors="replace"), int(incarnation), int(beat), state == b"active")
+            for name, incarnation, beat, state in rows
         ]
 
     def release(self) -> None:

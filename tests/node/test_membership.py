@@ -1,0 +1,150 @@
+"""What a secondary says to its primary, and what it makes of the answers."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Iterator
+
+import gevent
+import pytest
+
+from ckv.address import Address
+from ckv.cluster.map import Map, Node
+from ckv.cluster.member import Identity, Member, Tell
+from ckv.cluster.messages import Again, Answer, Beaten, Elsewhere, Joined, NoEntry, Static
+from ckv.cluster.slots import SLOTS
+from ckv.node.membership import Membership
+from ckv.protocol.limits import Limits
+from tests.node.fake_primary import FakePrimary
+
+WORLD = Map((1, 5), [Node("me", 3, "h", 1, 100)], array("H", [0]) * SLOTS)
+JOINED = Joined(3, 5.0, WORLD)
+
+
+class Secondary:
+    """A member whose clock runs ten times as fast."""
+
+    def __init__(self, primary: Address) -> None:
+        self.member = Member(Identity("me", 42, "", 8081, incarnation=3))
+        self.membership = Membership(self.member, primary, Limits(), self.carry_out)
+        self.membership.start()
+        self._ticker = gevent.spawn(self._tick)
+
+    def _tick(self) -> None:
+        while True:
+            self.member.tick(10 * time.monotonic())
+            self.carry_out()
+            gevent.sleep(0.005)
+
+    def carry_out(self) -> None:
+        for output in self.member.take():
+            if isinstance(output, Tell):
+                self.membership.tell(output.message)
+
+    def end(self) -> None:
+        self._ticker.kill()
+        self.membership.close()
+
+
+@pytest.fixture
+def primary() -> Iterator[FakePrimary]:
+    made = FakePrimary()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def start(primary: FakePrimary) -> Iterator[Callable[[Address], Secondary]]:
+    made: list[Secondary] = []
+
+    def begin(address: Address) -> Secondary:
+        made.append(Secondary(address))
+        return made[-1]
+
+    yield begin
+    for secondary in made:
+        secondary.end()
+
+
+def until(condition: Callable[[], object]) -> None:
+    with gevent.Timeout(30):
+        while not condition():
+            gevent.sleep(0.002)
+
+
+Start = Callable[[Address], Secondary]
+
+
+def test_it_joins_says_that_it_lives_and_takes_the_map(primary: FakePrimary, start: Start) -> None:
+    later = WORLD.successor()
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, later.version, later)}
+    secondary = start(primary.address)
+    until(lambda: secondary.member.version == later.version)
+    assert secondary.member.joined
+    join = next(params for method, params in primary.asked if method == "JOIN")
+    assert join[:5] == ("me", 42, 3, "127.0.0.1", 8081)  # where the primary can reach it
+
+
+def test_it_says_so_again_to_a_primary_that_does_not_know_it(primary: FakePrimary, start: Start) -> None:
+    primary.answers = {"JOIN": JOINED, "BEAT": Again()}
+    start(primary.address)
+    until(lambda: [method for method, _ in primary.asked].count("JOIN") > 2)
+
+
+@pytest.mark.parametrize("answer", [Static(), "UnknownMethod: JOIN is unknown"])
+def test_a_primary_with_a_list_is_asked_once(primary: FakePrimary, start: Start, answer: Answer | str) -> None:
+    primary.answers = {"JOIN": answer}
+    secondary = start(primary.address)
+    until(lambda: secondary.member.static)
+    until(lambda: not primary.connections)
+    assert [method for method, _ in primary.asked] == ["JOIN"]
+
+
+def test_it_goes_on_when_the_primary_is_away_for_a_while(primary: FakePrimary, start: Start) -> None:
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    secondary = start(primary.address)
+    until(lambda: secondary.member.joined)
+    primary.break_connections()
+    count = len(primary.asked)
+    until(lambda: len(primary.asked) > count + 2)
+
+
+def test_an_error_is_no_answer(primary: FakePrimary, start: Start) -> None:
+    primary.answers = {"JOIN": "Draining: the node is stopping"}
+    secondary = start(primary.address)
+    until(lambda: len(primary.asked) > 2)
+    assert not secondary.member.joined
+    assert not secondary.member.static
+    primary.answers = {"JOIN": JOINED, "BEAT": Again()}
+    until(lambda: secondary.member.joined)
+
+
+def test_nonsense_is_no_answer(primary: FakePrimary, start: Start) -> None:
+    primary.answers = {"JOIN": ["joined"]}
+    secondary = start(primary.address)
+    until(lambda: len(primary.asked) > 2)
+    assert not secondary.member.joined
+
+
+def test_it_goes_to_the_leader_and_back_when_that_is_not_there(primary: FakePrimary, start: Start) -> None:
+    leader = FakePrimary()
+    leader.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    primary.answers = {"JOIN": Elsewhere(leader.address.host, leader.address.port)}
+    secondary = start(primary.address)
+    until(lambda: secondary.member.joined)
+    leader.close()
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    count = len(primary.asked)
+    until(lambda: len(primary.asked) > count + 2)
+
+
+def test_a_reason_why_it_is_not_taken_in_is_logged_once(
+    primary: FakePrimary, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    primary.answers = {"JOIN": NoEntry("another database")}
+    start(primary.address)
+    until(lambda: len(primary.asked) > 3)
+    assert [record.message for record in caplog.records].count(
+        f"{primary.address} does not take this node in: another database"
+    ) == 1
