@@ -68,13 +68,6 @@ MUTATIONS = (
         "        record = (old[0], value, self._version + 1, old[3], 0)\n",
     ),
     Mutation(
-        "overwritten-unasked",
-        "I4: memory overwrites nothing while others wait for room",
-        "ckv/store/memory/plain.py",
-        "        if old is None or old[4] or not self.may_put:",
-        "        if old is None or old[4]:",
-    ),
-    Mutation(
         "passes-by-those-that-wait",
         "I4: memory takes no write by itself while others wait for room",
         "ckv/store/room.py",
