@@ -133,3 +133,10 @@ def test_no_pattern_takes_long(part: bytes) -> None:
     began = time.process_time()
     assert not matches(key)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("part", [b"[^a]", b"[^a]*", rb"[\x00-\xff]", b"[a-z0-9_.]", b"[]", b"[^]"])
+def test_no_pattern_becomes_much_longer(part: bytes) -> None:
+    pattern = part * (MAX_PATTERN_BYTES // len(part))
+    expression = glob(pattern).matches.__self__.pattern  # type: ignore[attr-defined]
+    assert len(expression) <= 8 * len(pattern)

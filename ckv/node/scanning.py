@@ -162,6 +162,11 @@ class Scans:
                 scan.rows_failed(log)
                 caller.respond(msgid, errors.to_wire(error or errors.TierUnavailable("no answer")), None)
                 return
+            if opened.number not in self._open:
+                scan.rows_failed(log)
+                gone = errors.Refused("the scan gave way to others: begin again with 0")
+                caller.respond(msgid, errors.to_wire(gone), None)
+                return
             scan.rows_end(log, answer, found, rows, pattern.matches)
             try:
                 result = self._go_on(opened, answer, pattern, caller, msgid)

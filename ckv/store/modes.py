@@ -188,6 +188,11 @@ class BehindStore(EvictStore):
         self._recall(key, value, version, expires)
         return True
 
+    def _save(self, key: str, value: Value, version: int, expires: int) -> None:
+        row = self.pending.find(key)
+        if row is None or row.version <= version:  # else it makes room for its own newer value: see put()
+            super()._save(key, value, version, expires)
+
     def _victims_need_room(self) -> bool:
         return self._doubts  # else all are on their way already
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ckv.store.pending import Write
+from ckv.store.pending import TOMBSTONE, Write
 
 
 @dataclass(eq=False, slots=True)
@@ -20,7 +20,8 @@ class Log:
         """These were committed."""
         for write in batch:
             if len(self.writes) < self.most or write.key in self.writes:
-                self.writes[write.key] = write
+                # Without the value, which may be large: nobody asks for more than whether there is one.
+                self.writes[write.key] = write if write.value is TOMBSTONE else write._replace(value="")
 
 
 @dataclass(eq=False, slots=True)

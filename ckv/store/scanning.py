@@ -134,8 +134,8 @@ class Scan:
         if phase in (Phase.MEMORY, Phase.MEMORY_AGAIN):
             if phase is Phase.MEMORY_AGAIN and at == 0:
                 self._walks[phase] = self._store.memory.walk()
-                self._store.motion.close(self._log)
-                self._log = self._store.motion.log(MOST_LOGGED)
+                # The one of before, where this is asked again: what it has need not be anywhere else by now.
+                self._log = self._log or self._store.motion.log(MOST_LOGGED)
             keys, at = self._walks[phase].keys_at(at, count)
         else:
             if at == 0:
@@ -150,7 +150,7 @@ class Scan:
     def _on_the_way(self, phase: Phase) -> list[str]:
         keys = self._store.unsaved_keys()
         if phase is Phase.PENDING_AGAIN and self._log is not None:
-            self._store.motion.close(self._log)
+            # It goes on: what is listed here as pending may be committed before the walk gets to it.
             keys += [key for key, write in self._log.writes.items() if write.value is not TOMBSTONE]
         return keys
 

@@ -260,7 +260,10 @@ class Tiers(Records):
 
     def flush_begin(self) -> list[Write]:
         """A batch for the persistent tier; empty when there is nothing to write."""
-        return self.pending.take(BATCH_RECORDS, BATCH_BYTES, self._clock(), self._now_ms())
+        batch = self.pending.take(BATCH_RECORDS, BATCH_BYTES, self._clock(), self._now_ms())
+        # Also of one that has expired on its way: its row is deleted, and memory may have it with another expiry.
+        self.expiry_seen = self.expiry_seen or any(write.expires for write in batch)
+        return batch
 
     def flush_end(self, batch: Sequence[Write], refused: Mapping[str, CkvError] | None = None) -> None:
         """The batch is committed, but for the rows that the persistent tier refuses, by their keys.

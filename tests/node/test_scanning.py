@@ -140,6 +140,22 @@ def test_what_matches() -> None:
     assert node.scan_all("nobody*") == []
 
 
+def test_a_scan_that_gives_way_while_it_waits_for_rows_leaves_nothing_behind() -> None:
+    node = Node(capacity=5000)
+    node.world.put("k", 1000.0)  # something expires, so that a scan looks at memory once more, and notes commits
+    node.world.settle()
+    caller = Told()
+    assert node.scans.scan(caller, 7, (0, "*", 10)) is LATER
+    for other in range(MAX_SCANS):
+        node.scans.scan(Told(), other, (0, "*", 10))
+    node.put(*(f"key {number}" for number in range(100)))
+    node.walker.answer()
+    assert str(caller.results[7]).startswith("Refused: ")
+    while node.walker.waiting:
+        node.walker.answer()
+    assert len(node.world.store.motion._logs) <= len(node.scans._open)
+
+
 def test_an_answer_has_no_more_than_a_client_takes() -> None:
     node = Node(capacity=2000)
     keys = [f"key {number:04}" for number in range(4000)]

@@ -8,7 +8,7 @@ import pytest
 
 from ckv.store.memory import PLAIN, TABLES
 from ckv.store.modes import MODES
-from ckv.store.scanning import MOST_BYTES, PIECE, START, Answer, Phase, Scan
+from ckv.store.scanning import MOST_BYTES, PIECE, START, Answer, Phase, Place, Scan
 from ckv.values import MAX_KEY_BYTES
 from tests.store.scans import everything, run
 from tests.store.world import World
@@ -186,3 +186,64 @@ def test_nobody_is_noted_when_no_scan_is_open() -> None:
         world.put(key)
     world.settle()
     assert not log.writes
+
+
+def advanced(scan: Scan, place: Place, count: int = 10) -> Answer:
+    answer = Answer(count, place)
+    scan.advance(answer, everything)
+    return answer
+
+
+def rest(world: World, scan: Scan, place: Place | None) -> list[str]:
+    """What a scan tells from there on."""
+    told: list[str] = []
+    while place is not None:
+        answer = advanced(scan, place)
+        if answer.place is not None and answer.place.phase is Phase.ROWS and not answer.is_full:
+            rows = [(key, world.tier[key][1]) for key in sorted(world.tier)]
+            scan.rows_end(scan.rows_begin(), answer, rows, len(rows) + 1, everything)
+        told += answer.keys
+        place = answer.place
+    return told
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_key_whose_row_has_expired_on_its_way_is_told(table: str) -> None:
+    world = World("lru", 2, 1000, "evict", table)
+    world.put("k", 5.0)
+    world.put("a")
+    world.put("b")  # k is pending
+    scan = Scan(world.store, lambda _key: True)
+    place = advanced(scan, START, 1).place
+    assert place is not None
+    world.get("k")  # and back in memory, behind the walk
+    world.put("k")  # for ever
+    world.advance(6.0)
+    world.settle()  # the row that was pending is a deletion by now
+    assert world.memory.peek("k") is not None
+    assert "k" in rest(world, scan, place)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_what_is_committed_while_its_listing_is_told_is_told(table: str) -> None:
+    world = World("lru", 3, 1000, "evict", table)
+    world.put("z", 1000.0)  # something expires, so that all is looked at again
+    world.settle()
+    scan = Scan(world.store, lambda _key: True)
+    keys = [f"{number}" for number in range(8)]
+    answer = advanced(scan, Place(Phase.MEMORY_AGAIN, 0), 1)
+    for key in keys:
+        world.put(key)
+    told = [*answer.keys]
+    place = answer.place
+    while place is not None and place.phase is not Phase.PENDING_AGAIN:
+        answer = advanced(scan, place, 1)
+        told += answer.keys
+        place = answer.place
+    assert place is not None
+    pending = set(world.pending.keys())
+    assert pending
+    answer = advanced(scan, place, 1)  # lists them, and tells one
+    world.settle()
+    told += answer.keys + (rest(world, scan, answer.place) if answer.place is not None else [])
+    assert pending - {"z"} <= set(told)
