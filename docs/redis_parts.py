@@ -12,7 +12,6 @@ from ckv.protocol.resp.ordering import MAX_UNREAD_PUSHES
 from ckv.redis.subscribers import MAX_CHANNELS
 from ckv.redis.transactions import MAX_QUEUED, MAX_QUEUED_MESSAGES, PART_BYTES
 from ckv.redis.watching import MAX_WATCHED
-from ckv.store.tiers import BATCH_BYTES, BATCH_RECORDS
 
 GROUPS: Final = {
     "string": "Values",
@@ -37,14 +36,14 @@ the other in their order, and answers with one array of their answers. An error 
 after it are carried out all the same, and nothing is rolled back, as in Redis. After a command or a subcommand that ckv
 does not have, or with a wrong number of arguments, or refused at that time (`Draining`), or beyond the limits below,
 EXEC carries out none and answers `-EXECABORT`. `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `RESET` and `QUIT` are not kept;
-the end of the connection and RESET drop what was. `SCAN`, `KEYS`, `DBSIZE`, `SUBSCRIBE` and `UNSUBSCRIBE` are refused
-in a transaction.
+the end of the connection and RESET drop what was. `SCAN`, `KEYS`, `DBSIZE`, `FLUSHDB`,
+`FLUSHALL`, `SUBSCRIBE` and `UNSUBSCRIBE` are refused in a transaction.
 
 - **What is on one node is one step of it**, in every write mode: nothing that anybody else asks comes between the first
   and the last command. What has to be loaded from the database for it is loaded first, and what needs room waits for
   it first; then all of it is carried out at once. In the mode `through` a command sees what those before it have
-  written, the answers come when all is committed, and up to {BATCH_RECORDS} records or {BATCH_BYTES // 2**20} MiB
-  commit together.
+  written and the answers come when all is committed, but others see it as it is committed: records that wait for a
+  transaction beside others, or that had one under way, may be committed in several, and be seen in part between these.
 - **Across nodes it is not one step.** A primary asks each node that owns keys once, with all of its commands in their
   order: another client may see one part without the other. If a node fails, its commands are answered with its error,
   and the others' parts stand. If no part was carried out, the error is the answer to EXEC. Keys with the same part in
@@ -54,7 +53,8 @@ in a transaction.
   (`-ERR UNKNOWN ...`) is unknown for the whole.
 - What was sent behind EXEC on the connection is carried out after it.
 - The values in the answers of one node come to {SEVERAL_VALUES} times `--max-value-bytes`, and one more. A command that
-  would answer with another one is not carried out; its place has an error.
+  would answer with another one is not carried out; its place has an error. The values that have to be loaded for a
+  step, those of a `DEL` among them, come to 64 MiB at most: a step that needs more is refused, and nothing is done.
 - `MSET`, and `DEL` and `UNLINK` of several keys, are such a step. `MGET` and `EXISTS` read one key after the other.
 - `MSETNX` needs all of its keys on one node (`-CROSSSLOT` else), and cannot be in a transaction.
 
@@ -64,8 +64,9 @@ is watched and what EXEC writes has to be on one node, or EXEC is refused with `
 
 A digest needs no version in the database and no memory at the node, so it outlives eviction and restarts. But it does
 not tell a record from the same one that was another in between (A, then B, then A again), where Redis would. Nobody can
-count wrong by it: what the client reads of a key that it watches is compared too, and if it has seen B, EXEC answers
-nil. A client watches at most {MAX_WATCHED:,} keys.
+count wrong by it: what the client reads of a key that it watches (`GET`, `MGET`, `GETEX` and the like; not what a
+command that writes answers) is compared too, and if it has seen B, EXEC answers nil. A client watches at most
+{MAX_WATCHED:,} keys.
 """
 """What may come between its commands, and what not."""
 

@@ -44,7 +44,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     # Here and by way of the reports, for the tests of a parallel run are in other processes.
     sections: dict[str, dict[str, None]] = {}
     for report in (*terminalreporter.getreports(""), *terminalreporter.getreports("error")):
-        for title, text in report.user_properties:
+        for title, text in getattr(report, "user_properties", ()):  # that of a file that cannot be read has none
             sections.setdefault(title, {})[text] = None
     for title, texts in sections.items():
         terminalreporter.section(title)

@@ -11,6 +11,7 @@ from ckv.commands import COMMANDS, STEP_METHODS
 from ckv.node.answers import answer_update
 from ckv.node.auditing import digest
 from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.limits import MIB
 from ckv.protocol.session import Session
 from ckv.protocol.steps import WATCHED, Asked, Told, packed_answers, requests_of
 from ckv.store import Records
@@ -25,8 +26,15 @@ _NEEDS_NO_VALUE: Final = frozenset({"PUT", "PUTEX"})
 _TELLS_VALUE: Final = frozenset({"GET", "GETDEL"})
 """What answers with a value; SET does if it is asked."""
 
-ANSWER_BYTES: Final = 16
-"""What an answer takes beside a value, at most; but for an error."""
+ANSWER_BYTES: Final = 24
+"""What an answer takes beside a value, at most; and an error that is its code alone."""
+
+HEADS_BYTES: Final = 32 * 1024
+ERRORS_BYTES: Final = 16 * 1024
+"""What of the 64 KiB that a message may have beside values is for that, and for what errors say further."""
+
+DIGESTED_BYTES: Final = 64 * MIB
+"""Values that one step digests: a node serves nobody meanwhile."""
 
 SEVERAL_VALUES: Final = 3
 """The values that the answers to one step may have, in times the longest. One that comes then is answered still; so all
@@ -130,7 +138,11 @@ class _Step:
         self._methods = methods
         self._watched = watched
         self._requests = requests
-        self._left_bytes = most_bytes
+        self._left_bytes = most_bytes - max(0, ANSWER_BYTES * len(requests) - HEADS_BYTES)
+        self._left_for_errors = ERRORS_BYTES
+        if self._left_bytes < 0:
+            raise errors.BadArguments(f"{len(requests)} requests have too many bytes of answers")
+        self._left_to_digest = DIGESTED_BYTES
         self.answers: list[Told | None] = [None] * len(requests)
         self.left = 0
         """Requests that were carried out and have no answer yet."""
@@ -176,18 +188,25 @@ class _Step:
     def _count(self, method: str, params: tuple[Any, ...], look: Look) -> None:
         """Looks at the key, if its value is needed. Raises BadArguments when there are too many bytes of answers for
         one more value, before that is read, for it may be gone afterwards."""
-        self._left_bytes -= ANSWER_BYTES
         if method in _NEEDS_NO_VALUE:
             return
         found = look(checked_key(params[0]))
+        if method == "DIGEST" and found.value is not None:
+            if self._left_to_digest < 0:
+                raise errors.BadArguments("not carried out: the values to digest before it are too many bytes")
+            self._left_to_digest -= len(found.value)
         if found.value is not None and (method in _TELLS_VALUE or (method == "SET" and params[-1])):
-            if self._left_bytes < 0:
+            if self._left_bytes <= 0:
                 raise errors.BadArguments("not carried out: the answers before it are too many bytes")
             self._left_bytes -= len(to_bytes(found.value))
 
     # --- as the caller -------------------------------------------------------------------------------------------
 
     def respond(self, msgid: int, error: object, result: object) -> None:
+        if isinstance(error, str):
+            self._left_for_errors -= len(error.encode(errors="replace"))
+            if self._left_for_errors < 0:
+                error = error[: error.find(": ") + 2]  # its code alone, which ANSWER_BYTES has room for
         self.answers[msgid] = (error, result)
         self.settle()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ckv.protocol.resp.client import CHANGED
 from ckv.protocol.resp.methods import shown
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import PONG, RESP2, ReplyError, array, bulk, push
@@ -53,6 +54,8 @@ class Channels:
             session.leave = lambda: self.leave(session)
             if session.protocol == RESP2:
                 session.taker = _while_subscribed
+                # Nobody compares what it reads from now on, so that EXEC could miss what it has seen.
+                session.watched = dict.fromkeys(session.watched, CHANGED)
         own[name] = None
         self._sessions.setdefault(name, {})[session] = None
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from ckv import errors
 from ckv.protocol.handler import LATER
+from ckv.protocol.resp.client import CHANGED
 from ckv.protocol.resp.methods import CarryOut, shown
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, error_of
@@ -28,9 +29,6 @@ from ckv.values import checked_key
 
 MAX_WATCHED: Final = 1024
 """Keys that one client watches: it keeps them all the while."""
-
-CHANGED: Final = b"changed"
-"""In the place of a digest: no record has this one."""
 
 
 def watch(facts: Facts) -> CarryOut:
@@ -107,7 +105,9 @@ def _taken(facts: Facts) -> CarryOut:
     def take(session: RespSession, request: Request) -> Any:
         name = shown(request[0]).lower()
         row, command = facts.rows.get(name), facts.noting.get(name)
-        if command is None or row is None or row.flags != READ or not row.has(request) or session.refusal_of(request):
+        if command is None or row is None or not row.has(request) or session.refusal_of(request):
+            return session.carry_out(request)
+        if row.flags != READ and name != "getex":
             return session.carry_out(request)
         noted = command(session, request)
         watched = session.watched

@@ -242,6 +242,11 @@ class Tiers(Records):
         else:
             self._wake()
 
+    @property
+    def _waits_for_room(self) -> bool:
+        """Whether anybody waits for room in pending."""
+        return bool(self.room)
+
     # --- flushes -------------------------------------------------------------------------------------------------
 
     def flush_in(self) -> float | None:
@@ -253,7 +258,7 @@ class Tiers(Records):
         aside, oldest = pending.aside_in(self._clock()), pending.oldest
         if oldest is None:
             return aside
-        if pending.queued >= self._enough or pending.limit.lowered or self.room or self.room.closed:
+        if pending.queued >= self._enough or pending.limit.lowered or self._waits_for_room or self.room.closed:
             return 0.0
         due = max(0.0, oldest + self._linger - self._clock())
         return due if aside is None else min(due, aside)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ckv.errors import CkvError, NoRoom, ValueUnknown
+from ckv.errors import BadArguments, CkvError, NoRoom, ValueUnknown
 from ckv.store.change import Loaded, Run
 from ckv.store.loading import Load
 from ckv.store.memory import Memory
@@ -26,6 +26,9 @@ from ckv.store.tiers import Environment
 from ckv.store.updates import ANY_TIME, Unknown, Updating
 from ckv.store.waiting import Waiting
 from ckv.values import Value
+
+MOST_LOADED_BYTES: Final = 64 * 1024 * 1024
+"""Values that are loaded for one step, beside memory and its bound."""
 
 _FOR_ROOM: Final = "records wait for the persistent tier and no room came free in time"
 _FOR_OTHERS: Final = "what was asked of its keys before has not come to an end in time"
@@ -46,6 +49,8 @@ class Step(Waiting[Any]):
     """What was known of the keys when it was looked at last whether it is ready."""
     missing: set[str] = field(default_factory=set)
     """The keys whose loads are not over."""
+    loaded_bytes: int = 0
+    """Those of the values that were loaded for it, which it keeps until it is carried out."""
     waits_for_room: bool = False
 
 
@@ -69,7 +74,13 @@ class Together(Updating):
             self._let_go(step)
             raise
         self.steps[step] = None
+        if step.waits_for_room:
+            self._wake()
         return step
+
+    @property
+    def _waits_for_room(self) -> bool:
+        return bool(self.room) or any(step.waits_for_room for step in self.steps)
 
     def _is_ready(self, step: Step) -> bool:
         """Whether nothing has to be waited for; begins the loads that it needs. Raises ValueUnknown."""
@@ -98,6 +109,8 @@ class Together(Updating):
             if key in step.missing:
                 return None
             self.loading.unpin(step.loads.pop(key))
+            if self._clock() >= step.deadline:
+                raise ValueUnknown(f"nothing was carried out: {_FOR_OTHERS}")
         refusal = self.loading.refusal
         if refusal is not None:
             self.figures.load_refusals += 1
@@ -107,16 +120,21 @@ class Together(Updating):
         self.loading.pin(load)
         self.loading.asked_by(load, ANY_TIME, self._clock())
         step.missing.add(key)
-        load.wait(lambda _value, error: self._load_told(step, key, error))
+        load.wait(lambda value, error: self._load_told(step, key, value, error))
         self._wake_loads()
         return None
 
-    def _load_told(self, step: Step, key: str, error: CkvError | None) -> None:
+    def _load_told(self, step: Step, key: str, value: Value | None, error: CkvError | None) -> None:
         step.missing.discard(key)
         if step not in self.steps:
             return
+        if value is not None:
+            step.loaded_bytes += len(value)
         if error is not None:
             self._give_up(step, ValueUnknown(f"nothing was carried out: {error}"))
+        elif step.loaded_bytes > MOST_LOADED_BYTES and len(step.loads) > 1:
+            why = f"the values that it needs are more than {MOST_LOADED_BYTES} bytes"
+            self._give_up(step, BadArguments(f"nothing was carried out: {why}"))
         elif not step.missing:
             self._try(step)
 
@@ -124,6 +142,8 @@ class Together(Updating):
         """Carries one out that waits, if it need not wait any more."""
         try:
             if not self._is_ready(step):
+                if step.waits_for_room:
+                    self._wake()
                 return
         except CkvError as error:
             self._give_up(step, error)
@@ -164,15 +184,15 @@ class Together(Updating):
         self._let_go(step)
         step.tell(None, error)
 
-    def _try_again(self) -> None:
-        """Something that steps may have waited for is over."""
+    def _try_again(self, key: str | None = None) -> None:
+        """Something that steps may have waited for is over; of this key, or of any."""
         for step in list(self.steps):
-            if step in self.steps and not step.missing:
+            if step in self.steps and not step.missing and (key is None or key in step.keys):
                 self._try(step)
 
     def _go_on(self, key: str, loaded: Loaded | None = None, error: CkvError | None = None) -> None:
         super()._go_on(key, loaded, error)
-        self._try_again()
+        self._try_again(key)
 
     def _expire_steps(self, now: float) -> None:
         """Refuses those that have waited too long. A load has a time-out itself."""
@@ -183,7 +203,7 @@ class Together(Updating):
             if step.waits_for_room and step.room_deadline <= now:
                 self.figures.refused_for_room += 1
                 self._give_up(step, NoRoom(f"nothing was carried out: {len(self.pending)} {_FOR_ROOM}"))
-            elif step.deadline <= now:
+            elif step.deadline <= now and not step.waits_for_room:
                 self._give_up(step, ValueUnknown(f"nothing was carried out: {_FOR_OTHERS}"))
 
     def _close_lines(self) -> None:

@@ -283,3 +283,23 @@ def test_another_node_is_not_held() -> None:
     ((msgid, error, result),) = other.answers
     assert (msgid, error) == (3, None)
     assert answers_of(result[1], 1) == [(None, (True, b"1"))]
+
+
+def test_no_answer_is_longer_than_a_message() -> None:
+    node = Node()
+    node("PUT", "a", b"x" * MAX_VALUE_BYTES)
+    longest = 64 * 1024 + 4 * MAX_VALUE_BYTES
+    for request in (("GET", ("a",)), ("INCRBY", ("a", 1)), ("STRLEN", ("a",))):
+        for count in (1, 100, 1000):
+            assert len(node("EXEC", packed_requests([request] * count))[1]) < longest
+    with pytest.raises(errors.BadArguments, match="2000 requests have too many bytes of answers"):
+        node("EXEC", packed_requests([("STRLEN", ("a",))] * 2000))
+
+
+def test_the_values_that_a_step_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "DIGESTED_BYTES", 150)
+    node = Node()
+    node("PUT", "a", b"x" * 100)
+    told = node.exec(*[("DIGEST", ("a",))] * 4)
+    assert [type(answer) for answer in told] == [bytes, bytes, str, str]
+    assert told[3] == "BadArguments: not carried out: the values to digest before it are too many bytes"

@@ -85,3 +85,11 @@ def test_it_ends_when_the_node_stops() -> None:
     node.methods.refuse_everything(errors.Draining("the node is stopping"))
     node.turn()
     assert read(node.taken()) == "TRYAGAIN Draining: the node is stopping"
+
+
+def test_it_is_not_in_a_transaction() -> None:
+    node = Flushed([0, 7])
+    node.send("MULTI")
+    for name in ("FLUSHDB", "FLUSHALL"):
+        assert node.ask(name) == "ERR Command not allowed inside a transaction"
+    assert node.ask("EXEC").startswith("EXECABORT ")

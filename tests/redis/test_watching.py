@@ -151,3 +151,20 @@ def test_a_client_that_is_refused_reads_nothing() -> None:
     send(node, "WATCH a")
     node.methods.refuse_everything(errors.Draining("it ends"))
     assert read(send(node, "GET a")) == "TRYAGAIN Draining: it ends"
+
+
+def test_what_getex_reads_counts_as_what_get_reads() -> None:
+    node = Node("DIGEST", "GETEX")
+    node.results |= {"PUT": True, "GET": (True, b"2")}
+    node.digests = {"a": b"A"}
+    node.ask("WATCH", "a")
+    node.digests["a"] = b"B"
+    assert node.ask("GETEX", "a") == b"2"
+    node.digests["a"] = b"A"
+    assert send(node, "MULTI", "SET a 2", "EXEC").endswith(b"*-1\r\n")
+
+
+def test_whoever_subscribes_may_have_seen_another_one() -> None:
+    node = watching_node()
+    send(node, "WATCH a", "SUBSCRIBE news", "UNSUBSCRIBE news")
+    assert send(node, "MULTI", "SET a 2", "EXEC").endswith(b"*-1\r\n")

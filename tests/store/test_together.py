@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ckv.errors import CkvError, NoRoom, TierUnavailable, ValueUnknown
+from ckv.store import together
 from ckv.store.alone import MemoryStore
 from ckv.store.change import Look
 from ckv.store.memory import POLICIES
@@ -280,3 +281,39 @@ def test_without_a_tier() -> None:
         return [before, look("a").value, look("b").value]
 
     assert store.together({"a": True, "b": True}, run) == ["1", "2", None]
+
+
+def test_it_is_over_in_time_although_its_value_moves_on(mode: str) -> None:
+    """Each time its load is back, the tier may have become another one, and it is asked again."""
+    node = Steps(mode)
+    node.step("a", writes="x")
+    for _ in range(6):
+        query = node.store.load_begin()
+        assert query is not None
+        node.now += 0.9
+        node.store.distrust()
+        node.store.load_end(query, {"a": "1"})
+    assert node.answers == ["step: ValueUnknown"]
+    assert not node.store.steps
+
+
+def test_the_values_that_are_loaded_for_one_are_bounded(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "MOST_LOADED_BYTES", 10)
+    node = Steps(mode)
+    node.tier = dict.fromkeys(KEYS, "v" * 4)
+    node.step(*KEYS[:2])
+    node.load()
+    assert node.answers == ["step: vvvv vvvv"]
+    node.answers.clear()
+    node.step(*KEYS[2:], writes="x")
+    node.load()
+    assert [answer.split(":")[1] for answer in node.answers] == [" BadArguments"]
+    assert not node.store.steps
+
+
+def test_it_hurries_what_is_in_its_way() -> None:
+    node = Steps("behind", pending_max=1, write_delay=30.0)
+    node.put("1", "a")
+    assert node.store.flush_in() == 30.0
+    node.put_all("b", "c")
+    assert node.store.flush_in() == 0.0

@@ -35,12 +35,12 @@ def adds(text: str) -> Modify:
 class Node:
     """A store, its tier and its clock, with everything that was answered, in order."""
 
-    def __init__(self, mode: str, *, capacity: int = 10, pending_max: int = 10) -> None:
+    def __init__(self, mode: str, *, capacity: int = 10, pending_max: int = 10, write_delay: float = 0.0) -> None:
         self.now = 0.0
         self.tier: dict[str, Value] = {}
         self.answers: list[str] = []
         self.memory = POLICIES["lru"](capacity)
-        environment = Environment(clock=lambda: self.now, load_timeout=5, pending_wait=1)
+        environment = Environment(clock=lambda: self.now, load_timeout=5, pending_wait=1, write_delay=write_delay)
         self.store: Store = MODES[mode](self.memory, Pending(pending_max, 1 << 30), environment)
 
     def ask(self, what: str, outcome: Callable[[], object]) -> None:

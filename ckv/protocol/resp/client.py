@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from ckv.protocol.handler import Line
 from ckv.protocol.resp.methods import CarryOut, Connected, Transaction
 from ckv.protocol.resp.replies import NILS, RESP2
 from ckv.protocol.session import Session
+
+CHANGED: Final = b"changed"
+"""In the place of a digest: no record has this one."""
 
 
 class RespClient(Session):

@@ -93,8 +93,7 @@ class AnsweringSession(RespClient):
     def push(self, data: bytes) -> bool:
         """Sends something that is no answer, behind the answers to what was asked before. Returns whether it is on its
         way: not if so much is unread that the connection ends."""
-        self._pushed += len(data)
-        if self._pushed + self._early_bytes + self.line.unsent_bytes > MAX_UNREAD_PUSHES:
+        if self._pushed + len(data) + self._early_bytes + self.line.unsent_bytes > MAX_UNREAD_PUSHES:
             self._out.clear()
             self._behind.clear()
             self.end(f"more than {MAX_UNREAD_PUSHES} bytes are unread of what it has subscribed to")
@@ -116,6 +115,7 @@ class AnsweringSession(RespClient):
             self.wait(None)
             self.answer(self.ticket - 1, data)
             return
+        self._pushed += len(data)
         self._out.append(data)
         if not self.waiting:
             self.waiting = True
