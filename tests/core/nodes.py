@@ -10,9 +10,11 @@ import msgpack
 
 from ckv.cluster.slots import SlotMap
 from ckv.node.node import pong
+from ckv.node.parts import exec_at_owners
 from ckv.node.primary import handlers as primary_handlers
 from ckv.node.primary import new_lanes, route_loops
 from ckv.node.secondary import handlers, serve_loops
+from ckv.node.steps import step_handlers
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
 from ckv.protocol.handler import CUT, ENOUGH, NO_CORES, Caller, Core, Handler
@@ -141,7 +143,8 @@ class Node(Client):
     ) -> None:
         self.store = new_store(policy, capacity, pending_max if tier else 0)
         self.tiers = self.store if isinstance(self.store, EvictStore) else None
-        table: dict[str, Handler] = {**handlers(self.store, max_value_bytes), "PING": pong}
+        single = handlers(self.store, max_value_bytes)
+        table: dict[str, Handler] = {**single, **step_handlers(self.store, single, max_value_bytes), "PING": pong}
         core = serve_loops(self.store, max_value_bytes).rpc if quick else None
         super().__init__(RpcMethods(table, LIMITS), core)
 
@@ -235,7 +238,11 @@ class Primary:
         lanes = new_lanes(2) if quick else [None, None]
         self.peers = [FakePeer(lane, capacity, tier=tier) for lane in lanes]
         slots: Any = SlotMap(self.peers)
-        self.table: dict[str, Handler] = {**primary_handlers(slots, LIMITS.max_value_bytes), "PING": pong}
+        self.table: dict[str, Handler] = {
+            **primary_handlers(slots, LIMITS.max_value_bytes),
+            "EXEC": exec_at_owners(slots, LIMITS.max_message_bytes),
+            "PING": pong,
+        }
         """What clients may call."""
         self._methods = RpcMethods(self.table, LIMITS)
         peers = cast(Any, self.peers)

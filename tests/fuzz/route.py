@@ -86,8 +86,12 @@ class Pair:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether all is answered."""
-        return not any(client.session.in_flight for clients in self.clients for client in clients)
+        """Whether all is served and answered: what is behind a step waits for its end."""
+        return not any(
+            client.session.in_flight or (client.session.attention and not client.session.failed)
+            for clients in self.clients
+            for client in clients
+        )
 
     def check(self) -> None:
         """Raises AssertionError when the two differ."""

@@ -325,3 +325,19 @@ def test_clients_are_listed_with_their_transactions() -> None:
     assert " multi=2 " in line
     send(other, "EXEC")
     assert " multi=-1 " in node.ask("CLIENT", "LIST").decode().splitlines()[1]
+
+
+def test_what_is_broken_behind_exec_is_told_behind_its_answer() -> None:
+    """As at a primary, where EXEC holds the connection."""
+    node = Node()
+    node.results["PUT"] = True
+    node.step = WAIT
+    send(node, "MULTI", "SET a 1")
+    node.session.hold(node)
+    assert node.session.received(b"*1\r\n$4\r\nEXEC\r\n*x\r\n") == b""
+    assert not node.session.failed
+    node.steps.pop()()
+    assert node.taken() == b"*1\r\n+OK\r\n"
+    node.session.release(node)
+    assert node.session.more() == b"-ERR Protocol error: invalid multibulk length\r\n"
+    assert node.session.failed

@@ -123,6 +123,9 @@ class RespSession(AnsweringSession):
         if self._to_come:
             self.attention = True
         elif self._parser.broken and not self.failed:
+            if self.line.held:
+                self.attention = True  # what holds it is answered first
+                return self.take()
             self._fail(self._parser.broken, f"ERR Protocol error: {self._parser.broken}")
         return self.take()
 
