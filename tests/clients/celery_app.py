@@ -45,11 +45,11 @@ def a_result_is_kept() -> None:
 
 
 def a_worker_answers() -> None:
-    assert add.delay(2, 3).get(timeout=20) == 5
+    assert add.delay(2, 3).get(timeout=60) == 5
 
 
 def a_group() -> None:
-    assert celery.group(add.s(number, 1) for number in range(5))().get(timeout=20) == [1, 2, 3, 4, 5]
+    assert celery.group(add.s(number, 1) for number in range(5))().get(timeout=60) == [1, 2, 3, 4, 5]
 
 
 def a_chord() -> None:
