@@ -12,6 +12,7 @@ import redis
 
 from ckv import Client
 from ckv.errors import Refused
+from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Cluster, Nodes
 
@@ -25,7 +26,21 @@ def cluster(nodes: Nodes, mariadb: MariaDB) -> Cluster:
     cluster = nodes.start_cluster(3, persistent=mariadb.address, capacity=CAPACITY)
     with Client("127.0.0.1", cluster.primary.port) as client:
         client.put_many(dict.fromkeys(KEYS, b"x"))
+    for secondary in cluster.secondaries:
+        with Client("127.0.0.1", secondary.port) as client:
+            eventually(lambda client=client: saved(client), what="what left memory is saved")  # type: ignore[misc]
     return cluster
+
+
+def saved(client: Client) -> bool:
+    figures = client.call("INFO")
+    assert isinstance(figures, dict)
+    return bool(figures["pending_records"] == 0)
+
+
+def is_about(number: int) -> bool:
+    """DBSIZE has the rows of the table by the estimate of the database."""
+    return abs(number - len(KEYS)) <= len(KEYS) // 10
 
 
 @pytest.fixture
@@ -41,11 +56,11 @@ def test_all_keys_of_all_nodes_and_tiers(client: redis.Redis, cluster: Cluster) 
     assert sorted(client.keys("user:*9")) == KEYS[9::10]
     assert client.keys("nobody*") == []
     assert list(client.scan_iter(_type="hash")) == []
-    assert client.dbsize() == len(KEYS)
+    assert is_about(client.dbsize())
     with Client("127.0.0.1", cluster.primary.port) as ours:
         assert sorted(set(ours.scan())) == KEYS
         assert sorted(ours.scan(b"user:000?", count=10)) == KEYS[:10]
-        assert ours.count() == len(KEYS)
+        assert is_about(ours.count())
 
 
 def test_a_secondary_tells_its_share(cluster: Cluster) -> None:
@@ -56,7 +71,7 @@ def test_a_secondary_tells_its_share(cluster: Cluster) -> None:
             told += sorted(set(client.scan()))
             sizes.append(client.count())
     assert sorted(told) == KEYS
-    assert len(KEYS) - 3 <= sum(sizes) <= len(KEYS) + 3
+    assert is_about(sum(sizes))
 
 
 def test_what_was_deleted_or_has_expired_is_not_told(client: redis.Redis) -> None:
