@@ -14,11 +14,11 @@ from ckv import errors
 from ckv.cluster.slots import SlotMap
 from ckv.commands import COMMANDS
 from ckv.net.peer import Peer
-from ckv.node.steps import taken_apart, told
+from ckv.node.steps import asked_of, told
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, KIB
 from ckv.protocol.session import Session
-from ckv.protocol.steps import WATCHED, Asked, Told, answers_of, packed_requests, requests_of
+from ckv.protocol.steps import WATCHED, Asked, Told, answers_of, packed_requests
 from ckv.values import checked_key
 
 HEAD_BYTES: Final = KIB
@@ -38,12 +38,7 @@ def exec_at_owners(owners: SlotMap[Peer], max_message_bytes: int) -> Handler:
     """The handler. Raises CrossNode, and BadArguments for requests to one node that do not fit into a message."""
 
     def exec_(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        if len(params) != 1:
-            raise COMMANDS["EXEC"].wrong_count(params)
-        (given,) = params
-        is_packed = type(given) is not list
-        requests: Any = requests_of(given) if is_packed else given
-        watched, requests = taken_apart(requests)
+        is_packed, watched, requests = asked_of(params)
         answers: list[Told | None] = [None] * len(requests)
         parts: dict[Peer, Part] = {}
         for key, digest in watched:

@@ -51,25 +51,8 @@ def step_handlers(store: Records, methods: Mapping[str, Handler], max_value_byte
     asked = {name: handler for name, handler in methods.items() if name in STEP_METHODS} | _reads(store)
     most_bytes = SEVERAL_VALUES * max_value_bytes
 
-    def digest_(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        if len(params) != 1:
-            raise COMMANDS["DIGEST"].wrong_count(params)
-        outcome = store.update_record(checked_key(params[0]), lambda value, expires: kept(digest_of(value, expires)))
-        if not isinstance(outcome, Waiting):
-            return outcome
-        answer_update(caller, msgid, outcome, None)
-        return LATER
-
-    asked["DIGEST"] = digest_
-
     def exec_(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        if len(params) != 1:
-            raise COMMANDS["EXEC"].wrong_count(params)
-        (given,) = params
-        # Within this process they are not packed, and neither are their answers.
-        is_packed = type(given) is not list
-        requests: Any = requests_of(given) if is_packed else given
-        watched, requests = taken_apart(requests)
+        is_packed, watched, requests = asked_of(params)
         step = _Step(asked, watched, requests, most_bytes)
         outcome = store.together(step.keys, step.run, writes=step.writes)
 
@@ -99,7 +82,17 @@ def step_handlers(store: Records, methods: Mapping[str, Handler], max_value_byte
         outcome.wait(begun)
         return LATER
 
-    return {"EXEC": exec_, "DIGEST": digest_}
+    return {"EXEC": exec_, "DIGEST": asked["DIGEST"]}
+
+
+def asked_of(params: tuple[Any, ...]) -> tuple[bool, list[tuple[str, bytes]], list[Asked]]:
+    """What an EXEC asks: whether it is packed, and what is watched, and the others. Raises a Refused."""
+    if len(params) != 1:
+        raise COMMANDS["EXEC"].wrong_count(params)
+    (given,) = params
+    # Within this process they are not packed, and neither are their answers.
+    is_packed = type(given) is not list
+    return is_packed, *taken_apart(requests_of(given) if is_packed else given)
 
 
 def told(answers: list[Any], is_done: bool, *, is_packed: bool) -> list[object]:
@@ -244,4 +237,5 @@ def _reads(store: Records) -> dict[str, Handler]:
         "EXISTS": read("EXISTS", lambda value, _: value is not None),
         "STRLEN": read("STRLEN", lambda value, _: 0 if value is None else len(to_bytes(value))),
         "EXPIRETIME": read("EXPIRETIME", lambda value, expires: -2 if value is None else expires or -1),
+        "DIGEST": read("DIGEST", digest_of),
     }
