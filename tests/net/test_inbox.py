@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import socket
+from typing import Any
 
 import pytest
 
 from ckv.net.connection import Connection
 from ckv.net.inbox import Inbox
+from ckv.net.transport import Transport
 from ckv.protocol.handler import LEFT, Cores
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.resp.quick import QuickRespSession
 from ckv.redis.table import for_node
-from tests.support.line import Nowhere
+from tests.net.conftest import World
 
 
 class Asked:
@@ -27,30 +29,23 @@ class Asked:
         return [(b"", 0, LEFT)] * len(inbox)
 
 
-class Open:
-    """A connection, as the inbox sees it."""
-
-    held = False
-
-    def __init__(self, session: QuickRespSession) -> None:
-        self.session = session
-
-
 @pytest.mark.parametrize("goes_ahead", [False, True])
 @pytest.mark.parametrize("state", ["nothing", "in flight", "in a transaction"])
-def test_whether_it_goes_ahead_of_what_waits(goes_ahead: bool, state: str) -> None:
+def test_whether_it_goes_ahead_of_what_waits(world: World, goes_ahead: bool, state: str) -> None:
     limits = Limits()
     core = Asked()
     resp = for_node(limits, keys_max=1000, next_turn=lambda do: do())({})
     inbox = Inbox(RpcMethods({}, limits), Cores(None, core, goes_ahead), resp)
-    session = inbox.new_session(Nowhere(), ord("*"))
+    ours, _theirs = socket.socketpair()
+    connection = Connection(world.poller, Transport(ours), "a client", limits, inbox, lambda _connection, _reason: None)
+    session = connection.open(ord("*"))
     assert isinstance(session, QuickRespSession)
     if state == "in flight":
         session.wait(None)
     elif state == "in a transaction":
         session.taker = lambda _session, _request: b"+QUEUED\r\n"
     request = b"*1\r\n$4\r\nNONE\r\n"
-    inbox.inbox.append((cast(Connection, Open(session)), request))
+    inbox.inbox.append((connection, request))
     inbox.receive_all()
     is_asked = state == "nothing" or (state == "in flight" and goes_ahead)
     assert core.data == [request] * is_asked

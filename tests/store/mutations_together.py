@@ -54,8 +54,8 @@ TOGETHER = (
         "step-forgotten",
         "a step that waits for nothing any more is carried out",
         "ckv/store/together.py",
-        "        self._try_again()\n        for step",
-        "        for step",
+        "(key is None or key in step.keys)",
+        "key in step.keys",
         by_model=False,
     ),
 )

@@ -242,6 +242,21 @@ def test_nothing_is_done_when_no_room_comes_free() -> None:
     ends(node, node.store.expire, NoRoom)
 
 
+def test_it_is_carried_out_when_what_it_waited_for_is_refused() -> None:
+    node = Steps("behind", pending_max=1)
+    node.tier = {"a": "1"}
+    node.get("a")
+    node.load()
+    node.put("1", "x")
+    node.put("2", "a")
+    node.answers.clear()
+    node.step("a")
+    assert node.answers == []
+    node.now = 1.0
+    node.store.expire()
+    assert node.answers == ["put 2: NoRoom", "step: 1"]
+
+
 def test_nothing_is_done_when_the_tier_is_away(mode: str) -> None:
     node = Steps(mode)
     node.step("a", "b", writes="x")
