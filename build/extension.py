@@ -62,20 +62,25 @@ def compile_core(
     work.mkdir(parents=True, exist_ok=True)
     target.mkdir(parents=True, exist_ok=True)
     paths = [path for path in sorted((source / CORE).glob("*.pyx")) if path.stem not in leave]
+    # Not in the threads: of several that ask for the first time, all but one are told that there is none.
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    include = sysconfig.get_path("include")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        files = list(pool.map(lambda path: _compile(path, target, work, source, flags), paths))
+        files = list(pool.map(lambda path: _compile(path, target, work, source, flags, suffix, include), paths))
     return {".".join((*CORE.parts, path.stem)): file for path, file in zip(paths, files, strict=True)}
 
 
-def _compile(path: Path, target: Path, work: Path, source: Path, flags: Sequence[str]) -> Path:
-    """Compiles one module."""
+def _compile(
+    path: Path, target: Path, work: Path, source: Path, flags: Sequence[str], suffix: str, include: str
+) -> Path:
+    """Compiles one module. ``suffix`` is that of extension modules; ``include`` has ``Python.h``."""
     c_file = work / f"{path.stem}.c"
-    file = target / f"{path.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    file = target / f"{path.stem}{suffix}"
     fresh = work / file.name
     # From the root on, for the path stands in tracebacks.
     cython = [sys.executable, "-m", "cython", "-3", "--output-file", str(c_file), str(path.relative_to(source))]
     subprocess.run(cython, cwd=source, check=True)
-    headers = [f"-I{sysconfig.get_path('include')}", f"-I{source / CORE}"]
+    headers = [f"-I{include}", f"-I{source / CORE}"]
     subprocess.run(
         [*compiler(), *flags, "-fPIC", "-shared", *headers, str(c_file), "-o", str(fresh)], cwd=source, check=True
     )
