@@ -3,10 +3,11 @@
 The store says what it may decide at the moment, by the flags `may_put`, `may_add`, `may_drop` and `may_miss` of the table.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from ckv.core.records cimport CLEAN, EXPIRES, TEXT, Table
-from ckv.core.request cimport Request
+from ckv.core.buffer cimport Buffer, has_room
+from ckv.core.records cimport CLEAN, EXPIRES, TEXT, Entry, Table
+from ckv.core.request cimport DEL, GET, PUT, Request
 
 
 cdef enum:
@@ -15,8 +16,18 @@ cdef enum:
     ENOUGH_BYTES = 256 * 1024  # of answers in one call: they have to be sent before there are more
     LARGE_BYTES = 16 * 1024    # from here on a value is worth not being copied twice
 
+    MAX_ANSWER_HEAD_BYTES = 16 # of anything in front of a value or behind it, in any protocol, and of an answer without
+
 cdef enum Why:
     LEFT, CUT, ENOUGH  # as ckv.protocol.handler has them
+
+cdef enum Outcome:
+    OTHER     # nothing was done: it is not for memory alone to decide
+    LARGE     # nothing was done: the value is too large
+    STORED
+    YES, NO   # whether there was a record
+    VALUE     # that of the entry `at`
+    NONE      # there is no record, and so no value
 
 
 # Whether it is known that nobody has a record of this key, which is not in the table. A look-up that ends so was counted.
@@ -62,3 +73,37 @@ cdef inline bint put(Table table, const Request *request, uint32_t at) noexcept:
             return False
     table.version += 1
     return True
+
+
+# Carries a request out. First there is room for its answer, for what is done cannot be undone.
+cdef inline Outcome decide(Table table, Table absent, Buffer *out, Request *request, uint64_t max_value_bytes,
+                           uint64_t max_answer_bytes) noexcept:
+    cdef uint32_t at = table.find(request.key, request.key_bytes, request.hash)
+    cdef Entry *entry = &table.entries[at]
+    request.at = at
+    if not has_room(out, MAX_ANSWER_HEAD_BYTES):
+        return OTHER
+    if request.kind == PUT:
+        if not table.may_put or request.value_bytes > max_value_bytes or not put(table, request, at):
+            return OTHER
+        return STORED
+    if request.kind == DEL:
+        if not may_delete(table, at):
+            return OTHER
+        if at:
+            table.delete(at)
+        return YES if at else NO
+    if not at:
+        if not is_nowhere(table, absent, request):
+            return OTHER
+        return NONE if request.kind == GET else NO
+    if table.is_over_entry(entry):
+        return OTHER
+    if request.kind == GET:
+        if entry.value_bytes > max_answer_bytes:
+            return LARGE
+        if not has_room(out, MAX_ANSWER_HEAD_BYTES + <size_t>entry.value_bytes):
+            return OTHER
+    table.used(at)
+    table.hits += 1
+    return VALUE if request.kind == GET else YES

@@ -18,9 +18,9 @@ from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers, resp
 from ckv.core.buffer cimport KEPT_BYTES, append, empty, end_of, has_room, set_end, slice_of
+from ckv.core.deciding cimport MAX_ANSWER_HEAD_BYTES
 from ckv.core.msgpackrpc cimport (
-    MAX_ANSWER_HEAD_BYTES, number_at, read_answer_head, read_array, read_raw, skip, write_array, write_call, write_head,
-    write_number,
+    number_at, read_answer_head, read_array, read_raw, skip, write_array, write_call, write_head, write_number,
 )
 from ckv.core.request cimport GET, PUT, Input, Request, input_of
 

@@ -6,10 +6,10 @@ See docs/protocol.md, and https://github.com/msgpack/msgpack/blob/master/spec.md
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+from ckv.core.deciding cimport WINDOW
 from ckv.core.request cimport DEL, EXISTS, GET, PUT, Input, Request, has
 
 cdef enum:
-    MAX_ANSWER_HEAD_BYTES = 16  # of anything in front of a value: array, type, msgid, error, found, length
     MAX_CALL_HEADS_BYTES = 16   # of a call, besides its key and its value
 
 
@@ -100,6 +100,28 @@ cdef inline bint read_head(Input *input, Request *request) noexcept nogil:
     if not read_msgid(input, 0, 0, &request.msgid, &size):
         return False
     request.msgid_bytes = <uint8_t>size
+    return True
+
+
+# A request of such a method in a message of its own.
+cdef inline bint read_request(Input *input, Request *request) noexcept nogil:
+    return read_head(input, request) and read_call(input, request)
+
+
+# Goes past a request that is for Python, and past the PUTs behind it if no PUT is for compiled code: Python is asked for all
+# of them at once. Else `at` is anywhere.
+cdef inline bint pass_by(Input *input, bint may_put) noexcept nogil:
+    cdef const uint8_t *start
+    cdef Request request
+    cdef int i
+    if not read_request(input, &request):
+        return False
+    for i in range(WINDOW - 1 if request.kind == PUT and not may_put else 0):
+        start = input.at
+        if not read_request(input, &request) or request.kind != PUT:
+            input.at = start
+            input.cut = False
+            break
     return True
 
 

@@ -78,6 +78,8 @@ cdef class Table:
     cdef public bint may_drop
     cdef public bint may_miss
     cdef public object now_ms  # the time of day, for what expires
+    cdef bint is_in_loop       # a call of a serve loop is at work, which asks for the time once
+    cdef uint64_t now          # what that was, in milliseconds of the epoch; 0 as long as it has not asked
 
     # No number or pointer that these give outlives the next call that stores, inserts or deletes.
 

@@ -113,7 +113,10 @@ cdef class Table:
             self.expiring += 1
 
     cdef bint has_passed(self, uint64_t expires) noexcept:
-        return expires <= <uint64_t>self.now_ms()
+        cdef uint64_t now = self.now or <uint64_t>self.now_ms()
+        if self.is_in_loop:
+            self.now = now
+        return expires <= now
 
     cdef uint32_t insert(self, const uint8_t *key, size_t key_bytes, uint32_t hash, const uint8_t *value,
                          size_t value_bytes, uint32_t flags, uint64_t version, uint8_t *block=NULL,
@@ -179,8 +182,7 @@ cdef class Table:
     cdef void grow(self) noexcept nogil:
         # One bucket more than there are records at most; those of `low` whose next bit is set move to `high`.
         cdef uint32_t low = self.split, high = self.split + self.mask + 1
-        cdef uint32_t at = self.buckets[low], following
-        cdef uint32_t stay = 0, move = 0
+        cdef uint32_t at = self.buckets[low], following, stay = 0, move = 0
         while at:
             following = self.entries[at].chain
             if self.entries[at].hash & (self.mask + 1):
@@ -199,8 +201,7 @@ cdef class Table:
 
     cdef void used_once_more(self, uint32_t at) noexcept nogil:
         cdef uint64_t *place = <uint64_t *>self.entries[at].block
-        cdef uint32_t which = <uint32_t>place[0]
-        cdef uint32_t more = self.lists[which].more
+        cdef uint32_t which = <uint32_t>place[0], more = self.lists[which].more
         if not more or self.lists[more].uses != self.lists[which].uses + 1:
             if self.lists[which].first == self.lists[which].last:
                 self.lists[which].uses += 1  # it is alone: the list goes with it
@@ -214,8 +215,7 @@ cdef class Table:
 
     cdef uint32_t new_list(self, uint64_t uses, uint32_t fewer) noexcept nogil:
         # Behind the one with fewer uses. There are never more lists than entries, and one while an entry changes over.
-        cdef uint32_t which = self.free_list
-        cdef uint32_t more = self.lists[fewer].more
+        cdef uint32_t which = self.free_list, more = self.lists[fewer].more
         if which:
             self.free_list = self.lists[which].more
         else:

@@ -14,7 +14,6 @@ cdef enum:
     MAX_DIGITS = 10                # of the number in a head
     MAX_PASSED_ARGUMENTS = 1024    # of a request that is for Python: more may be looked at too often while it arrives
     MAX_CUT_BYTES = 64 * 1024      # a longer argument that has not arrived as a whole is Python's, which has a place for it
-    MAX_ANSWER_HEAD_BYTES = 16     # of anything in front of a value, and of an answer without
 
 
 # A mark and a number, `*3\r\n`.

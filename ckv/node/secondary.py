@@ -182,14 +182,13 @@ def serve_loops(store: Records, max_value_bytes: int) -> Cores:
     """What answers the requests that memory alone decides, over one table; nothing without the compiled modules."""
     if not core.COMPILED:
         return NO_CORES
+    from ckv.core import serve, serve_resp
     from ckv.core.records import Table
-    from ckv.core.serve import Server
-    from ckv.core.serve_resp import RespServer
 
     table, absent = cast(Table, store.memory), cast(Table, store.absent)
     return Cores(
-        Server(table, absent, max_value_bytes=max_value_bytes, **BATCH_BOUNDS),
-        RespServer(table, absent, max_value_bytes=max_value_bytes),
+        serve.Server(table, absent, max_value_bytes=max_value_bytes, **BATCH_BOUNDS),
+        serve_resp.Server(table, absent, max_value_bytes=max_value_bytes),
     )
 
 

@@ -112,7 +112,7 @@ class Arriving(Protocol):
 
 
 class Loop(Protocol):
-    """Answers the requests of one protocol: :class:`ckv.core.serve_resp.RespServer`, or passes them on:
+    """Answers the requests of one protocol: :class:`ckv.core.serve_resp.Server`, or passes them on:
     :class:`ckv.core.route.RespRouter`."""
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:

@@ -207,6 +207,13 @@ _OF_RECORDS = (
         "        self.bytes -=",
     ),
     Mutation(
+        "time-kept",
+        "the table asks for the time where no loop is at work",
+        "ckv/core/records.pyx",
+        "        if self.is_in_loop:\n            self.now = now\n",
+        "        self.now = now\n",
+    ),
+    Mutation(
         "expired-got",
         "the table tells nothing that is over",
         "ckv/core/records.pyx",

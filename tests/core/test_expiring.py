@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ckv import core
+from ckv.protocol.quick import QuickSession
 from tests.core.nodes import Node, packed
 from tests.core.test_serve import check_same
 
@@ -66,6 +67,40 @@ def test_a_deletion_of_them_is_left_to_the_store(at: int) -> None:
         node.received(packed([[0, 1, "DEL", ["a"]], [0, 2, "DEL", ["for ever"]]]))
         assert [answer[3] for answer in node.messages()] == [at < 2000, True]
     check_same(quick, plain)
+
+
+def test_the_time_is_asked_once_a_call() -> None:
+    """Asking for it is a call of Python, and would be most of what a GET of such a record costs."""
+    asked = 0
+
+    def now_ms() -> int:
+        nonlocal asked
+        asked += 1
+        return 1999
+
+    quick, _ = both([1999], tier=False)
+    quick.store.memory.now_ms = now_ms
+    for times in (1, 2):
+        quick.received(packed([[0, number, "GET", ["a"]] for number in range(100)]))
+        assert asked == times
+    for times in (3, 4):
+        assert quick.store.memory.get("a") == "v"
+        assert asked == times
+    assert quick.left == 0
+
+
+def no_memory(*_: object) -> None:
+    raise MemoryError
+
+
+def test_the_time_is_asked_anew_after_a_call_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1999]
+    quick, _ = both(now, tier=False)
+    monkeypatch.setattr(QuickSession, "ask", no_memory)
+    with pytest.raises(MemoryError):
+        quick.received(packed([[0, 1, "GET", ["a"]], [0, 2, "DEL", ["a"]]]))
+    now[0] = 2000
+    assert quick.store.memory.peek("a") is None
 
 
 def test_one_that_expires_leaves_as_any_other_does() -> None:
