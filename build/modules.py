@@ -21,6 +21,7 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.protocol.quick",
     "ckv.protocol.reading",
     "ckv.protocol.resp.client",
+    "ckv.protocol.resp.gather",
     "ckv.protocol.resp.ordering",
     "ckv.protocol.resp.parsing",
     "ckv.protocol.resp.quick",

@@ -44,6 +44,11 @@ def to_text(data: bytes) -> str:
     return data.decode(ENCODING, ENCODING_ERRORS)
 
 
+def size_of(value: Value) -> int:
+    """The bytes that a value has."""
+    return len(value) if isinstance(value, bytes) or value.isascii() else len(to_bytes(value))
+
+
 def checked_key(key: object) -> str:
     """The key as the program holds it. Raises BadArguments for what is not a str or bin, KeyTooLong."""
     if isinstance(key, bytes):
@@ -69,7 +74,7 @@ def checked_value(value: object, max_bytes: int) -> Value:
     """The value itself. Raises BadArguments for what is not a str or bin, ValueTooLarge."""
     if not isinstance(value, (str, bytes)):
         raise errors.BadArguments(f"a value must be a str or a bin, not {type(value).__name__}")
-    size = len(value) if isinstance(value, bytes) or value.isascii() else len(to_bytes(value))
+    size = size_of(value)
     if size > max_bytes:
         raise errors.ValueTooLarge(f"the value has {size} bytes, {max_bytes} are allowed")
     return value

@@ -48,9 +48,12 @@ cdef class Lane:
     cdef dict early             # for RESP: what others have to come before, by number
     cdef Py_ssize_t early_bytes # that came to it, less what was taken
     cdef uint64_t head          # the number of the answer that leaves next
+    cdef list elements          # for MGET: its values, by their places
+    cdef uint64_t element_bytes
 
     # Private.
     cdef bint answer(self, Input *input, Routed routed, uint64_t msgid, dict generation) except -1
     cdef void write(self, const Call *call, const uint8_t *result, const uint8_t *end, bint is_error) noexcept
     cdef bint write_in_order(self, const Call *call, const uint8_t *result, const uint8_t *end) except False
+    cdef bint write_element(self, const Call *call, const uint8_t *result, const uint8_t *end) except False
     cdef bint tell(self) except False

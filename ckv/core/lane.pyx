@@ -7,7 +7,7 @@ knows who asked for what in it. What is no ordinary result is handed back, in it
 the contract.
 
 A result for a client of Redis leaves when the answer to its number is due, and with it those that wait behind; until then
-it is put among those of its session (:mod:`ckv.protocol.resp.quick`).
+it is put among those of its session (:mod:`ckv.protocol.resp.quick`). A value for MGET is put among those of its request.
 """
 
 cimport cython
@@ -22,7 +22,7 @@ from ckv.core.deciding cimport MAX_ANSWER_HEAD_BYTES
 from ckv.core.msgpackrpc cimport (
     number_at, read_answer_head, read_array, read_raw, skip, write_array, write_call, write_head, write_number,
 )
-from ckv.core.request cimport GET, PUT, Input, Request, input_of
+from ckv.core.request cimport ELEMENT, GET, PUT, Input, Request, input_of
 
 cdef enum:
     FIRST_CALLS = 32
@@ -46,7 +46,7 @@ cdef inline bint is_usual(uint8_t kind, const uint8_t *result, const uint8_t *en
     cdef const uint8_t *data
     cdef uint32_t size
     cdef uint8_t text
-    if kind == GET:
+    if kind == GET or kind == ELEMENT:
         return result[0] == 0x92 and (result[1] == 0xC2 or (result[1] == 0xC3 and read_raw(&value, &data, &size, &text)))
     return result[0] == 0xC3 or (result[0] == 0xC2 and kind != PUT)
 
@@ -182,13 +182,17 @@ cdef class Lane:
                 self.tell()
                 caller = call.caller
                 self.caller = routed.callers[caller]
-                if not call.msgid_bytes:
+                if call.kind == ELEMENT:
+                    self.elements = self.caller.elements
+                elif not call.msgid_bytes:
                     self.head = self.caller.head
                     self.early = self.caller.early
             if start[0] == 0xC0 and count > 1:
                 generation[msgid + 1 + i] = routed.made(i)
             elif call.msgid_bytes:
                 self.write(call, start, results.at, count > 1 and start[0] == 0x91)
+            elif call.kind == ELEMENT:
+                self.write_element(call, start, results.at)
             else:
                 self.write_in_order(call, start, results.at)
         return self.tell()
@@ -239,12 +243,27 @@ cdef class Lane:
             self.head += 1
         return True
 
+    # One of the values that make up an answer to MGET.
+    cdef bint write_element(self, const Call *call, const uint8_t *result, const uint8_t *end) except False:
+        cdef Input value = Input(result + 2, end, False)
+        cdef const uint8_t *data
+        cdef uint32_t size
+        cdef uint8_t text
+        if result[1] == 0xC3:
+            read_raw(&value, &data, &size, &text)
+            self.elements[number_of(call)] = slice_of(self.out.data, resp.write_bulk(self.out.data, data, size))
+            self.element_bytes += size
+        self.told += 1
+        return True
+
     # Tells the caller whose turn it was.
     cdef bint tell(self) except False:
         if self.early is not None:
             self.caller.answered(slice_of(self.out.data, end_of(&self.out)), self.head, self.early_bytes)
+        elif self.elements is not None:
+            self.caller.gathered(self.told, self.element_bytes)
         elif self.told:
             self.caller.answered(slice_of(self.out.data, end_of(&self.out)), self.told)
-        self.out.length = self.told = self.early_bytes = 0
-        self.caller = self.early = None
+        self.out.length = self.told = self.early_bytes = self.element_bytes = 0
+        self.caller = self.early = self.elements = None
         return True

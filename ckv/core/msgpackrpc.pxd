@@ -229,7 +229,7 @@ cdef inline uint8_t *write_call(uint8_t *to, const Request *request) noexcept no
         memcpy(to, b"\xa6EXISTS\x91", 8)
         to += 8
     else:
-        memcpy(to, b"\xa3GET\x91" if request.kind == GET else b"\xa3DEL\x91" if request.kind == DEL else b"\xa3PUT\x92", 5)
+        memcpy(to, b"\xa3PUT\x92" if request.kind == PUT else b"\xa3DEL\x91" if request.kind == DEL else b"\xa3GET\x91", 5)
         to += 5
     to = write_raw_head(to, request.key_bytes, True)
     memcpy(to, request.key, request.key_bytes)

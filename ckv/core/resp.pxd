@@ -93,6 +93,16 @@ cdef inline bint read_request(Input *input, Request *request) noexcept nogil:
             and read_bulk(input, &request.value, &request.value_bytes))
 
 
+# What is in front of the keys of an MGET; how many there are.
+cdef inline bint read_mget(Input *input, uint64_t *count) noexcept nogil:
+    cdef const uint8_t *name
+    cdef uint32_t size
+    if not read_head(input, 42, count) or not 2 <= count[0] <= MAX_PASSED_ARGUMENTS or not read_bulk(input, &name, &size):
+        return False
+    count[0] -= 1
+    return is_word(name, size, b"MGET", 4)
+
+
 # Any request that is an array.
 cdef inline bint skip(Input *input) noexcept nogil:
     cdef const uint8_t *argument

@@ -7,7 +7,8 @@ Everything else is handed back, in its order: other methods, large values, nodes
 :mod:`ckv.protocol.msgpackrpc` and :mod:`ckv.protocol.resp.session` do the same for every request; they are the twins of
 this module, and the contract.
 
-A request of RESP has no number, so it is given one when it is passed on (:mod:`ckv.protocol.resp.quick`).
+A request of RESP has no number, so it is given one when it is passed on (:mod:`ckv.protocol.resp.quick`). The keys of an
+MGET go to their nodes as GETs, whose values :mod:`ckv.protocol.resp.gather` makes one answer of.
 """
 
 cimport cython
@@ -22,7 +23,7 @@ from ckv.core.deciding cimport CUT, ENOUGH, ENOUGH_BYTES, LEFT, Why
 from ckv.core.lane cimport FIRST_BYTES, HEAD_BYTES, Lane, Routed
 from ckv.core.msgpackrpc cimport MAX_CALL_HEADS_BYTES, read_call, read_head
 from ckv.core.records cimport MAX_KEY_BYTES
-from ckv.core.request cimport PING, Input, Request, input_of
+from ckv.core.request cimport ELEMENT, PING, Input, Request, input_of
 
 from binascii import crc_hqx
 
@@ -185,18 +186,53 @@ cdef class RespRouter(Router):
     cdef bint run(self, Input *input, object caller) except -1:
         cdef const uint8_t *start
         cdef Request request
-        cdef uint64_t first = caller.ticket, number = first, end = first + <uint64_t>caller.may_begin
-        while input.at < input.end and number < end:
+        cdef uint64_t first = caller.ticket, number = first
+        cdef uint32_t calls = 0, most = caller.may_begin, count
+        while input.at < input.end and calls < most:
             start = input.at
+            count = 0
             if not resp.read_request(input, &request):
-                input.at = start
-                break
-            if request.kind == PING and number == caller.head and not caller.waiting:
+                if not input.cut:
+                    input.at = start
+                    count = self.pass_on_elements(input, caller, number, most - calls)
+            elif request.kind != PING:
+                count = self.pass_on(&request, NULL, size_of(&request), caller, number)
+            elif number == caller.head and not caller.waiting:
                 append(&self.out, b"+PONG\r\n")
-            elif request.kind != PING and self.pass_on(
-                    &request, NULL, MAX_CALL_HEADS_BYTES + request.key_bytes + request.value_bytes, caller, number):
-                number += 1
-            else:
+                continue
+            if not count:
                 input.at = start
                 break
-        return number == first or caller.begin(number - first)
+            number += 1
+            calls += count
+        return number == first or caller.begin(number - first, calls)
+
+    # Passes on the keys of an MGET, so many at most, or any number if the client waits for nothing else; how many there are, 0
+    # if it is for Python.
+    cdef uint32_t pass_on_elements(self, Input *input, object caller, uint64_t number, uint32_t most) except? 0xFFFFFFFF:
+        cdef Request request
+        cdef Input keys
+        cdef Lane lane
+        cdef uint64_t count, i
+        if not resp.read_mget(input, &count) or (count > most and number != <uint64_t>caller.head):
+            return 0
+        keys = input[0]
+        for i in range(count):
+            if not resp.read_bulk(input, &request.key, &request.key_bytes) or request.key_bytes > MAX_KEY_BYTES:
+                return 0
+        for lane in self.lanes:
+            if not lane.is_open:
+                return 0
+        gather = caller.gather(number, count)
+        request.kind = ELEMENT
+        request.value_bytes = 0
+        for i in range(count):
+            resp.read_bulk(&keys, &request.key, &request.key_bytes)
+            if not self.pass_on(&request, NULL, size_of(&request), gather, i):
+                raise MemoryError
+        return <uint32_t>count
+
+
+# A bound of the bytes that a request of RESP will have.
+cdef inline size_t size_of(const Request *request) noexcept nogil:
+    return MAX_CALL_HEADS_BYTES + request.key_bytes + <size_t>request.value_bytes

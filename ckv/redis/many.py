@@ -15,14 +15,27 @@ from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.parsing import Request
-from ckv.protocol.resp.replies import OK, ONE, ZERO, ReplyError, array, bulk, error_of, integer, is_unknown
+from ckv.protocol.resp.replies import (
+    OK,
+    ONE,
+    TOO_MANY_BYTES,
+    UNEXPECTED,
+    UNEXPECTED_ANSWERS,
+    ZERO,
+    ReplyError,
+    array,
+    bulk,
+    error_of,
+    integer,
+    worse_of,
+)
 from ckv.protocol.resp.results import flag_reply
 from ckv.protocol.resp.session import RespSession
 from ckv.protocol.steps import WATCHED, Asked, Told
 from ckv.redis.noted import Noted, Noting
 from ckv.redis.row import READ, WRITE, Facts, Row, call, text_of, wrong_count
 from ckv.redis.step import all_in_one_step, answer_of_all, in_one_step
-from ckv.values import checked_key, checked_value
+from ckv.values import checked_key, checked_value, size_of
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +117,13 @@ class Many:
     def _take(self, index: int, error: object, result: Any) -> None:
         self._waiting -= 1
         if error is not None:
-            answer = error_of(error)
-            if not self._error or (is_unknown(answer) and not is_unknown(self._error)):
-                self._error = answer
+            self._error = worse_of(self._error, error_of(error))
         else:
             self._results[index] = result
             if type(result) is tuple and result and type(result[-1]) in (str, bytes):
-                self._left_bytes -= len(result[-1])
+                self._left_bytes -= size_of(result[-1])
                 if self._left_bytes < 0 and not self._error:
-                    text = "the values that were asked for are too many bytes for one answer"
-                    self._error = error_of(errors.to_wire(errors.BadArguments(text)))
+                    self._error = TOO_MANY_BYTES
         if self._number < 0 or self._beginning:
             return
         self._begin()
@@ -128,9 +138,9 @@ class Many:
             return self._error
         try:
             return self._reply(self._session, self._results)
-        except Exception as raised:  # Another node may be of another version.
-            log.error("unexpected error in the answers of nodes", exc_info=raised)
-            return error_of(errors.to_wire(errors.ServerError("unexpected error in the answers of nodes")))
+        except Exception as raised:
+            log.error(UNEXPECTED, exc_info=raised)
+            return UNEXPECTED_ANSWERS
 
 
 def _many(method: str, name: str, reply: Reply, one: Reply | None) -> Callable[[Facts], CarryOut]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE
+from ckv.protocol.resp.gather import Gather
 from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.results import flag_reply, ok_reply, value_reply
 from ckv.protocol.resp.session import RespSession
@@ -71,10 +72,15 @@ class QuickRespSession(RespSession):
         answers = self.received(requests)
         return answers, self.may_go_ahead and not (self.attention or self.line.held)
 
-    def begin(self, count: int) -> bool:
-        """Takes note that so many requests were passed on, numbered from :attr:`ticket` on; whether more may be."""
+    def gather(self, number: int, count: int) -> Gather:
+        """Who gathers the values of request ``number``, of which so many were asked for."""
+        return Gather(self, number, count, self._shared.limits.max_queued_bytes)
+
+    def begin(self, count: int, calls: int) -> bool:
+        """Takes note that so many requests were passed on, numbered from :attr:`ticket` on, as so many calls; whether
+        more may be."""
         self.ticket += count
-        self.defer(count)
+        self.defer(calls)
         return not self.line.held
 
     def expect(self, number: int, kind: int) -> None:

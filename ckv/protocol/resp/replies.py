@@ -105,6 +105,20 @@ def is_unknown(answer: bytes) -> bool:
     return answer.startswith(b"-ERR UNKNOWN ")
 
 
+def worse_of(known: bytes, answer: bytes) -> bytes:
+    """The error that one request of several calls is answered with, of one that is known, if there is, and another: the
+    first, unless only the other says that nobody knows what was done."""
+    return answer if not known or (is_unknown(answer) and not is_unknown(known)) else known
+
+
+TOO_MANY_BYTES: Final = error_of(
+    errors.to_wire(errors.BadArguments("the values that were asked for are too many bytes for one answer"))
+)
+UNEXPECTED: Final = "unexpected error in the answers of nodes"
+"""What is logged when these are not what they should be: another node may be of another version."""
+UNEXPECTED_ANSWERS: Final = error_of(errors.to_wire(errors.ServerError(UNEXPECTED)))
+
+
 def encode(value: Any, protocol: int) -> bytes:
     """Any answer: what RESP2 lacks becomes what Redis makes of it there.
 
