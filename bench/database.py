@@ -16,6 +16,7 @@ from bench.data import record
 from bench.results import Sample
 from bench.servers import Contender
 from ckv import Client
+from ckv.persistent.mysql.statements import INSERT_EXPIRING, UPSERT_EXPIRING
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.products import MariaDBProduct, make_template
@@ -38,6 +39,9 @@ SINGLE_ROWS: Final = 60_000
 """More than anybody can upsert one by one in a turn."""
 
 DRAIN_TIMEOUT: Final = 120.0
+
+FAR_AWAY: Final = 4_102_444_800_000
+"""When records of a benchmark expire: 2100, in milliseconds of the epoch."""
 
 _UPSERT = "INSERT INTO CelonisData (kv_key, kv_value, kv_type) VALUES "
 _UPDATE = " ON DUPLICATE KEY UPDATE kv_value = VALUES(kv_value), kv_type = VALUES(kv_type)"
@@ -97,22 +101,24 @@ def _records(count: int) -> list[tuple[str, str]]:
     return [record(number) for number in range(count)]
 
 
-def bulk_upserts(server: MariaDB, seconds: float, most: int) -> Sample:
+def bulk_upserts(server: MariaDB, seconds: float, most: int, *, expiring: bool = False) -> Sample:
     """New rows, 500 to a statement and a commit. The statements are made beforehand, sorted, as literals: no way of
-    writing rows through PyMySQL is faster. It ends after ``most`` rows if the time is not up before.
+    writing rows through PyMySQL is faster. It ends after ``most`` rows if the time is not up before. ``expiring``: they
+    say when their row expires.
     """
-    statements = _bulk_statements(most)
+    statements = _bulk_statements(most, expiring)
     with server.connect(PLAIN) as connection:
         return _rate(seconds, lambda number: connection.query(statements[number]), BATCH, len(statements))
 
 
-@lru_cache(maxsize=1)
-def _bulk_statements(most: int) -> list[bytes]:
+@lru_cache(maxsize=2)
+def _bulk_statements(most: int, expiring: bool) -> list[bytes]:
+    insert, update, more = (INSERT_EXPIRING, UPSERT_EXPIRING, f",{FAR_AWAY}") if expiring else (_UPSERT, _UPDATE, "")
     statements = []
     for start in range(0, most, BATCH):
         rows = sorted(record(number) for number in range(start, start + BATCH))
-        literals = (f"('{key}','{value}',0)" for key, value in rows)
-        statements.append((_UPSERT + ",".join(literals) + _UPDATE).encode())
+        literals = (f"('{key}','{value}',0{more})" for key, value in rows)
+        statements.append((insert + ",".join(literals) + update).encode())
     return statements
 
 

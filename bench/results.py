@@ -59,6 +59,7 @@ class Results:
     parts: dict[str, PartResult] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from bench.part import Part
-from bench.parts import ceiling, evict, latency, memory, miss, primary, secondary, startstop, tiers
+from bench.parts import ceiling, evict, expiring, latency, many, memory, miss, primary, secondary, startstop, tiers
 
 PARTS: Final[tuple[Part, ...]] = (
     secondary.PART,
     primary.PART,
+    many.PART,
+    expiring.PART,
     evict.PART,
     miss.PART,
     tiers.PART,
