@@ -15,6 +15,7 @@ sys.path.insert(0, str(DOCS.parent))
 from redis_parts import (  # noqa: E402
     ALL_KEYS,
     CHANNELS,
+    CLUSTER,
     EXEC,
     GROUPS,
     MOST_QUEUED,
@@ -360,6 +361,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
 ## Channels of one node
 
 {CHANNELS}
+## Clients in cluster mode
+
+{CLUSTER}
 ## Errors
 
 Behind the code of Redis stands the [code of ckv](protocol.md#errors) and its text: `-OOM NoRoom: ...`. What is not in

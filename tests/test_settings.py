@@ -43,6 +43,7 @@ def test_a_primary() -> None:
         bind="127.0.0.1",
         call_timeout=8.0,
         node_wait=2.0,
+        cluster_clients=False,
         max_connections=10_000,
         max_value_bytes=1_048_576,
         keys_max=100_000,

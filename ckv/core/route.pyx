@@ -15,7 +15,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memchr
 
 from ckv.core cimport buffer as buffers, resp
 from ckv.core.buffer cimport Buffer, append, empty, end_of, slice_of
@@ -24,33 +23,7 @@ from ckv.core.lane cimport FIRST_BYTES, HEAD_BYTES, Lane, Routed
 from ckv.core.msgpackrpc cimport MAX_CALL_HEADS_BYTES, read_call, read_head
 from ckv.core.records cimport MAX_KEY_BYTES
 from ckv.core.request cimport ELEMENT, PING, Input, Request, input_of
-
-from binascii import crc_hqx
-
-cdef enum:
-    SLOTS = 16384
-
-cdef uint16_t[256] CRC    # CRC-16/XMODEM of each byte
-for byte in range(256):
-    CRC[byte] = crc_hqx(bytes((byte,)), 0)
-
-
-# As ckv.cluster.slots.slot_of(), for the bytes of a key.
-cdef inline uint32_t slot_of(const uint8_t *key, size_t size) noexcept nogil:
-    cdef const uint8_t *end = key + size
-    cdef const uint8_t *start = <const uint8_t *>memchr(key, c"{", size)
-    cdef const uint8_t *stop
-    cdef uint32_t crc = 0
-    if start != NULL:
-        start += 1
-        stop = <const uint8_t *>memchr(start, c"}", end - start)
-        if stop != NULL and stop > start:
-            key = start
-            end = stop
-    while key < end:
-        crc = ((crc << 8) & 0xFFFF) ^ CRC[(crc >> 8) ^ key[0]]
-        key += 1
-    return crc % SLOTS
+from ckv.core.slots cimport SLOTS, slot_of
 
 
 def slot_of_bytes(bytes key not None):

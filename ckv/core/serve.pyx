@@ -191,6 +191,11 @@ cdef bint begin(Server server, const uint8_t *start, const uint8_t *end, object 
     return True
 
 
+# What a primary asks is always for this node.
+cdef inline bint is_served(Server _server, const Request *_request) noexcept:
+    return True
+
+
 cdef inline uint8_t *write_value_head(uint8_t *to, const Request *request, uint32_t size, bint text) noexcept nogil:
     return write_found(write_head(to, request.msgid, request.msgid_bytes), size, text)
 

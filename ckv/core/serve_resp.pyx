@@ -22,6 +22,7 @@ from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
 from ckv.core.request cimport GET, PING, Input, Request, input_of
 from ckv.core.resp cimport pass_by, read_request, write_bulk, write_bytes, write_flag, write_size
+from ckv.core.slots cimport SLOTS, slot_of
 
 cdef enum:
     CRLF_BYTES = 2
@@ -34,17 +35,24 @@ cdef class Server:
     cdef Buffer out       # the answers to one session, or a part of them
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # never
+    cdef bytes served     # for each slot whether keys of it are for this node; empty where all are
     cdef uint64_t max_value_bytes
 
     def __cinit__(self, Table table not None, Table absent not None, *, uint64_t max_value_bytes):
         self.table = table
         self.absent = absent
         self.max_value_bytes = max_value_bytes
+        self.served = b""
         if not buffers.start(&self.out, KEPT_BYTES):
             raise MemoryError
 
     def __dealloc__(self):
         free(self.out.data)
+
+    def serve_only(self, bytes served not None):
+        if len(served) not in (0, SLOTS):
+            raise ValueError("not a byte for each slot")
+        self.served = served
 
     def serve_all(self, list inbox not None):
         return serve_sessions(self, inbox)
@@ -75,6 +83,12 @@ cdef class Server:
             to = write_flag(to, outcome != NO)
         set_end(&self.out, to)
         return True
+
+
+cdef inline bint is_served(Server server, const Request *request) noexcept:
+    if request.kind == PING or not PyBytes_GET_SIZE(server.served):
+        return True
+    return PyBytes_AS_STRING(server.served)[slot_of(request.key, request.key_bytes)] != 0
 
 
 # Nor has a value a place of its own while it arrives.

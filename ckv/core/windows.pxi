@@ -1,7 +1,7 @@
 # The loops over requests, for the class Server of a protocol: over what several sessions were sent, and over what one was.
 #
-# The module has `read_request`, `pass_by`, `begin` and `write_value_head` of its protocol, and CRLF_BYTES of what is behind
-# a value. Its Server has answer(), for one request, and several(), for a message of many.
+# The module has `read_request`, `pass_by`, `begin` and `write_value_head` of its protocol, CRLF_BYTES of what is behind
+# a value, and `is_served`, whether a key is for this node. Its Server has answer(), for one request, and several(), for a message of many.
 #
 # Requests are taken in windows. First all of a window are read and their keys hashed, and the processor is asked for the
 # memory that each will need; then they are answered. So the misses of its caches overlap, in place of each being waited
@@ -102,10 +102,10 @@ cdef bint run(Server server, Input *input, object session) except -1:
     return input.at > start
 
 
-# A request with a key short enough for the table. Else `at` stays where it was.
+# A request with a key of this node, short enough for the table. Else `at` stays where it was.
 cdef inline bint read(Server server, Input *input, Request *request) noexcept:
     cdef const uint8_t *start = input.at
-    if read_request(input, request) and request.key_bytes <= MAX_KEY_BYTES:
+    if read_request(input, request) and request.key_bytes <= MAX_KEY_BYTES and is_served(server, request):
         hash_key(server.table, request)
         return True
     input.at = start

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ class Peer:
         lane: Lane | None = None,
         *,
         share: Share | None = None,
+        nodes: Sequence[str] = (),
     ) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
         the latest; see :meth:`tick`.
@@ -70,9 +72,9 @@ class Peer:
         ``lane``: where compiled code collects calls for it. Before each time it has to ask :meth:`takes_calls`, and
         afterwards to have them leave with :meth:`flush_later`.
 
-        ``share``: what the node is taken for, where there is a list of nodes.
+        ``share``: what the node is taken for, where there is a list of nodes; ``nodes``: that list, if it is told.
         """
-        self._calls = calls(share)
+        self._calls = calls(share, nodes)
         self._lane = lane
         self.address = address
         self.reason = ""

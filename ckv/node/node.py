@@ -26,6 +26,7 @@ from ckv.node.naming import Naming
 from ckv.node.signals import Signals
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
+from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
 from ckv.redis.table import for_node
 
@@ -82,6 +83,8 @@ class Node:
         self._signals = Signals(self.stop)
         self._heap = Heap(held)
         self._channels = Channels()
+        self.placing = Placing()
+        """What clients are told that go to the owners of keys by themselves."""
         self._ticker: Any = self.loop.timer(TICK, TICK)
         self._ticker.start(self._tick)
 
@@ -137,7 +140,13 @@ class Node:
         """
         self._server = Server(
             *(self.poller, complete(handlers), self.limits, self._files, quick, others),
-            for_node(self.limits, subscribers=self._channels, keys_max=self._keys_max, next_turn=_in_another_turn),
+            for_node(
+                self.limits,
+                subscribers=self._channels,
+                placing=self.placing,
+                keys_max=self._keys_max,
+                next_turn=_in_another_turn,
+            ),
         )
         try:
             bound = self._listen(address, naming, name)

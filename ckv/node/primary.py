@@ -9,6 +9,7 @@ from typing import Any, Final
 from ckv import core, errors
 from ckv.address import Address
 from ckv.cluster.slots import SlotMap
+from ckv.cluster.view import of_list
 from ckv.commands import COMMANDS, Command
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
@@ -42,14 +43,18 @@ def run(settings: PrimarySettings) -> int:
     room = WaitingRoom()
     count = len(settings.secondaries)
     lanes = new_lanes(count)
+    nodes = list(map(str, settings.secondaries)) if settings.cluster_clients else []
     peers = [
         Peer(
             *(node.poller, address, limits, settings.call_timeout, settings.node_wait, room, lane),
             share=Share(number, count),
+            nodes=nodes,
         )
         for number, (address, lane) in enumerate(zip(settings.secondaries, lanes, strict=True), 1)
     ]
     slots = SlotMap(peers)
+    if settings.cluster_clients:
+        node.placing.view = of_list(settings.secondaries)
     for peer in peers:
         peer.start()
     try:

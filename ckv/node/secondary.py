@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from ckv import core
-from ckv.address import Address
+from ckv.address import Address, parse_address
+from ckv.cluster.view import NO_SLOTS, of_list
 from ckv.commands import COMMANDS
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
@@ -24,7 +25,7 @@ from ckv.node.steps import step_handlers
 from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
 from ckv.persistent.opening import is_shared, open_tier
-from ckv.protocol.greeting import HELLO
+from ckv.protocol.greeting import HELLO, Share
 from ckv.protocol.handler import LATER, NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import MAX_IN_FLIGHT_OF_A_NODE, Limits
 from ckv.protocol.quick import BATCH_BOUNDS
@@ -98,7 +99,16 @@ def run(settings: SecondarySettings) -> int:
         )
 
     agree = naming.agree if naming is not None and is_shared(settings.persistent) else None
-    own_share = OwnShare(lambda: bool(len(store.memory) or store.unsaved), agree)
+    loops = serve_loops(store, settings.max_value_bytes)
+    resp_loop: Any = loops.resp
+
+    def told(share: Share, nodes: tuple[str, ...]) -> None:
+        view = of_list(list(map(parse_address, nodes)), share.number - 1) if nodes else None
+        if resp_loop is not None:
+            resp_loop.serve_only(view.served if view is not None else NO_SLOTS)
+        node.placing.view = view
+
+    own_share = OwnShare(lambda: bool(len(store.memory) or store.unsaved), agree, told)
     expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
     expiry.start(expire)
     try:
@@ -113,7 +123,7 @@ def run(settings: SecondarySettings) -> int:
             f"policy={settings.policy} persistent={workers.tier.name if workers is not None else 'none'} "
             f"workers={settings.pool_size} write_mode={settings.write_mode}",
             lambda wait: _save_all(store, workers, naming, wait),
-            serve_loops(store, settings.max_value_bytes),
+            loops,
             naming,
             settings.name,
             {HELLO: own_share.hello},

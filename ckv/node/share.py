@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ckv import errors
-from ckv.protocol.greeting import ANSWER, Share, share_in
+from ckv.protocol.greeting import ANSWER, Share, nodes_in, share_in
 from ckv.protocol.handler import LATER, Caller
 
 WHAT_TO_DO: Final = "Stop all secondaries before a list changes"
@@ -19,11 +19,18 @@ WHAT_TO_DO: Final = "Stop all secondaries before a list changes"
 class OwnShare:
     """That of this node, once a primary has told it."""
 
-    def __init__(self, holds: Callable[[], bool], agree: Callable[[Share, Callable[[str], None]], None] | None) -> None:
+    def __init__(
+        self,
+        holds: Callable[[], bool],
+        agree: Callable[[Share, Callable[[str], None]], None] | None,
+        told: Callable[[Share, tuple[str, ...]], object] = lambda _share, _nodes: None,
+    ) -> None:
         """``holds``: whether the node has records, in memory or to be saved. ``agree``: asks in the database that nodes
-        have in common what speaks against a share, and tells that, or nothing; None without such a database."""
+        have in common what speaks against a share, and tells that, or nothing; None without such a database. ``told``:
+        is told the share when it is a new one, and the addresses of all nodes when a primary has said these."""
         self._holds = holds
         self._agree = agree
+        self._told = told
         self.share: Share | None = None
         self._is_agreed = agree is None
         self._primaries: set[Caller] = set()
@@ -35,11 +42,15 @@ class OwnShare:
         if share is None:
             return ANSWER
         self._primaries = {primary for primary in self._primaries if primary.is_open}
-        if share != self.share:
+        nodes = nodes_in(params)
+        is_new = share != self.share
+        if is_new:
             if self.share is not None and (self._primaries or self._holds()):
                 raise errors.WrongNode(f"this node is {self.share} by another list, not {share}. {WHAT_TO_DO}")
             self.share, self._is_agreed = share, self._agree is None
         self._primaries.add(caller)
+        if is_new or nodes:
+            self._told(share, nodes)
         if self._is_agreed or self._agree is None:
             return ANSWER
         self._agree(share, lambda why: self._answer(caller, msgid, share, why))

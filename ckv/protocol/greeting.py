@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from ckv import __version__, errors
@@ -42,10 +42,11 @@ class Share(NamedTuple):
         return f"number {self.number} of {self.of}"
 
 
-def calls(share: Share | None = None) -> bytes:
+def calls(share: Share | None = None, nodes: Sequence[str] = ()) -> bytes:
     """What is sent to a node: it calls all methods of the greeting, of which one that it does not know does no harm.
-    ``share``: what the node is taken for."""
-    said = (*ANSWER, share) if share is not None else ()
+    ``share``: what the node is taken for. ``nodes``: the addresses of all nodes of the list, if clients are to go to
+    the owners of keys by themselves."""
+    said = (*ANSWER, share, nodes) if share is not None else ()
     pack = new_packer().pack
     return b"".join(pack((REQUEST, msgid, name, said if name == HELLO else ())) for msgid, name in enumerate(_METHODS))
 
@@ -56,6 +57,15 @@ def share_in(params: tuple[object, ...]) -> Share | None:
         case (_, _, (int() as number, int() as of), *_):
             return Share(number, of)
     return None
+
+
+def nodes_in(params: tuple[object, ...]) -> tuple[str, ...]:
+    """The addresses of all nodes that the arguments of a HELLO tell; none if it tells none."""
+    match params:
+        case (_, _, (int(), int() as of), (*nodes,), *_):
+            told = tuple(node for node in nodes if isinstance(node, str))
+            return told if len(told) == len(nodes) == of else ()
+    return ()
 
 
 def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:

@@ -12,7 +12,7 @@ from ckv.protocol.resp.replies import OK, ZERO, ReplyError, Simple, Text, array,
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.connection import NONE, Sub, refuse, simply, subcommands
 from ckv.redis.info import Figures, sections, text_of_sections
-from ckv.redis.row import FREE, SYNTAX, Facts, Row, call, text_of
+from ckv.redis.row import FREE, SYNTAX, Facts, Row, call, keys_in, text_of
 from ckv.values import to_bytes
 
 _OVERHEAD_BYTES: Final = 64
@@ -73,11 +73,10 @@ def _command_keys(facts: Facts, _session: RespSession, request: Request) -> byte
         raise ReplyError("ERR Invalid command specified")
     if not row.has(asked):
         raise ReplyError("ERR Invalid number of arguments specified for command")
-    first, last, step = row.keys
-    if not first:
+    keys = keys_in(row, asked)
+    if not keys:
         raise ReplyError("ERR The command has no key arguments")
-    end = last % len(asked) if last < 0 else last
-    return array(list(map(bulk, asked[first : end + 1 : step])))
+    return array(list(map(bulk, keys)))
 
 
 _COMMAND: Final[dict[str, tuple[int, Sub]]] = {
@@ -106,7 +105,9 @@ def info(facts: Facts) -> CarryOut:
         names = [shown(name).lower() for name in request[1:]]
 
         def reply(session: RespSession, result: object) -> bytes:
-            found = sections(cast(Figures, result), facts.run_id, facts.now())
+            found = sections(
+                *(cast(Figures, result), facts.run_id, facts.now()), has_cluster_clients=facts.placing.view is not None
+            )
             return encode(Text(text_of_sections(found, names)), session.protocol)
 
         return call(session, handler, (), reply)
@@ -125,7 +126,7 @@ def _config_get(facts: Facts, session: RespSession, request: Request) -> bytes:
         "maxmemory": "0",
         "maxmemory-policy": "noeviction",
         "proto-max-bulk-len": str(limits.max_value_bytes),
-        "cluster-enabled": "no",
+        "cluster-enabled": "no" if facts.placing.view is None else "yes",
         "cluster-require-full-coverage": "yes",
         "timeout": "0",
     }

@@ -60,7 +60,7 @@ def free_text(value: bytes, what: str) -> str:
 # --- HELLO, AUTH ---------------------------------------------------------------------------------------------------
 
 
-def _hello(_facts: Facts, session: RespSession, request: Request) -> bytes:
+def _hello(facts: Facts, session: RespSession, request: Request) -> bytes:
     protocol = session.protocol
     name: str | None = None
     if len(request) > 1:
@@ -90,7 +90,7 @@ def _hello(_facts: Facts, session: RespSession, request: Request) -> bytes:
         "version": REDIS_VERSION,
         "proto": protocol,
         "id": session.number,
-        "mode": "standalone",
+        "mode": "standalone" if facts.placing.view is None else "cluster",
         "role": "master",
         "modules": [],
     }

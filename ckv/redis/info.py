@@ -21,7 +21,7 @@ REDIS_VERSION: Final = "7.2.0"
 """The version of Redis whose commands are meant: clients ask before they use what is newer."""
 
 
-def sections(figures: Figures, run_id: str, now: float) -> Sections:
+def sections(figures: Figures, run_id: str, now: float, *, has_cluster_clients: bool = False) -> Sections:
     """The sections; what only Redis has is left out, but for what clients look at."""
 
     def number(name: str) -> int | float | str:
@@ -34,7 +34,7 @@ def sections(figures: Figures, run_id: str, now: float) -> Sections:
         "Server": {
             "redis_version": REDIS_VERSION,
             "ckv_version": number("ckv_version"),
-            "redis_mode": "standalone",
+            "redis_mode": "cluster" if has_cluster_clients else "standalone",
             "os": "Linux",
             "process_id": number("process_id"),
             "run_id": run_id,
@@ -68,7 +68,7 @@ def sections(figures: Figures, run_id: str, now: float) -> Sections:
         "Modules": {},
         "Commandstats": {},
         "Errorstats": {},
-        "Cluster": {"cluster_enabled": 0},
+        "Cluster": {"cluster_enabled": int(has_cluster_clients)},
         "Keyspace": {},
         # Most clients make one table of all sections, and look there whether it is a master.
         OWN: {"ckv_role" if name == "role" else name: figure for name, figure in figures.items()},

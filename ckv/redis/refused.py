@@ -43,7 +43,6 @@ REASONS: Final = {
     "the records are in the database, and nodes keep no copies of each other's": (
         "replicaof slaveof psync sync replconf failover wait waitaof role"
     ),
-    "clients need no map of the nodes: a primary finds the owner of a key": "cluster asking readonly readwrite",
     "there is one database": "move swapdb",
     "two keys may be on two nodes": "rename renamenx copy",
     "the database is the one to copy records from and to": "dump restore restore-asking migrate",

@@ -15,10 +15,11 @@ from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.noted import Noted
+from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
 from ckv.values import ENCODING, ENCODING_ERRORS
 
-Group = Literal["connection", "generic", "pubsub", "scripting", "server", "string", "transactions"]
+Group = Literal["cluster", "connection", "generic", "pubsub", "scripting", "server", "string", "transactions"]
 """What Redis calls the group of a command."""
 
 READ: Final = ("readonly", "fast")
@@ -66,6 +67,9 @@ class Facts:
     channels: Channels
     """Those of the node."""
 
+    placing: Placing
+    """Which keys it answers for."""
+
     noting: Mapping[str, CarryOut]
     """The commands that ask anything of the node about keys, by their names: they tell what, and ask nothing."""
 
@@ -98,6 +102,9 @@ class Row:
     counts: bool = False
     """Whether it looks at the number of parts by itself."""
 
+    key_count: int = 0
+    """Which part says how many keys follow it, if one does; :attr:`keys` says nothing then."""
+
     @property
     def name(self) -> str:
         """In lower case, as Redis tells it."""
@@ -121,6 +128,32 @@ def counted(row: Row, carry_out: CarryOut) -> CarryOut:
     def checked(session: RespSession, request: Request) -> Any:
         if not row.has(request):
             raise wrong_count(row.name)
+        return carry_out(session, request)
+
+    return checked
+
+
+def keys_in(row: Row, request: Request) -> Request:
+    """The keys of a request; as many as can be seen, if it is not what it should be."""
+    if row.key_count:
+        told = request[row.key_count : row.key_count + 1]
+        count = int(told[0]) if told and told[0].isdigit() and len(told[0]) < 10 else 0
+        return request[row.key_count + 1 : row.key_count + 1 + count]
+    first, last, step = row.keys
+    if not first or len(request) <= first:
+        return []
+    end = last % len(request) if last < 0 else last
+    return request[first : end + 1 : step]
+
+
+def placed(row: Row, carry_out: CarryOut, placing: Placing) -> CarryOut:
+    """The command, which looks first whether the node answers for its keys."""
+    if not (row.keys[0] or row.key_count):
+        return carry_out
+
+    def checked(session: RespSession, request: Request) -> Any:
+        if placing.view is not None:
+            placing.check(keys_in(row, request))
         return carry_out(session, request)
 
     return checked

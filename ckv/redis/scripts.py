@@ -129,9 +129,11 @@ _NEEDS: Final = ("DELIFEQ", "SET")
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("EVAL script numkeys key arg [arg ...]", -3, WRITE, NONE, "writer", "scripting",
-        "Carry out a script, if it is one of those below.", simply(_eval), _NEEDS),
+        "Carry out a script, if it is one of those below.", simply(_eval), _NEEDS,
+        key_count=2),
     Row("EVALSHA sha1 numkeys key arg [arg ...]", -3, WRITE, NONE, "writer", "scripting",
-        "The same of one that a client has sent to this node before.", simply(_evalsha), _NEEDS),
+        "The same of one that a client has sent to this node before.", simply(_evalsha), _NEEDS,
+        key_count=2),
     Row("SCRIPT subcommand", -2, FREE, NONE, "anyone", "scripting", "LOAD, EXISTS and FLUSH.",
         subcommands("script", _SCRIPT), _NEEDS),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from ckv.protocol.resp.methods import CarryOut, Connected, RespCommand, RespMeth
 from ckv.redis import (
     about,
     channels,
+    cluster,
     connection,
     expiry,
     flushing,
@@ -29,15 +30,16 @@ from ckv.redis import (
     watching,
 )
 from ckv.redis.noted import Noting
+from ckv.redis.placing import Placing
 from ckv.redis.refused import no_command
-from ckv.redis.row import Facts, Row, counted
+from ckv.redis.row import Facts, Row, counted, placed
 from ckv.redis.subscribers import Channels
 
 ROWS: Final[dict[str, Row]] = {
     row.name: row
     for row in (
         *(*strings.ROWS, *expiry.ROWS, *many.ROWS, *keyspace.ROWS, *flushing.ROWS, *transactions.ROWS),
-        *(*watching.ROWS, *scripts.ROWS, *channels.ROWS, *connection.ROWS, *about.ROWS),
+        *(*watching.ROWS, *scripts.ROWS, *channels.ROWS, *cluster.ROWS, *connection.ROWS, *about.ROWS),
     )
 }
 """All commands by their names, in lower case."""
@@ -57,15 +59,18 @@ def for_node(
     now: Callable[[], float] = time.time,
     *,
     subscribers: Channels | None = None,
+    placing: Placing | None = None,
     keys_max: int,
     next_turn: Callable[[Callable[[], None]], object],
 ) -> Callable[[Mapping[str, Handler]], RespMethods]:
     """What makes the commands of handlers; the clients of all that it makes are numbered together, and have the same
     channels.
 
-    ``keys_max`` and ``next_turn``: see :class:`ckv.redis.row.Facts`. ``now``: the time of day in seconds of the epoch.
+    ``keys_max`` and ``next_turn``: see :class:`ckv.redis.row.Facts`. ``placing``: what the node tells clients that go
+    to the owners of keys; without it there are none. ``now``: the time of day in seconds of the epoch.
     """
     of_node = subscribers if subscribers is not None else Channels()
+    places = placing or Placing()
     connected = Connected()
     run_id = secrets.token_hex(20)
     started = now()
@@ -74,14 +79,14 @@ def for_node(
     def made(handlers: Mapping[str, Handler]) -> RespMethods:
         rows = had_by(handlers)
         noting: dict[str, CarryOut] = {}
-        facts = Facts(
-            *(handlers, limits, connected, rows, run_id, started, now, keys_max, next_turn, loaded, of_node, noting)
-        )
+        own = (limits, connected, rows, run_id, started, now, keys_max, next_turn, loaded, of_node, places, noting)
+        facts = Facts(handlers, *own)
         told = replace(facts, handlers={**handlers, **{name: Noting(name) for name in NOTED & handlers.keys()}})
         if "EXEC" in handlers:
             noting |= {name: row.make(told) for name, row in rows.items() if not NOTED.isdisjoint(row.needs)}
         commands = {
-            name: RespCommand(counted(row, row.make(facts)), frozenset(row.needs)) for name, row in rows.items()
+            name: RespCommand(counted(row, placed(row, row.make(facts), places)), frozenset(row.needs))
+            for name, row in rows.items()
         }
         return RespMethods(commands, limits, connected, no_command)
 

@@ -20,7 +20,8 @@ from ckv.protocol.resp.session import RespSession
 from ckv.protocol.steps import WATCHED, Asked, Told
 from ckv.redis.connection import NONE, SUBCOMMANDS, simply
 from ckv.redis.noted import Noted
-from ckv.redis.row import FREE, Facts, Row, wrong_count
+from ckv.redis.placing import Placing
+from ckv.redis.row import FREE, Facts, Row, keys_in, wrong_count
 from ckv.redis.step import answer_of_one, in_one_step
 
 MAX_QUEUED: Final = 65_536
@@ -46,7 +47,7 @@ Place = Noted | bytes | Request
 
 
 def multi(facts: Facts) -> CarryOut:
-    take = _taken(facts.rows, facts.limits.max_message_bytes * MAX_QUEUED_MESSAGES)
+    take = _taken(facts.rows, facts.placing, facts.limits.max_message_bytes * MAX_QUEUED_MESSAGES)
 
     def carry_out(session: RespSession, _request: Request) -> bytes:
         if session.transaction is not None:
@@ -58,7 +59,7 @@ def multi(facts: Facts) -> CarryOut:
     return carry_out
 
 
-def _taken(rows: Mapping[str, Row], most_bytes: int) -> CarryOut:
+def _taken(rows: Mapping[str, Row], placing: Placing, most_bytes: int) -> CarryOut:
     """What takes the requests of a transaction, of a node with these commands."""
 
     def check(session: RespSession, transaction: Transaction, row: Row, request: Request) -> None:
@@ -75,6 +76,7 @@ def _taken(rows: Mapping[str, Row], most_bytes: int) -> CarryOut:
             raise ReplyError("ERR Command not allowed inside a transaction")
         if row.name in AT_ONCE or transaction.is_aborted:
             return
+        placing.check(keys_in(row, request))
         if len(transaction.requests) == MAX_QUEUED:
             raise ReplyError(f"ERR a transaction has at most {MAX_QUEUED} commands")
         transaction.size += PART_BYTES + sum(len(part) + PART_BYTES for part in request)

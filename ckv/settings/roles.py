@@ -42,6 +42,7 @@ class PrimarySettings(NodeSettings):
     secondaries: tuple[Address, ...]
     call_timeout: float
     node_wait: float
+    cluster_clients: bool
 
     def __post_init__(self) -> None:
         if not self.secondaries:

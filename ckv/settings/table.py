@@ -114,6 +114,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long requests wait for a secondary that is not connected, counted from the start of the primary, from "
         "the loss of the connection, or from when the secondary said that it stops; afterwards they are refused at "
         "once. 0 to 10m.", "2s", "SECONDS"),
+    Setting("--cluster-clients", ("primary",), bool,
+        "Tell clients of Redis in cluster mode which node owns which key, so that they ask it directly: they must "
+        "reach the secondaries by the addresses given here. The secondaries learn it from the primary."),
     Setting("--name", ("secondary",), parsers.name,
         "Who this node is beside others that share a database, 1 to 120 letters, digits and signs without spaces. Only "
         "one process of a name can write: another one that is started waits for the end of the first.",

@@ -23,6 +23,9 @@ from tests.support.nodes import Nodes
 CAPACITY = 20
 """Records that each secondary keeps in memory. The tests put some hundreds."""
 
+CLUSTER_NODES = 3
+"""Secondaries of the cluster whose clients ask the owners of keys by themselves."""
+
 OTHER_SERVER = os.environ.get("CLIENTS_SERVER", "")
 
 
@@ -57,6 +60,21 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
             2, persistent=mariadb.address, capacity=CAPACITY, secondary_options=may, primary_options=may
         ).primary
         yield Server("127.0.0.1", primary.port)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """What clients in cluster mode talk to at first: a node that owns some of the keys."""
+    if OTHER_SERVER:
+        pytest.skip("it is no cluster")
+    mariadb: MariaDB = request.getfixturevalue("shared_mariadb")
+    # Nodes of another list than those of `server` have to have another table.
+    database = f"mysql://root:password@{mariadb.address}/cluster_mode"
+    with Nodes() as nodes:
+        started = nodes.start_cluster(
+            CLUSTER_NODES, persistent=database, capacity=CAPACITY, primary_options=["--cluster-clients"]
+        )
+        yield Server("127.0.0.1", started.secondaries[0].port)
 
 
 @pytest.fixture

@@ -74,3 +74,15 @@ def test_expiry(server: Server, prefix: str) -> None:
         assert 90 < await client.ttl(prefix) <= 100
 
     run(server, steps)
+
+
+def test_cluster_mode(cluster: Server, records: dict[str, bytes]) -> None:
+    """Cluster mode: `RedisCluster`, which asks the owner of each key"""
+
+    async def whole() -> None:
+        async with coredis.RedisCluster(cluster.host, cluster.port) as client:
+            for name, value in records.items():
+                assert await client.set(name, value)
+            assert [await client.get(name) for name in records] == list(records.values())
+
+    anyio.run(whole)

@@ -36,3 +36,8 @@ def test_transaction(server: Server, prefix: str) -> None:
 def test_scan(server: Server, prefix: str) -> None:
     """All keys of a pattern: `scanStream`"""
     run_node(FILE, "scan", server, prefix)
+
+
+def test_cluster_mode(cluster: Server, prefix: str) -> None:
+    """Cluster mode: `Cluster`, which asks the owner of each key"""
+    run_node(FILE, "cluster", cluster, prefix)

@@ -41,3 +41,8 @@ def test_scan(server: Server, prefix: str) -> None:
 def test_channels(server: Server, prefix: str) -> None:
     """Channels: `subscribe`, `publish`"""
     run_node(FILE, "channels", server, prefix)
+
+
+def test_cluster_mode(cluster: Server, prefix: str) -> None:
+    """Cluster mode: `createCluster`, which asks the owner of each key"""
+    run_node(FILE, "cluster", cluster, prefix)

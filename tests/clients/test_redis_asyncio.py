@@ -97,3 +97,15 @@ def test_lock(server: Server, prefix: str) -> None:
             assert not await client.lock(prefix, timeout=20).acquire(blocking=False)
 
     run(server, steps)
+
+
+def test_cluster_mode(cluster: Server, records: dict[str, bytes]) -> None:
+    """Cluster mode: `RedisCluster`, which asks the owner of each key"""
+
+    async def whole() -> None:
+        async with redis.RedisCluster(host=cluster.host, port=cluster.port, socket_timeout=20) as client:
+            for name, value in records.items():
+                assert await client.set(name, value)
+            assert [await client.get(name) for name in records] == list(records.values())
+
+    asyncio.run(whole())

@@ -10,7 +10,7 @@ import pytest
 import redis
 from redis.cache import CacheConfig
 
-from tests.clients.conftest import Server
+from tests.clients.conftest import CLUSTER_NODES, Server
 from tests.support.eventually import eventually
 
 
@@ -188,3 +188,16 @@ def test_what_it_asks_about_the_server(client: Any) -> None:
     assert any(line["id"] == str(client.client_id()) for line in client.client_list())
     assert "maxmemory" in client.config_get("maxmemory*")
     assert client.time()[0] > 1_700_000_000
+
+
+def test_cluster_mode(cluster: Server, records: dict[str, bytes]) -> None:
+    """Cluster mode: `RedisCluster`, which asks the owner of each key"""
+    with redis.RedisCluster(cluster.host, cluster.port, socket_timeout=20) as client:
+        assert len(client.get_nodes()) == CLUSTER_NODES
+        for name, value in records.items():
+            assert client.set(name, value)
+        assert client.mget_nonatomic(list(records)) == list(records.values())
+        with client.pipeline() as pipeline:
+            for name in records:
+                pipeline.get(name)
+            assert pipeline.execute() == list(records.values())

@@ -58,3 +58,11 @@ def test_lock(client: valkey.Valkey, prefix: str) -> None:
     """Locks"""
     with client.lock(prefix, timeout=20):
         assert not client.lock(prefix, timeout=20).acquire(blocking=False)
+
+
+def test_cluster_mode(cluster: Server, records: dict[str, bytes]) -> None:
+    """Cluster mode: `ValkeyCluster`, which asks the owner of each key"""
+    with valkey.ValkeyCluster(cluster.host, cluster.port, socket_timeout=20) as client:
+        for name, value in records.items():
+            assert client.set(name, value)
+        assert client.mget_nonatomic(list(records)) == list(records.values())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from typing import Any, cast
 
+from ckv.cluster.view import View
 from ckv.node.node import pong
 from ckv.node.secondary import record_handlers, serve_loops
 from ckv.protocol.handler import Loop
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.quick import QuickRespSession
+from ckv.redis.placing import Placing
 from ckv.redis.table import for_node
 from ckv.store import Records
 from tests.core.nodes import CAPACITY, LIMITS, FakePeer, Primary, new_store, receive_all, records_of
@@ -59,8 +61,16 @@ class RespNode(RespClient):
         self, policy: str = "lru", *, quick: bool, tier: bool, capacity: int = CAPACITY, mode: str = "evict"
     ) -> None:
         self.store: Records = new_store(policy, capacity, 100 if tier else 0, mode)
-        methods = resp_methods(self.store)
+        self.placing = Placing()
+        methods = resp_methods(self.store, self.placing)
         super().__init__(methods, serve_loops(self.store, LIMITS.max_value_bytes).resp if quick else None)
+
+    def tell(self, view: View) -> None:
+        """Clients are in cluster mode from now on."""
+        loop: Any = self.core
+        if loop is not None:
+            loop.serve_only(view.served)
+        self.placing.view = view
 
     def records(self) -> list[tuple[str, object]]:
         """See :func:`records_of`."""
@@ -107,9 +117,9 @@ def primary_methods(primary: Primary) -> RespMethods:
     return for_node(LIMITS, lambda: 0.0, keys_max=1000, next_turn=lambda do: do())(primary.table)
 
 
-def resp_methods(store: Records) -> RespMethods:
+def resp_methods(store: Records, placing: Placing | None = None) -> RespMethods:
     """The commands of a secondary over a store, at a time that stands still."""
-    made = for_node(LIMITS, lambda: 0.0, keys_max=1000, next_turn=lambda do: do())
+    made = for_node(LIMITS, lambda: 0.0, placing=placing, keys_max=1000, next_turn=lambda do: do())
     return made({**record_handlers(store, LIMITS.max_value_bytes), "PING": pong})
 
 

@@ -218,4 +218,11 @@ MUTATIONS = (
         "    server.table.is_in_loop = True\n",
         "",
     ),
+    Mutation(
+        "served-elsewhere",
+        "the serve loop of RESP answers for the keys of its node alone, where it was told which these are",
+        "ckv/core/windows.pxi",
+        " and is_served(server, request)",
+        "",
+    ),
 )

@@ -11,6 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ckv import core
+from ckv.address import Address
+from ckv.cluster.slots import slot_of
+from ckv.cluster.view import of_list
 from ckv.node.secondary import serve_loops
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE
 from ckv.protocol.resp.quick import QuickRespSession
@@ -132,6 +135,30 @@ def test_what_memory_decides_is_not_left_to_the_session(monkeypatch: pytest.Monk
         quick.received(data)
     assert quick.left == 0
     check_same(quick, plain)
+
+
+@pytest.mark.parametrize("lone", [False, True])
+def test_what_is_another_nodes_is_left_to_the_session(lone: bool) -> None:
+    """Also where the table has it, from before the node was told, and also where the value is large."""
+    view = of_list([Address("a", 1), Address("b", 2)], 1)
+    here, there, large = "key", "b", "a{b}"
+    before = requests([("SET", there, "old"), ("SET", large, "z" * 70_000)])
+    asked = [("GET", here), ("GET", there), ("GET", large), ("SET", here, "v"), ("SET", there, "v"), ("PING",),
+             ("DEL", there), ("EXISTS", there), ("EXISTS", here), ("GET", "{b}c"), ("GET", here)]  # fmt: skip
+    nodes = [RespNode(quick=quick, tier=False) for quick in (True, False)]
+    for node in nodes:
+        node.received(before)
+        node.sent = b""
+        node.tell(view)
+        for data in [request(*words) for words in asked] if lone else [requests(asked)]:
+            node.received(data)
+    quick, plain = nodes
+    assert quick.store.memory.peek(here) == b"v"
+    assert quick.store.memory.peek(there) == b"old"
+    check_same(quick, plain)
+    moved = b"-MOVED %d a:1\r\n" % slot_of(there)
+    assert quick.sent.count(moved) == 6
+    assert quick.sent.count(b"+OK") == 1
 
 
 def test_what_is_cut_is_served_by_compiled_code_once_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,8 @@ class World:
     def __init__(self) -> None:
         self.holds = False
         self.asked: list[tuple[Share, Callable[[str], None]]] = []
-        self.alone = OwnShare(lambda: self.holds, None)
+        self.told: list[tuple[Share, tuple[str, ...]]] = []
+        self.alone = OwnShare(lambda: self.holds, None, lambda *told: self.told.append(told))
         self.own = OwnShare(lambda: self.holds, lambda *asked: self.asked.append(asked))
 
 
@@ -46,8 +47,8 @@ def world() -> World:
     return World()
 
 
-def hello(own: OwnShare, share: Share, primary: Primary | None = None) -> object:
-    return own.hello(primary or Primary(), 1, ("1.0", (), share))
+def hello(own: OwnShare, share: Share, primary: Primary | None = None, nodes: tuple[object, ...] = ()) -> object:
+    return own.hello(primary or Primary(), 1, ("1.0", (), share, nodes))
 
 
 @pytest.mark.parametrize(
@@ -129,3 +130,28 @@ def test_an_answer_that_comes_when_another_share_is_asked_for_counts_for_nobody(
     assert hello(world.own, SECOND) is LATER
     then("")
     assert second.answers == [(None, ANSWER)]
+
+
+def test_the_addresses_of_all_nodes_are_told_with_it(world: World) -> None:
+    nodes = ("a:1", "b:2")
+    hello(world.alone, FIRST, nodes=nodes)
+    assert world.told == [(FIRST, nodes)]
+    # Another primary, whose clients are told nothing.
+    hello(world.alone, FIRST)
+    assert world.told == [(FIRST, nodes)]
+    hello(world.alone, FIRST, nodes=("a.example:1", "b:2"))
+    assert world.told[1:] == [(FIRST, ("a.example:1", "b:2"))]
+
+
+@pytest.mark.parametrize("nodes", [("a:1",), ("a:1", "b:2", "c:3"), ("a:1", 2), (None, None)])
+def test_other_lists_of_addresses_are_as_good_as_none(world: World, nodes: tuple[object, ...]) -> None:
+    hello(world.alone, FIRST, nodes=nodes)
+    assert world.told == [(FIRST, ())]
+
+
+def test_another_share_makes_the_addresses_void(world: World) -> None:
+    primary = Primary()
+    hello(world.alone, FIRST, primary, ("a:1", "b:2"))
+    primary.is_open = False
+    hello(world.alone, SECOND)
+    assert world.told[-1] == (SECOND, ())

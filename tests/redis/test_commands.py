@@ -15,6 +15,7 @@ from ckv.protocol.limits import Limits
 from ckv.protocol.resp.quick import QuickRespSession
 from ckv.protocol.resp.session import RespSession
 from ckv.protocol.session import Unanswered
+from ckv.redis.placing import Placing
 from ckv.redis.refused import REASONS
 from ckv.redis.table import ROWS, for_node
 from tests.protocol.resp.test_parsing import packed
@@ -40,7 +41,7 @@ class _Gathering(Unanswered):
             self._when_all(self.answers)
 
 
-class _Figures(dict[str, Any]):
+class Figures(dict[str, Any]):
     """What INFO answers."""
 
 
@@ -54,7 +55,8 @@ class Node:
         names = {"GET", "PUT", "DEL", "PING", "INFO", *methods}
         self.later: list[Callable[[], None]] = []
         """What is to be done in the next turn of the loop."""
-        self.made = for_node(limits, lambda: NOW, keys_max=KEYS_MAX, next_turn=self.later.append)
+        self.placing = Placing()
+        self.made = for_node(limits, lambda: NOW, placing=self.placing, keys_max=KEYS_MAX, next_turn=self.later.append)
         self.digests: dict[str, bytes] = {}
         self.step: Exception | object = None
         """In the place of what EXEC does: an error, or WAIT, until :meth:`carry_out_step`."""
@@ -67,7 +69,7 @@ class Node:
         def method(caller: Caller, ticket: int, params: tuple[object, ...]) -> object:
             self.asked.append((name, *params))
             result = self.results.get(name)
-            if isinstance(result, dict) and not isinstance(result, _Figures):
+            if isinstance(result, dict) and not isinstance(result, Figures):
                 result = result.get(params[0], (False, ""))
             if isinstance(result, Exception):
                 raise result
@@ -532,7 +534,7 @@ def test_command_tells_the_table() -> None:
 
 def test_info_has_the_sections_that_clients_look_for() -> None:
     node = Node()
-    node.results["INFO"] = _Figures(
+    node.results["INFO"] = Figures(
         records=4, pending_records=3, database_state="up", role="secondary", used_cpu_sys=0.5, used_cpu_user=1.25
     )
     text = node.ask("INFO").decode()

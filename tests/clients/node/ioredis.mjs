@@ -1,6 +1,6 @@
 // ioredis.
 
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { assert, records, run } from "./scenario.mjs";
 
 const scenarios = {
@@ -40,6 +40,21 @@ const scenarios = {
     assert.equal(new Set(found).size, 100);
   },
 };
+
+// What asks the owner of each key by itself.
+const cluster = {
+  async cluster(client, prefix) {
+    const all = Object.entries(records(prefix));
+    for (const [key, value] of all) assert.equal(await client.set(key, value), "OK");
+    for (const [key, value] of all) assert.equal(await client.get(key), value);
+    assert.equal(client.nodes("master").length, 3);
+  },
+};
+
+if (process.argv.at(-1) in cluster) {
+  await run(cluster, (host, port) => new Cluster([{ host, port }]), (client) => client.quit());
+  process.exit();
+}
 
 await run(
   scenarios,

@@ -1,6 +1,6 @@
 // node-redis, the package `redis` of npm.
 
-import { createClient } from "redis";
+import { createClient, createCluster } from "redis";
 import { assert, records, run } from "./scenario.mjs";
 
 const scenarios = {
@@ -50,6 +50,22 @@ const scenarios = {
     }
   },
 };
+
+// What asks the owner of each key by itself.
+const cluster = {
+  async cluster(client, prefix) {
+    const all = Object.entries(records(prefix));
+    for (const [key, value] of all) assert.equal(await client.set(key, value), "OK");
+    for (const [key, value] of all) assert.equal(await client.get(key), value);
+    assert.equal(client.masters.length, 3);
+  },
+};
+
+if (process.argv.at(-1) in cluster) {
+  const connect = (host, port) => createCluster({ rootNodes: [{ url: `redis://${host}:${port}` }] }).connect();
+  await run(cluster, connect, (client) => client.close());
+  process.exit();
+}
 
 await run(
   scenarios,
