@@ -279,30 +279,7 @@ cdef class Table:
         return self.expiry_of_entry(&self.entries[at]) if at else 0
 
     def put(self, key, value, uint64_t version=0, bint clean=False, uint64_t expires=0):
-        cdef Py_ssize_t key_bytes, value_bytes
-        cdef const char *key_data
-        cdef const char *value_data
-        cdef object key_owner = as_utf8(key, &key_data, &key_bytes)
-        cdef object value_owner = bytes_of(value, &value_data, &value_bytes)
-        cdef uint32_t flags = (CLEAN if clean else 0) | (0 if type(value) is bytes else TEXT)
-        if key_bytes > MAX_KEY_BYTES or <uint64_t>value_bytes > MAX_VALUE_BYTES:
-            raise ValueError(f"too long for the table: a key of {key_bytes} bytes, a value of {value_bytes}")
-        cdef uint32_t hash = self.hash_of(<const uint8_t *>key_data, key_bytes)
-        cdef uint32_t at = self.find(<const uint8_t *>key_data, key_bytes, hash)
-        if not self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires)):
-            return False
-        if not version:
-            version = self.version + 1
-        if at:
-            if not self.store(&self.entries[at], <const uint8_t *>value_data, value_bytes, flags, version, NULL, expires):
-                raise MemoryError
-            self.used(at)
-        elif not self.insert(<const uint8_t *>key_data, key_bytes, hash,
-                             <const uint8_t *>value_data, value_bytes, flags, version, NULL, expires):
-            raise MemoryError
-        if version > self.version:
-            self.version = version
-        return True
+        return put_record(self, key, value, version, clean, expires)
 
     def overwrite(self, key, value):
         return self.may_put and key in self and self.put(key, value)
@@ -327,12 +304,7 @@ cdef class Table:
         return at != 0
 
     def has_room_for(self, key, value, uint64_t expires=0):
-        cdef Py_ssize_t key_bytes, value_bytes
-        cdef const char *data
-        cdef object owner = as_utf8(key, &data, &key_bytes)
-        cdef uint32_t at = self.find(<const uint8_t *>data, key_bytes, self.hash_of(<const uint8_t *>data, key_bytes))
-        owner = bytes_of(value, &data, &value_bytes)
-        return self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires))
+        return has_room_for_record(self, key, value, expires)
 
     def new_version(self):
         self.version += 1
@@ -392,5 +364,6 @@ cdef class Table:
 
 
 include "keys.pxi"
+include "putting.pxi"
 include "text.pxi"
 include "audit.pxi"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from ckv.errors import CkvError, RowsRefused, TierError, WriteFailed
 from ckv.node.watching import WatchedSession
 from ckv.persistent import Session
-from ckv.store.pending import TOMBSTONE, Write
+from ckv.store.row import TOMBSTONE, Write
 from ckv.store.store import Store
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from typing import Any, Final, Literal
 from ckv.errors import CkvError, TierUnavailable
 from ckv.store.change import Loaded
 from ckv.store.loading import Load
-from ckv.store.pending import TOMBSTONE, Write
 from ckv.store.room import RoomWait
+from ckv.store.row import TOMBSTONE, Write
 from ckv.store.store import Store
 from ckv.store.through import ThroughStore
 from ckv.store.tiers import BATCH_RECORDS, Environment

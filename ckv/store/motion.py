@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ckv.store.pending import TOMBSTONE, Write
+from ckv.store.row import TOMBSTONE, Write
 
 
 @dataclass(eq=False, slots=True)

@@ -19,76 +19,12 @@ import sys
 from collections import deque
 from collections.abc import Iterator, KeysView, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from heapq import heappop, heappush
-from typing import Final, NamedTuple
 
 from ckv.errors import CkvError, WriteFailed
+from ckv.store.row import ROW_OVERHEAD_BYTES, TOMBSTONE, Row, Write, size_of, snapshot
 from ckv.store.trouble import Limit, Trouble
 from ckv.values import Value
-
-TOMBSTONE: Final = None
-"""The value of a row whose key was deleted."""
-
-ROW_OVERHEAD_BYTES: Final = 240
-"""What a row takes besides its key and value: its object, its expiry, a place in the dict and one in the queue."""
-
-
-@dataclass(eq=False, slots=True, init=False)
-class Row:
-    """One key's latest write."""
-
-    value: Value | None
-    since: float
-    """When the oldest write was accepted that no snapshot has."""
-    size: int
-    """Bytes of memory that it takes, with its key and value."""
-    version: int
-    """The version of the record that it holds, or that its tombstone would have had."""
-    expires: int
-    """When the record expires, in milliseconds of the epoch; 0 for never. Whoever reads it looks at the clock."""
-    taken: int
-    """The version of the last snapshot; -1 without one that counts."""
-    queued: bool
-    """Waits in the queue for a batch."""
-    flushing: bool
-    """A snapshot of it is in a batch that is under way."""
-    held: bool
-    """Must not be written yet; see :meth:`Pending.hold`."""
-    aside: bool
-    """Waits until it is tried again, because it failed alone."""
-    trouble: Trouble | None
-    refused: CkvError | None
-    """Parked: the persistent tier refused this value. It stays readable, and is tried again when it changes."""
-
-    # Written out, as one made from defaults takes twice as long.
-    def __init__(
-        self, value: Value | None, since: float, size: int, version: int, expires: int, *, queued: bool
-    ) -> None:
-        self.value = value
-        self.since = since
-        self.size = size
-        self.version = version
-        self.expires = expires
-        self.taken = -1
-        self.queued = queued
-        self.flushing = self.held = self.aside = False
-        self.trouble = self.refused = None
-
-
-class Write(NamedTuple):
-    """A snapshot of a row in a batch."""
-
-    key: str
-    value: Value | None
-    version: int
-    expires: int
-    """In milliseconds of the epoch, 0 for never; without a meaning for a tombstone."""
-
-
-# Without the function in Python that a NamedTuple is called through.
-_write: Final = partial(tuple.__new__, Write)
 
 
 class Pending:
@@ -165,7 +101,7 @@ class Pending:
         """Notes the latest write of a key, unless it is noted already. It is never refused: whoever calls has looked at
         :attr:`full`."""
         row = self._rows.get(key)
-        # As _size(), which is not called: this is done for every record that leaves memory.
+        # As size_of(), which is not called: this is done for every record that leaves memory.
         size = key.__sizeof__() + value.__sizeof__() + ROW_OVERHEAD_BYTES
         if row is None:
             self._rows[key] = Row(value, now, size, version, expires, queued=True)
@@ -192,7 +128,7 @@ class Pending:
         whether there was a row. It must stay there until it has been looked for, whatever is written to the key
         meanwhile: otherwise the search would find our own later write.
         """
-        row = self._rows[key] = Row(TOMBSTONE, now, _size(key, TOMBSTONE), version, 0, queued=False)
+        row = self._rows[key] = Row(TOMBSTONE, now, size_of(key, TOMBSTONE), version, 0, queued=False)
         row.held = True
         self.bytes += row.size
         self._measure()
@@ -232,7 +168,7 @@ class Pending:
             row.flushing = True
             row.taken = row.version
             value = row.value if not 0 < row.expires <= now_ms else TOMBSTONE
-            batch.append(_write((queue.popleft(), value, row.version, row.expires)))
+            batch.append(snapshot((queue.popleft(), value, row.version, row.expires)))
             if alone:
                 break
         return batch
@@ -353,7 +289,7 @@ class Pending:
         assert set(aside) == {key for key, row in self._rows.items() if row.aside}, "the rows aside are miscounted"
         assert len(queued) == sum(row.queued for row in self._rows.values()), "a key is not in the queue"
         assert self.parked == sum(row.refused is not None for row in self._rows.values()), "parked is miscounted"
-        assert self.bytes == sum(_size(key, row.value) for key, row in self._rows.items()), "bytes are miscounted"
+        assert self.bytes == sum(size_of(key, row.value) for key, row in self._rows.items()), "bytes are miscounted"
 
     @contextmanager
     def unbounded(self) -> Iterator[None]:
@@ -388,8 +324,3 @@ class Pending:
 
     def _measure(self) -> None:
         self.full = len(self._rows) >= self._max_records or self.bytes >= self._max_bytes
-
-
-def _size(key: str, value: Value | None) -> int:
-    # Which sys.getsizeof() adds nothing to, for what the collector does not look at, and takes longer.
-    return key.__sizeof__() + value.__sizeof__() + ROW_OVERHEAD_BYTES

@@ -30,7 +30,7 @@ from typing import Final, NamedTuple
 from ckv.store import Records
 from ckv.store.memory import Walk
 from ckv.store.motion import Log
-from ckv.store.pending import TOMBSTONE
+from ckv.store.row import TOMBSTONE
 from ckv.values import to_bytes
 
 MOST_BYTES: Final = 24 * 1024

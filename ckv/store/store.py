@@ -15,8 +15,8 @@ from ckv.store import Place, Where
 from ckv.store.change import ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
-from ckv.store.pending import TOMBSTONE
 from ckv.store.room import RoomWait
+from ckv.store.row import TOMBSTONE
 from ckv.store.together import Together
 from ckv.values import Value
 

@@ -11,8 +11,9 @@ from ckv.errors import CkvError, CommitTimeout, RowsRefused, TierUnavailable
 from ckv.store.change import Loaded
 from ckv.store.loading import Load
 from ckv.store.memory import Memory
-from ckv.store.pending import TOMBSTONE, Pending, Write
+from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
+from ckv.store.row import TOMBSTONE, Write
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
 from ckv.store.updates import Queued, Unknown, answered_at

@@ -20,8 +20,9 @@ from ckv.errors import CkvError, RowsRefused, SessionLost
 from ckv.store import Records
 from ckv.store.loading import LOAD_BYTES, Load, Loading, Query
 from ckv.store.memory import POLICIES, Memory
-from ckv.store.pending import Pending, Write
+from ckv.store.pending import Pending
 from ckv.store.room import Room
+from ckv.store.row import Write
 from ckv.values import Value
 
 BATCH_RECORDS: Final = 500

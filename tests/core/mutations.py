@@ -13,6 +13,9 @@ from tests.core import route_mutations, serve_mutations
 from tests.core.copies import LAWS, WAYS, compile_core
 from tests.support.mutations import PYTEST, Mutation, main, mutant, run_in
 
+OF_THE_TABLE = ("records", "putting", "keys")
+"""The files that are compiled into the table."""
+
 FLAGS = ("-O0", "-g0", "-fwrapv", "-fno-strict-aliasing")
 
 _OF_RECORDS = (
@@ -33,16 +36,16 @@ _OF_RECORDS = (
     Mutation(
         "key-length",
         "the length of a key is checked",
-        "ckv/core/records.pyx",
-        "        if key_bytes > MAX_KEY_BYTES or",
-        "        if",
+        "ckv/core/putting.pxi",
+        "    if key_bytes > MAX_KEY_BYTES or",
+        "    if",
     ),
     Mutation(
         "version-not-raised",
         "each write has a version of its own",
-        "ckv/core/records.pyx",
-        "            version = self.version + 1\n",
-        "            version = self.version\n",
+        "ckv/core/putting.pxi",
+        "        version = table.version + 1\n",
+        "        version = table.version\n",
     ),
     Mutation(
         "version-not-stored",
@@ -188,9 +191,9 @@ _OF_RECORDS = (
     Mutation(
         "expiry-without-room",
         "a record that expires has room for that",
-        "ckv/core/records.pyx",
-        "        if not self.has_room(at, key_bytes, value_bytes + expiry_bytes(expires)):",
-        "        if not self.has_room(at, key_bytes, value_bytes):",
+        "ckv/core/putting.pxi",
+        "    if not table.has_room(at, key_bytes, value_bytes + expiry_bytes(expires)):",
+        "    if not table.has_room(at, key_bytes, value_bytes):",
     ),
     Mutation(
         "expiry-forgotten-by-a-move",
@@ -232,7 +235,7 @@ def survived(mutation: Mutation) -> str:
         file = Path(mutation.file)
         # The tests of that file first.
         named = "route" if file.stem == "lane" else file.stem
-        tests = LAWS if file.stem == "records" else sorted(WAYS, key=lambda test: named not in test)
+        tests = LAWS if file.stem in OF_THE_TABLE else sorted(WAYS, key=lambda test: named not in test)
         done = run_in(copy, *PYTEST, *tests, CKV_MODEL_EXAMPLES="100")
         # The exit code alone would also be 1 for a copy that does not even run. A crash is one of those below zero.
         if done.returncode < 0 or (done.returncode == 1 and "Error" in done.stdout):

@@ -21,7 +21,8 @@ from ckv.store.alone import MemoryStore
 from ckv.store.loading import Query
 from ckv.store.memory import PLAIN, TABLES, Memory
 from ckv.store.modes import MODES
-from ckv.store.pending import Pending, Write
+from ckv.store.pending import Pending
+from ckv.store.row import Write
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
 from ckv.values import Value

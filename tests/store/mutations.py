@@ -63,7 +63,7 @@ MUTATIONS = (
     Mutation(
         "overwritten-and-still-clean",
         "I1: a clean record that memory overwrites by itself is not clean any more",
-        "ckv/store/memory/plain.py",
+        "ckv/store/memory/lru.py",
         "        record = (old[0], value, self._version + 1, False, 0)\n",
         "        record = (old[0], value, self._version + 1, old[3], 0)\n",
     ),

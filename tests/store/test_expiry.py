@@ -10,7 +10,8 @@ from ckv.store.alone import MemoryStore
 from ckv.store.loading import Load
 from ckv.store.memory import TABLES, Memory
 from ckv.store.modes import MODES, EvictStore
-from ckv.store.pending import TOMBSTONE, Pending
+from ckv.store.pending import Pending
+from ckv.store.row import TOMBSTONE
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
 from ckv.store.waiting import Waiting

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ckv.store.memory import PLAIN, plain
-from ckv.store.memory.plain import LRU, Record
+from ckv.store.memory import PLAIN, lru
+from ckv.store.memory.lru import LRU
+from ckv.store.memory.plain import Record
 from tests.store.test_memory import Model, put
 
 
@@ -51,9 +52,9 @@ def test_out_of_memory_loses_no_record_and_no_order(
 
     capacity = chance.choice([1, 2, 5, 8, 40])
     with monkeypatch.context() as enough:
-        enough.setattr(plain, "_with_room", lambda: Tight(out))
+        enough.setattr(lru, "_with_room", lambda: Tight(out))
         memory = PLAIN[policy](capacity)
-    monkeypatch.setattr(plain, "_with_room", with_room)
+    monkeypatch.setattr(lru, "_with_room", with_room)
     memory.may_put = True
     model = Model(policy, capacity)
     failed = 0
@@ -91,7 +92,7 @@ def test_out_of_memory_loses_no_record_and_no_order(
 
 STARVED = """
 import resource
-from ckv.store.memory.plain import LRU
+from ckv.store.memory.lru import LRU
 count = 200_000
 table = LRU(count)
 table.may_put = True
@@ -119,7 +120,7 @@ def test_uses_go_on_where_the_system_gives_no_memory() -> None:
 
 
 def test_the_spare_has_memory_for_its_first_record() -> None:
-    spare = plain._with_room()
+    spare = lru._with_room()
     before = sys.getsizeof(spare)
     spare["key"] = ("key", "v", 1, False, 0)
     assert sys.getsizeof(spare) == before
@@ -157,7 +158,7 @@ class Walked(dict[str, Record]):
 def test_victims_are_found_without_passing_all_that_have_left(
     policy: str, ways: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plain, "_with_room", Walked)
+    monkeypatch.setattr(lru, "_with_room", Walked)
     monkeypatch.setattr(Walked, "passed", 0)
     count = 1000
     memory = PLAIN[policy](count)

@@ -31,8 +31,9 @@ from ckv.store.change import KEEP, Change, Look, kept
 from ckv.store.loading import Load, Query
 from ckv.store.memory import TABLES
 from ckv.store.modes import MODES
-from ckv.store.pending import Pending, Write
+from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
+from ckv.store.row import Write
 from ckv.store.through import ThroughStore
 from ckv.store.tiers import ABSENT_BYTES, ABSENT_KEYS, Environment
 from ckv.store.trouble import STRIKES

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from ckv import core
 from ckv.store.memory import plain
 from ckv.store.memory.lfu import LFU
+from ckv.store.memory.lru import FIFO, LRU
 from ckv.values import Value
 
 Record = plain.Record
@@ -165,7 +166,7 @@ class Policy(Protocol):
         """A table for 1 to :data:`~ckv.values.MAX_RECORDS` records, and so many bytes; 0 for no bound in bytes."""
 
 
-PLAIN: Final[dict[str, Policy]] = {"lru": plain.LRU, "lfu": LFU, "fifo": plain.FIFO}
+PLAIN: Final[dict[str, Policy]] = {"lru": LRU, "lfu": LFU, "fifo": FIFO}
 
 TABLES: Final = {"plain": PLAIN}
 """What there is, as the tests compare it: policy name to the table that follows it, in Python and compiled."""
