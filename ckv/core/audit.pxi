@@ -2,7 +2,7 @@
 
 cdef object audit(Table table):
     cdef Entry *entry
-    cdef uint32_t at, bucket, chained = 0, clean = 0, expiring = 0, blocks = 0
+    cdef uint32_t at, bucket, chained = 0, clean = 0, expiring = 0, blocks = 0, noted = 0
     cdef uint64_t in_all = 0
     for bucket in range(table.mask + 1 + table.split):
         at = table.buckets[bucket]
@@ -13,6 +13,7 @@ cdef object audit(Table table):
             assert table.version_of_entry(entry) <= table.version, "a version was never given"
             clean += (entry.flags & CLEAN != 0)
             expiring += (entry.flags & EXPIRES != 0)
+            noted += (entry.flags & NOTED != 0)
             assert not entry.flags & EXPIRES or table.expiry_of_entry(entry), "a record expires never"
             in_all += table.bytes_of(entry)
             chained += 1
@@ -24,6 +25,7 @@ cdef object audit(Table table):
     assert clean == table.clean, "clean is miscounted"
     assert expiring == table.expiring, "those that expire are miscounted"
     assert in_all == table.bytes, "bytes are miscounted"
+    assert noted <= table.noted_count, "a record is noted nowhere"
     for at in range(1, table.next_entry):
         blocks += (table.entries[at].block != NULL)
     assert blocks == table.count, "a block is lost"

@@ -17,6 +17,7 @@ cdef enum:
     TEXT = 1     # the value is a str, not a bin
     CLEAN = 2    # the persistent tier has this version
     EXPIRES = 4  # behind the value stands when, in milliseconds of the epoch
+    NOTED = 8    # among those that written() tells
 
 cdef enum:
     MAX_KEY_BYTES = 1024
@@ -80,6 +81,11 @@ cdef class Table:
     cdef public object now_ms  # the time of day, for what expires
     cdef bint is_in_loop       # a call of a serve loop is at work, which asks for the time once
     cdef uint64_t now          # what that was, in milliseconds of the epoch; 0 as long as it has not asked
+    cdef uint8_t *watched      # for each slot whether to note what is written of it; NULL while nothing is
+    cdef uint32_t *noted       # entries that were written, and perhaps are others by now
+    cdef uint32_t noted_count
+    cdef uint32_t noted_room
+    cdef bint noted_all        # there was no room to note one
 
     # No number or pointer that these give outlives the next call that stores, inserts or deletes.
 

@@ -21,6 +21,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
+from ckv.core.slots cimport SLOTS, slot_of
+
 import os
 include "space.pxi"
 
@@ -65,6 +67,8 @@ cdef class Table:
             munmap(self.buckets, self.buckets_size)
         if self.lists_size:
             munmap(self.lists, self.lists_size)
+        free(self.watched)
+        free(self.noted)
 
     cdef bint fits(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil:
         cdef uint64_t others = self.bytes
@@ -101,8 +105,10 @@ cdef class Table:
         self.clean -= (entry.flags & CLEAN != 0)
         self.expiring -= (entry.flags & EXPIRES != 0)
         entry.value_bytes = <uint32_t>value_bytes
-        entry.flags = <uint16_t>flags
+        entry.flags = <uint16_t>flags | (entry.flags & NOTED)
         self.set_expiry(entry, expires)
+        if self.watched != NULL:
+            note(self, <uint32_t>(entry - self.entries))
         return True
 
     cdef void set_expiry(self, Entry *entry, uint64_t expires) noexcept nogil:
@@ -150,6 +156,8 @@ cdef class Table:
         self.bytes += self.bytes_of(&self.entries[at])
         if self.count > self.mask + self.split:
             self.grow()
+        if self.watched != NULL:
+            note(self, at)
         return at
 
     cdef uint8_t *new_block(self, const uint8_t *key, size_t key_bytes, size_t value_bytes) noexcept nogil:
@@ -336,6 +344,10 @@ cdef class Table:
             if self.entries[at].block != NULL:
                 self.delete(at)
 
+    def record(self, key):
+        cdef uint32_t at = self.look_up(key)
+        return self.record_at(&self.entries[at]) if at else None
+
     def records(self):
         cdef uint32_t at = 0
         while at + 1 < self.next_entry:
@@ -344,14 +356,20 @@ cdef class Table:
                 yield self.record_at(&self.entries[at])
 
     def keys(self):
-        return keys_between(self, 0, self.next_entry)
+        return keys_between(self, 0, self.next_entry, None)
 
     def walk(self):
         return self
 
-    def keys_at(self, uint32_t place, uint32_t count, /):
+    def keys_at(self, uint32_t place, uint32_t count, slots=None, /):
         cdef uint32_t end = self.next_entry if count >= self.next_entry - place else place + count + 1
-        return keys_between(self, place, end), end - 1 if end < self.next_entry else 0
+        return keys_between(self, place, end, flags_of(slots)), end - 1 if end < self.next_entry else 0
+
+    def watch(self, slots):
+        watch_slots(self, slots)
+
+    def written(self):
+        return noted_keys(self)
 
     def __len__(self):
         return self.count
@@ -364,6 +382,7 @@ cdef class Table:
 
 
 include "keys.pxi"
+include "noting.pxi"
 include "putting.pxi"
 include "text.pxi"
 include "audit.pxi"

@@ -13,7 +13,7 @@ from tests.core import route_mutations, serve_mutations
 from tests.core.copies import LAWS, WAYS, compile_core
 from tests.support.mutations import PYTEST, Mutation, main, mutant, run_in
 
-OF_THE_TABLE = ("records", "putting", "keys")
+OF_THE_TABLE = ("records", "putting", "keys", "noting")
 """The files that are compiled into the table."""
 
 FLAGS = ("-O0", "-g0", "-fwrapv", "-fno-strict-aliasing")
@@ -157,8 +157,8 @@ _OF_RECORDS = (
         "still-clean",
         "a record that is written again is not clean any more",
         "ckv/core/records.pyx",
-        "        entry.flags = <uint16_t>flags\n        self.set_expiry(entry, expires)\n        return True",
-        "        entry.flags |= <uint16_t>flags\n        self.set_expiry(entry, expires)\n        return True",
+        "        entry.flags = <uint16_t>flags | (entry.flags & NOTED)\n",
+        "        entry.flags |= <uint16_t>flags\n",
     ),
     Mutation(
         "clean-in-any-version",
@@ -199,8 +199,8 @@ _OF_RECORDS = (
         "expiry-forgotten-by-a-move",
         "a new value of the same length brings its expiry",
         "ckv/core/records.pyx",
-        "        self.set_expiry(entry, expires)\n        return True",
-        "        return True",
+        "        self.set_expiry(entry, expires)\n        if self.watched",
+        "        if self.watched",
     ),
     Mutation(
         "expiring-miscounted",
@@ -222,6 +222,48 @@ _OF_RECORDS = (
         "ckv/core/records.pyx",
         "        if self.is_over_entry(&self.entries[at]):\n            self.misses += 1\n            return None\n",
         "",
+    ),
+    Mutation(
+        "new-not-noted",
+        "a record that comes to a slot that is watched is noted",
+        "ckv/core/records.pyx",
+        "            note(self, at)\n        return at",
+        "            pass\n        return at",
+    ),
+    Mutation(
+        "renewed-not-noted",
+        "a new value in a slot that is watched is noted",
+        "ckv/core/records.pyx",
+        "            note(self, <uint32_t>(entry - self.entries))\n",
+        "            pass\n",
+    ),
+    Mutation(
+        "any-slot-noted",
+        "what is written in other slots is not noted",
+        "ckv/core/noting.pxi",
+        "    if entry.flags & (CLEAN | NOTED) or not table.watched[slot_of(table.key_of(entry), entry.key_bytes)]:",
+        "    if entry.flags & (CLEAN | NOTED):",
+    ),
+    Mutation(
+        "not-noted-for-want-of-room",
+        "what is not noted for want of room is not missed",
+        "ckv/core/noting.pxi",
+        "    else:\n        table.noted_all = True\n",
+        "",
+    ),
+    Mutation(
+        "any-slot-walked",
+        "a walk through some slots tells no keys of others",
+        "ckv/core/keys.pxi",
+        "        if slots == NULL or slots[",
+        "        if True or slots[",
+    ),
+    Mutation(
+        "piece-with-a-gap",
+        "the pieces of a walk have all keys",
+        "ckv/core/records.pyx",
+        "end - 1 if end < self.next_entry else 0\n",
+        "end if end < self.next_entry else 0\n",
     ),
 )
 

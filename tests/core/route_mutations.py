@@ -15,7 +15,7 @@ MUTATIONS = (
     Mutation(
         "tag-not-seen",
         "keys with the same hash tag have the same node",
-        "ckv/core/route.pyx",
+        "ckv/core/slots.pxd",
         "        if stop != NULL and stop > start:",
         "        if False:",
     ),

@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ckv import core
+from ckv.cluster.slots import SLOTS, slot_of
 from ckv.store.memory import PLAIN, TABLES, Memory
+from ckv.store.memory.slots import SlotSet
 from ckv.values import MAX_RECORDS, Value
+from tests.store.walks import walked
 
 pytestmark = pytest.mark.skipif(
     not core.COMPILED and os.environ.get("CI") != "true", reason="ckv/core is not compiled: make venv"
@@ -45,7 +49,16 @@ calls = st.one_of(
     st.tuples(st.just("remove"), keys),
     st.tuples(st.just("mark"), keys, st.integers(-1, 1)),
     st.sampled_from([("evict",), ("evict",), ("forget_clean",), ("new_version",), ("clear",)]),
+    st.sampled_from([("watch", 2), ("watch", 3), ("watch", 0), ("written",), ("written",)]),
+    st.tuples(st.just("record"), keys),
+    st.tuples(st.just("walk_in"), st.integers(1, 30)),
 )
+
+
+@cache
+def one_in(every: int) -> SlotSet:
+    """One in so many slots."""
+    return SlotSet(bytes(slot % every == 0 for slot in range(SLOTS)), slot_of)
 
 
 def perform(memory: Memory, call: tuple[Any, ...]) -> object:
@@ -64,6 +77,15 @@ def perform(memory: Memory, call: tuple[Any, ...]) -> object:
         if key in memory:
             memory.mark_clean(key, memory.version_of(key) + off)
         return None
+    if name == "watch":
+        (every,) = arguments
+        memory.watch(one_in(every) if every else None)
+        return None
+    if name == "written":
+        return sorted(memory.written())
+    if name == "walk_in":
+        (count,) = arguments
+        return sorted(walked(memory.walk(), count, one_in(2)))
     if name == "look":
         (key,) = arguments
         return memory.peek(key), memory.is_over(key), memory.expires_of(key)
@@ -104,6 +126,31 @@ def test_it_does_what_its_twin_does(policy: str, capacity: int, made: list[tuple
         assert compiled.evict() == plain.evict()
     compiled.check()
     assert compiled.bytes == 0
+
+
+@pytest.mark.parametrize("policy", PLAIN)
+def test_it_notes_no_more_than_there_is_room_for(policy: str) -> None:
+    """Beyond that all records that are not clean count as written, so that none is missed."""
+    table = TABLES["compiled"][policy](5)
+    slots = one_in(2)
+    table.watch(slots)
+    for number in range(3000):
+        table.remove(f"{number - 5}")
+        assert table.put(f"{number}", b"v", 0, number % 4 == 3)
+    expected = [f"{number}" for number in range(2995, 3000) if number % 4 < 3 and f"{number}" in slots]
+    assert sorted(table.written()) == expected
+    table.check()
+    assert table.written() == []
+    assert table.put("2995", b"w")
+    assert table.written() == ["2995"] * ("2995" in slots)
+
+
+def test_a_set_of_slots_has_a_flag_for_each() -> None:
+    table = TABLES["compiled"]["lru"](5)
+    with pytest.raises(ValueError, match="flag for each slot"):
+        table.watch(SlotSet(bytes(7), slot_of))
+    with pytest.raises(ValueError, match="flag for each slot"):
+        table.walk().keys_at(0, 10, SlotSet(bytes(SLOTS + 1), slot_of))
 
 
 @pytest.mark.parametrize("policy", PLAIN)

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from ckv.cluster.slots import SLOTS, slot_of
 from ckv.core.records import Table
 from ckv.store.memory import PLAIN, Memory, Record
+from ckv.store.memory.slots import SlotSet
 from ckv.values import MAX_KEY_BYTES, Value, to_bytes, to_text
 from tests.fuzz.choices import Choices
+from tests.store.walks import walked
 
 OVERHEAD_BYTES = 44
 VERSION_BYTES = 8
@@ -26,6 +29,7 @@ SPECIAL_KEYS = [
 ]
 SIZES = [0, 1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 100, 255, 256, 1000, 4095, 4096, 16_384, 65_536, 200_000]
 FILLINGS = [b"v", b"\xff", "ü".encode(), b"\0"]
+SETS = [SlotSet(bytes(slot % every == 0 for slot in range(SLOTS)), slot_of) for every in (1, 2, 5)]
 CAPACITIES = [1, 2, 3, 7, 16, 17, 100, 1000, 5000]
 CHECKED_UP_TO = 100
 """Records up to which a table is audited after each call."""
@@ -46,6 +50,7 @@ class Pair:
         self._head = VERSION_BYTES + (LIST_BYTES if policy == "lfu" else 0)
         self._keys = choices.one_of([2, 10, 10, capacity, 2 * capacity])
         self._walks: list[Walk] = []
+        self._watched: SlotSet | None = None
 
     def _key(self) -> str:
         choices = self._choices
@@ -153,6 +158,7 @@ class Pair:
         assert quick.is_clean(key) == plain.is_clean(key)
         assert quick.is_over(key) == plain.is_over(key)
         assert quick.expires_of(key) == plain.expires_of(key)
+        assert quick.record(key) == plain.record(key)
         assert (key in quick) == (key in plain)
 
     def evict(self) -> None:
@@ -210,6 +216,28 @@ class Pair:
         with pytest.raises((ValueError, TypeError)):
             self.quick.put(key, value)  # type: ignore[arg-type]
 
+    def watch(self) -> None:
+        self._watched = self._choices.one_of([None, *SETS])
+        self.quick.watch(self._watched)
+        self.plain.watch(self._watched)
+
+    def written(self) -> None:
+        """Where much was written the table tells of all that is not clean."""
+        quick, plain = self.quick.written(), set(self.plain.written())
+        assert len(set(quick)) == len(quick)
+        slots = self._watched
+        unclean = {
+            key for key, _, _, clean, _ in self.plain.records() if not clean and slots is not None and key in slots
+        }
+        assert plain <= set(quick) <= unclean
+        assert set(quick) in (plain, unclean)
+
+    def walk_in(self) -> None:
+        """All keys of some slots, in pieces."""
+        slots, count = self._choices.one_of(SETS), 1 + self._choices.below(50)
+        found = walked(self.quick.walk(), count, slots)
+        assert sorted(found) == sorted(walked(self.plain.walk(), count, slots))
+
     def walk(self) -> None:
         """Begins to take the records one by one, while other calls are made."""
         if len(self._walks) < 3:
@@ -251,6 +279,7 @@ CALLS: list[Callable[[Pair], None]] = [
     *[Pair.get] * 6,
     *[Pair.remove, Pair.evict, Pair.look, Pair.mark_clean, Pair.time_passes] * 2,
     *(Pair.put_many, Pair.get_many, Pair.remove_many),
+    *(Pair.watch, Pair.written, Pair.walk_in),
     *(Pair.forget_clean, Pair.clear, Pair.new_version, Pair.refuse, Pair.walk),
 ]
 

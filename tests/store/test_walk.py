@@ -7,17 +7,10 @@ from itertools import product
 
 import pytest
 
-from ckv.store.memory import PLAIN, TABLES, Memory, Walk
-
-
-def walked(walk: Walk, count: int) -> list[str]:
-    place, found = 0, []
-    while True:
-        keys, place = walk.keys_at(place, count)
-        assert len(keys) <= count
-        found += keys
-        if place == 0:
-            return found
+from ckv.cluster.slots import SLOTS, slot_of
+from ckv.store.memory import PLAIN, TABLES, Memory
+from ckv.store.memory.slots import SlotSet
+from tests.store.walks import walked
 
 
 @pytest.fixture(params=list(product(TABLES, PLAIN)), ids=lambda param: "-".join(param))
@@ -35,6 +28,17 @@ def test_each_key_is_met_once(table: Memory, count: int) -> None:
     found = walked(table.walk(), count)
     assert len(found) == len(keys)
     assert set(found) == keys
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 1000])
+def test_a_walk_through_some_slots_meets_their_keys_alone(table: Memory, count: int) -> None:
+    half = SlotSet(bytes(slot < SLOTS // 2 for slot in range(SLOTS)), slot_of)
+    keys = {f"key {number}" for number in range(100)} | {"\udcff", "", "ü", "{tag}a", "{tag}b"}
+    for key in keys:
+        table.put(key, b"x")
+    found = walked(table.walk(), count, half)
+    assert sorted(found) == sorted(key for key in keys if slot_of(key) < SLOTS // 2)
+    assert 20 < len(found) < 90
 
 
 def test_what_is_there_all_the_while_is_met_once_whatever_comes_and_goes(table: Memory) -> None:

@@ -18,6 +18,7 @@ from ckv import core
 from ckv.store.memory import plain
 from ckv.store.memory.lfu import LFU
 from ckv.store.memory.lru import FIFO, LRU
+from ckv.store.memory.slots import SlotSet
 from ckv.values import Value
 
 Record = plain.Record
@@ -26,8 +27,10 @@ Record = plain.Record
 class Walk(Protocol):
     """A walk through the keys of a table."""
 
-    def keys_at(self, place: int, count: int, /) -> tuple[list[str], int]:
+    def keys_at(self, place: int, count: int, slots: SlotSet | None = None, /) -> tuple[list[str], int]:
         """The keys in so many places from this one on, 0 at first, and the next place, 0 at the end.
+
+        With ``slots`` only the keys in these of them.
 
         Whoever goes from 0 to the end meets each key once that is here all the while; one that comes or goes meanwhile
         is met or not. Any place can be asked for again.
@@ -139,6 +142,9 @@ class Memory(Protocol):
     def forget_clean(self) -> None:
         """No record is clean any more."""
 
+    def record(self, key: str) -> Record | None:
+        """The record as it is, also when it has expired; None when it is not here. It is not a use."""
+
     def records(self) -> Iterator[Record]:
         """The records, in no particular order, to be taken in as many pieces as one likes.
 
@@ -150,6 +156,18 @@ class Memory(Protocol):
 
     def walk(self) -> Walk:
         """A walk through the keys, in as many pieces as one likes, while records come and go."""
+
+    def watch(self, slots: SlotSet | None) -> None:
+        """From now on takes note of the records of these slots that are put and are not clean; with None of none.
+
+        What was noted is forgotten. Raises MemoryError.
+        """
+
+    def written(self) -> list[str]:
+        """The keys that were noted since the last call, of records that are here and not clean; each once.
+
+        Where very much was written it may be those of all such records.
+        """
 
     def __len__(self) -> int: ...
 

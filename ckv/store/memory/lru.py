@@ -98,7 +98,7 @@ class LRU(FIFO):
         # What put() does, without its other cases and its calls: this is most of what a node does for a PUT.
         records = self._records
         old = records.get(key)
-        if old is None or old[4] or not self.may_put:
+        if old is None or old[4] or not self.may_put or self._watched is not None:
             return super().overwrite(key, value)
         more = value.__sizeof__() - old[1].__sizeof__()
         if self.max_bytes and not self._fits(old, more):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
+from ckv.store.memory.slots import SlotSet
 from ckv.values import Value
 
 Record = tuple[str, Value, int, bool, int]
@@ -33,9 +34,12 @@ class Listed:
     def __init__(self, keys: list[str]) -> None:
         self._keys = keys
 
-    def keys_at(self, place: int, count: int) -> tuple[list[str], int]:
+    def keys_at(self, place: int, count: int, slots: SlotSet | None = None) -> tuple[list[str], int]:
         end = place + count
-        return self._keys[place:end], end if end < len(self._keys) else 0
+        keys = self._keys[place:end]
+        if slots is not None:
+            keys = [key for key in keys if key in slots]
+        return keys, end if end < len(self._keys) else 0
 
 
 class Table:
@@ -54,6 +58,8 @@ class Table:
         self.may_put = self.may_add = self.may_drop = self.may_miss = False
         self._version = 0
         self._count = 0
+        self._watched: SlotSet | None = None
+        self._noted: dict[str, None] = {}
         self._records: dict[str, Record] = {}
         """Where a record that comes is put. The dict has the key as the object that is in the record."""
         self._older: list[dict[str, Record]] = []
@@ -116,6 +122,8 @@ class Table:
             return False
         if not version:
             version = self._version + 1
+        if self._watched is not None and not clean and key in self._watched:
+            self._noted[key] = None
         if old is None:
             self._add((key, value, version, clean, expires))
             self._count += 1
@@ -188,6 +196,8 @@ class Table:
             if record is not None:
                 break
         assert record is not None
+        if self._noted:
+            self._noted.pop(key, None)
         self._count -= 1
         self.bytes -= _size(key, record[1], record[4])
         self.clean -= record[3]
@@ -223,6 +233,9 @@ class Table:
                     generation[key] = (*record[:3], False, record[4])
         self.clean = 0
 
+    def record(self, key: str) -> Record | None:
+        return self._find(key)
+
     def records(self) -> Iterator[Record]:
         for key in self.keys():
             record = self._find(key)
@@ -234,6 +247,14 @@ class Table:
 
     def walk(self) -> Listed:
         return Listed(self.keys())
+
+    def watch(self, slots: SlotSet | None) -> None:
+        self._watched = slots
+        self._noted = {}
+
+    def written(self) -> list[str]:
+        noted, self._noted = self._noted, {}
+        return [key for key in noted if (record := self._find(key)) is not None and not record[3]]
 
     def __len__(self) -> int:
         return self._count
