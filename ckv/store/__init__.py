@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from ckv.store.change import Modify, ModifyRecord, Run
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import Memory
+from ckv.store.memory.slots import SlotSet
 from ckv.store.motion import Motion
 from ckv.store.room import Outcome, RoomWait
 from ckv.store.waiting import Waiting
@@ -128,6 +129,13 @@ class Records(Protocol):
 
     def drain_begin(self) -> None:
         """Makes every record pending that the persistent tier lacks (I7). Nothing may be requested any more."""
+
+    def forget(self, slots: SlotSet) -> Iterator[None]:
+        """Drops all that is known of these slots, which are another node's, or are about to be this one's.
+
+        What is being loaded of them is not installed, from this call on. The iterator drops what is here, in pieces; no
+        request for them may come before its end.
+        """
 
     @property
     def unsaved(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -11,6 +11,8 @@ from ckv.store.change import KEEP, Loaded, ModifyRecord, Run
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import POLICIES, Memory
+from ckv.store.memory.slots import SlotSet
+from ckv.store.moving import pieces
 from ckv.values import Value
 
 
@@ -78,6 +80,12 @@ class MemoryStore(Records):
 
     def drain_begin(self) -> None:
         self.memory.may_put = False
+
+    def forget(self, slots: SlotSet) -> Iterator[None]:
+        for keys in pieces(self.memory, slots):
+            for key in keys:
+                self.memory.remove(key)
+            yield
 
     def retry_parked(self) -> int:
         return 0

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 from ckv.errors import CkvError, TierUnavailable
 from ckv.store.figures import Figures
 from ckv.store.memory import Memory
+from ckv.store.memory.slots import SlotSet
 from ckv.store.waiting import Waiting
 from ckv.values import Value
 
@@ -183,6 +184,11 @@ class Loading:
         if load is not None:
             load.current = False
             self._memory.may_add = not self._current
+
+    def forget(self, slots: SlotSet) -> None:
+        """The same of all keys in these slots, which somebody else may write to."""
+        for key in [key for key in self._current if key in slots]:
+            self.written(key)
 
     # --- queries ---------------------------------------------------------------------------------------------------
 

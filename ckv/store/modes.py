@@ -155,8 +155,7 @@ class EvictStore(Store):
         for key, value, version, _ in self.pending.committed(batch):
             if value is TOMBSTONE:
                 self.note_absent(key)
-            else:
-                self.memory.mark_clean(key, version)
+            self.memory.mark_clean(key, version)  # also one that is over, for which a tombstone was written
 
     def _refused(self, write: Write, error: CkvError) -> None:
         self.pending.park(write, error)  # it was accepted, so it stays

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, KeysView, Sequence
+from collections.abc import Iterator, KeysView, Sequence, Set
 from contextlib import contextmanager
 from heapq import heappop, heappush
 
 from ckv.errors import CkvError, WriteFailed
+from ckv.store.memory.slots import SlotSet
 from ckv.store.row import ROW_OVERHEAD_BYTES, TOMBSTONE, Row, Write, size_of, snapshot
 from ckv.store.trouble import Limit, Trouble
 from ckv.values import Value
@@ -45,6 +46,13 @@ class Pending:
         self.bytes = 0
         self.full = False
         """Whether the bound is reached: the store then adds nothing of its own accord."""
+        self._in_hurry: SlotSet | None = None
+        """The keys of which rows go before all others; None while there are no such keys."""
+        self._hurried: set[str] = set()
+        self._urgent: set[str] = set()
+        """Keys in the queue that are due at once: those of the hurried ones, and what a hurry has left there."""
+        self._all_known = False
+        """Whether these two have all that there are."""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -60,9 +68,43 @@ class Pending:
         return self._rows.keys()
 
     @property
+    def half_full(self) -> bool:
+        """Whether it has no more room for what could wait than for what cannot."""
+        return 2 * len(self._rows) >= self._max_records or 2 * self.bytes >= self._max_bytes
+
+    @property
     def queued(self) -> int:
         """Rows that a batch could take now."""
         return len(self._queue)
+
+    @property
+    def hurried(self) -> Set[str]:
+        """The keys of the rows that go before all others, wherever these rows are."""
+        return self._hurried
+
+    @property
+    def urgent(self) -> bool:
+        """Whether there are rows in the queue that are due at once."""
+        return bool(self._urgent)
+
+    def hurry(self, keys: SlotSet, most: int) -> Iterator[None]:
+        """From now on the rows of these keys go before all others, and are due at once. Those that are here are looked
+        for in pieces of so many rows, and are known at the end of the iterator. One hurry at a time."""
+        self._in_hurry = keys
+        rows = list(self._rows)
+        for start in range(0, len(rows), most):
+            self._hurried.update(key for key in rows[start : start + most] if key in self._rows and key in keys)
+            yield
+        self._urgent.update(key for key in self._hurried if self._rows[key].queued)
+        others = [key for key in self._queue if key not in self._urgent]
+        self._queue = deque([*(key for key in self._queue if key in self._urgent), *others])
+        self._all_known = True
+
+    def end_hurry(self) -> None:
+        """No row goes before others any more, but those that do so already."""
+        self._in_hurry = None
+        self._hurried.clear()
+        self._all_known = False
 
     def aside_in(self, now: float) -> float | None:
         """Seconds until the next of the rows that are set aside is due; None when there is none."""
@@ -105,7 +147,10 @@ class Pending:
         size = key.__sizeof__() + value.__sizeof__() + ROW_OVERHEAD_BYTES
         if row is None:
             self._rows[key] = Row(value, now, size, version, expires, queued=True)
-            self._queue.append(key)
+            if self._in_hurry is None:
+                self._queue.append(key)
+            else:
+                self._put_in_queue(key)
             self.bytes += size
         elif row.version != version:
             self.bytes += size - row.size
@@ -130,6 +175,8 @@ class Pending:
         """
         row = self._rows[key] = Row(TOMBSTONE, now, size_of(key, TOMBSTONE), version, 0, queued=False)
         row.held = True
+        if self._in_hurry is not None and key in self._in_hurry:
+            self._hurried.add(key)
         self.bytes += row.size
         self._measure()
 
@@ -167,6 +214,8 @@ class Pending:
             row.queued = False
             row.flushing = True
             row.taken = row.version
+            if self._urgent:
+                self._urgent.discard(queue[0])
             value = row.value if not 0 < row.expires <= now_ms else TOMBSTONE
             batch.append(snapshot((queue.popleft(), value, row.version, row.expires)))
             if alone:
@@ -195,6 +244,8 @@ class Pending:
             row.flushing = False
             if row.version == version:
                 del rows[key]
+                if self._hurried:
+                    self._hurried.discard(key)
                 self.bytes -= row.size
                 latest.append(write)
             else:
@@ -288,6 +339,12 @@ class Pending:
         assert len(set(aside)) == len(aside), "a key is set aside twice"
         assert set(aside) == {key for key, row in self._rows.items() if row.aside}, "the rows aside are miscounted"
         assert len(queued) == sum(row.queued for row in self._rows.values()), "a key is not in the queue"
+        in_hurry = self._in_hurry
+        hurried = {key for key in self._rows if in_hurry is not None and key in in_hurry}
+        assert hurried == self._hurried if self._all_known else hurried >= self._hurried, "a hurried row is not known"
+        urgent = {key for key in self._hurried if self._rows[key].queued}
+        assert urgent <= self._urgent or not self._all_known, "a row is not due at once"
+        assert self._urgent <= set(queued), "what is due at once is not in the queue"
         assert self.parked == sum(row.refused is not None for row in self._rows.values()), "parked is miscounted"
         assert self.bytes == sum(size_of(key, row.value) for key, row in self._rows.items()), "bytes are miscounted"
 
@@ -311,14 +368,28 @@ class Pending:
     def _enqueue(self, key: str, row: Row) -> None:
         if not (row.queued or row.flushing or row.held or row.aside):
             row.queued = True
-            self._queue.append(key)
+            self._put_in_queue(key)
 
     def _enqueue_first(self, key: str, row: Row) -> None:
         row.queued = True
         self._queue.appendleft(key)
+        if self._in_hurry is not None and key in self._in_hurry:
+            self._note_urgent(key)
+
+    def _put_in_queue(self, key: str) -> None:
+        if self._in_hurry is not None and key in self._in_hurry:
+            self._queue.appendleft(key)
+            self._note_urgent(key)
+        else:
+            self._queue.append(key)
+
+    def _note_urgent(self, key: str) -> None:
+        self._hurried.add(key)
+        self._urgent.add(key)
 
     def _drop(self, key: str, row: Row) -> None:
         del self._rows[key]
+        self._hurried.discard(key)
         self.bytes -= row.size
         self._measure()
 

@@ -6,6 +6,7 @@ follow the invariants: I1 and I2 in :mod:`ckv.store.tiers`, I3 to I5 in :mod:`ck
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -15,8 +16,13 @@ from ckv.store import Place, Where
 from ckv.store.change import ModifyRecord
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
+from ckv.store.memory import Memory
+from ckv.store.memory.slots import SlotSet
+from ckv.store.moving import Move, pieces
+from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
 from ckv.store.row import TOMBSTONE
+from ckv.store.tiers import Environment
 from ckv.store.together import Together
 from ckv.values import Value
 
@@ -26,6 +32,13 @@ MOST_COUNTED: Final = 10_000
 
 class Store(Together):
     """Requests that may have to wait for the persistent tier, and what operators ask for."""
+
+    def __init__(self, memory: Memory, pending: Pending, environment: Environment) -> None:
+        super().__init__(memory, pending, environment)
+        self.move: Move | None = None
+        """The slots that are on their way to another node."""
+        self._stale: list[SlotSet] = []
+        """Slots that are another node's, and of which copies may be here."""
 
     def asked_by(self, load: Load, asker: Asker) -> None:
         self.loading.asked_by(load, asker, self._clock())
@@ -99,6 +112,52 @@ class Store(Together):
             if not clean:
                 self._save(key, value, version, expires)
         self.retry_parked()
+
+    # --- slots that leave for another node -----------------------------------------------------------------------
+
+    def begin_move(self, slots: SlotSet) -> Move:
+        """Begins to move these slots away, until :meth:`end_move`."""
+        assert self.move is None
+        self.move = Move(slots, self.memory, self.pending, self._save, self._under_way, self._wake)
+        return self.move
+
+    def end_move(self) -> None:
+        """The move is over, be it done or called off. None of its iterators may be gone on with."""
+        assert self.move is not None
+        self.move.end()
+        if self.move.released:
+            self._stale.append(self.move.slots)
+        self.move = None
+
+    def _under_way(self) -> Iterator[str]:
+        """The keys that something still loads or writes. What stands in a line waits for a load or for a row."""
+        yield from (load.key for load in self.loading)
+        yield from self.room.keys
+        yield from (key for step in self.steps for key in step.keys)
+
+    def forget(self, slots: SlotSet) -> Iterator[None]:
+        """See :meth:`ckv.store.Records.forget`. Nothing of these slots may be pending."""
+        self._stale.append(slots)
+        self.loading.forget(slots)
+        return self._forget(slots)
+
+    def _forget(self, slots: SlotSet) -> Iterator[None]:
+        for table in (self.memory, self.absent):
+            for keys in pieces(table, slots):
+                for key in keys:
+                    table.remove(key)
+                yield
+        self._stale = [stale for stale in self._stale if not slots.covers(stale)]
+
+    def distrust(self) -> None:
+        # What is another node's is dropped first: copies that are not clean any more would be saved over its records.
+        released = [self.move.slots] if self.move is not None and self.move.released else []
+        for slots in self._stale + released:
+            for _ in self._forget(slots):
+                pass
+        super().distrust()
+        if self.move is not None:
+            self.move.distrust()
 
     # --- what an operator asks for -------------------------------------------------------------------------------
 

@@ -259,7 +259,9 @@ class Tiers(Records):
         aside, oldest = pending.aside_in(self._clock()), pending.oldest
         if oldest is None:
             return aside
-        if pending.queued >= self._enough or pending.limit.lowered or self._waits_for_room or self.room.closed:
+        if pending.queued >= self._enough or pending.limit.lowered or pending.urgent:
+            return 0.0
+        if self._waits_for_room or self.room.closed:
             return 0.0
         due = max(0.0, oldest + self._linger - self._clock())
         return due if aside is None else min(due, aside)

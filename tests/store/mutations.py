@@ -10,6 +10,7 @@ import sys
 
 from tests.store.mutation import Mutation
 from tests.store.mutations_expiry import EXPIRY
+from tests.store.mutations_moving import MOVING
 from tests.store.mutations_scanning import SCANNING
 from tests.store.mutations_together import TOGETHER
 from tests.store.mutations_updates import UPDATES
@@ -50,8 +51,8 @@ MUTATIONS = (
         "clean-too-early",
         "I1: a record is clean only when the tier has exactly this value",
         "ckv/store/modes.py",
-        "                self.memory.mark_clean(key, version)",
-        "                self.memory.mark_clean(key, self.memory.version_of(key))",
+        "            self.memory.mark_clean(key, version)  # also",
+        "            self.memory.mark_clean(key, self.memory.version_of(key))  # also",
     ),
     Mutation(
         "still-clean",
@@ -314,6 +315,7 @@ MUTATIONS = (
         mode="through",
     ),
     *EXPIRY,
+    *MOVING,
     *UPDATES,
     *SCANNING,
     *TOGETHER,

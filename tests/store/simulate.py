@@ -15,6 +15,7 @@ from itertools import product
 
 from ckv.store.memory import POLICIES, TABLES
 from ckv.store.modes import MODES
+from tests.store.moving_world import MovingWorld
 from tests.store.world import Part, World
 
 STEPS = 60
@@ -58,16 +59,29 @@ EVENTS: dict[str, int] = {
     "crash_and_restart": 1,
 }
 
+MOVES: dict[str, int] = {
+    "move_begin": 4,
+    "move_step": 20,
+    "move_freeze": 7,
+    "move_end": 3,
+    "move_back": 2,
+    "move_through": 2,
+}
+"""The same for slots that move to another node and back: in half of the schedules."""
+
 
 def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = None, table: str = "plain") -> World:
     """One schedule; raises AssertionError when an invariant does not hold. Both tables have the same ones."""
     chance = random.Random(f"{mode} {policy} {seed}")
     keys = KEYS[: chance.randint(1, len(KEYS))]
     capacity, pending_max = chance.randint(1, 3), chance.randint(1, 5)
-    world = World(policy, capacity, pending_max, mode, table, ahead_share=2 if seed % 4 > 1 else 256)
+    moves = seed // 4 % 2 == 1
+    kind = MovingWorld if moves else World
+    world = kind(policy, capacity, pending_max, mode, table, ahead_share=2 if seed % 4 > 1 else 256)
     world.alone = seed % 2 == 1
-    names, weights = list(EVENTS), list(EVENTS.values())
-    for name in chance.choices(names, weights, k=STEPS):
+    events = EVENTS | MOVES if moves else EVENTS
+    names, weights = list(events), list(events.values())
+    for name in chance.choices(names, weights, k=STEPS if not moves else 4 * STEPS // 3):
         happens(world, name, keys, chance, say)
     if say is not None:
         say("drain_and_restart()")
@@ -90,6 +104,10 @@ def happens(
         arguments = ([(chance.choice(keys), chance.choice(PARTS)) for _ in range(chance.randint(1, 4))],)
     elif name == "replace_tier":
         arguments = (chance.choice(keys), chance.randrange(4))
+    elif name in ("move_begin", "move_through"):
+        arguments = (chance.sample(keys, chance.randint(1, len(keys))),)
+    elif name == "move_end":
+        arguments = (chance.randrange(4),)
     elif name == "advance":
         arguments = (chance.choice((0.3, 1.0, 5.0)),)
     elif name.startswith("load_") and name != "load_begin":
