@@ -103,8 +103,8 @@ MUTATIONS = (
         "key-too-long",
         "a key has a largest length",
         "ckv/core/windows.pxi",
-        "    if read_request(input, request) and request.key_bytes <= MAX_KEY_BYTES:",
-        "    if read_request(input, request):",
+        " and request.key_bytes <= MAX_KEY_BYTES and",
+        " and",
     ),
     Mutation(
         "resp-before-its-turn",
