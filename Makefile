@@ -69,10 +69,11 @@ test-redis: $(UPSTREAM) $(DEV) $(CORE) mariadb ## run the tests of Redis and Val
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
 
-# Seconds that a fuzzer searches.
+# Seconds that a fuzzer searches, and which protocol: `wire`, msgpack-RPC, or `resp`, that of Redis.
 FUZZ_SECONDS ?= 60
-fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600
-	$(PY) -m tests.fuzz.wire .fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024
+FUZZ_TARGET ?= wire
+fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600 FUZZ_TARGET=resp
+	$(PY) -m tests.fuzz.$(FUZZ_TARGET) .fuzz/$(FUZZ_TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024
 
 # Processes at a time.
 FUZZ_JOBS ?= 1

@@ -87,7 +87,7 @@ def main() -> None:
     import atheris
 
     folder = Path(sys.argv[1])
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "seed").write_bytes(b"".join(map(msgpack.packb, SEEDS)))
     atheris.instrument_all()
     atheris.Setup(sys.argv, one_input)

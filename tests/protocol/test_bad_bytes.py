@@ -7,7 +7,6 @@ memory, have one each.
 
 from __future__ import annotations
 
-import re
 import resource
 import socket
 import struct
@@ -24,27 +23,13 @@ from hypothesis import strategies as st
 from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
 from tests.net.watch import MIB, Watch
+from tests.protocol.attacks import MESSAGE, NOISE, ROLES, UNREAD, finish, pick, port_of, send_until_closed
 from tests.support.eventually import eventually
-from tests.support.nodes import Cluster, Node, Nodes
+from tests.support.nodes import Node, Nodes
 from tests.support.wire import RawClient, RemoteError, pack
 
 LIMITS = Limits()
 """The nodes run with the default limits, whatever these are."""
-
-ROLES = ["secondary", "primary"]
-
-NOISE = 16 * MIB
-"""What the memory of a node may grow by without any reason that lasts: allocators and buffers being warmed up."""
-
-MESSAGE = 64 * MIB
-"""What an unfinished message may take, of whatever kind: see "What a connection costs a node" in docs/protocol.md."""
-
-UNREAD = 160 * MIB
-"""What a peer that does not read may take, the values being the largest.
-
-At a secondary 17 values, twice while they are copied; at a primary the limit of unread bytes (64 MiB + 32 values), and
-two of the batches that it reads from the secondary.
-"""
 
 NEVER_SPOKE = 4 * 1024
 SPOKE = 52 * 1024
@@ -55,57 +40,6 @@ IDLE = 5_000
 
 PING = pack([0, 1, "PING", []])
 PONG = [1, None, "PONG"]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Cluster]:
-    with Nodes() as nodes:
-        # Each connection that is closed gets its line.
-        yield nodes.start_cluster(1, secondary_options=["--log-level=debug"], primary_options=["--log-level=debug"])
-
-
-@pytest.fixture(params=ROLES)
-def node(request: pytest.FixtureRequest, shared: Cluster) -> Iterator[Node]:
-    """The node under attack. Afterwards the nodes have met nothing unexpected, and are still connected."""
-    everybody = (shared.primary, *shared.secondaries)
-    since = [len(each.log) for each in everybody]
-    yield pick(shared, request.param)
-    for each, start in zip(everybody, since, strict=True):
-        for line in each.log[start:]:
-            assert not re.search(r" ERROR |Traceback|peer \S+ lost", line), each.tail()
-
-
-@pytest.fixture
-def watch(node: Node) -> Iterator[Watch]:
-    with Watch(node) as watch:
-        yield watch
-        watch.served()
-    assert watch.growth() < NOISE, f"{watch.growth() / MIB:.0f} MiB more"
-
-
-def pick(cluster: Cluster, role: str) -> Node:
-    return cluster.primary if role == "primary" else cluster.secondaries[0]
-
-
-def send_until_closed(client: RawClient, data: bytes, most: int) -> None:
-    """Sends ``data`` over and over, until the node closes the connection; fails when it has taken ``most`` bytes."""
-    sent = 0
-    try:
-        while sent < most:
-            client.send(data)
-            sent += len(data)
-    except ConnectionError:
-        return
-    client.wait_closed()
-
-
-def finish(client: RawClient) -> None:
-    """Says that nothing more will come, and waits until the node has closed the connection."""
-    try:
-        client.socket.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass  # It has closed it already.
-    client.wait_closed()
 
 
 # --- bytes that are no messages ------------------------------------------------------------------------------------
@@ -162,10 +96,6 @@ def test_an_end_when_the_buffer_is_full(node: Node, watch: Watch) -> None:
         client.send(struct.pack(">BI", 0xDB, 2**32 - 1) + bytes(LIMITS.max_message_bytes + RECV_BYTES_OF_LARGE))
         finish(client)
         node.wait_for_log(f"{port_of(client)} closed: ", since=since)
-
-
-def port_of(client: RawClient) -> str:
-    return f"127.0.0.1:{client.socket.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("where", [b"", b"\x94\x00\x01\xa3PUT\x92\xa1k"], ids=["message", "value"])
@@ -425,12 +355,6 @@ def test_a_message_that_stays_unfinished(node: Node, watch: Watch) -> None:
 
 
 # --- memory, each in a cluster of its own -----------------------------------------------------------------------------
-
-
-@pytest.fixture(params=ROLES)
-def fresh(request: pytest.FixtureRequest, nodes: Nodes) -> Node:
-    """A node that nobody has used."""
-    return pick(nodes.start_cluster(1), request.param)
 
 
 def test_an_array_of_many_large_strings(fresh: Node) -> None:
