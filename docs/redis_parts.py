@@ -116,9 +116,9 @@ touched.
 
 `DBSIZE` is the number of records in memory and of those on their way to the database, and of the rows of the table
 beyond those that memory is known to have. The rows are counted up to {FEW_ROWS:,}; beyond that it is what the server's
-statistics say, which may be wrong by half. Records that have expired count until somebody asks for them, and rows
-until they are purged; and a record that was changed in memory and not saved yet counts twice if the table has an older
-one.
+statistics say, which may be wrong by half. Records in memory that have expired count until somebody asks for them, and
+rows until they are purged: to leave them out would be a look at each. A record that was changed in memory and not saved
+yet counts twice if the table has an older one.
 """
 """What SCAN, KEYS and DBSIZE promise, and what they cost."""
 CHANNELS: Final = f"""\

@@ -189,7 +189,7 @@ class Store(Together):
         alive = deleted = looked_at = 0
         for key, row in islice(pending, MOST_COUNTED):
             looked_at += 1
-            if row.value is TOMBSTONE:
+            if row.value is TOMBSTONE or self._is_over(row.expires):
                 deleted += 1
             elif key not in self.memory:
                 alive += 1

@@ -15,5 +15,7 @@ class Mutation(mutations.Mutation):
     """The write mode whose schedules show it."""
     simulation: str = "tests.store.simulate"
     """The module whose schedules show it."""
+    test: str = ""
+    """A test that shows it in the place of schedules, which meet it too rarely: what pytest calls it."""
     by_model: bool = True
     """Whether the model (:mod:`tests.store.test_model`), which knows ``evict`` only, has to catch it as well."""

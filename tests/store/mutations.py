@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from tests.store.mutation import Mutation
+from tests.store.mutations_clock import CLOCK
 from tests.store.mutations_expiry import EXPIRY
 from tests.store.mutations_moving import MOVING
 from tests.store.mutations_scanning import SCANNING
@@ -316,6 +317,7 @@ MUTATIONS = (
     ),
     *EXPIRY,
     *MOVING,
+    *CLOCK,
     *UPDATES,
     *SCANNING,
     *TOGETHER,
@@ -328,6 +330,9 @@ SCHEDULES = 12_000
 def survived(mutation: Mutation) -> str:
     """Makes the mutation in a copy of the code; what did not catch it, with its output, else nothing."""
     with mutant(mutation) as copy:
+        if mutation.test:
+            test = run_in(copy, *PYTEST, mutation.test)
+            return "" if test.returncode == 1 and "AssertionError" in test.stdout else test.stdout + test.stderr
         # Over one of the tables: the other one would have the same schedules again.
         words = ("--mode", mutation.mode, "--count", str(SCHEDULES), "--table", "plain")
         simulation = run_in(copy, mutation.simulation, *words)

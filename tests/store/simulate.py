@@ -16,7 +16,7 @@ from itertools import product
 from ckv.store.memory import POLICIES, TABLES
 from ckv.store.modes import MODES
 from tests.store.moving_world import MovingWorld
-from tests.store.world import Part, World
+from tests.store.world import World
 
 STEPS = 60
 KEYS = ("alice", "bob", "charles", "daniel")
@@ -26,16 +26,17 @@ SECONDS = (None, None, None, 0.2, 0.9, 4.0, 30.0, -1.0)
 
 UPDATES = ("append", "append", "expire", "take", "keep", "refuse")
 
-PARTS: tuple[Part, ...] = ("put", "delete", "append", "take", "look")
+PARTS = ("put", "delete", "append", "expire", "take", "look")
 
 # What can happen, and how often. Half are requests; crashes and drains are rare, so that something can build up.
 EVENTS: dict[str, int] = {
     "put": 14,
     "get": 14,
     "get_all": 2,
+    "ttl": 4,
     "delete": 6,
     "update": 12,
-    "together": 6,
+    "together": 8,
     "load_begin": 7,
     "load_read": 3,
     "load_end": 7,
@@ -96,12 +97,17 @@ def happens(
     arguments: tuple[object, ...] = ()
     if name == "put":
         arguments = (chance.choice(keys), chance.choice(SECONDS))
-    elif name in ("get", "delete"):
+    elif name in ("get", "delete", "ttl"):
         arguments = (chance.choice(keys),)
     elif name == "update":
         arguments = (chance.choice(keys), chance.choice(UPDATES), chance.choice((None, None, 0, *SECONDS)))
     elif name == "together":
-        arguments = ([(chance.choice(keys), chance.choice(PARTS)) for _ in range(chance.randint(1, 4))],)
+        arguments = (
+            [
+                (chance.choice(keys), chance.choice(PARTS), chance.choice((None, 0, *SECONDS)))
+                for _ in range(chance.randint(1, 4))
+            ],
+        )
     elif name == "replace_tier":
         arguments = (chance.choice(keys), chance.randrange(4))
     elif name in ("move_begin", "move_through"):

@@ -230,3 +230,13 @@ def test_figures(table: str) -> None:
     figures = rig.store.measured()
     assert (figures.records_expiring, figures.expired_keys, figures.absent_hits) == (1, 1, 2)
     assert isinstance(rig.store, EvictStore)
+
+
+def test_what_has_expired_on_its_way_is_not_estimated() -> None:
+    rig = Rig("evict", "plain", capacity=2)
+    rig.store.put("a", "1", rig.now + 10)
+    rig.store.put("b", "1")
+    rig.store.put("c", "1")
+    assert rig.store.estimated() == (3, 0)
+    rig.now += 10
+    assert rig.store.estimated() == (2, 1), "its row goes as a deletion"

@@ -14,6 +14,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.values import Value
 from tests.store.test_updates import Node, adds
+from tests.store.world import World
 
 KEYS = [f"k{number}" for number in range(8)]
 
@@ -90,6 +91,35 @@ def test_memory_may_be_smaller_than_it_is(mode: str) -> None:
         node.get(key)
         node.settle()
     assert node.answers == ["get: 1x"] * 8
+
+
+def test_what_expires_while_it_waits_is_not_told(mode: str) -> None:
+    """One record was loaded for it, left memory again and expired, while it waited for another one."""
+    world = World("lru", 1, 10, mode)
+    world.put("daniel", 20.0)
+    world.put("alice")
+    world.settle()
+    world.put("bob")
+    world.settle()
+    world.advance(20.0 - world.now - 1.0)
+    world.together([("daniel", "look", None), ("alice", "look", None), ("daniel", "append", 0)])
+    world.load_begin()
+    world.load_end(0)  # which leaves the other one for a further query
+    (step,) = world.store.steps
+    assert step.missing == {"alice"}
+    assert world.memory.peek("daniel") is not None
+    world.put("charles")
+    world.flush_begin()
+    while world.flushes:
+        world.flush_end(0)
+    assert "daniel" not in world.memory
+    assert "daniel" not in world.pending
+    world.advance(1.0)
+    world.load_begin()
+    world.load_end(0)  # the world compares what it is told
+    assert not world.store.steps
+    world.check()
+    world.drain_and_restart()
 
 
 def test_what_is_written_while_it_waits_counts(mode: str) -> None:

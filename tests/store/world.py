@@ -69,8 +69,9 @@ Update = Literal["append", "expire", "take", "keep", "refuse"]
 leave it, or refuse it."""
 
 
-Part = Literal["put", "delete", "append", "take", "look"]
-"""What one part of a step does to its key."""
+Part = tuple[str, Literal["put", "delete", "append", "expire", "take", "look"], float | None]
+"""What one part of a step does to its key; and when the record is to expire, as :meth:`World.put` and
+:meth:`World.update` have it."""
 
 
 @dataclass
@@ -153,6 +154,8 @@ class World:
         self._built_on: defaultdict[str, set[float]] = defaultdict(set)
         """The turns of the writes of a key that updates were told of."""
         self._in_step = False
+        self._step_turn = 0
+        """The last turn before the step that is carried out."""
         self._most_pending = 0
         """What a step may have left in pending, beyond its bound."""
         self._reverted: set[str] = set()
@@ -258,6 +261,7 @@ class World:
                 self._told_turn[key] = self._tier_turn[key] = turn
         else:
             assert turn > self._last_turn[key], f"I4: a write of {key} was accepted before one that was asked earlier"
+            self._check_step(key, turn)
             before = self._last(key)
             self._last_turn[key], self._last_value[key], self._last_expires[key] = turn, new.value, new.expires
             if not self._through:
@@ -325,6 +329,7 @@ class World:
         value = self._new_value(key, how, old, turn)
         new = Seen(value, turn, 0 if value is None else old_expires if expires == KEEP else expires)
         if writes:
+            self._check_step(key, turn)
             self._built_on[key].add(self._last_turn[key])
             self._last_turn[key], self._last_value[key], self._last_expires[key] = turn, new.value, new.expires
             if not self._through:
@@ -360,27 +365,31 @@ class World:
             later = self.history[key][-1].turn > new.turn or nothing or self.is_over(before[1])
             assert old in committed or later, f"an update of {key} was answered from {old!r}, which is not committed"
 
-    def together(self, parts: Sequence[tuple[str, Part]]) -> None:
+    def _check_step(self, key: str, turn: float) -> None:
+        """A write is accepted."""
+        assert not self._in_step or turn > self._step_turn, f"a write of {key} came into the middle of a step"
+
+    def together(self, parts: Sequence[Part]) -> None:
         """One step of several keys. Its parts have their turns when it is carried out, one after the other."""
         keys: dict[str, bool] = {}
-        for key, what in parts:
+        for key, what, _ in parts:
             keys[key] = keys.get(key, False) or what != "put"
         done: list[int] = []
+        writes = any(what != "look" for _, what, _ in parts)
 
         def run(look: Look) -> object:
-            writes = any(what != "look" for _, what in parts)
             assert not writes or len(self.pending) < self._pending_max, "I6: a step began while pending was full"
-            self._in_step = True
-            for key, what in parts:
+            self._in_step, self._step_turn = True, self._turn
+            for key, what, seconds in parts:
                 if what != "put":
                     found = tuple(look(key))
                     assert found == self._last(key), f"a step was told {found!r} of {key}, not {self._last(key)!r}"
                 if what == "put":
-                    self.put(key)
+                    self.put(key, seconds)
                 elif what == "delete":
                     self.delete(key)
                 elif what != "look":
-                    self.update(key, what)
+                    self.update(key, what, seconds)
             self._in_step = False
             self._most_pending = max(self._most_pending, len(self.pending))
             done.append(self._turn)
@@ -391,7 +400,7 @@ class World:
             assert result == "done" or isinstance(error, (ValueUnknown, NoRoom)), error
 
         try:
-            outcome = self.store.together(keys, run, writes=any(what != "look" for _, what in parts))
+            outcome = self.store.together(keys, run, writes=writes)
         except ValueUnknown as error:
             told(None, error)
             return
@@ -461,6 +470,29 @@ class World:
             answer.wait(partial(self._read_in_line, key, since))
         else:
             self._read(key, since, answer, None)
+
+    def ttl(self, key: str) -> None:
+        """Somebody asks when the record expires."""
+        since = self._landed[key] if self._through else len(self.history[key]) - 1
+        try:
+            self._told_expiry(key, since, self.store.expires_of(key), None)
+        except TierUnavailable:
+            return
+
+    def _told_expiry(self, key: str, since: int, found: object, error: CkvError | None) -> None:
+        if isinstance(found, Load):
+            load = found
+            load.wait(
+                lambda value, error: self._told_expiry(key, since, None if value is None else load.expires, error)
+            )
+        elif isinstance(found, Waiting):
+            found.wait(partial(self._told_expiry, key, since))
+        elif error is None:
+            states = [self.alive(seen.value, seen.expires) for seen in self.history[key][since:]]
+            allowed = [None if value is None else expires for value, expires in states]
+            assert found in allowed, f"{key} is said to expire at {found!r}, which was none of {allowed!r}"
+        else:
+            assert isinstance(error, TierUnavailable), error
 
     def get_all(self) -> None:
         """A GET of each key that was ever written."""
@@ -543,6 +575,7 @@ class World:
         assert len(set(keys + others)) == len(keys + others), "I4: two flushes of one key are under way"
         turns = {}
         for key, value, _, expires in batch:
+            assert value is None or not self.is_over(expires), f"{key} has expired and is not flushed as a deletion"
             if self._through:
                 latest = Seen(self._last_value[key], 0, self._last_expires[key])
                 assert self._is_of(latest, value, expires), f"I4: {key} is not flushed with its latest value"
@@ -736,7 +769,10 @@ class World:
                 continue
             loads_in = self.store.load_in()
             if loads_in is None and self.store.flush_in() in (0, None) and not self.pending.queued:
-                waits = self.pending.full and all(step.waits_for_room for step in self.store.steps)
+                room = self.store.room.keys
+                waits = self.pending.full and all(
+                    step.waits_for_room or any(key in room for key in step.keys) for step in self.store.steps
+                )
                 assert waits or not self.store.steps, "a step waits for nothing"
                 assert not self.store.lines, "somebody stands in a line that nobody ends"
                 waiting = {key for key, turns in self._queued.items() if turns}
@@ -820,6 +856,12 @@ class World:
                 assert (place.value, place.expires) == self._in_tier(key), (
                     f"{key} is called {place.where}, and the tier has another"
                 )
+            assert place.where != "elsewhere" or self._in_tier(key) in allowed, f"{key} is not what the tier has"
+        if not self._through:
+            others = sum(
+                key not in self.memory and self.alive(row.value, row.expires) != NOTHING for key, row in self.pending
+            )
+            assert self.store.estimated()[0] == len(self.memory) + others, "the records are miscounted"
         most = max(self._pending_max, self._most_pending)
         assert self.draining or len(self.pending) <= most, "I6: pending grows beyond its bound"
         self._most_pending = len(self.pending)
