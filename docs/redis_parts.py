@@ -9,7 +9,13 @@ from ckv.node.scanning import IDLE, LEAST_ROWS, MAX_COUNT, MAX_SCANS
 from ckv.node.steps import SEVERAL_VALUES
 from ckv.persistent.rows import FEW_ROWS
 from ckv.protocol.resp.ordering import MAX_UNREAD_PUSHES
-from ckv.redis.subscribers import MAX_CHANNELS
+from ckv.redis.subscribers import (
+    MAX_CHANNELS,
+    MAX_NAME_BYTES,
+    MAX_PATTERNS_BYTES,
+    MAX_PATTERNS_BYTES_OF_ALL,
+    PATTERN_BYTES,
+)
 from ckv.redis.transactions import MAX_QUEUED, MAX_QUEUED_MESSAGES, PART_BYTES
 from ckv.redis.watching import MAX_WATCHED
 
@@ -38,7 +44,7 @@ after it are carried out all the same, and nothing is rolled back, as in Redis. 
 does not have, or with a wrong number of arguments, or refused at that time (`Draining`), or beyond the limits below,
 EXEC carries out none and answers `-EXECABORT`. `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `RESET` and `QUIT` are not kept;
 the end of the connection and RESET drop what was. `SCAN`, `KEYS`, `DBSIZE`, `FLUSHDB`,
-`FLUSHALL`, `SUBSCRIBE` and `UNSUBSCRIBE` are refused in a transaction.
+`FLUSHALL`, `SUBSCRIBE`, `UNSUBSCRIBE`, `PSUBSCRIBE` and `PUNSUBSCRIBE` are refused in a transaction.
 
 - **What is on one node is one step of it**, in every write mode: nothing that anybody else asks comes between the first
   and the last command. What has to be loaded from the database for it is loaded first, and what needs room waits for
@@ -128,10 +134,18 @@ several behind one address (Kubernetes, a balancer) a client does not choose; on
 in vain, if it does not look for the record now and then. What a client publishes where it has subscribed itself comes
 behind the answer to `PUBLISH`, or to `EXEC`.
 
-A client of version 2 of the protocol may ask `SUBSCRIBE`, `UNSUBSCRIBE`, `PING`, `QUIT` and `RESET` alone while it has
-subscribed; with version 3 everything. One that has {MAX_UNREAD_PUSHES // 2**20} MiB of messages unread when another
-one comes is cut off, and `pubsub_cut_off` of [INFO](info.md) counts it. A client subscribes to at most
-{MAX_CHANNELS:,} channels.
+A client that has subscribed to a channel by its name and by patterns that match gets a message once for each of them,
+and `PUBLISH` counts them all. Patterns are those of `SCAN` and `KEYS`.
+
+A client of version 2 of the protocol may ask `SUBSCRIBE`, `UNSUBSCRIBE`, `PSUBSCRIBE`, `PUNSUBSCRIBE`, `PING`, `QUIT`
+and `RESET` alone while it has subscribed; with version 3 everything. One that has {MAX_UNREAD_PUSHES // 2**20} MiB of
+messages unread when another one comes is cut off, and `pubsub_cut_off` of [INFO](info.md) counts it.
+
+A client subscribes to at most {MAX_CHANNELS:,} channels. Names and patterns have at most {MAX_NAME_BYTES:,} bytes. The
+patterns of a client come to {MAX_PATTERNS_BYTES // 1024} KiB at most, each counted with {PATTERN_BYTES} bytes more; and
+as each message is held against all patterns of the node, those of all its clients to
+{MAX_PATTERNS_BYTES_OF_ALL // 1024} KiB, each different one counted once. A request beyond these bounds is refused as a
+whole.
 """
 """What becomes of messages."""
 

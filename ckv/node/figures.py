@@ -62,6 +62,7 @@ FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, he
         "maxclients": "Clients served at a time: --max-connections, or fewer where open files are too few.",
         "rejected_connections": "Connections that found all places taken, also those of operators, who are answered.",
         "pubsub_channels": "Channels that anybody has subscribed to here.",
+        "pubsub_patterns": "Patterns of channels, each counted once.",
         "pubsub_clients": "Clients that have subscribed to any.",
         "pubsub_messages": "Messages that were sent to them, one to several counted for each.",
         "pubsub_cut_off": "Clients that were cut off as they did not read their messages.",

@@ -196,6 +196,7 @@ class Node:
             "maxclients": self._server.places,
             "rejected_connections": self._server.rejected,
             "pubsub_channels": len(self._channels),
+            "pubsub_patterns": self._channels.patterns,
             "pubsub_clients": self._channels.clients,
             "pubsub_messages": self._channels.delivered,
             "pubsub_cut_off": self._channels.cut_off,

@@ -143,10 +143,10 @@ def line_of(session: RespSession) -> str:
     name, version = session.library
     transaction = session.transaction
     flags, multi = ("", -1) if transaction is None else ("x", len(transaction.requests))
-    flags = ("P" if session.channels else "") + flags or "N"
+    flags = ("P" if session.is_subscribed else "") + flags or "N"
     return (
         f"id={session.number} addr={session.line.peer} name={session.name} flags={flags} "
-        f"db=0 sub={len(session.channels)} psub=0 multi={multi} "
+        f"db=0 sub={len(session.channels)} psub={len(session.patterns)} multi={multi} "
         f"watch={len(session.watched)} qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default "
         f"resp={session.protocol} lib-name={name} lib-ver={version}\n"
     )
@@ -163,7 +163,7 @@ def _list(facts: Facts, session: RespSession, request: Request) -> bytes:
             raise ReplyError(SYNTAX)
         else:
             kind = request[3].lower()
-            chosen = [other for other in chosen if kind == (b"pubsub" if other.channels else b"normal")]
+            chosen = [other for other in chosen if kind == (b"pubsub" if other.is_subscribed else b"normal")]
     return encode(Text("".join(map(line_of, chosen))), session.protocol)
 
 

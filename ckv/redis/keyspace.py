@@ -38,8 +38,8 @@ def _cursor(data: bytes) -> int:
     return int(data)
 
 
-def _pattern(data: bytes) -> bytes:
-    """Raises ReplyError."""
+def pattern_of(data: bytes) -> bytes:
+    """A pattern, which is not too long. Raises ReplyError."""
     if len(data) > MAX_PATTERN_BYTES:
         raise ReplyError(f"ERR a pattern has at most {MAX_PATTERN_BYTES} bytes")
     return data
@@ -68,7 +68,7 @@ def scan(facts: Facts) -> CarryOut:
                 raise ReplyError(SYNTAX)
             value = request[at + 1]
             if option == b"MATCH":
-                pattern = _pattern(value)
+                pattern = pattern_of(value)
             elif option == b"COUNT":
                 count = integer_of(value)
                 if count < 1:
@@ -166,7 +166,7 @@ class Listing:
 
 
 def _keys(facts: Facts) -> CarryOut:
-    return lambda session, request: Listing(facts, session, _pattern(request[1])).carry_out()
+    return lambda session, request: Listing(facts, session, pattern_of(request[1])).carry_out()
 
 
 _NEEDS: Final = ("SCAN",)

@@ -56,7 +56,7 @@ def _filter(name: bytes, value: bytes) -> _Filter:
     if word == b"USER":
         return lambda _: text == "default"
     if word == b"TYPE" and text.lower() in ("normal", "pubsub", "master", "replica", "slave"):
-        return lambda other: text.lower() == ("pubsub" if other.channels else "normal")
+        return lambda other: text.lower() == ("pubsub" if other.is_subscribed else "normal")
     if word == b"TYPE":
         raise ReplyError(f"ERR Unknown client type '{shown(value)}'")
     raise ReplyError(SYNTAX)

@@ -37,7 +37,6 @@ REASONS: Final = {
     ),
     "a value is written as a whole": "setrange lcs",
     "ckv runs no scripts": "eval_ro evalsha_ro fcall fcall_ro function",
-    "channels are subscribed to by their names": "psubscribe punsubscribe",
     "a message reaches those who are connected to the same node": "spublish ssubscribe sunsubscribe",
     "ckv saves what it has to its database all the time": "save bgsave bgrewriteaof",
     "the records are in the database, and nodes keep no copies of each other's": (

@@ -36,7 +36,9 @@ PART_BYTES: Final = 64
 AT_ONCE: Final = frozenset({"multi", "exec", "discard", "watch", "reset", "quit"})
 """What is not queued."""
 
-NOT_QUEUED: Final = frozenset({"subscribe", "unsubscribe", "scan", "keys", "dbsize", "flushdb", "flushall"})
+NOT_QUEUED: Final = frozenset(
+    {"subscribe", "unsubscribe", "psubscribe", "punsubscribe", "scan", "keys", "dbsize", "flushdb", "flushall"}
+)
 """What is refused: its answers are several, or it asks all nodes and is answered in a later turn."""
 
 QUEUED: Final = b"+QUEUED\r\n"

@@ -140,6 +140,27 @@ def test_channels(client: Any, prefix: str) -> None:
     assert message["data"] == b"hello"
 
 
+def test_patterns_of_channels(client: Any, prefix: str) -> None:
+    """Patterns of channels: `psubscribe`, `pubsub_numpat`"""
+    escaped = prefix.replace("[", "\\[").replace("]", "\\]")
+    before = client.pubsub_numpat()
+    with client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.psubscribe(f"{escaped}*")
+        assert channel.get_message(timeout=5) is None  # the subscription itself
+        assert client.pubsub_numpat() == before + 1
+        assert client.publish(f"{prefix}é", "hello") == 1
+        message = channel.get_message(timeout=5)
+        assert message == {
+            "type": "pmessage",
+            "pattern": f"{escaped}*".encode(),
+            "channel": f"{prefix}é".encode(),
+            "data": b"hello",
+        }
+        channel.punsubscribe()
+        channel.get_message(timeout=5)
+        assert client.publish(f"{prefix}é", "hello") == 0
+
+
 def test_scripts(client: Any, prefix: str) -> None:
     """Scripts in Lua: `register_script`"""
     script = client.register_script("return redis.call('SET', KEYS[1], ARGV[1])")

@@ -65,7 +65,7 @@ def test_a_client_of_version_2_may_ask_little_meanwhile() -> None:
     client.ask("SUBSCRIBE", "news")
     assert not client.session.is_between, "compiled code would answer"
     assert client.ask("GET", "a") == [
-        "ERR Can't execute 'get': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        "ERR Can't execute 'get': only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
     ]
     assert client.ask("PING") == [[b"pong", b""]]
     assert client.ask("PING", "x") == [[b"pong", b"x"]]
@@ -160,6 +160,23 @@ def test_the_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.ask("SUBSCRIBE", "d") == ["ERR a client subscribes to at most 3 channels"]
     assert client.ask("SUBSCRIBE", "a") == [[b"subscribe", b"a", 3]]
     assert Client(node).ask("SUBSCRIBE", "x" * 1025) == ["ERR the name of a channel has at most 1024 bytes"]
+    assert node.ask("PUBLISH", "x" * 1025, "") == "ERR the name of a channel has at most 1024 bytes"
+    assert node.ask("PUBLISH", "x" * 1024, "") == 0
+
+
+@pytest.mark.parametrize("command", ["SUBSCRIBE", "PSUBSCRIBE"])
+def test_a_request_that_is_refused_subscribes_to_nothing(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscribers, "MAX_CHANNELS", 3)
+    monkeypatch.setattr(subscribers, "MAX_PATTERNS_BYTES", 3 * (1 + subscribers.PATTERN_BYTES))
+    node = Node()
+    client = Client(node)
+    (refused,) = client.ask(command, "a", "x" * 1025)
+    assert refused.endswith("has at most 1024 bytes")
+    (refused,) = client.ask(command, "a", "b", "c", "d")
+    assert "at most" in refused
+    assert client.ask("PING") == [b"PONG"]
+    assert node.ask("PUBLISH", "a", "x") == 0
+    assert len(client.ask(command, "a", "b", "c", "a", "b")) == 5
 
 
 def test_in_a_transaction() -> None:

@@ -369,23 +369,3 @@ def test_redis_cli(cluster: tuple[Node, list[Node]]) -> None:
     pipe = "".join(f"SET k{number} {number}\r\n" for number in range(1000))
     assert "errors: 0, replies: 1000" in cli("--pipe", stdin=pipe)
     assert cli("GET", "k999") == "999\n"
-
-
-def test_channels_of_a_primary(client: redis.Redis, cluster: tuple[Node, list[Node]]) -> None:
-    """Messages stay at the node, and come in the order in which they were published."""
-    with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
-        channel.subscribe("news", "more")
-        assert channel.get_message(timeout=5) is None
-        assert channel.get_message(timeout=5) is None
-        with client.pipeline() as pipeline:
-            for number in range(5):
-                pipeline.setex(f"result {number}", 100, number)
-                pipeline.publish("news", number)
-            assert pipeline.execute() == [True, 1] * 5
-        heard = [channel.get_message(timeout=5) for _ in range(5)]
-        assert [message["data"] for message in heard if message] == [b"%d" % number for number in range(5)]
-        assert client.info("ckv")["pubsub_clients"] == 1
-        with redis.Redis(port=cluster[1][0].port, socket_timeout=20) as other:
-            assert other.publish("news", "x") == 0
-        channel.unsubscribe()
-    assert eventually(lambda: client.info("ckv")["pubsub_channels"] == 0)

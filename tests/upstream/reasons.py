@@ -48,11 +48,6 @@ _REASONS: Final = (
     Reason("silence", "`CLIENT REPLY`: every command is answered", r"CLIENT REPLY"),
     Reason("random", "`RANDOMKEY`: nobody knows all keys without reading the database", r"nobody knows all keys"),
     Reason("lua", "scripts of their own: ckv runs no Lua", r"ckv runs no Lua"),
-    Reason(
-        "patterns",
-        "patterns of channels: `PSUBSCRIBE`, `PUNSUBSCRIBE`",
-        r"channels are subscribed to by their names|Can't execute 'psubscribe'",
-    ),
     Reason("queued", "`UNSUBSCRIBE` in a transaction", r"ERR Command not allowed inside a transaction"),
     Reason("watched", "more than 1,024 keys that one client watches", r"a client watches at most"),
     # What is otherwise.

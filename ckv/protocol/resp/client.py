@@ -25,6 +25,7 @@ class RespClient(Session):
         "name",
         "nil",
         "number",
+        "patterns",
         "protocol",
         "taker",
         "transaction",
@@ -49,10 +50,17 @@ class RespClient(Session):
         """Carries out its requests in the place of the commands, while it is there."""
         self.channels: dict[bytes, None] = {}
         """Those that it has subscribed to, in that order."""
+        self.patterns: dict[bytes, None] = {}
+        """The same by patterns."""
         self.leave: Callable[[], None] | None = None
         """Ends all of that."""
         self.number = connected.add(self)
         """Which client of this node it is."""
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether it has subscribed to anything."""
+        return bool(self.channels or self.patterns)
 
     def speak(self, protocol: int) -> None:
         """Answers in this version of the protocol from now on."""
