@@ -83,7 +83,8 @@ at least once, whatever moves between memory and the database meanwhile; one tha
 not; one that was deleted or has expired before is not told. A key may be told more than once, though not where nothing
 is written or read meanwhile, nor on its way to the database from before. `KEYS` is a scan by the node itself, a piece
 in each turn of its loop, so that others are served in between, and tells each key once; where more than `--keys-max`
-keys match (100,000), it is refused, and `SCAN` has to be used.
+keys match (100,000), it is refused, and `SCAN` has to be used. What a client sends behind it waits until it is
+answered.
 
 A scan goes through the memory of a node, through what is on its way to the database, and then along the table, in the
 order of its primary key: `SELECT kv_key .. WHERE kv_key > .. ORDER BY kv_key LIMIT ..`, which asks for no lock, reads

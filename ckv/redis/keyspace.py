@@ -94,7 +94,11 @@ def _size(facts: Facts) -> CarryOut:
 
 
 class Listing:
-    """One KEYS: the scan that goes on from turn to turn."""
+    """One KEYS: the scan that goes on from turn to turn.
+
+    While it does, nothing is carried out that came behind it on its connection; the answers have to come behind its own
+    in any case. So one client makes the node keep the keys of one answer, however many it asks for.
+    """
 
     def __init__(self, facts: Facts, session: RespSession, pattern: bytes) -> None:
         self._facts = facts
@@ -111,6 +115,7 @@ class Listing:
         if (answer := self._step(0)) is not None:
             return answer
         self._number = self._session.ticket
+        self._session.line.hold(self)
         return self._session.wait(None)
 
     def _step(self, cursor: int) -> bytes | None:
@@ -162,6 +167,7 @@ class Listing:
 
     def _answer(self, answer: bytes | None) -> None:
         if answer is not None:
+            self._session.line.release(self)
             self._session.answer(self._number, answer)
 
 

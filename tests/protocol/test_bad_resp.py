@@ -19,7 +19,7 @@ from ckv.protocol.resp.parsing import MAX_ARGUMENTS, MAX_INLINE_BYTES
 from tests.net.watch import MIB, Watch
 from tests.protocol.attacks import MESSAGE, UNREAD
 from tests.protocol.resp.test_parsing import packed
-from tests.support.nodes import Node
+from tests.support.nodes import Node, Nodes
 
 LIMITS = Limits()
 """The nodes run with the default limits, whatever these are."""
@@ -286,6 +286,22 @@ def test_a_client_that_never_reads(fresh: Node, requests: bytes) -> None:
             while True:
                 client.send(requests)
         watch.served(50)
+    assert watch.growth() < UNREAD, f"{watch.growth() / MIB:.0f} MiB more"
+
+
+def test_a_client_that_asks_for_all_keys_again_and_again(nodes: Nodes) -> None:
+    """And reads nothing: the node keeps one answer for it."""
+    node = nodes.start_secondary(capacity=20_000)
+    names = [b"%d " % number + b"k" * 500 for number in range(10_000)]
+    with Watch(node) as watch, Client(node) as client:
+        client.send(*(packed([b"SET", name, b""]) for name in names))
+        assert {client.answer() for _ in names} == {b"OK"}
+        client.send(packed([b"KEYS", b"*k"]) * 50)
+        watch.served(100)
+        for _ in range(50):
+            keys = client.answer()
+            assert isinstance(keys, list)
+            assert sorted(keys) == sorted(names)
     assert watch.growth() < UNREAD, f"{watch.growth() / MIB:.0f} MiB more"
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from ckv import errors
+from tests.protocol.resp.test_parsing import packed
 from tests.redis.test_commands import KEYS_MAX, WAIT, Node, read
+from tests.support.line import served
 
 
 class Scanned(Node):
@@ -148,6 +150,36 @@ def test_an_error_in_the_middle() -> None:
     node.answer(None, "NodeDown: it is down")
     assert read(node.taken()) == "CLUSTERDOWN NodeDown: it is down"
     assert node.session.is_between
+
+
+def test_one_at_a_time_of_a_connection() -> None:
+    """However many a client asks for, the node keeps the keys of one."""
+    node = Scanned([7, ["a"]], WAIT, [8, ["c"]], [0, ["d"]])
+    assert served(node.session, node.line, packed([b"KEYS", b"*"]) * 2 + packed([b"PING"])) == b""
+    assert len(node.asked) == 1
+    node.turn()
+    assert node.line.holds
+    node.answer([0, ("b",)])
+    assert not node.line.holds
+    assert node.taken() == b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+    assert len(node.asked) == 2
+    node.next()
+    assert served(node.session, node.line, b"") == b""
+    assert node.line.holds
+    node.turn()
+    assert node.taken() + served(node.session, node.line, b"") == b"*2\r\n$1\r\nc\r\n$1\r\nd\r\n+PONG\r\n"
+    assert not node.line.holds
+    assert node.session.is_between
+
+
+@pytest.mark.parametrize("ends", [errors.TierUnavailable("it is away"), [9, [f"{number}" for number in range(9)]]])
+def test_what_comes_behind_keys_that_fails(ends: object) -> None:
+    node = Scanned([7, ["a"]], ends)
+    served(node.session, node.line, packed([b"KEYS", b"*"]) + packed([b"PING"]))
+    assert node.line.holds
+    node.turn()
+    assert not node.line.holds
+    assert (node.taken() + served(node.session, node.line, b"")).endswith(b"+PONG\r\n")
 
 
 def test_a_client_that_went_away() -> None:
