@@ -16,6 +16,8 @@ from ckv.commands import COMMANDS
 from ckv.node.scanning import MAX_COUNT, Scans
 from ckv.protocol.handler import LATER, Caller
 from ckv.store import Records
+from ckv.store.loading import Load
+from ckv.store.motion import Commits
 from ckv.store.waiting import Waiting
 
 ALL: Final = b"*"
@@ -76,7 +78,8 @@ class _Step:
         self._is_later = False
         self._is_over = False
         self._result: list[object] = []
-        self._forget: Callable[[], None] = lambda: None
+        self._commits: Commits | None = None
+        """Those that it waits for, besides."""
 
     def delete(self, told: Any) -> list[object] | None:
         """Deletes what a SCAN told; the result of FLUSH, or None, and it comes later."""
@@ -85,14 +88,14 @@ class _Step:
         self._result = [cursor, len(keys)]
         since = store.memory.new_version()
         self._left = 1
+        if keys and not store.is_whole:
+            self._left += 1
+            self._commits = store.motion.when_committed(set(keys), since, self._one_done)
         for key in keys:
             outcome = store.remove(key)
             if outcome is not None:
                 self._left += 1
-                self._wait_for(outcome)
-        if keys and not store.is_whole:
-            self._left += 1
-            self._forget = store.motion.when_committed(set(keys), since, self._one_done)
+                self._wait_for(key, outcome)
         self._one_done()
         if not self._left:
             return self._result
@@ -100,20 +103,35 @@ class _Step:
         self._emptying.waits(self)
         return None
 
-    def _wait_for(self, outcome: object) -> None:
-        """Goes on when a deletion is done; what it waits for may turn into another wait."""
+    def _wait_for(self, key: str, outcome: Waiting[Any]) -> None:
+        """Goes on when the deletion of a key is done; what it waits for may turn into another wait."""
 
         def told(result: object, error: errors.CkvError | None) -> None:
-            # It is deleted also where nobody could tell whether there was a record.
-            if error is not None and type(error) is not errors.TierUnavailable:
-                self.end(error)
+            if isinstance(result, Waiting):
+                self._wait_for(key, result)
+            elif error is None and (result is None if isinstance(outcome, Load) else result is False):
+                self._was_nothing(key)
+            elif error is None or type(error) is errors.TierUnavailable:
+                # It is deleted also where nobody could tell whether there was a record.
+                self._one_done()
             else:
-                self._wait_for(result)
+                self.end(error)
 
-        if isinstance(outcome, Waiting):
-            outcome.wait(told)
-        else:
-            self._one_done()
+        outcome.wait(told)
+
+    def _was_nothing(self, key: str) -> None:
+        """When the turn of a key came, it had no record any more. So nothing is written for it, and no commit is to be
+        waited for; unless an older write is on its way, behind which a deletion has to come."""
+        store, commits = self._emptying.store, self._commits
+        if commits is not None and key in commits.keys:
+            if store.is_unsaved(key):
+                outcome = store.remove(key)
+                if outcome is not None:
+                    self._wait_for(key, outcome)
+                    return
+            else:
+                store.motion.not_needed(commits, key)
+        self._one_done()
 
     def _one_done(self) -> None:
         self._left -= 1
@@ -125,7 +143,7 @@ class _Step:
         if self._is_over:
             return
         self._is_over = True
-        self._forget()
+        self._emptying.store.motion.forget(self._commits)
         self._emptying.over(self)
         if error is not None:
             self._caller.respond(self._msgid, errors.to_wire(error), None)

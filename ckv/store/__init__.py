@@ -158,6 +158,9 @@ class Records(Protocol):
         """Whether there is a record, as a GET would find now; None when only the persistent tier can tell. It is no
         use, and moves nothing."""
 
+    def is_unsaved(self, key: str) -> bool:
+        """Whether a write of the key is on its way to the persistent tier, be it one that nobody can read yet."""
+
     def unsaved_keys(self) -> list[str]:
         """The keys of what is on its way to the persistent tier, as far as it can be read: it may be deletions."""
 

@@ -100,6 +100,9 @@ class MemoryStore(Records):
     def has(self, key: str) -> bool:
         return key in self.memory and not self.memory.is_over(key)
 
+    def is_unsaved(self, key: str) -> bool:
+        return False
+
     def unsaved_keys(self) -> list[str]:
         return []
 

@@ -51,22 +51,39 @@ class Motion:
         self._logs: set[Log] = set()
         self._commits: set[Commits] = set()
 
+    # --- commits -----------------------------------------------------------------------------------------------------
+
     def committed(self, batch: Iterable[Write]) -> None:
         """The persistent tier has these writes now."""
         for log in self._logs:
             log.note(batch)
         for commits in list(self._commits):
             commits.note(batch)
-            if not commits.keys:
-                self._commits.discard(commits)
-                commits.done()
+            self._look(commits)
 
-    def when_committed(self, keys: set[str], version: int, done: Callable[[], None]) -> Callable[[], None]:
+    def when_committed(self, keys: set[str], version: int, done: Callable[[], None]) -> Commits:
         """Calls ``done`` when a write of each of these keys, one at least, that is no older than this version, was
-        committed. What this returns ends that."""
+        committed, unless that is ended before (:meth:`forget`)."""
         commits = Commits(keys, version, done)
         self._commits.add(commits)
-        return lambda: self._commits.discard(commits)
+        return commits
+
+    def not_needed(self, commits: Commits, key: str) -> None:
+        """A write of this key is not waited for any more."""
+        commits.keys.discard(key)
+        self._look(commits)
+
+    def forget(self, commits: Commits | None) -> None:
+        """Ends it."""
+        if commits is not None:
+            self._commits.discard(commits)
+
+    def _look(self, commits: Commits) -> None:
+        if not commits.keys and commits in self._commits:
+            self._commits.discard(commits)
+            commits.done()
+
+    # --- logs --------------------------------------------------------------------------------------------------------
 
     def log(self, most: int) -> Log:
         """A log, which is kept until it is closed."""

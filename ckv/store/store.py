@@ -184,6 +184,9 @@ class Store(Together):
             return Place("tombstone", None)
         return Place("pending" if row.refused is None else "parked", row.value, row.expires)
 
+    def is_unsaved(self, key: str) -> bool:
+        return key in self.pending
+
     def estimated(self) -> tuple[int, int]:
         pending = self.pending
         alive = deleted = looked_at = 0

@@ -184,6 +184,49 @@ def test_when_there_is_no_room_for_deletions() -> None:
     assert node.left == set()
 
 
+@pytest.mark.parametrize("mode", ["evict", "behind", "through"])
+def test_a_record_that_expires_while_its_deletion_waits_for_room(mode: str) -> None:
+    """Nothing is written for it then, and so no commit of it is waited for."""
+    node = Emptied(mode=mode)
+    node.put(*(f"key {number}" for number in range(9)))
+    node.world.store.put("short", "x", node.world.now_ms() + 500)
+    node.commit()
+    node.world.pending._max_records = 3
+    caller = node.begin(0)
+    node.world.now += 0.6
+    node.commit()
+    assert caller.results == {5: [0, 10]}
+    assert node.scan_all() == []
+
+
+def test_a_record_that_expires_on_its_way_while_its_deletion_waits_for_room() -> None:
+    """A deletion is written behind it, whose commit is waited for."""
+    node = Emptied()
+    node.put("one", "two")
+    node.world.store.put("short", "x", node.world.now_ms() + 500)
+    node.put(*(f"key {number}" for number in range(9)))
+    assert len(node.world.pending) == 2
+    node.world.pending._max_records = 2
+    node.world.pending._measure()
+    store = node.world.store
+    store.put("new", "x")  # which waits for room, and puts "short" out of memory then
+    caller = node.begin(0)
+    node.world.now += 0.6
+    batch = store.flush_begin()
+    assert {write.key for write in batch} == {"one", "two"}
+    store.flush_end(batch)
+    node.world.pending._max_records = 1000
+    node.world.pending._measure()
+    store.admit()
+    row = node.world.pending.find("short")
+    assert row is not None
+    assert row.value is None
+    assert not caller.results
+    node.commit()
+    assert caller.results == {5: [0, 14]}, "two are told twice"
+    assert node.left == {"new"}
+
+
 def test_an_error_of_the_tier_is_passed_on() -> None:
     node = Emptied()
     node.put(*(f"key {number}" for number in range(30)))
