@@ -18,6 +18,7 @@ from ckv.redis.subscribers import (
 )
 from ckv.redis.transactions import MAX_QUEUED, MAX_QUEUED_MESSAGES, PART_BYTES
 from ckv.redis.watching import MAX_WATCHED
+from ckv.store.motion import MOST_DISPLACED
 
 GROUPS: Final = {
     "string": "Values",
@@ -110,7 +111,9 @@ of which a row could be deleted between the walk and the look at it, and told al
   cursor ..: begin again with 0`. Where Redis takes any number for a cursor, ckv takes those that it gave.
 - *When the database is away* the answer is `-TRYAGAIN`, and the same cursor can be sent again.
 - *Where much is written* a record whose expiry was put off during the scan may be left out, if more than 20,000 others
-  were saved between two answers near the end.
+  were saved between two answers near the end. Without a database, and with `--memory-max`, the same goes for records
+  that were changed to values so much larger that they had to leave memory for themselves, if there were more than
+  {MOST_DISPLACED:,} of them.
 
 `FLUSHDB` and `FLUSHALL` are refused unless the node was started with `--allow-flush`, and the secondaries behind a
 primary too. They delete what such a scan tells, {MAX_COUNT:,} records at a time, as `DEL` would, and answer when all

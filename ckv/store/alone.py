@@ -34,7 +34,8 @@ class MemoryStore(Records):
 
     def put(self, key: str, value: Value, expires: int = 0) -> Literal[True]:
         while not self.memory.put(key, value, expires=expires):
-            self.memory.evict()
+            if self.memory.evict()[0] == key:
+                self.motion.displaced(key)
         return True
 
     def expires_of(self, key: str) -> int | None:

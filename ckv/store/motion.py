@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ckv.store.row import TOMBSTONE, Write
+
+MOST_DISPLACED: Final = 20_000
+"""Keys that are remembered as displaced: the latest."""
 
 
 @dataclass(eq=False, slots=True)
@@ -50,6 +54,11 @@ class Motion:
         """How often the persistent tier may have become another one."""
         self._logs: set[Log] = set()
         self._commits: set[Commits] = set()
+        self._walks: set[object] = set()
+        """Those who want to know of what is displaced."""
+        self._displaced: dict[str, int] = {}
+        """By its key the number of when that was last, in that order."""
+        self._displacements = 0
 
     # --- commits -----------------------------------------------------------------------------------------------------
 
@@ -82,6 +91,32 @@ class Motion:
         if not commits.keys and commits in self._commits:
             self._commits.discard(commits)
             commits.done()
+
+    # --- what is displaced -------------------------------------------------------------------------------------------
+
+    def walk_begins(self, walk: object) -> int:
+        """Has it noted what is displaced, until the walk ends; what to ask :meth:`displaced_since` with."""
+        self._walks.add(walk)
+        return self._displacements
+
+    def walk_ended(self, walk: object) -> None:
+        """Ends that."""
+        self._walks.discard(walk)
+        if not self._walks:
+            self._displaced.clear()
+
+    def displaced(self, key: str) -> None:
+        """The record left memory and came back within one call, perhaps at a place that a walk has passed already."""
+        if self._walks:
+            self._displacements += 1
+            self._displaced.pop(key, None)
+            self._displaced[key] = self._displacements
+            if len(self._displaced) > MOST_DISPLACED:
+                del self._displaced[next(iter(self._displaced))]
+
+    def displaced_since(self, number: int) -> list[str]:
+        """The keys of which that was said since the walk began that was given this number."""
+        return [key for key, last in self._displaced.items() if last > number]
 
     # --- logs --------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ memory alone. So where anything expires there are two steps more:
 4. Memory again, for what was written since the scan began.
 5. What was written since then and has left memory since 4 began: what is pending, or was committed meanwhile.
 
+Without a persistent tier there is 1 alone, and of 5 what was displaced since the scan began: a record that is written
+anew and is so much larger that it is its own victim leaves its place for another one, which 1 may have passed.
+
 3 leaves out what 1 has told for sure: a record that is in memory and as old as the scan, for it must have been there
 all the while, unless one of that age came back (:attr:`~ckv.store.motion.Motion.late`). So in a store at rest each key
 is told once.
@@ -105,6 +108,7 @@ class Scan:
         self._walks: dict[Phase, Walk] = {Phase.MEMORY: store.memory.walk()}
         self._lists: dict[Phase, list[str]] = {}
         self._log: Log | None = None
+        self._since = store.motion.walk_begins(self) if store.is_whole else 0
 
     @property
     def is_void(self) -> bool:
@@ -114,6 +118,7 @@ class Scan:
     def close(self) -> None:
         """Nobody asks any more."""
         self._store.motion.close(self._log)
+        self._store.motion.walk_ended(self)
         self._walks.clear()
         self._lists.clear()
 
@@ -149,6 +154,8 @@ class Scan:
 
     def _on_the_way(self, phase: Phase) -> list[str]:
         keys = self._store.unsaved_keys()
+        if self._store.is_whole:
+            keys += self._store.motion.displaced_since(self._since)
         if phase is Phase.PENDING_AGAIN and self._log is not None:
             # It goes on: what is listed here as pending may be committed before the walk gets to it.
             keys += [key for key, write in self._log.writes.items() if write.value is not TOMBSTONE]
@@ -156,7 +163,9 @@ class Scan:
 
     def _next(self, phase: Phase) -> Place | None:
         """Where it goes on behind the end of a phase."""
-        if phase is Phase.MEMORY and not self._store.is_whole:
+        if phase is Phase.MEMORY and self._store.is_whole:
+            return Place(Phase.PENDING_AGAIN) if self._store.motion.displaced_since(self._since) else None
+        if phase is Phase.MEMORY:
             return Place(Phase.PENDING)
         if phase is Phase.PENDING:
             return Place(Phase.ROWS)

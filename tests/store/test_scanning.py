@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from itertools import product
 
 import pytest
 
+from ckv.store.alone import MemoryStore
 from ckv.store.memory import PLAIN, TABLES
 from ckv.store.modes import MODES
 from ckv.store.scanning import MOST_BYTES, PIECE, START, Answer, Phase, Place, Scan
@@ -59,6 +61,37 @@ def test_at_rest_each_key_is_told_once(mode: str, table: str, count: int) -> Non
         world.get(key)
     world.settle()
     assert sorted(scanned(world, count)) == [key for key in keys if key not in keys[7:9]]
+
+
+@pytest.mark.parametrize(("policy", "table"), list(product(PLAIN, TABLES)))
+def test_in_memory_alone_what_is_its_own_victim_is_told(policy: str, table: str) -> None:
+    """A larger value takes the place of others, and the record that of one of them, which the scan has passed."""
+    for seed in range(300):
+        chance = random.Random(seed)
+        store = MemoryStore(TABLES[table][policy](100, 4000))
+        for number in range(20):
+            store.put(f"{number}", "x" * 30)
+        scan = Scan(store, lambda _key: True)
+        place, told = START, []
+        always = set(store.keys())
+        while True:
+            answer = Answer(chance.randint(1, 3), place)
+            scan.advance(answer, everything)
+            told += answer.keys
+            if answer.place is None:
+                break
+            place = answer.place
+            for _ in range(chance.randint(0, 3)):
+                key = f"{chance.randrange(20)}"
+                if chance.random() < 0.5:
+                    store.get(key)
+                elif key in store.memory:
+                    store.put(key, "x" * chance.choice((10, 200, 600)))
+                always &= set(store.keys())
+        assert always <= set(told), f"seed {seed}: {always - set(told)}"
+        assert len(told) < 100
+        scan.close()
+        assert store.motion.displaced_since(0) == [], "nothing is kept that nobody asks for"
 
 
 @pytest.mark.parametrize("table", TABLES)
