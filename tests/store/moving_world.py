@@ -58,9 +58,13 @@ class MovingWorld(World):
         if not self._is_refused(key):
             super().get(key)
 
-    def together(self, parts: Sequence[tuple[str, Part]]) -> None:
+    def ttl(self, key: str) -> None:
+        if not self._is_refused(key):
+            super().ttl(key)
+
+    def together(self, parts: Sequence[Part]) -> None:
         """A step is refused as a whole."""
-        if not any(self._is_refused(key) for key, _ in parts):
+        if not any(self._is_refused(key) for key, *_ in parts):
             super().together(parts)
 
     def _is_refused(self, key: str) -> bool:

@@ -30,8 +30,8 @@ EXPIRY = (
         "expired-shown-by-pending",
         "expiry: pending shows nothing that is over",
         "ckv/store/store.py",
-        "        if row.value is TOMBSTONE or self._is_over(row.expires):",
-        "        if row.value is TOMBSTONE:",
+        "        if row.value is TOMBSTONE or self._is_over(row.expires):\n            return",
+        "        if row.value is TOMBSTONE:\n            return",
     ),
     Mutation(
         "expired-loaded",
