@@ -188,11 +188,12 @@ class Move:
         if row is not None and row.version == record[2]:
             return  # it is on its way
         self._save_record(key, record[1], record[2], record[4])
-        if key in self._pending:
-            self.rows += 1
-        else:
-            # It is over, and there is nothing to delete. It must not be saved as a deletion when it leaves memory.
+        row = self._pending.find(key)
+        if row is None or row.version < record[2]:
+            # It is over, and nothing is to be deleted for it. Nor must that be done when it leaves memory.
             self._memory.remove(key)
+        else:
+            self.rows += 1
 
     def _check_any_taken(self) -> None:
         """Looks at one of the rows: when all others have left, it is one that is not taken, if there is such a one."""

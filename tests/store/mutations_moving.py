@@ -69,8 +69,15 @@ MOVING = (
         "over-and-kept",
         "move: no copy is left that would leave memory as a deletion",
         "ckv/store/moving.py",
-        "            self._memory.remove(key)\n\n",
-        "            pass\n\n",
+        "            self._memory.remove(key)\n        else:",
+        "            pass\n        else:",
+    ),
+    _moving(
+        "over-behind-a-tombstone",
+        "move: nor is one left where an older deletion is on its way",
+        "ckv/store/moving.py",
+        "        if row is None or row.version < record[2]:",
+        "        if row is None:",
     ),
     _moving(
         "copies-kept",
