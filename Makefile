@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -42,6 +42,10 @@ demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent ti
 
 test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
 	$(PYTEST) --ignore=tests/clients --ignore=tests/upstream/test_suites.py $(ARGS)
+
+# The usual run makes about a quarter of them, others with each commit.
+test-mutations: $(DEV) $(CORE) ## break the store and the compiled core in every way that is on the lists, and see it caught
+	@ALL_MUTATIONS=1 $(PYTEST) tests/core/test_mutations.py tests/store/test_mutations.py $(ARGS)
 
 # The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest

@@ -290,6 +290,7 @@ MUTATIONS = (
         "        again = self.again.get(key)\n        if again is not None:",
         "        again = None\n        if again is not None:",
         mode="through",
+        simulation="tests.store.expiring",
     ),
     Mutation(
         "through-drain-forgets",

@@ -1,4 +1,4 @@
-"""Every way to break the store that is on the list is caught."""
+"""Ways to break the store are caught, those of this run: `make test-mutations` makes all of the list."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 
 from tests.store.mutation import Mutation
 from tests.store.mutations import MUTATIONS, survived
-from tests.support.mutations import DEADLINE
+from tests.support.mutations import DEADLINE, of_this_run
 
 
 @pytest.mark.timeout(2 * DEADLINE)
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", of_this_run(MUTATIONS), ids=lambda mutation: mutation.name)
 def test_it_is_caught(mutation: Mutation) -> None:
     said = survived(mutation)
     assert not said, f"not caught: {mutation.breaks}\n{said}"

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+from zlib import crc32
 
 from tests.support.nodes import ROOT
 
@@ -38,7 +39,21 @@ class Mutation:
     new: str
 
 
+ALL: Final = "ALL_MUTATIONS"
+"""The environment variable that has a run of the tests make all mutations, with any text."""
+
+ONE_OF: Final = 4
+"""Without it a run makes about one of so many: those that the commit chooses, so that every commit makes others."""
+
 AnyMutation = TypeVar("AnyMutation", bound=Mutation)
+
+
+def of_this_run(mutations: Sequence[AnyMutation]) -> list[AnyMutation]:
+    """What the tests make of them. All would take longer than everything else; the next commit has others."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True).stdout.strip()
+    if not commit or os.environ.get(ALL):
+        return list(mutations)
+    return [mutation for mutation in mutations if crc32(commit + mutation.name.encode()) % ONE_OF == 0]
 
 
 def copy_source(folder: Path) -> None:
