@@ -158,18 +158,19 @@ A client in cluster mode (redis-py's `RedisCluster`, ioredis' `Cluster`, node-re
 asks which node owns which of the 16,384 slots, and then goes to the owner of a key by itself. That spares the way
 through a primary: start the primary with `--cluster-clients`, and give such a client the address of the primary, or of
 any secondary. The clients must reach the secondaries by the addresses that the primary was given, so `localhost` is
-good for one machine alone. Every primary of the list should be started with it.
+good for one machine alone. Every primary that has this list should be started with it, and have the addresses spelled
+alike: the one that has spoken last is believed.
 
 - *A secondary answers for its own keys alone* from then on, where a client of Redis asks it: for a key of another node
   it says `-MOVED slot host:port`, and for keys of several slots in one command `-CROSSSLOT`, also in the middle of a
-  transaction. The commands of one transaction may be of several slots of the node. It learns the list from the primary,
-  so one that was started and has no primary yet answers all that it is asked, and CLUSTER with an error.
-- *A primary serves every client as before*, whatever keys are asked of it together. In `CLUSTER NODES` it is a node
-  without slots.
+  transaction. The commands of one transaction may be of several slots of the node. It learns the list from the primary:
+  before, it answers CLUSTER with an error, and serves the key of any client that comes all the same, as without
+  `--cluster-clients`. It stays in this mode until it is started anew.
+- *A primary serves every client as before*, for keys of any node. In `CLUSTER NODES` it is a node without slots.
 - *`SCAN`, `KEYS`, `DBSIZE` and `FLUSHDB`* are about one node's own keys at a secondary; clients in cluster mode ask
   all of them.
 - *Messages* of `PUBLISH` stay at the node where they are published: such a client has to publish and subscribe at the
   primary.
-- *Who owns what does not change* while the cluster runs: see [guarantees.md](guarantees.md#one-list-of-secondaries).
+- *Who owns what does not change* while such a cluster runs: see [guarantees.md](guarantees.md#one-list-of-secondaries).
 """
 """What clients are told that go to the owners of keys by themselves."""

@@ -27,7 +27,8 @@ class OwnShare:
     ) -> None:
         """``holds``: whether the node has records, in memory or to be saved. ``agree``: asks in the database that nodes
         have in common what speaks against a share, and tells that, or nothing; None without such a database. ``told``:
-        is told the share when it is a new one, and the addresses of all nodes when a primary has said these."""
+        is told the share when it is a new one, and with it, once it is agreed, the addresses of all nodes when a
+        primary has said these."""
         self._holds = holds
         self._agree = agree
         self._told = told
@@ -49,16 +50,20 @@ class OwnShare:
                 raise errors.WrongNode(f"this node is {self.share} by another list, not {share}. {WHAT_TO_DO}")
             self.share, self._is_agreed = share, self._agree is None
         self._primaries.add(caller)
-        if is_new or nodes:
-            self._told(share, nodes)
         if self._is_agreed or self._agree is None:
+            if is_new or nodes:
+                self._told(share, nodes)
             return ANSWER
-        self._agree(share, lambda why: self._answer(caller, msgid, share, why))
+        if is_new:
+            self._told(share, ())
+        self._agree(share, lambda why: self._answer(caller, msgid, share, nodes, why))
         return LATER
 
-    def _answer(self, caller: Caller, msgid: int, share: Share, why: str) -> None:
+    def _answer(self, caller: Caller, msgid: int, share: Share, nodes: tuple[str, ...], why: str) -> None:
         if not why and share == self.share:
             self._is_agreed = True
+            if nodes:
+                self._told(share, nodes)
             caller.respond(msgid, None, ANSWER)
             return
         self._primaries.discard(caller)

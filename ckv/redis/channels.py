@@ -65,7 +65,9 @@ def _names(facts: Facts, session: RespSession, request: Request) -> bytes:
 
 
 def _counts(facts: Facts, session: RespSession, request: Request) -> bytes:
-    return encode({name: facts.channels.count(name) for name in request[2:]}, session.protocol)
+    # In both versions of the protocol as an array, as Redis has it.
+    told = [part for name in request[2:] for part in (name, facts.channels.count(name))]
+    return encode(told, session.protocol)
 
 
 def _patterns(facts: Facts, _session: RespSession, _request: Request) -> bytes:

@@ -23,6 +23,7 @@ from ckv.redis.noted import Noted
 from ckv.redis.placing import Placing
 from ckv.redis.row import FREE, Facts, Row, keys_in, wrong_count
 from ckv.redis.step import answer_of_one, in_one_step
+from ckv.values import ENCODING, ENCODING_ERRORS
 
 MAX_QUEUED: Final = 65_536
 """Commands of one transaction."""
@@ -128,6 +129,10 @@ def exec_(facts: Facts) -> CarryOut:
             refusal = session.refusal_of(queued)
             if refusal is not None:
                 raise ReplyError(f"{ABORTED}: {error_of(errors.to_wire(refusal))[1:-2].decode()}")
+            # The node may have been told of others since it was queued.
+            facts.placing.check(keys_in(facts.rows[shown(queued[0]).lower()], queued))
+        for key in watched:
+            facts.placing.check([key.encode(ENCODING, ENCODING_ERRORS)])
         places = [_place(facts, session, queued) for queued in transaction.requests]
         asked: list[Asked] = [(WATCHED, (key, digest)) for key, digest in watched.items()]
         asked += [asked for place in places if isinstance(place, Noted) for asked in place.requests]

@@ -155,3 +155,18 @@ def test_another_share_makes_the_addresses_void(world: World) -> None:
     primary.is_open = False
     hello(world.alone, SECOND)
     assert world.told[-1] == (SECOND, ())
+
+
+def test_addresses_count_once_all_agree(world: World) -> None:
+    """Else clients would be sent to a node that no primary asks."""
+    told: list[tuple[Share, tuple[str, ...]]] = []
+    own = OwnShare(lambda: False, lambda *asked: world.asked.append(asked), lambda *of: told.append(of))
+    nodes = ("a:1", "b:2")
+    primary = Primary()
+    assert hello(own, FIRST, primary, nodes) is LATER
+    assert told == [(FIRST, ())]
+    world.asked[-1][1]("somebody else has these keys")
+    assert told == [(FIRST, ())]
+    assert hello(own, FIRST, primary, nodes) is LATER
+    world.asked[-1][1]("")
+    assert told[-1] == (FIRST, nodes)

@@ -48,7 +48,11 @@ def test_messages_reach_those_who_have_subscribed() -> None:
     assert new.heard() == b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\n\r\n\r\n"
     assert other.heard() == b""
     assert node.ask("PUBSUB", "CHANNELS") == [b"news", b"more"]
-    assert node.ask("PUBSUB", "NUMSUB", "news", "none") == [b"news", 2, b"none", 0]
+    numbers = [b"news", 2, b"none", 0, b"news", 2]
+    assert node.ask("PUBSUB", "NUMSUB", "news", "none", "news") == numbers
+    node.ask("HELLO", "3")
+    assert node.ask("PUBSUB", "NUMSUB", "news", "none", "news") == numbers
+    node.ask("HELLO", "2")
     assert node.ask("PUBSUB", "NUMPAT") == 0
     assert old.ask("UNSUBSCRIBE", "news", "none") == [[b"unsubscribe", b"news", 1], [b"unsubscribe", b"none", 1]]
     assert node.ask("PUBLISH", "news", "x") == 1
@@ -131,6 +135,16 @@ def test_who_is_gone_hears_nothing() -> None:
     client.session.close()
     assert node.ask("PUBLISH", "news", "x") == 0
     assert node.ask("PUBSUB", "CHANNELS") == []
+
+
+def test_what_a_client_publishes_to_itself_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ordering, "MAX_UNREAD_PUSHES", 1000)
+    node = Node()
+    client = Client(node)
+    client.ask("HELLO", "3")
+    client.ask("PSUBSCRIBE", *(f"n{'*' * count}" for count in range(1, 20)))
+    client.ask("PUBLISH", "news", "x" * 100)
+    assert client.session.failed == "more than 1000 bytes are unread of what it has subscribed to"
 
 
 def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

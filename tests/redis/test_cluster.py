@@ -164,3 +164,28 @@ def test_what_only_redis_changes() -> None:
 def test_the_keys_of_any_request(words: str, keys: str) -> None:
     request = words.encode().split()
     assert keys_in(ROWS[words.split()[0].lower()], request) == keys.encode().split()
+
+
+def test_what_is_watched_is_looked_at_too() -> None:
+    node = Node(*SET, "DIGEST")
+    node.results = dict(SET)
+    node.placing.view = of_list(NODES, 1)
+    assert node.ask("WATCH", THERE) == moved(THERE)
+    assert node.ask("WATCH", HERE) == b"OK"
+    # It reads what is watched, and another one.
+    assert node.ask("MGET", HERE, THERE) == "CROSSSLOT Keys in request don't hash to the same slot"
+    assert node.ask("GET", THERE) == moved(THERE)
+    assert node.ask("GET", HERE) == b"1"
+
+
+@pytest.mark.parametrize("words", [["MULTI", "SET b 1"], ["WATCH b", "MULTI", "SET key 1"]])
+def test_exec_of_what_was_queued_before_the_node_was_told(words: list[str]) -> None:
+    node = Node(*SET, "DIGEST")
+    node.results = dict(SET)
+    for line in words:
+        node.ask(*line.split())
+    node.placing.view = of_list(NODES, 1)
+    node.asked.clear()
+    assert node.ask("EXEC") == moved(THERE)
+    assert node.asked == []
+    assert node.ask("EXEC") == "ERR EXEC without MULTI"

@@ -33,7 +33,18 @@ class AnsweringSession(RespClient):
 
     in_order: ClassVar[bool] = True
     __slots__ = (
-        *("_behind", "_early_bytes", "_limit", "_out", "_part", "_parts", "_prompt", "_pushed", "_replies"),
+        *(
+            "_behind",
+            "_behind_bytes",
+            "_early_bytes",
+            "_limit",
+            "_out",
+            "_part",
+            "_parts",
+            "_prompt",
+            "_pushed",
+            "_replies",
+        ),
         *("_serving", "_shared", "_slowed_by", "early", "head", "ticket"),
     )
 
@@ -56,6 +67,7 @@ class AnsweringSession(RespClient):
         """Answers that leave next."""
         self._pushed = 0
         """Bytes of them that are no answers."""
+        self._behind_bytes = 0
         self._behind: list[bytes] = []
         """What the request that is carried out has itself pushed to: it leaves behind the answer to that."""
         self._serving = False
@@ -93,13 +105,16 @@ class AnsweringSession(RespClient):
     def push(self, data: bytes) -> bool:
         """Sends something that is no answer, behind the answers to what was asked before. Returns whether it is on its
         way: not if so much is unread that the connection ends."""
-        if self._pushed + len(data) + self._early_bytes + self.line.unsent_bytes > MAX_UNREAD_PUSHES:
+        unread = self._pushed + self._behind_bytes + self._early_bytes + self.line.unsent_bytes
+        if unread + len(data) > MAX_UNREAD_PUSHES:
             self._out.clear()
             self._behind.clear()
+            self._behind_bytes = 0
             self.end(f"more than {MAX_UNREAD_PUSHES} bytes are unread of what it has subscribed to")
             return False
         if self._serving:
             self._behind.append(data)
+            self._behind_bytes += len(data)
         else:
             self._push(data)
         return True
@@ -108,6 +123,7 @@ class AnsweringSession(RespClient):
         """The request is answered, or waits: what it has pushed follows."""
         data = b"".join(self._behind)
         self._behind.clear()
+        self._behind_bytes = 0
         self._push(data)
 
     def _push(self, data: bytes) -> None:
