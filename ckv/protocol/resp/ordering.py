@@ -33,19 +33,8 @@ class AnsweringSession(RespClient):
 
     in_order: ClassVar[bool] = True
     __slots__ = (
-        *(
-            "_behind",
-            "_behind_bytes",
-            "_early_bytes",
-            "_limit",
-            "_out",
-            "_part",
-            "_parts",
-            "_prompt",
-            "_pushed",
-            "_replies",
-        ),
-        *("_serving", "_shared", "_slowed_by", "early", "head", "ticket"),
+        *("_behind", "_early_bytes", "_limit", "_out", "_part", "_parts", "_prompt", "_pushed", "_replies"),
+        *("_behind_bytes", "_serving", "_shared", "_slowed_by", "early", "head", "ticket"),
     )
 
     def __init__(self, line: Line, shared: RespMethods) -> None:
