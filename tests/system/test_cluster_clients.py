@@ -100,7 +100,7 @@ def test_others_go_on_as_before(cluster: Cluster) -> None:
 def test_it_is_told_again_after_a_restart(cluster: Cluster) -> None:
     node = cluster.secondaries[0]
     node.restart()
-    cluster.primary.wait_peer(node.address)
+    cluster.primary.wait_for_log(f"peer {node.address} back")
     with redis.Redis(port=node.port, socket_timeout=20) as client:
         assert len(client.execute_command("CLUSTER SLOTS")) == 3
 
