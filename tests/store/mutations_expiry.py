@@ -140,6 +140,7 @@ EXPIRY = (
         "            if self._is_over(again[2]):",
         "            if False:",
         mode="through",
+        simulation="tests.store.expiring",
     ),
     Mutation(
         "through-expired-dropped",
