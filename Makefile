@@ -185,6 +185,7 @@ lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lo
 	$(COMPILE) pyproject.toml --extra server --group build --constraints requirements.lock --output-file requirements-build.lock
 	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 	$(COMPILE) --group clients --constraints requirements-dev.lock --output-file requirements-clients.lock
+	$(COMPILE) --group iredis --output-file requirements-iredis.lock
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) $(BUILD_VENV) build/out build/cache $(BENCH_VENV) .bench .fuzz .newest dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -215,8 +216,8 @@ $(FUZZ): requirements-fuzz.lock $(DEV)
 	$(PIP) install --require-hashes --requirement $<
 	@touch $@
 
-# With Django's own tests, which only its source has, and the packages of Node, where Node is there.
-$(CLIENTS): requirements-clients.lock tests/clients/node/package-lock.json .ci/client-sources $(DEV)
+# With the tests of Django and django-redis, which only their sources have, and the packages of Node, where Node is there.
+$(CLIENTS): requirements-clients.lock requirements-iredis.lock tests/clients/node/package-lock.json .ci/client-sources $(DEV)
 	$(PIP) install --require-hashes --requirement $<
 	@.ci/client-sources $(PY) $(VENV)/clients
 	@touch $@

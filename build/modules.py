@@ -6,11 +6,14 @@ from typing import Final
 
 COMPILED: Final[tuple[str, ...]] = (
     "ckv.cluster.slots",
+    "ckv.net.callee",
     "ckv.net.connection",
     "ckv.net.inbox",
+    "ckv.net.parking",
     "ckv.net.peer",
     "ckv.net.poller",
     "ckv.node.answers",
+    "ckv.node.lanes",
     "ckv.node.primary",
     "ckv.node.secondary",
     "ckv.node.updates",

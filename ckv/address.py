@@ -23,6 +23,9 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+WILDCARDS: Final = ("0.0.0.0", "::", "")
+"""Hosts that stand for all addresses of a machine: to listen on, and not to connect to."""
+
 parse_port: Final = whole(1, 65535)
 """The parser of ports to connect to."""
 
@@ -58,3 +61,12 @@ def parse_address(text: str) -> Address:
         raise BadSetting(
             f"{text!r} is not an address: allowed is host:port or [IPv6]:port, the port from 1 to 65535"
         ) from None
+
+
+def parse_addresses(text: str) -> tuple[Address, ...]:
+    """Addresses with commas between them.
+
+    >>> [str(address) for address in parse_addresses("a:8080,b:8080")]
+    ['a:8080', 'b:8080']
+    """
+    return tuple(parse_address(part) for part in text.split(","))

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 __all__ = [
-    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "CrossNode", "Draining", "KeyTooLong", "NoRoom",
-    "NodeDown", "NodeLost", "NotANumber", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError",
-    "Refused", "RowsRefused", "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod",
-    "Unreachable", "ValueTooLarge", "ValueUnknown",
+    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "CrossNode", "Draining", "KeyTooLong", "Moving",
+    "NoRoom", "NodeDown", "NodeLost", "NotANumber", "NotOwner", "OutcomeUnknown", "Overloaded", "PoolExhausted",
+    "ProtocolError", "Refused", "RowsRefused", "ServerError", "Starting", "TierError", "TierUnavailable",
+    "UnknownMethod", "Unreachable", "ValueTooLarge", "ValueUnknown",
 ]  # fmt: skip
 """What a client can meet: ``ckv`` has these too."""
 
@@ -77,6 +77,17 @@ class Starting(Refused):
 
 class WrongNode(Refused):
     """The node has records of another share of the keys than the one for which the primary takes it. Between nodes."""
+
+
+class NotOwner(Refused):
+    """The node does not serve the slot of the key now. The text begins with the version of its map. Between nodes, and
+    towards clients that ask a secondary of a registered cluster by themselves."""
+
+
+class Moving(Refused):
+    """The slot of the key is on its way from one node to another one, for longer than a request may wait for it."""
+
+    transient = True
 
 
 class NoRoom(Refused):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "demo"]
+RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "slots", "drain", "rebalance", "demo"]
 
 
 class Role(NamedTuple):
@@ -75,7 +75,8 @@ Without an answer from the node it prints one line on stderr, and the exit statu
             "Tells by its exit code whether a node answers: for probes.",
             """\
 ckv ping, which asks a node whether it answers, for probes and scripts: exit status 0 if it does, else 1 and one line on
-stderr. The node answers for itself and asks no other node and no database.""",
+stderr. The node answers for itself and asks no other node and no database. With --ready a node that cannot serve yet
+has the exit status 1 too.""",
             "ckv.tools.ping", on_gevent=False),
         Role("verify", "[options] <host> <port> <persistent-node>",
             "Audits a secondary against its database, while both go on working.",
@@ -87,6 +88,24 @@ Clients may go on: what seems to differ is looked at several times before it is 
 is the summary. Nothing is written, and no record counts as used. The exit status is 1 if there are differences, and 4
 with one line on stderr if the node or the database did not answer.""",
             "ckv.tools.verify"),
+        Role("slots", "[options] <host> <port>",
+            "Shows who owns how many slots of a cluster, and what moves.",
+            """\
+ckv slots, which shows the secondaries that have joined a primary: the slots that each one owns and should own, and how
+the last moves went. The exit status is 1, with one line on stderr, if the primary does not answer.""",
+            "ckv.tools.slots", on_gevent=False),
+        Role("drain", "[options] <host> <port> <name>",
+            "Moves all slots of a secondary to the others, so that it can be taken away.",
+            """\
+ckv drain, which has a secondary of a cluster give its slots to the others, while all of them go on serving, and returns
+when it has none. The exit status is 1, with one line on stderr, if that cannot be.""",
+            "ckv.tools.drain", on_gevent=False),
+        Role("rebalance", "[options] <host> <port> <switch>",
+            "Switches on or off that slots move by themselves when secondaries come and go.",
+            """\
+ckv rebalance, which says whether a primary levels the shares of its secondaries by itself. Who leaves or is drained
+gives its slots away in any case.""",
+            "ckv.tools.rebalance", on_gevent=False),
         Role("demo", "[(<host> <port>)]",
             "Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.",
             """\

@@ -24,7 +24,8 @@ from redis_parts import (  # noqa: E402
 from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
 from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
-from ckv.node.figures import FIGURES  # noqa: E402
+from ckv.node.figures import FIGURES, PEER  # noqa: E402
+from ckv.node.kinds import Figure  # noqa: E402
 from ckv.node.scanning import MAX_COUNT, PLACES  # noqa: E402
 from ckv.protocol.resp.parsing import MAX_ARGUMENTS, MAX_INLINE_BYTES  # noqa: E402
 from ckv.protocol.resp.replies import CODES, UNKNOWN  # noqa: E402
@@ -65,11 +66,11 @@ which the table says otherwise.
 
 ## Commands that read before they write
 
-`SET`, `GETDEL`, `GETEX`, `DELIFEQ`, `INCRBY`, `INCRBYFLOAT` and `APPEND` are one step each: nothing comes between what
-they read and what they write, whoever else writes the key. A value that only the database has is loaded first, and
-what is asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot be loaded the
-answer is `ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is unknown: it
-might be carried out twice.
+`SET`, `GETDEL`, `GETEX`, `DELIFEQ`, `INCRBY`, `COUNT`, `INCRBYFLOAT` and `APPEND` are one step each: nothing comes
+between what they read and what they write, whoever else writes the key. A value that only the database has is loaded
+first, and what is asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot be
+loaded the answer is `ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is
+unknown: it might be carried out twice.
 
 `SET` has all of its arguments always; what is not wanted is empty, and `expires` is 0:
 
@@ -136,13 +137,23 @@ longest ago. An audit that nobody went on with for {IDLE:g} s is forgotten, and 
 """
 
 
+def metric_of(figure: Figure) -> str:
+    """A metric with its labels, as code; nothing for text."""
+    if figure.kind == "label":
+        return f"`ckv_info{{{figure.metric}}}`"
+    name = "peer" if PEER in figure.name else ""
+    pairs = ["state=..."] if figure.kind == "state" else [f"{label}={value}" for label, value in figure.labels]
+    shown = ",".join(pairs + ([name] if name else []))
+    return "" if figure.kind == "text" else f"`{figure.metric}{{{shown}}}`" if shown else f"`{figure.metric}`"
+
+
 def info() -> str:
     """The figures as a page."""
     groups = dict.fromkeys(figure.group for figure in FIGURES)
     tables = "\n".join(
-        f"## {group}\n\n| figure | roles | |\n|---|---|---|\n"
+        f"## {group}\n\n| figure | roles | kind | metric | |\n|---|---|---|---|---|\n"
         + "".join(
-            f"| `{figure.name}` | {', '.join(figure.roles)} | {figure.help} |\n"
+            f"| `{figure.name}` | {', '.join(figure.roles)} | {figure.kind} | {metric_of(figure)} | {figure.help} |\n"
             for figure in FIGURES
             if figure.group == group
         )
@@ -155,6 +166,28 @@ def info() -> str:
 `ckv status host port` shows the figures of one node (`--format json` for programs), and so does `INFO` in the shell and
 over the [protocol](commands.md). Names are those of Redis's INFO where the meaning is the same. What counts, counts
 since the start of the process. What is true or false is 1 or 0.
+
+With `--http=HOST:PORT` a node tells them over HTTP as well. There is no login, and it listens on the loopback unless
+the host says otherwise; 32 connections are served at a time, for 5 s each.
+
+| page | |
+|---|---|
+| `/metrics` | the figures for Prometheus, as the column *metric* calls them; a *text* is left out |
+| `/status.json` | the figures as INFO tells them |
+| `/livez` | 200 while the node answers anything; for a liveness probe take `ckv ping` |
+| `/readyz` | 200 when all checks pass, else 503 and which one fails and why; `?exclude=NAME` leaves one out |
+| `/readyz/NAME` | one check, as `/readyz` calls it: `/readyz/database` |
+
+A secondary is not ready before a primary has it in its list or has dealt it slots, nor while its database is away,
+though it serves what it can then. A primary is ready while one secondary is connected: what only some of the keys lack
+takes no primary out of service, and is seen in `ckv_peer_connected`. A primary whose secondaries join is not
+ready before it knows a map of slots, whichever primary leads. `ready` among the figures says the same as `/readyz`.
+
+Have `ckv ping HOST PORT`, with the node's own port, say whether a node is to be killed, not `httpGet` of `/livez`:
+connections that ask for nothing hold the places of this server, 200 of them for half a minute, and a secondary that is
+killed for it loses what it has not saved.
+
+[runbook.md](runbook.md) has alerts for Prometheus, and what to do at each.
 
 {tables}"""
 
@@ -252,7 +285,8 @@ One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not
 A node raises its limit of open files as far as it may, and serves no more clients than that allows: of the limit it
 keeps what it has open at start, 4 for each connection to the database (of which there may be twice
 `<thread-pool-size>`, and 3), 2 for each secondary of a primary, 16 for whatever comes, and a quarter of the rest, but 4
-to 128, for operators. If that leaves fewer than `--max-connections`, a line at start says how many; if it leaves none,
+to 128, for operators, and half of these for other nodes. If that leaves fewer than `--max-connections`, a line at
+start says how many; if it leaves none,
 the node does not start (exit code 4). A limit that is lowered while the node runs (`prlimit`) closes as many
 connections as it takes.
 
@@ -336,10 +370,14 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   EXISTS and TOUCH read one key after the other; if one cannot be read, the answer is an error.
 - **An answer that has to wait holds up those behind it**, for answers have the order of the requests: on one connection
   a GET that needs the database delays the answers to what was sent after it, though that is carried out meanwhile. A
-  client of msgpack-RPC does not have that. Requests of one connection for one key take effect in their order.
+  client of msgpack-RPC does not have that. Requests of one connection for one key take effect in their order. HELLO and
+  RESET, which change how answers look, are carried out when all before them is answered; so is an EXEC with a HELLO,
+  and what comes behind that waits for its answer.
 - **There is no Lua.** The scripts with which most libraries give a lock back, or keep it, are known by their text,
-  whatever its spaces and quotes: "if the value is the first argument, delete the key", and the same with `PEXPIRE`.
-  Each is one step of the node that owns the key. All others are refused, among them that of `Lock.extend` in redis-py.
+  whatever its spaces and quotes: "if the value is the first argument, delete the key", and the same with `PEXPIRE`. So
+  are those with which django-redis adds to a counter, whether it is there or only if it is, and with which limits adds
+  to one that expires. Each is one step of the node that owns the key. All others are refused, among them that of
+  `Lock.extend` in redis-py.
 - **A transaction is one step of each node**, and WATCH compares digests: [see below](#what-exec-promises).
 - **Messages stay at the node** where they are published: [see below](#channels-of-one-node).
 - There is one database, number 0, and no password yet.

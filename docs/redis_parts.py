@@ -23,7 +23,7 @@ from ckv.store.motion import MOST_DISPLACED
 GROUPS: Final = {
     "string": "Values",
     "generic": "Keys",
-    "scripting": "Scripts of locks",
+    "scripting": "Scripts of locks and counters",
     "transactions": "Transactions",
     "pubsub": "Channels",
     "cluster": "Clients in cluster mode",
@@ -63,8 +63,10 @@ the end of the connection and RESET drop what was. `SCAN`, `KEYS`, `DBSIZE`, `FL
 - The values in the answers of one node come to {SEVERAL_VALUES} times `--max-value-bytes`, and one more. A command that
   would answer with another one is not carried out; its place has an error. The values that have to be loaded for a
   step, those of a `DEL` among them, come to 64 MiB at most: a step that needs more is refused, and nothing is done.
-- `MSET`, and `DEL` and `UNLINK` of several keys, are such a step. `MGET` and `EXISTS` read one key after the other.
-- `MSETNX` needs all of its keys on one node (`-CROSSSLOT` else), and cannot be in a transaction.
+- `MSET`, `MSETEX`, and `DEL` and `UNLINK` of several keys, are such a step. `MGET` and `EXISTS` read one key after the
+  other.
+- `MSETNX`, and `MSETEX` with `NX` or `XX`, need all of their keys on one node (`-CROSSSLOT` else), and cannot be in a
+  transaction.
 
 **WATCH** keeps a digest of each record: of the type and the bytes of its value, and of when it expires. The node that
 owns the key compares it right before it carries out the commands of EXEC, and if one has changed EXEC answers nil. What
@@ -82,10 +84,10 @@ ALL_KEYS: Final = f"""\
 `SCAN` promises what it does in Redis, over all tiers: a key that has a value from the first answer to the last is told
 at least once, whatever moves between memory and the database meanwhile; one that comes or goes meanwhile is told or
 not; one that was deleted or has expired before is not told. A key may be told more than once, though not where nothing
-is written or read meanwhile, nor on its way to the database from before. `KEYS` is a scan by the node itself, a piece
-in each turn of its loop, so that others are served in between, and tells each key once; where more than `--keys-max`
-keys match (100,000), it is refused, and `SCAN` has to be used. What a client sends behind it waits until it is
-answered.
+is written or read meanwhile, nor on its way to the database from before. `KEYS` is a scan by the node itself, piece by
+piece, of all clients' one piece in each turn of its loop, so that others are served in between, and tells each key
+once; where more than `--keys-max` keys match (100,000), it is refused, and `SCAN` has to be used. What a client sends
+behind it waits until it is answered.
 
 A scan goes through the memory of a node, through what is on its way to the database, and then along the table, in the
 order of its primary key: `SELECT kv_key .. WHERE kv_key > .. ORDER BY kv_key LIMIT ..`, which asks for no lock, reads
@@ -105,8 +107,9 @@ of which a row could be deleted between the walk and the look at it, and told al
   quick as the default.
 - *`TYPE string`* is what all are; of any other type there is none.
 - *A cursor* is known to the node that gave it, through whichever connection it comes back, and is below 2^53. The last
-  few of a scan can be asked for again, as after a lost connection. A node has {MAX_SCANS} scans at a time, and forgets
-  the one that was used longest ago for another; one that nobody went on with for {IDLE / 60:g} minutes; and all of them
+  few of a scan can be asked for again, as after a lost connection. A node has {MAX_SCANS} scans at a time, and for
+  another one forgets the oldest with which nobody went on after its first answer, or, if fewer than half are such, the
+  one that was used longest ago; it also forgets one that nobody went on with for {IDLE / 60:g} minutes, and all of them
   when it is started anew, or its database is replaced. Then the answer is `-ERR Refused: there is no scan with the
   cursor ..: begin again with 0`. Where Redis takes any number for a cursor, ckv takes those that it gave.
 - *When the database is away* the answer is `-TRYAGAIN`, and the same cursor can be sent again.
@@ -142,8 +145,9 @@ A client that has subscribed to a channel by its name and by patterns that match
 and `PUBLISH` counts them all. Patterns are those of `SCAN` and `KEYS`.
 
 A client of version 2 of the protocol may ask `SUBSCRIBE`, `UNSUBSCRIBE`, `PSUBSCRIBE`, `PUNSUBSCRIBE`, `PING`, `QUIT`
-and `RESET` alone while it has subscribed; with version 3 everything. One that has {MAX_UNREAD_PUSHES // 2**20} MiB of
-messages unread when another one comes is cut off, and `pubsub_cut_off` of [INFO](info.md) counts it.
+and `RESET` alone while it has subscribed; with version 3 everything, until it asks for version 2. One that has
+{MAX_UNREAD_PUSHES // 2**20} MiB of messages unread when another one comes is cut off, and `pubsub_cut_off` of
+[INFO](info.md) counts it.
 
 A client subscribes to at most {MAX_CHANNELS:,} channels. Names and patterns have at most {MAX_NAME_BYTES:,} bytes. The
 patterns of a client come to {MAX_PATTERNS_BYTES // 1024} KiB at most, each counted with {PATTERN_BYTES} bytes more; and
@@ -157,20 +161,35 @@ CLUSTER: Final = """\
 A client in cluster mode (redis-py's `RedisCluster`, ioredis' `Cluster`, node-redis' `createCluster`, `redis-cli -c`)
 asks which node owns which of the 16,384 slots, and then goes to the owner of a key by itself. That spares the way
 through a primary: start the primary with `--cluster-clients`, and give such a client the address of the primary, or of
-any secondary. The clients must reach the secondaries by the addresses that the primary was given, so `localhost` is
-good for one machine alone. Every primary that has this list should be started with it, and have the addresses spelled
-alike: the one that has spoken last is believed.
+any secondary. The clients must reach the secondaries by the addresses that the primary was given, or with which they
+have [joined](joining.md#what-it-needs) it, so `localhost` is good for one machine alone. Every primary that has this
+list should be started with it, and have the addresses spelled alike: of several, a secondary believes the one that
+fewest nodes have refused, and among these the one that has spoken last. What it has believed of one that is gone it
+believes on until another one speaks, or is connected that no more nodes have refused.
 
 - *A secondary answers for its own keys alone* from then on, where a client of Redis asks it: for a key of another node
   it says `-MOVED slot host:port`, and for keys of several slots in one command `-CROSSSLOT`, also in the middle of a
   transaction. The commands of one transaction may be of several slots of the node. It learns the list from the primary:
   before, it answers CLUSTER with an error, and serves the key of any client that comes all the same, as without
-  `--cluster-clients`. It stays in this mode until it is started anew.
-- *A primary serves every client as before*, for keys of any node. In `CLUSTER NODES` it is a node without slots.
+  `--cluster-clients`. It stays in this mode until it is started anew, or, if it has joined, its primary is, without.
+  While it is not agreed which keys are its own, it answers `-CLUSTERDOWN` for all.
+- *A primary serves every client as before*, for keys of any node. In `CLUSTER NODES` it is a node without slots, at
+  the address where the client has found it.
+- *A node of a list that a primary cannot reach* has, after `--node-wait`, the flag `fail` in its `CLUSTER NODES`, in
+  `SHARDS` the health `fail`, and keeps its slots, as in Redis; the others go on, and `cluster_state` of `CLUSTER INFO`
+  is `ok` as long as one serves. Where nodes have [joined](joining.md), the others have its slots some seconds later.
+- *A node that refuses the primary* because it has [other keys](guarantees.md#one-list-of-secondaries) loses its slots
+  in these answers, and in `CLUSTER SLOTS`, for nobody serves them: a client says that they are not covered, or is
+  answered `-CLUSTERDOWN` where it asks all the same. The primary tells the other nodes of it, which say the same; of
+  those that are down a secondary knows nothing. redis-py does without these slots with `require_full_coverage=False`.
 - *`SCAN`, `KEYS`, `DBSIZE` and `FLUSHDB`* are about one node's own keys at a secondary; clients in cluster mode ask
   all of them.
 - *Messages* of `PUBLISH` stay at the node where they are published: such a client has to publish and subscribe at the
   primary.
-- *Who owns what does not change* while such a cluster runs: see [guarantees.md](guarantees.md#one-list-of-secondaries).
+- *Who owns what does not change* while such a cluster runs, where the primary has a list: see
+  [guarantees.md](guarantees.md#one-list-of-secondaries). Where secondaries join, slots move, and clients follow them by
+  `-MOVED`. The secondary that a slot is about to leave, or that nobody confirms, answers `-TRYAGAIN` for a moment,
+  which most clients repeat by themselves; node-redis hands it to its caller. No
+  slot is ever half at one node, so that there is no `-ASK`.
 """
 """What clients are told that go to the owners of keys by themselves."""

@@ -26,8 +26,9 @@ FLOORS: Final = (
 """The rooms of ``ckv``, from the ground up. A room may know those below it. Of those on its own floor it knows none,
 but for the ground floor, whose modules are words that all share."""
 
-SHARED: Final = {"ckv.protocol.packing"}
-"""What the floor above the ground shares all the same: the Python client and the nodes speak the same msgpack."""
+SHARED: Final = {"ckv.protocol.packing", "ckv.cluster.slots", "ckv.cluster.directory"}
+"""What the floor above the ground shares all the same: the Python client and the nodes speak the same msgpack, and find
+the owner of a key in the same way."""
 
 MAX_LINES: Final = 400
 """Lines of a file, from which on it has more than one subject."""

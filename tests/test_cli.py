@@ -134,7 +134,7 @@ def entries(page: str) -> dict[str, str]:
     found: dict[str, str] = {}
     name = None
     for line in page.splitlines():
-        title = re.fullmatch(r"  (?:-\w, )?(--[a-z-]+|<[a-z-]+>)(?:=[A-Z]+)?", line)
+        title = re.fullmatch(r"  (?:-\w, )?(--[a-z-]+|<[a-z-]+>)(?:=[A-Z:]+)?", line)
         if title:
             name = title[1]
             found[name] = ""
@@ -166,7 +166,8 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "--log-level": "info", "--log-format": "text", "--write-mode": "evict", "--load-timeout": "3s",
         "--name": "HOSTNAME:PORT", "--write-delay": "1s", "--write-batch": "500",
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
-        "--keys-max": "100000",
+        "--http": "-",
+        "--keys-max": "100000", "--warm-rate": "16MiB",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))
     assert {name: re.search(r"\(default (\S+?)[,)]", text)[1] for name, text in shown.items() if "default" in text} == (  # type: ignore[index]
@@ -201,11 +202,11 @@ def test_usage_is_as_the_design_says() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, status, ping, verify, demo, "),
+        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, status, ping, verify, slots, "),
         (["--verbose"], "--verbose: unknown option: "),
         (["-x"], "-x: unknown option: "),
         (["--bind=::1", "primary"], "--bind=::1: unknown option: "),
-        (["primary", "8080", "a:1", "--verbose"], "--verbose: unknown option: allowed is --allow-flush, --bind, "),
+        (["secondary", "a:1", "8080", "--verbose"], "--verbose: unknown option: allowed is --allow-flush, --bind, "),
         (["primary", "8080", "a:1", "--verbose=3"], "--verbose: unknown option: "),
         (["primary", "--log=3"], "--log: unknown option: "),
         (["shell", "-y", "a", "1"], "-y: unknown option: allowed is --help, --history, --json, --stdin, --timeout"),
@@ -222,7 +223,9 @@ def test_usage_is_as_the_design_says() -> None:
         (["status", "a", "1", "b"], "b: unexpected argument: allowed is ckv status [options] <host> <port>"),
         (["demo", "a", "1", "b"], "b: unexpected argument: "),
         (["secondary", "a:1", "1", "-", "1", "1", "1", "7"], "7: unexpected argument: "),
-        (["primary", "8080"], "<secondary>: none is given: "),
+        (["primary", "8080", "--move-slots=0"], "--move-slots: '0' is not a whole number in range: "),
+        (["drain", "a", "1", "b c"], "<name>: 'b c' is not "),
+        (["rebalance", "a", "1", "perhaps"], "<switch>: 'perhaps' is not a switch: allowed is on, off"),
         (["primary", "http", "a:1"], "<port>: 'http' is not a whole number in range: allowed is 0 to 65535"),
         (["primary", "8080", "a:1", "b"], "<secondary>: 'b' is not an address: "),
         (["secondary", "a", "1"], "<primary>: 'a' is not an address: "),
@@ -265,8 +268,8 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     primary, secondary, alone, shell, demo, live, status, hasty, ping, verify = seen
     assert primary.secondaries == (Address("localhost", 8081), Address("localhost", 8082))
     assert primary.call_timeout == 7
-    assert (secondary.primary, secondary.port, secondary.persistent) == (
-        Address("localhost", 8080), 8081, "localhost:3306",
+    assert (secondary.primaries, secondary.port, secondary.persistent) == (
+        (Address("localhost", 8080),), 8081, "localhost:3306",
     )  # fmt: skip
     assert (secondary.capacity, secondary.policy, secondary.bind) == (5, "fifo", "::1")
     assert alone.persistent == "-"
@@ -392,4 +395,6 @@ def test_what_starts_the_program(module: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_who_asks_one_thing_at_a_time_loads_no_gevent(role: str) -> None:
     code = f"import sys; sys.argv = ['ckv', {role!r}]; import ckv.__main__; print('gevent' in sys.modules)"
-    assert run_python("-c", code).stdout == f"{role not in ('ping', 'shell', 'status')}\n"
+    assert (
+        run_python("-c", code).stdout == f"{role not in ('ping', 'shell', 'status', 'slots', 'drain', 'rebalance')}\n"
+    )

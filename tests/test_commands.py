@@ -48,7 +48,7 @@ def test_a_role_that_lacks_a_handler_does_not_start(change: str, named: str) -> 
         table["FLY"] = None
     node = Node("secondary", Limits(), drain_timeout=1, files=0, keys_max=1000)
     with pytest.raises(LookupError, match=named):
-        node.serve(Address("127.0.0.1", 0), table, "", lambda _wait: 0)  # type: ignore[arg-type]
+        node.serve(Address("127.0.0.1", 0), table, "", lambda _wait: 0, figures=dict, checks={})  # type: ignore[arg-type]
 
 
 def test_handlers_are_in_the_order_of_the_table() -> None:
@@ -65,6 +65,7 @@ def test_the_commands_of_the_protocol() -> None:
         "GETEX": ("key", "expires"),
         "DELIFEQ": ("key", "expected"),
         "INCRBY": ("key", "amount"),
+        "COUNT": ("key", "amount", "condition", "expires"),
         "INCRBYFLOAT": ("key", "amount"),
         "APPEND": ("key", "value"),
         "EXISTS": ("key",),
@@ -77,6 +78,7 @@ def test_the_commands_of_the_protocol() -> None:
         "FLUSH": ("cursor",),
         "DIGEST": ("key",),
         "EXEC": ("requests",),
+        "OWNERS": (),
         "PING": (),
         "INFO": (),
         "RETRY": (),

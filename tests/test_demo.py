@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from ckv.persistent.opening import open_tier
 from ckv.settings.roles import DemoSettings
 from ckv.tools import demo
 from tests.support.fakenode import Connection, FakeNode, store
@@ -224,8 +225,12 @@ def failure(capsys: pytest.CaptureFixture[str]) -> str:
 def test_an_eviction_that_does_not_happen(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def impatient(url: str) -> object:
+        monkeypatch.setattr(demo, "PATIENCE", 1.0)  # not before: the nodes need what they need to start
+        return open_tier(url)
+
     monkeypatch.setattr(demo, "CAPACITY", 6)
-    monkeypatch.setattr(demo, "PATIENCE", 3.0)
+    monkeypatch.setattr(demo, "open_tier", impatient)
     assert failure(capsys) == ("ckv: the demo failed: the table: expected {'{demo}alice': 'alice@gmail.com'}, got {}\n")
     assert list(temporary.iterdir()) == []
     assert processes_of(temporary) == []

@@ -43,3 +43,17 @@ def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
         if not (ROOT / name.rstrip(".")).exists() or (test and f"def {test}(" not in (ROOT / name).read_text())
     ]
     assert not missing
+
+
+def test_the_tour_names_every_module() -> None:
+    tour = (ROOT / "docs/architecture.md").read_text()
+    modules = [path for path in (ROOT / "ckv").rglob("*.p[yx]*") if path.suffix in (".py", ".pyx", ".pxd", ".pxi")]
+    assert len(modules) > 150
+    is_named = re.compile(r"[\w/]*?(\w+\.(?:py|pyx|pxd|pxi))\b")
+    named = set(is_named.findall(tour))
+    missing = {
+        str(path.relative_to(ROOT))
+        for path in modules
+        if path.name != "__init__.py" and path.name not in named and path.with_suffix(".pyx").name not in named
+    }
+    assert not missing

@@ -1,4 +1,4 @@
-"""``ckv ping``: exit code 0 for a node that answers, else 1 and one line that says why."""
+"""``ckv ping``: exit code 0 for a node that answers, or can serve, else 1 and one line that says why."""
 
 from __future__ import annotations
 
@@ -12,34 +12,37 @@ from collections.abc import Callable
 import pytest
 
 from ckv.address import Address
-from ckv.settings.roles import ToolSettings
+from ckv.settings.roles import PingSettings
 from ckv.tools import ping
+from tests.support.eventually import eventually
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment, run_ckv
+from tests.support.nodes import ROOT, Node, Nodes, ckv_command, ckv_environment, run_ckv
 from tests.support.ports import free_port, silent_address
 from tests.support.wire import pack
 
 
-def asked(port: int, capsys: pytest.CaptureFixture[str], host: str = "127.0.0.1", timeout: float = 10) -> str:
+def asked(
+    port: int, capsys: pytest.CaptureFixture[str], host: str = "127.0.0.1", timeout: float = 10, ready: bool = False
+) -> str:
     """What ping says of the node in this process: "" if it answers, else the line without its beginning."""
-    code = ping.run(ToolSettings(Address(host, port), timeout))
+    code = ping.run(PingSettings(Address(host, port), timeout, ready))
     shown = capsys.readouterr()
     assert shown.out == ""
     assert code == (1 if shown.err else 0)
     if not shown.err:
         return ""
     assert shown.err.count("\n") == 1
-    start = f"ckv: {host}:{port} does not answer: "
+    start = f"ckv: {host}:{port} {'is not ready' if ready else 'does not answer'}: "
     assert shown.err.startswith(start)
     return shown.err.removeprefix(start).rstrip("\n")
 
 
-def answering(answer: bytes) -> FakeNode:
+def answering(answer: bytes, method: str = "PING") -> FakeNode:
     """A node that takes one request and sends these bytes."""
 
     def script(connection: Connection) -> None:
-        assert connection.request() == [0, 1, "PING", []]
+        assert connection.request() == [0, 1, method, []]
         connection.send(answer)
         connection.wait_closed()
 
@@ -56,6 +59,46 @@ def test_both_kinds_of_node_answer(nodes: Nodes) -> None:
         done = run_ckv("ping", "127.0.0.1", str(node.port))
         line = f"ckv: {node.address} does not answer: Connection refused\n"
         assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
+
+
+def readiness(node: Node) -> str:
+    """What ``ckv ping --ready`` says of a node; empty if it is ready."""
+    done = run_ckv("ping", "--ready", "127.0.0.1", str(node.port))
+    start = f"ckv: {node.address} is not ready: "
+    assert done.stdout == ""
+    assert (done.returncode, done.stderr[: len(start)]) in ((0, ""), (1, start))
+    return done.stderr.removeprefix(start).rstrip("\n")
+
+
+def test_nodes_of_a_list_are_ready(nodes: Nodes) -> None:
+    cluster = nodes.start_cluster(1)
+    assert [readiness(node) for node in (cluster.primary, *cluster.secondaries)] == ["", ""]
+
+
+def test_nodes_that_join_are_ready_when_they_can_serve(mariadb: MariaDB, nodes: Nodes) -> None:
+    primary = nodes.start_primary()
+    assert readiness(primary).startswith("no map of slots is known yet: ")
+    alone = nodes.start_secondary(primary=f"127.0.0.1:{free_port()}", persistent=mariadb.address, options=["--name=a"])
+    assert readiness(alone) == "no primary has taken it in, or has it in its list"
+    assert run_ckv("ping", "127.0.0.1", str(alone.port)).returncode == 0
+    assert alone.terminate() == 0
+    joined = nodes.start_secondary(primary=primary.address, persistent=mariadb.address, options=["--name=a"])
+    eventually(lambda: readiness(joined) == "", timeout=30, what="the secondary is ready")
+    eventually(lambda: readiness(primary) == "", timeout=30, what="the primary is ready")
+
+
+def test_an_answer_about_readiness(capsys: pytest.CaptureFixture[str]) -> None:
+    for answer, line in (
+        ([1, 1, None, {"ready": 1, "ready_reason": "-"}], ""),
+        ([1, 1, None, {"ready": 0, "ready_reason": "it owns no slots"}], "it owns no slots"),
+        ([1, 1, "Refused: no", None], "Refused: no"),
+        ([1, 1, None, "PONG"], "what came is no answer to an INFO"),
+        ([1, 1, None, {}], "what came is no answer to an INFO"),
+    ):
+        with answering(pack(answer), "INFO") as node:
+            assert asked(node.port, capsys, ready=True) == line
+    with answering(b"\xc1", "INFO") as node:
+        assert asked(node.port, capsys, ready=True) == "what came is no answer to an INFO"
 
 
 def test_a_node_answers_whatever_its_neighbours_do(private_mariadb: MariaDB, nodes: Nodes) -> None:

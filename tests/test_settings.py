@@ -41,9 +41,14 @@ def test_a_primary() -> None:
         port=8080,
         secondaries=(Address("localhost", 8081), Address("localhost", 8082)),
         bind="127.0.0.1",
+        http=None,
         call_timeout=8.0,
         node_wait=2.0,
+        settle=30.0,
+        move_slots=1024,
         cluster_clients=False,
+        coordinator="-",
+        advertise="",
         max_connections=10_000,
         max_value_bytes=1_048_576,
         keys_max=100_000,
@@ -56,7 +61,7 @@ def test_a_primary() -> None:
 
 def test_a_secondary() -> None:
     assert secondary({}) == roles.SecondarySettings(
-        primary=Address("localhost", 8080),
+        primaries=(Address("localhost", 8080),),
         port=8081,
         name="",
         persistent="-",
@@ -65,6 +70,7 @@ def test_a_secondary() -> None:
         policy="lru",
         pool_size=1,
         bind="127.0.0.1",
+        http=None,
         write_mode="evict",
         write_delay=1.0,
         write_batch=500,
@@ -72,6 +78,7 @@ def test_a_secondary() -> None:
         pending_max=1_000_000,
         pending_max_bytes=2**30,
         pending_wait=1.0,
+        warm_rate=16 * 2**20,
         max_connections=10_000,
         max_value_bytes=1_048_576,
         keys_max=100_000,
@@ -80,6 +87,23 @@ def test_a_secondary() -> None:
         log_level="info",
         log_format="text",
     )
+
+
+def test_a_secondary_of_several_primaries() -> None:
+    chosen = roles.read("secondary", {"<primary>": "a:1,[::1]:2", "<port>": "8081"}, {})
+    assert chosen.primaries == (Address("a", 1), Address("::1", 2))
+    with pytest.raises(BadSetting, match=r"^<primary>: '' is not an address"):
+        roles.read("secondary", {"<primary>": "a:1,", "<port>": "8081"}, {})
+
+
+def test_a_coordinator_is_named_without_its_password_where_it_cannot_be() -> None:
+    for words, why in (
+        ({"--coordinator": "sqlite://me:secret@x"}, "^--coordinator: 'sqlite://\\*\\*\\*@x' is not a coordinator"),
+        (PRIMARY | {"--coordinator": "mysql://me:secret@x"}, "^--coordinator: 'mysql://\\*\\*\\*@x' with a list"),
+        ({"--advertise": "a b"}, "^--advertise: 'a b' is not a host"),
+    ):
+        with pytest.raises(BadSetting, match=why):
+            roles.read("primary", {"<port>": "8080", "<secondary>": []} | words, {})
 
 
 def test_a_secondary_with_everything() -> None:

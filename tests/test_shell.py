@@ -830,6 +830,8 @@ def test_a_character_that_the_terminal_lacks_is_shown_as_it_can_be_typed(
         ("EXISTS", True, "yes", b"1", "true"),
         ("INCRBY", -3, "-3", b"-3", "-3"),
         ("INCRBYFLOAT", "0.5", "0.5", b"0.5", '"0.5"'),
+        ("COUNT", [True, 7], "7", b"7", "[true, 7]"),
+        ("COUNT", [False, 0], "not counted", b"not counted", "[false, 0]"),
     ],
 )
 def test_results_of_commands_that_read_before_they_write(

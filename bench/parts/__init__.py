@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from bench.part import Part
-from bench.parts import ceiling, evict, expiring, latency, many, memory, miss, primary, secondary, startstop, tiers
+from bench.parts import (
+    ceiling,
+    evict,
+    expiring,
+    growth,
+    latency,
+    many,
+    memory,
+    miss,
+    primary,
+    secondary,
+    startstop,
+    tiers,
+)
 
 PARTS: Final[tuple[Part, ...]] = (
     secondary.PART,
@@ -18,5 +31,6 @@ PARTS: Final[tuple[Part, ...]] = (
     memory.PART,
     latency.PART,
     startstop.PART,
+    growth.PART,
     ceiling.PART,
 )

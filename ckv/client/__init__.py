@@ -10,27 +10,25 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Final, Self, TypeVar, overload
+from typing import Final, Self, TypeVar, overload
 
 from ckv.client.calls import Call, as_it_is, deleted, found, stored
-from ckv.client.connection import Connection
+from ckv.client.direct import Direct
+from ckv.client.endpoint import Endpoint, Way
+from ckv.client.expiring import Expiring, expires_in
 from ckv.client.pipeline import Pipeline
-from ckv.client.pool import Pool
 from ckv.client.retries import Retries
 from ckv.client.scanning import Scanning
 from ckv.client.updates import Updates
 from ckv.errors import CkvError, ProtocolError, Unreachable
 from ckv.values import Value
 
-if TYPE_CHECKING:
-    from ckv.client.shared import Shared
-
 __all__ = ["Client", "Pipeline"]
 
 T = TypeVar("T")
 
 
-class Client(Updates, Scanning):
+class Client(Updates, Expiring, Scanning):
     """A client of one node. This docstring is its manual.
 
         from ckv import Client
@@ -41,6 +39,8 @@ class Client(Updates, Scanning):
             client.get("alice")         # None
             client.delete("bob")        # True
             client.incr("visits")       # 1
+            client.put("code", "123456", expire=60)
+            client.ttl("code")          # 59.99
             client.put_many({"a": "1", "b": "2"})
             client.get_many(["a", "x"]) # {'a': '1'}
             list(client.scan("b*"))     # ['b', 'bob']
@@ -67,8 +67,8 @@ class Client(Updates, Scanning):
     - ``PoolExhausted``, a kind of ``Unreachable``: all connections were in use until the time was over. Not written.
     - ``Refused`` and its kinds (``KeyTooLong``, ``ValueTooLarge``, ``NodeDown``, ``NoRoom``, ...): the node said no.
       Not written; the connection lives on, but for ``Draining``.
-    - ``CallTimeout``, ``NodeLost``: the call was sent and no answer came. A PUT or DEL may or may not have happened,
-      and may still happen, after calls that were made later.
+    - ``CallTimeout``, ``NodeLost``: the call was sent, or perhaps a part of it, and no answer came. A PUT or DEL may or
+      may not have happened, and may still happen, after calls that were made later.
     - ``ProtocolError``: the other end does not speak msgpack-RPC. Unknown.
     - ``TierUnavailable``: the database could not be asked. What that means for a GET and a DEL its docstring says.
     - ``ServerError``: an error that this client does not know. Unknown.
@@ -96,6 +96,23 @@ class Client(Updates, Scanning):
     between. They are sent again only when they were not carried out, whatever ``retry_unknown`` says: nothing is
     counted twice. ``ValueUnknown``, a kind of ``Refused``: the value could not be read, and nothing was written.
 
+    *Records that expire.* With ``expire`` (seconds from now, above 0, by the clock of this machine) a record is gone
+    after that; without, or with ``None``, it stays. Whatever stores a value sets that anew, so a :meth:`put` without it
+    ends an expiry; :meth:`incr`, :meth:`incr_float` and :meth:`append` leave it as it is. :meth:`expire`,
+    :meth:`persist` and :meth:`ttl` are about a record that is there.
+
+    *Going to the owners.* With ``direct=True`` the client asks the primary who owns which keys, and calls about one key
+    go to its owner, which spares the primary and is quicker; pipelines and :meth:`get_many` are divided, and all owners
+    are asked at the same time. What an owner refuses, because the key is another one's by now or is on its way, was not
+    carried out and is asked of the new owner, or of the primary, within ``timeout``; so are the keys of a node that is
+    gone or cannot be reached from here: to reach owners takes half of the time at most. What is too large to leave,
+    or to arrive, at once (some MiB) may have to wait until other owners have answered, and has its ``timeout`` from
+    then on. The errors mean what they do without; ``max_connections`` counts for each node. The order of calls is
+    the same, also between clients with and without: a call of a pipeline that is about no one key, such as ``EXEC`` or
+    ``DBSIZE``, is sent when all before it are answered, and those behind it when it is, which costs round trips. Where
+    the node does not say who owns what (it is a secondary, or older than that) all calls go there, which is logged
+    once.
+
     *Pipelining.* :meth:`pipeline` collects calls and sends them in one go: many calls cost one round trip.
 
     *Threads and gevent.* A client may be shared by threads. Each call, and each pipeline, takes a connection for
@@ -120,6 +137,7 @@ class Client(Updates, Scanning):
         max_connections: int = 32,  # as many as a ThreadPoolExecutor has threads by default, at most
         retries: int = 0,
         retry_unknown: Collection[str] = (),
+        direct: bool = False,
     ) -> None:
         """Raises ValueError for a number out of its range, or a method that cannot be repeated."""
         # "not" also for what is no number.
@@ -134,8 +152,8 @@ class Client(Updates, Scanning):
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self._retries: Final = Retries(retries, retry_unknown)
-        self._pool = Pool(host, port, max_connections)
-        self._shared: Shared | None = None
+        node = Endpoint(host, port, max_connections)
+        self._way: Way = Direct(node, max_connections) if direct else node
         _clients.add(self)
 
     def __enter__(self) -> Self:
@@ -145,12 +163,11 @@ class Client(Updates, Scanning):
         self.close()
 
     def __del__(self) -> None:
-        # The loop of gevent would keep it for ever.
-        if (shared := getattr(self, "_shared", None)) is not None:
-            shared.retire()
+        if (way := getattr(self, "_way", None)) is not None:
+            way.retire()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.host}:{self.port}: {self._pool!r}>"
+        return f"<{type(self).__name__} {self.host}:{self.port}: {self._way!r}>"
 
     @overload
     def get(self, key: Value, default: None = None) -> Value | None: ...
@@ -162,9 +179,12 @@ class Client(Updates, Scanning):
         """The value of the key; ``default`` if there is none."""
         return self._one("GET", (key,), lambda result: found(result, default))
 
-    def put(self, key: Value, value: Value) -> None:
+    def put(self, key: Value, value: Value, *, expire: float | None = None) -> None:
         """Store the value under the key, replacing what was there."""
-        self._one("PUT", (key, value), stored)
+        if expire is None:
+            self._one("PUT", (key, value), stored)
+        else:
+            self._one("PUTEX", (key, value, expires_in(expire)), stored)
 
     def delete(self, key: Value) -> bool:
         """Delete the key; whether there was one."""
@@ -185,9 +205,7 @@ class Client(Updates, Scanning):
 
     def close(self) -> None:
         """Close the connections, without waiting: one that another thread has a call on is closed when that is over."""
-        if self._shared is not None:
-            self._shared.retire()
-        self._pool.close()
+        self._way.close()
 
     def _one(self, method: str, params: tuple[object, ...], read: Callable[[object], object]) -> object:
         call = Call(method, params, read)
@@ -195,21 +213,22 @@ class Client(Updates, Scanning):
         if self._retries.count:
             (result,) = self._exchange([call])
         else:
-            result = self._single(self._pool, call, time.monotonic() + self.timeout)
+            result = self._way.single(call, self.timeout, time.monotonic() + self.timeout, self.connect_timeout)
         if isinstance(result, CkvError):
             raise result
         return result
 
     def _exchange(self, calls: Sequence[Call]) -> list[object]:
         """The result of each call, or its :class:`CkvError`; raises only ``Unreachable``, when nothing was sent."""
-        pool, deadline = self._pool, time.monotonic() + self.timeout
+        way, deadline = self._way, time.monotonic() + self.timeout
         results: list[object] = [None] * len(calls)
         pending = list(range(len(calls)))
         reached = False
         for attempt in range(self._retries.count + 1):
             unreachable = None
             try:
-                answers = self._once(pool, [calls[index] for index in pending], deadline)
+                again = [calls[index] for index in pending]
+                answers = way.exchange(again, self.timeout, deadline, self.connect_timeout)
                 reached = True
             except Unreachable as error:
                 unreachable = error
@@ -221,40 +240,12 @@ class Client(Updates, Scanning):
             pending = self._retries.again(calls, results, pending)
             pause = self._retries.pause(attempt)
             # A fork meanwhile: the original repeats this call, and a copy must not.
-            if not pending or time.monotonic() + pause >= deadline or pool is not self._pool:
+            if not pending or time.monotonic() + pause >= deadline or way is not self._way:
                 break
             time.sleep(pause)
         if unreachable is not None and not reached:
             raise unreachable
         return results
-
-    def _single(self, pool: Pool, call: Call, deadline: float) -> object:
-        shared = self._shared
-        if shared is not None and not shared.retired and shared.takes(call, self.timeout, deadline):
-            return call.result
-        connection = pool.take(deadline)
-        try:
-            return connection.call(call, self.timeout, deadline, self.connect_timeout)
-        finally:
-            if (shared is None or shared.retired) and shared is self._shared and pool.may_share(connection):
-                self._share(pool, connection)
-            else:
-                pool.give_back(connection)
-
-    def _share(self, pool: Pool, connection: Connection) -> None:
-        """Has greenlets share a connection, which is then nobody's alone."""
-        from ckv.client.shared import Shared  # it needs gevent, which is there
-
-        self._shared = Shared(connection, pool.give_back)
-
-    def _once(self, pool: Pool, calls: Sequence[Call], deadline: float) -> list[object]:
-        if len(calls) == 1:
-            return [self._single(pool, calls[0], deadline)]
-        connection = pool.take(deadline)
-        try:
-            return connection.exchange(calls, self.timeout, deadline, self.connect_timeout)
-        finally:
-            pool.give_back(connection)
 
 
 _clients: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
@@ -268,12 +259,7 @@ def _forked() -> None:
     id at each call would find that out as well, but not free a lock that a thread held that is not here any more.
     """
     for client in list(_clients):
-        pool, shared = client._pool, client._shared
-        client._shared = None
-        client._pool = Pool(client.host, client.port, pool.size)
-        pool.forked()
-        if shared is not None:
-            shared.forked()
+        client._way = client._way.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -23,7 +23,7 @@ class Call:
     """What ``read`` made, or the :class:`CkvError` that came instead, when the call is over."""
     # What is known of one that shares a connection (:mod:`ckv.client.shared`).
     waiter: Any = None
-    end: int = 0
+    msgid: int = 0
     timeout: float = 0.0
     deadline: float = 0.0
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import selectors
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from itertools import accumulate
 from typing import Any, Final
 
-from ckv.client.calls import Call
-from ckv.errors import CallTimeout, CkvError, Draining, NodeLost, ProtocolError, Unreachable, from_wire
+from ckv.client.calls import Call, as_it_is
+from ckv.client.reaching import UNBOUNDED, Budget
+from ckv.errors import CallTimeout, CkvError, Draining, NodeLost, NotOwner, ProtocolError, Unreachable, from_wire
 from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_packer, new_unpacker, whole_message
 
 MAX_ANSWER_BYTES: Final = 65 * 2**20
@@ -21,6 +23,12 @@ CHUNK_BYTES: Final = 256 * 1024
 
 SURELY_FITS: Final = 16 * 1024
 """Bytes that an empty buffer of the system takes whatever it is set to: Linux's smallest default is 16 KiB."""
+
+Introduction = tuple[str, tuple[object, ...]]
+"""A method, and its arguments, that a node is told before calls may follow over the same connection."""
+
+ELSEWHERE: Final = 0.01
+"""Seconds after which another node was waited for, so that what this one sends, or is sent, could not go on."""
 
 STALE_AFTER: Final = 0.02
 """Seconds without a call after which a connection is looked at before it is used: a call more to the system."""
@@ -44,6 +52,12 @@ class Connection:
         """Bytes of the exchange under way that the system took; what it did not take, nobody can have carried out."""
         self.used = 0.0
         """When the last answer came, by the monotonic clock."""
+        self.introduction: Introduction | None = None
+        """What the node has to have been told before it is asked anything."""
+        self.introduced: Introduction | None = None
+        """What it was told."""
+        self.budget: Budget | None = None
+        """The time that it may take to get so far, if whoever has it shares that with others."""
         self._forked = False
         self.retired = False
         """Whether it is to be closed when its exchange is over."""
@@ -59,7 +73,20 @@ class Connection:
         The first answer has to come before the deadline (monotonic clock), where packing the calls and connecting do
         not count; each answer puts it off until ``timeout`` seconds later.
         """
-        left = deadline - time.monotonic()
+        with closing(self.conversation(calls, timeout, deadline, connect_timeout)) as steps:
+            for _ in steps:
+                pass
+        return [call.result for call in calls]
+
+    def conversation(
+        self, calls: Sequence[Call], timeout: float, deadline: float, connect_timeout: float
+    ) -> Generator[None]:
+        """:meth:`exchange` in steps, so that several nodes are asked at the same time; the results are in the calls.
+
+        After the first step all is packed and nothing else has happened; after the second one it has left, as far as
+        the system takes it at once. Whoever gives up has to close it.
+        """
+        began = time.monotonic()
         pack = self.packer.pack
         waiting = {msgid % MSGIDS: call for msgid, call in enumerate(calls, self.last_id + 1)}
         # Packed before the connection is touched: what cannot be packed must leave no trace of itself.
@@ -70,15 +97,36 @@ class Connection:
         if len(requests) > SURELY_FITS:
             ends = dict(zip(waiting, accumulate(map(len, packed)), strict=True))
         del packed  # The requests may be large, and they are here once more.
+        deadline += time.monotonic() - began
+        yield
+        left, budget = deadline - time.monotonic(), UNBOUNDED
+        if self.introduction is not None:
+            budget = self.budget or Budget()
+            budget.begin(left)
         while True:
             self._sent = 0
             if self.socket is not None and time.monotonic() - self.used > STALE_AFTER and is_stale(self.socket):
                 self.drop()  # it broke while it was idle
             kept = self.socket
-            sock = kept or self._connect(connect_timeout)
+            if left <= 0:
+                raise Unreachable(f"the time of the call to {self.name} was over before it was sent")
+            sock = kept or self._connect(connect_timeout, budget)
             try:
-                unsent = self._begin(sock, requests, left)
-                self._converse(sock, unsent, waiting, timeout, time.monotonic() + left)
+                until = time.monotonic() + left
+                if self.introduced is not self.introduction and (refused := self._introduce(sock, timeout, budget)):
+                    for call in calls:
+                        call.result = type(refused)(*refused.args)
+                    break
+                unsent = self._begin(sock, requests, until - time.monotonic())
+                left_at = time.monotonic()
+                yield
+                now = time.monotonic()
+                if now - left_at > ELSEWHERE and (unsent or has_arrived(sock)):
+                    # An answer is in time though another node was waited for meanwhile, and so is a large one, of which
+                    # the rest comes only now. What could not leave meanwhile has its time from now on, too.
+                    until = max(until, now + timeout)
+                sock.settimeout(_left(until))
+                self._converse(sock, unsent, waiting, timeout, until)
             except (CkvError, OSError) as error:
                 self.drop()
                 if kept and not self._sent and not isinstance(error, TimeoutError):
@@ -91,14 +139,15 @@ class Connection:
                 # must not get them.
                 self.drop()
                 raise
-            return [call.result for call in calls]
+            break
 
     def call(self, call: Call, timeout: float, deadline: float, connect_timeout: float) -> object:
         """As :meth:`exchange` for a single call; in half the time where nothing is unusual."""
         sock, now = self.socket, time.monotonic()  # the same all the time: a fork takes it away from the copy
         msgid = (self.last_id + 1) % MSGIDS
         request = self.packer.pack((REQUEST, msgid, call.method, call.params))
-        if sock is None or now - self.used > STALE_AFTER or len(request) > SURELY_FITS:
+        is_new = sock is None or self.introduced is not self.introduction
+        if is_new or sock is None or now - self.used > STALE_AFTER or len(request) > SURELY_FITS:
             return self.exchange((call,), timeout, deadline, connect_timeout)[0]
         self.last_id = msgid
         self._sent = 0
@@ -127,6 +176,7 @@ class Connection:
         if self.socket is not None:
             self.socket.close()
             self.socket = None
+            self.introduced = None
 
     def forked(self) -> None:
         """Let go of a connection that belongs to the process that this one was forked from, and never make another.
@@ -137,13 +187,43 @@ class Connection:
         self._forked = True
         self.drop()
 
+    def _introduce(self, sock: socket.socket, timeout: float, budget: Budget) -> CkvError | None:
+        """Tell the node what it has to be told; the error that it answered, if it does not take the calls then. Raises
+        as :meth:`_converse` does, and nothing of the calls was sent."""
+        if self.introduction is None:
+            self.drop()
+            return Unreachable(f"{self.name} was asked as another one before")
+        call = Call(*self.introduction, as_it_is)
+        msgid = self.last_id = (self.last_id + 1) % MSGIDS
+        try:
+            request = self.packer.pack((REQUEST, msgid, call.method, call.params))
+            with budget.to_tell() as left:
+                until = time.monotonic() + left
+                self._converse(sock, self._begin(sock, request, left), {msgid: call}, timeout, until)
+        finally:
+            self._sent = 0
+        if isinstance(call.result, CkvError):
+            self.drop()
+            return call.result
+        self.introduced = self.introduction
+        return None
+
     def _begin(self, sock: socket.socket, requests: bytes, left: float) -> bytes | memoryview:
-        """Send requests, if they are few, which may take so many seconds; returns what is unsent."""
+        """Send what the system takes at once, which may take so many seconds; returns what is unsent."""
         if left <= 0:
             raise TimeoutError
-        sock.settimeout(left)
         if len(requests) > SURELY_FITS:
-            return memoryview(requests)
+            unsent = memoryview(requests)
+            sock.settimeout(0)
+            try:
+                while unsent:
+                    count = sock.send(unsent[:CHUNK_BYTES])
+                    self._sent += count
+                    unsent = unsent[count:]
+            except BlockingIOError:
+                pass
+            return unsent
+        sock.settimeout(left)
         # All that was sent before is answered, so the system's buffer is empty, and there is no need to look.
         self._sent = sock.send(requests)
         return requests[self._sent :]
@@ -217,7 +297,10 @@ class Connection:
                     call.result = call.read(result)
                 else:
                     call.result = from_wire(error)
-                    stopping = stopping or isinstance(call.result, Draining)
+                    # Behind what was not the node's it refuses what comes over this connection, so that nothing
+                    # overtakes that. All of it is made again, elsewhere or over another one.
+                    is_elsewhere = self.introduced is not None and isinstance(call.result, NotOwner)
+                    stopping = stopping or is_elsewhere or isinstance(call.result, Draining)
                 settled.append(waiting.pop(msgid))
                 continue
             match message:
@@ -226,21 +309,24 @@ class Connection:
             raise ProtocolError(f"{self.name} sent a message that is no msgpack-RPC response")
         return stopping
 
-    def _connect(self, timeout: float) -> socket.socket:
+    def _connect(self, timeout: float, budget: Budget) -> socket.socket:
         """Connect to the first address of the host that takes it. Raises Unreachable."""
         # Never the old one: it may hold half a message of the connection before, or be broken by a bad one.
         self._unpacker = new_unpacker(MAX_ANSWER_BYTES, CHUNK_BYTES)
         failure: Exception = OSError("the host has no address")
         try:
             # Not socket.create_connection(): what is being connected must be known here, to be let go of after a fork.
-            for family, kind, proto, _, address in socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM):
+            with budget.to_look_up():
+                addresses = socket.getaddrinfo(self._host, self._port, 0, socket.SOCK_STREAM)
+            for family, kind, proto, _, address in addresses:
                 if self._forked:
                     raise Unreachable(f"the process was forked before the call to {self.name} was sent")
                 try:
-                    sock = self.socket = socket.socket(family, kind, proto)
-                    sock.settimeout(timeout)
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    sock.connect(address)
+                    with budget.to_connect(timeout) as seconds:
+                        sock = self.socket = socket.socket(family, kind, proto)
+                        sock.settimeout(seconds)
+                        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                        sock.connect(address)
                     return sock
                 except OSError as error:
                     failure = error
@@ -282,6 +368,11 @@ def _readable(sock: socket.socket, timeout: float) -> bool:
 
 def is_stale(sock: socket.socket) -> bool:
     """Whether the other end closed the connection, or sent something that nobody asked for, while it was idle."""
+    return has_arrived(sock)
+
+
+def has_arrived(sock: socket.socket) -> bool:
+    """Whether there is something to be read now, be it the end."""
     sock.settimeout(0)
     try:
         sock.recv(1, socket.MSG_PEEK)

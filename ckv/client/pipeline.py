@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from ckv.client.calls import Call, as_it_is, deleted, found, stored
+from ckv.client.expiring import expires_in
 from ckv.errors import CkvError
 from ckv.values import Value
 
@@ -22,8 +23,8 @@ class Pipeline:
     and others fail, and calls on different keys may take effect in any order. A ``with`` block that ends without an
     exception executes what was not executed yet.
 
-    A pipeline belongs to one thread, and takes one connection while it is executed. A fork copies what was collected,
-    as it copies a list: whoever executes it sends it.
+    A pipeline belongs to one thread, and takes one connection while it is executed, with ``direct=True`` one to each
+    owner. A fork copies what was collected, as it copies a list: whoever executes it sends it.
     """
 
     def __init__(self, send: Callable[[list[Call]], list[Any]]) -> None:
@@ -47,9 +48,12 @@ class Pipeline:
         """Add a GET; its result is the value, or ``default``."""
         self._calls.append(Call("GET", (key,), lambda result: found(result, default)))
 
-    def put(self, key: Value, value: Value) -> None:
-        """Add a PUT; its result is ``None``."""
-        self._calls.append(Call("PUT", (key, value), stored))
+    def put(self, key: Value, value: Value, *, expire: float | None = None) -> None:
+        """Add a PUT; its result is ``None``. The time until it expires begins now."""
+        if expire is None:
+            self._calls.append(Call("PUT", (key, value), stored))
+        else:
+            self._calls.append(Call("PUTEX", (key, value, expires_in(expire)), stored))
 
     def delete(self, key: Value) -> None:
         """Add a DEL; its result is whether there was one."""

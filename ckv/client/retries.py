@@ -19,6 +19,7 @@ REPEATABLE: Final = (
     "DIGEST",
     "SCAN",
     "DBSIZE",
+    "OWNERS",
     "PING",
     "INFO",
     "PEEK",
@@ -54,22 +55,26 @@ class Retries:
         return random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 16)))
 
     def again(self, calls: Sequence[Call], results: Sequence[object], tried: Iterable[int]) -> list[int]:
-        """Which of the calls just tried, by their positions, are to be sent again.
-
-        Not a call that stands before another one on the same key that is over: it would take effect after it.
-        """
-        tried = set(tried)
-        over: set[bytes] = set()
-        found: list[int] = []
-        for index in range(len(calls) - 1, -1, -1):
-            key = calls[index].key
-            if index in tried and key not in over and self._may_repeat(calls[index], results[index]):
-                found.append(index)
-            elif key is not None:
-                over.add(key)
-        return found[::-1]
+        """Which of the calls just tried, by their positions, are to be sent again."""
+        return in_order(calls, {index for index in tried if self._may_repeat(calls[index], results[index])})
 
     def _may_repeat(self, call: Call, result: object) -> bool:
         if not isinstance(result, CkvError) or not result.transient:
             return False
         return result.written == "no" or call.method in self._unknown
+
+
+def in_order(calls: Sequence[Call], again: Collection[int]) -> list[int]:
+    """Which of the calls ``again``, by their positions, can be made again after all the others are over.
+
+    Not a call that stands before another one on the same key that is over: it would take effect after it.
+    """
+    over: set[bytes] = set()
+    found: list[int] = []
+    for index in range(len(calls) - 1, -1, -1):
+        key = calls[index].key
+        if index in again and key not in over:
+            found.append(index)
+        elif key is not None:
+            over.add(key)
+    return found[::-1]

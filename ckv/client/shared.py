@@ -30,6 +30,8 @@ class Shared:
     def __init__(self, connection: Connection, give_back: Callable[[Connection], None]) -> None:
         assert connection.socket is not None
         self._connection: Final = connection
+        self.introduction: Final = connection.introduced
+        """What the node was told over it."""
         self._give_back: Final = give_back
         self._socket: Final = connection.socket
         self._socket.settimeout(0)
@@ -40,16 +42,16 @@ class Shared:
         self._writes: Any = loop.io(self._socket.fileno(), _WRITE, ref=False)
         self._timer: Any = loop.timer(0)
         self._waiting: Final[dict[int, Call]] = {}
-        """Also those that nobody waits for any more: their answers will come."""
+        """Also those that have left and that nobody waits for any more: their answers will come."""
         self._callers = 0
-        self._unsent: Final[list[bytes]] = []
+        self._unsent: Final[dict[int, bytes]] = {}
+        """What the system has not taken yet, by msgid: nobody can have carried it out."""
+        self._begun: int | None = None
+        """Of which call a part has left, if it is among the unsent: it is the first."""
         self._idle = False
         """Whether nothing was under way before what is unsent."""
         self._due = 0.0
         """When the timer comes."""
-        self._offered = 0
-        self._sent = 0
-        """Bytes of calls, and those of them that the system took: what it did not take nobody can have carried out."""
         self.retired = False
         self._reads.start(self._read)
 
@@ -68,9 +70,8 @@ class Shared:
         if not self._unsent:
             self._idle = not self._waiting
             self._hub.loop.run_callback(self._send)
-        self._unsent.append(request)
-        self._offered += len(request)
-        call.end, call.timeout, call.deadline = self._offered, timeout, deadline
+        self._unsent[msgid] = request
+        call.msgid, call.timeout, call.deadline = msgid, timeout, deadline
         waiter: Any = Waiter(self._hub)
         call.waiter = waiter
         self._waiting[msgid] = call
@@ -80,7 +81,7 @@ class Shared:
         try:
             return bool(waiter.get())
         except BaseException:  # a kill, or a gevent time-out around the call
-            self._doubt(call)
+            self._abandon(call)
             raise
         finally:
             call.waiter = None
@@ -103,9 +104,10 @@ class Shared:
     # --- callbacks of the loop -------------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        if not self._unsent:  # it has ended
+        if not self._unsent:  # it has ended, or nobody waits any more for what there was
+            self._writes.stop()
             return
-        data, count = b"".join(self._unsent), 0
+        data, count = b"".join(self._unsent.values()), 0
         try:
             if self._idle and time.monotonic() - self._connection.used > STALE_AFTER and is_stale(self._socket):
                 raise NodeLost("it broke while it was idle")
@@ -116,12 +118,23 @@ class Shared:
             self._end(error)
             return
         self._idle = False
-        self._sent += count
-        self._unsent[:] = [data[count:]] if count < len(data) else []
-        if not self._unsent:
+        if count == len(data):
+            self._unsent.clear()
             self._writes.stop()
-        elif not self._writes.active:
+            return
+        self._took_off(count)
+        if not self._writes.active:
             self._writes.start(self._send)
+
+    def _took_off(self, count: int) -> None:
+        """The system took so many bytes of what was unsent, and not all."""
+        for msgid, request in list(self._unsent.items()):
+            if count < len(request):
+                if count:
+                    self._unsent[msgid], self._begun = request[count:], msgid
+                return
+            del self._unsent[msgid]
+            count -= len(request)
 
     def _read(self) -> None:
         settled: list[Call] = []
@@ -156,21 +169,28 @@ class Shared:
             if call.deadline > now:
                 first = min(first, call.deadline)
                 continue
-            self._doubt(call)
-            self._fail(call, TimeoutError())
+            self._fail(call, TimeoutError(), self._abandon(call))
         if first < float("inf"):
             self._watch(first)
 
-    def _doubt(self, call: Call) -> None:
-        """Nobody waits for this call any more. If nothing came since it was made, perhaps nobody is there."""
+    def _abandon(self, call: Call) -> bool:
+        """Nobody waits for this call any more: whether it may be carried out, as a part of it, or all, has left.
+
+        If nothing has left, nothing will, for its caller is told so and may make it again. Of one that has begun to
+        leave the rest follows, for those of others come after it.
+        """
+        # If nothing came since it was made, perhaps nobody is there.
         self.retired |= self._connection.used < call.deadline - call.timeout
+        if call.msgid not in self._unsent or call.msgid == self._begun:
+            return True
+        del self._unsent[call.msgid], self._waiting[call.msgid]
+        return False
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def _fail(self, call: Call, error: CkvError | OSError) -> None:
+    def _fail(self, call: Call, error: CkvError | OSError, sent: bool) -> None:
         waiter, call.waiter = call.waiter, None
         if waiter is not None:
-            sent = call.end <= self._sent
             call.result = self._connection.failure(error, sent, call.timeout)
             # Not at once: this may be anybody's greenlet.
             self._hub.loop.run_callback(waiter.switch, sent or isinstance(error, TimeoutError))
@@ -185,6 +205,6 @@ class Shared:
             watcher.stop()
         self._connection.drop()
         for call in self._waiting.values():
-            self._fail(call, error)
+            self._fail(call, error, call.msgid not in self._unsent)
         self._waiting.clear()
         self._unsent.clear()

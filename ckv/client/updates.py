@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TypeVar, overload
 
 from ckv.client.calls import answered, found, old_value, was_written
+from ckv.client.expiring import expires_in
 from ckv.client.pipeline import Pipeline
 from ckv.values import Value
 
@@ -51,17 +52,17 @@ class Updates:
         """Add to the end of the value, or store one if there is none; the length in bytes that it has then."""
         return answered("APPEND", int, self._one("APPEND", (key, value), lambda result: result))
 
-    def add(self, key: Value, value: Value) -> bool:
+    def add(self, key: Value, value: Value, *, expire: float | None = None) -> bool:
         """Store the value if there is none; whether it was stored."""
-        return self._set(key, value, "NX")
+        return self._set(key, value, "NX", expire)
 
-    def replace(self, key: Value, value: Value) -> bool:
+    def replace(self, key: Value, value: Value, *, expire: float | None = None) -> bool:
         """Store the value if there is one already; whether it was stored."""
-        return self._set(key, value, "XX")
+        return self._set(key, value, "XX", expire)
 
-    def compare_and_put(self, key: Value, expected: Value, value: Value) -> bool:
+    def compare_and_put(self, key: Value, expected: Value, value: Value, *, expire: float | None = None) -> bool:
         """Store the value if the one that is there has the bytes of the ``expected`` one; whether it was stored."""
-        return self._set(key, value, "IFEQ", expected)
+        return self._set(key, value, "IFEQ", expire, expected)
 
     @overload
     def get_and_put(self, key: Value, value: Value, default: None = None) -> Value | None: ...
@@ -105,12 +106,17 @@ class Updates:
             calls.get(key)
         return {key: value for key, value in zip(wanted, calls.execute(), strict=True) if value is not None}
 
-    def put_many(self, records: Mapping[str, Value] | Mapping[bytes, Value] | Mapping[Value, Value]) -> None:
+    def put_many(
+        self,
+        records: Mapping[str, Value] | Mapping[bytes, Value] | Mapping[Value, Value],
+        *,
+        expire: float | None = None,
+    ) -> None:
         """Store all of the records, in one round trip. It is no transaction: when it raises, some may be stored."""
         calls = self.pipeline()
         for key, value in records.items():
-            calls.put(key, value)
+            calls.put(key, value, expire=expire)
         calls.execute()
 
-    def _set(self, key: Value, value: Value, condition: str, expected: Value = "") -> bool:
-        return bool(self._one("SET", (key, value, 0, condition, expected, ""), was_written))
+    def _set(self, key: Value, value: Value, condition: str, expire: float | None, expected: Value = "") -> bool:
+        return bool(self._one("SET", (key, value, expires_in(expire), condition, expected, ""), was_written))

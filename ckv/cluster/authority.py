@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ckv.cluster.map import Map, Version
+from ckv.cluster.map import Map
+from ckv.cluster.messages import Answer
 
 
 class Authority(Protocol):
-    """The place where the map is decided, by compare-and-set. That is the only decision of a cluster."""
+    """The place where the map is decided, by compare-and-set. That is the only decision of a cluster.
 
-    def lead(self) -> Map | None:
-        """Becomes the leader. Returns the map under the new term, one epoch later, so that whatever the leader before
-        had begun is called off; None when somebody else leads."""
+    What is asked here is answered to the :class:`~ckv.cluster.leader.Leader`, at once or later.
+    """
 
-    def read(self) -> Map:
-        """The map as it is now."""
+    def lead(self, remembered: Map, now: float) -> None:
+        """Has the leader lead, by this map under a later version: :meth:`Leader.elected`."""
 
-    def replace(self, expected: Version, following: Map) -> bool:
-        """Has another map follow the one of this version; whether that was still the current one, and this the
-        leader."""
+    def replace(self, following: Map, now: float) -> None:
+        """Has another map follow the leader's, if that is still the current one, and this the leader:
+        :meth:`Leader.replaced`."""
 
-    def step_down(self) -> None:
-        """Leads no more."""
+    def instead(self) -> Answer | None:
+        """What secondaries are answered where another primary leads; None where the leader answers."""

@@ -6,7 +6,8 @@ Slots are dealt by weight, and as few of them move as can: nobody gives one up w
 from __future__ import annotations
 
 from array import array
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Collection, Container, Sequence
 from typing import NamedTuple
 
 from ckv.cluster.map import NOBODY, Map, Node
@@ -81,18 +82,31 @@ def deal(world: Map, fit: Container[int]) -> array[int] | None:
     return owners
 
 
-def next_move(world: Map, fit: Container[int], limit: int, *, level: bool = True) -> Plan | None:
+def is_possible(plan: Plan, world: Map, fit: Container[int]) -> bool:
+    """Whether the move still can be made."""
+    if plan.source not in fit or plan.target not in fit or plan.target not in up(world.nodes):
+        return False
+    return all(world.owners[slot] == plan.source for slot in plan.slots)
+
+
+def next_move(
+    world: Map, fit: Container[int], limit: int, *, level: bool = True, kept: Collection[int] = ()
+) -> Plan | None:
     """The move that helps most, of at most ``limit`` slots; None when all is as it should be, or cannot be now.
 
-    Who is ``draining`` comes first. ``level``: whether those who are not give something up too.
+    Who is ``draining`` comes first. ``level``: whether those who are not give something up too. ``kept``: slots that
+    stay where they are.
     """
     goal, counts = wanted(world), world.counts()
+    staying = Counter(world.owners[slot] for slot in kept)
     sources: list[tuple[bool, int, int]] = []
     targets: list[tuple[int, int]] = []
     for number, node in enumerate(world.nodes):
         if node is None or number not in fit:
             continue
         surplus = counts[number] - goal[number]
+        if surplus > 0:
+            surplus = min(surplus, counts[number] - staying[number])
         drains = node.state == "draining"
         if surplus > 0 and (drains or level):
             sources.append((drains, surplus, -number))
@@ -106,16 +120,17 @@ def next_move(world: Map, fit: Container[int], limit: int, *, level: bool = True
         lack, negated = max(targets)
     else:
         # All have what they should, but for somebody who cannot take it now.
-        others = [number for number in _up(world.nodes) if number in fit and number != source]
+        others = [number for number in up(world.nodes) if number in fit and number != source]
         if not drains or not others:
             return None
         lack, negated = surplus, -min(others, key=lambda number: counts[number] / _weight(world.nodes[number]))
     count = min(surplus, lack, limit)
-    owned = [slot for slot, owner in enumerate(world.owners) if owner == source]
+    owned = [slot for slot, owner in enumerate(world.owners) if owner == source and slot not in kept]
     return Plan(source, -negated, tuple(owned[-count:]))
 
 
-def _up(nodes: Sequence[Node | None]) -> list[int]:
+def up(nodes: Sequence[Node | None]) -> list[int]:
+    """Those who are to own slots, by number."""
     return [number for number, node in enumerate(nodes) if node is not None and node.state == "up"]
 
 

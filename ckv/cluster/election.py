@@ -24,6 +24,7 @@ class Row(NamedTuple):
 
     term: int
     leader: str
+    """Where it is, ``host:port``; empty for nobody."""
     beat: int
 
 
@@ -38,8 +39,7 @@ class Beat(NamedTuple):
 
 
 class Stand(NamedTuple):
-    """Take the term behind this one, if the row is still as it says; then :meth:`Election.won` or
-    :meth:`Election.seen`."""
+    """Take the term behind this one, if the row is still as it says; then :meth:`Election.won`, if that was done."""
 
     row: Row
 
@@ -50,13 +50,16 @@ Output = Look | Beat | Stand
 class Election:
     """One primary that leads, or would."""
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        """``patience``, in seconds: not the same for all, else they stand at once; never less than
-        :data:`PATIENCE`."""
+    def __init__(self, name: str = "", patience: float = PATIENCE) -> None:
+        """``name``: that of this primary, which may be known later. ``patience``, in seconds: not the same for all,
+        else they stand at once; never less than :data:`PATIENCE`."""
+        self.name = name
         self.term: int | None = None
         """That in which it leads; None while it does not."""
         self.certain_until = float("-inf")
         """Until when nobody else can lead."""
+        self.stands = True
+        """Whether it would lead; not when it is about to end."""
         self.row = Row(0, "", 0)
         """What it saw last."""
         self._patience = max(PATIENCE, patience)
@@ -72,6 +75,8 @@ class Election:
 
     def tick(self, now: float) -> None:
         """To be called ten times a second, or so."""
+        if self.term is not None and now > self.certain_until + PATIENCE:
+            self.lost()  # the place does not answer, and may answer others
         if now >= self._due:
             self._due = now + BEAT_EVERY
             self._out.append(Beat(self.term) if self.term is not None else Look())
@@ -82,8 +87,13 @@ class Election:
             return
         if self._since is None or row != self.row:
             self.row, self._since = row, now
-        elif now - self._since > self._patience:
-            self._since = now
+            if row.leader:
+                return
+            # Whoever led has said that it does not any more, or nobody ever has.
+        elif now - self._since <= self._patience:
+            return
+        self._since = now
+        if self.stands:
             self._out.append(Stand(row))
 
     def won(self, term: int, asked_at: float) -> None:
@@ -102,6 +112,7 @@ class Election:
             self.lost()
 
     def lost(self) -> None:
-        """It leads no more."""
+        """It leads no more, and who does is not known yet."""
         self.term = None
+        self.row = self.row._replace(leader="")
         self._since = None

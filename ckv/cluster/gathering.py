@@ -24,6 +24,10 @@ LOOK: Final = 2.0
 """Seconds after the start from which on a node says what the database said after the start. So long others that start
 at the same time may take for that, too, to have a part of the first slots."""
 
+PATIENCE: Final = 10.0
+"""Seconds after the first JOIN until which it is no news that something is still waited for: a process that has died is
+found out and fenced within them."""
+
 
 class Gathering:
     """The maps that the nodes remember, from the start of a primary until it leads."""
@@ -33,13 +37,19 @@ class Gathering:
         self._lease = lease
         self.latest = Map.empty(slots)
         """The latest one that was found."""
+        self._epoch = 0
+        """The highest one, of whatever term: each map that is made has a higher one than those before it."""
         self._heard: dict[Key, Node] = {}
+        self._first_heard = float("inf")
         self._tier = ""
 
-    def hear(self, ask: Join) -> Map | None:
+    def hear(self, ask: Join, now: float) -> Map | None:
         """Takes note of a process that joins. Returns what there is to route by, if that has changed."""
         self._tier = ask.tier
+        self._first_heard = min(now, self._first_heard)
         self._heard[ask.name, ask.incarnation] = Node(ask.name, ask.incarnation, ask.host, ask.port, ask.weight)
+        if ask.map is not None:
+            self._epoch = max(self._epoch, ask.map.version[1])
         if ask.map is not None and ask.map.version > self.latest.version:
             self.latest = ask.map
             return ask.map
@@ -49,6 +59,11 @@ class Gathering:
             named = {node.name: node for node in self._heard.values()}
             return Map((NO_VERSION[0], len(self._heard)), list(named.values()), owners)
         return None
+
+    @property
+    def remembered(self) -> Map:
+        """The latest one, by which to lead: under no lower an epoch than any that was found."""
+        return Map((self.latest.version[0], self._epoch), *self.latest.content)
 
     def missing(self, watch: Watch) -> list[Key]:
         """The processes that can still write, and were not heard: they may know a later map."""
@@ -61,3 +76,12 @@ class Gathering:
         if is_shared(self._tier):
             return watch.reported >= self._began + LOOK and not self.missing(watch)
         return now - self._began >= self._lease + MARGIN
+
+    def waits_for(self, watch: Watch, now: float) -> str:
+        """What is still to come, for people; nothing if it is done, or nobody has joined long enough ago."""
+        if now - self._first_heard < PATIENCE or self.is_done(watch, now):
+            return ""
+        missing = ", ".join(f"{name} (incarnation {incarnation})" for name, incarnation in self.missing(watch))
+        if missing:
+            return f"{missing}, which writes to the database and may know a later map, to join"
+        return "a secondary to say what the database says"

@@ -7,12 +7,14 @@ slots are frozen, nothing else is decided; a move that only prepares gives way t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
-from ckv.cluster.dealing import Plan, deal, next_move, wanted, without
+from ckv.cluster.dealing import Plan, deal, is_possible, next_move, up, without
 from ckv.cluster.gathering import Gathering
-from ckv.cluster.map import NOBODY, Key, Map
+from ckv.cluster.keeping import Kept
+from ckv.cluster.map import NO_VERSION, NOBODY, Key, Map, Version
 from ckv.cluster.messages import (
+    KEPT,
     Again,
     Answer,
     Beat,
@@ -28,37 +30,17 @@ from ckv.cluster.messages import (
     Prepare,
 )
 from ckv.cluster.moving import Move, Moved
+from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
-from ckv.cluster.roster import Known, Roster
+from ckv.cluster.roster import Known, Roster, Row
 from ckv.cluster.slots import SLOTS
 from ckv.cluster.watch import Watch
-
-SILENCE: Final = 2.5
-"""Beats without which a node takes part in no move."""
 
 FIRST_WAIT: Final = 1.0
 """Seconds without a newcomer before the first slots of all are dealt: who comes with others has a part of them."""
 
 PROGRESS: Final = "move_rows"
 """The figure in a BEAT that changes while a move goes on."""
-
-
-class Options(NamedTuple):
-    """How a leader leads. Times are in seconds."""
-
-    lease: float = 5.0
-    beat: float = 1.0
-    node_timeout: float = 6.0
-    """Without a word from a node, and with its beat in the database standing still; more than a lease. 0: for ever."""
-    settle: float = 30.0
-    """After a node has come or gone, before slots are moved to level the shares."""
-    move_slots: int = 1024
-    """Slots of one move at most."""
-    freeze_timeout: float = 5.0
-    prepare_timeout: float = 60.0
-    """Without any progress."""
-    pause: float = 5.0
-    """After a move that was called off."""
 
 
 class Leader:
@@ -69,11 +51,12 @@ class Leader:
         self.map = Map.empty(slots)
         """The last one that the authority accepted."""
         self.leads = False
-        self.rebalances = True
-        """Whether slots move to level the shares; who leaves or drains gives its own away in any case."""
+        self._rebalances: bool | None = None
+        """What an operator wants of the next map; None: as it is."""
         self.moved = Moved()
         self.move: Move | None = None
         self.roster = Roster(options.lease)
+        self._silence = options.silence
         self.watch = Watch(options.node_timeout, self._silence)
         self.certain_until = float("inf")
         """Until when nobody else can lead, by the clock of this process: before that it confirms nodes."""
@@ -81,10 +64,12 @@ class Leader:
         self._slots = slots
         self._out: list[Output] = []
         self._gathering: Gathering | None = None
-        self._alone = False
-        """There is no other primary that could lead."""
+        self._gathered = False
+        """It is the only one that could lead since before the nodes were asked for the map."""
         self._following: Map | None = None
         """What the authority has been asked to accept."""
+        self._first = NO_VERSION
+        """That of the map by which it began to lead."""
         self._unsettled = 0.0
         """When a node came or went last."""
         self._not_before = 0.0
@@ -93,6 +78,7 @@ class Leader:
         """For what there is no move to make."""
         self._moves = 0
         self._ordered: Plan | None = None
+        self._kept = Kept()
 
     def take(self) -> list[Output]:
         """What is to be done, in this order, after each of the calls below."""
@@ -102,18 +88,22 @@ class Leader:
     # --- what the authority says -----------------------------------------------------------------------------------
 
     def gather(self, now: float) -> None:
-        """It is the only primary, and has just started: the nodes know the map."""
+        """It is the only primary that could lead, and nobody but the nodes knows the map."""
+        self.map = Map.empty(self._slots)
         self._gathering = Gathering(now, self.options.lease, self._slots)
         self.watch.begin(now)
-        self._alone = True
+        self._gathered = True
 
     def elected(self, world: Map, now: float) -> None:
         """It leads from now on, by this map, which nobody knows yet."""
-        if not self._alone:
+        if not self._gathered:
             self.watch.begin(now)  # else nobody has led while the nodes were asked for the map
-        self._gathering = self._following = self.move = None
+        self._gathered = False
+        self._gathering = self._following = self.move = self._rebalances = None
         self.leads = True
         self.map = world
+        self._first = world.version
+        self.roster.remember(world)
         self._unsettled = now
         self._out.append(Publish(world))
         self._decide(now)
@@ -122,8 +112,8 @@ class Leader:
         """It leads no more."""
         if self.move is not None and self.move.phase != "preparing":
             self._out.append(Unpark(self.move.plan.slots))
-        self._following = self.move = None
-        self.leads = False
+        self._gathering = self._following = self.move = self._ordered = None
+        self.leads = self._gathered = False
         self.roster.forget_all()
 
     def replaced(self, accepted: bool, now: float) -> None:
@@ -137,7 +127,7 @@ class Leader:
         move, self.move = self.move, None
         self.map = following
         if move is not None and move.phase == "decided":
-            self._count(move, now)
+            self.moved.count(move, now)
         self._out.append(Publish(following))
         self._decide(now)
 
@@ -148,10 +138,14 @@ class Leader:
         if not (self.leads or self._gathering):
             return Again()
         why = self.roster.why_not(ask, self.map)
+        if not why and self.leads and self.watch.is_inactive((ask.name, ask.incarnation)):
+            why = f"{ask.name}, incarnation {ask.incarnation}, is fenced, or has ended"
         if why:
             return NoEntry(why)
+        if ask.map is not None:
+            self._doubt(ask.map.version, now)
         if self._gathering is not None:
-            found = self._gathering.hear(ask)
+            found = self._gathering.hear(ask, now)
             if found is not None:
                 self._out.append(Route(found))
             if not ask.incarnation:
@@ -159,10 +153,12 @@ class Leader:
         if self.roster.join(ask, self.map, now):
             self._unsettled = now
         self.tick(now)
-        return Joined(self.roster[ask.name].incarnation, self.options.lease, self.map)
+        known, options = self.roster[ask.name], self.options
+        return Joined(known.incarnation, options.lease, self.map, options.cluster_clients)
 
     def beat(self, said: Beat, now: float) -> Answer:
         """A node lives."""
+        self._doubt(said.version, now)
         known = self.roster.find(said)
         if known is None:
             return Again()
@@ -174,6 +170,15 @@ class Leader:
         newer = self.map if self.leads and said.version < self.map.version else None
         return Beaten(self._confirms(known, now), self.map.version, newer)
 
+    def _doubt(self, version: Version, now: float) -> None:
+        """A node has the map of this version. One that is neither its own nor before them was made by somebody of whom
+        it does not know: by another authority, or by this one before that lost it. So the map that it leads by was not
+        the last one: it leads no more until all nodes have said what they have."""
+        latest, first = (self._following or self.map).version, self._first
+        if self.leads and (version > latest or (version < first and version[1] >= first[1])):
+            self.deposed()
+            self.gather(now)
+
     def _confirms(self, known: Known, now: float) -> bool:
         """Whether the node may serve for another lease."""
         return self.leads and now < self.certain_until and self.watch.may_confirm(known.key, known.tier)
@@ -181,7 +186,7 @@ class Leader:
     def leave(self, said: Leave, now: float) -> Answer:
         """A node was told to stop."""
         known = self.roster.find(said)
-        if known is None or not self.leads:
+        if known is None or not self.leads or now >= self.certain_until:
             return Again()
         known.heard = now
         known.leaves = True
@@ -200,7 +205,7 @@ class Leader:
     def _takers(self, leaving: Known, now: float) -> bool:
         """Whether somebody else can take slots."""
         return any(
-            not (other.drains or other.leaves) and self._hears(other, now)
+            not (other.drains or other.leaves) and now - other.heard <= self._silence
             for other in self.roster
             if other is not leaving
         )
@@ -215,6 +220,9 @@ class Leader:
         if move is None or order is not move.asked or self._following is not None:
             return
         match order, result:
+            case Prepare(), ["prepared", *_] if now >= self.certain_until:
+                # Nobody would serve what is frozen until the authority takes maps again.
+                self._call_off("it is not certain that this primary leads", now)
             case Prepare(), ["prepared", *_]:
                 # What comes before it on the connection is served; from the park on nothing more is sent.
                 freeze = move.freeze(now)
@@ -227,6 +235,10 @@ class Leader:
                 move.phase = "decided"
                 self.moved.rows += rows
                 self._replace(self.map.successor(owners=move.owners(self.map)))
+            case _, [str() as word, bytes() as slots, str() as why, *_] if word == KEPT:
+                is_new = self._kept.hear(move.source.key, slots, self.map, now)
+                # What it can give is asked for at once: a node that leaves has not much time.
+                self._call_off(f"{move.source.name}: {why}", now, pause=not is_new)
             case _:
                 self._call_off(
                     f"{move.source.name} did not {'prepare' if move.phase == 'preparing' else 'release'} it", now
@@ -249,13 +261,22 @@ class Leader:
         self._decide(now)
         return ""
 
+    def rebalance(self, on: bool, now: float) -> str:
+        """Whether slots are to move to level the shares, by whichever primary; what speaks against it, or nothing. Who
+        leaves or drains gives its own away in any case. It is so when the map says so."""
+        if not self.leads:
+            return "this primary does not lead"
+        self._rebalances = on
+        self._decide(now)
+        return ""
+
     def send(self, slots: Sequence[int], name: str, now: float) -> str:
         """Moves these slots, all of one node, to the node of that name; what speaks against it, or nothing."""
         if not self.leads:
             return "this primary does not lead"
         target = self.map.number_of(name)
         sources = {self.map.owners[slot] for slot in slots}
-        if target is None or not self._is_up(target):
+        if target not in up(self.map.nodes):
             return f"there is no node {name}, or it is to own nothing"
         if len(sources) != 1 or sources & {target, NOBODY}:
             return "the slots have to be of one other node"
@@ -275,17 +296,13 @@ class Leader:
         gathering = self._gathering
         if gathering is not None:
             if gathering.is_done(self.watch, now):
-                self._out.append(Lead(gathering.latest))
+                self._out.append(Lead(gathering.remembered))
                 self._gathering = None
                 return
             for key in gathering.missing(self.watch):
                 if self.watch.stands_still(key, now):
                     self._fence(key, now)
         self._decide(now)
-
-    @property
-    def _silence(self) -> float:
-        return SILENCE * self.options.beat
 
     def _fit(self, now: float) -> frozenset[int]:
         return self.roster.fit(self.map, now, self._silence)
@@ -326,17 +343,17 @@ class Leader:
         owners = None if wait else deal(world, self.roster.fit(world, now, self._silence))
         if owners is not None:
             world = world.successor(owners=owners)
-        return world if world is self.map else self.map.successor(nodes=world.nodes, owners=world.owners)
+        if self._rebalances not in (None, world.rebalances):
+            world = world.successor(rebalances=self._rebalances)
+        return world if world is self.map else Map(self.map.successor().version, *world.content)
 
     def _fence(self, silent: Key, now: float) -> None:
         """Has a node see to it that this process writes nothing any more."""
-        known = next((each for each in self.roster if self._hears(each, now) and each.name != silent[0]), None)
+        others = (each for each in self.roster if each.name != silent[0])
+        known = next((each for each in others if not self.roster.why_unfit(each.node, now, self._silence)), None)
         order = self.watch.fence(silent, self.map.version[0], now) if known is not None else None
         if known is not None and order is not None:
             self._out.append(ToNode(known.node, order))
-
-    def _hears(self, known: Known, now: float) -> bool:
-        return now - known.heard <= self._silence
 
     def _replace(self, following: Map) -> None:
         self._following = following
@@ -345,55 +362,39 @@ class Leader:
     def _begin_move(self, now: float) -> None:
         if now < self._not_before:
             return
-        level = self.rebalances and now - self._unsettled >= self.options.settle
-        fit = self._fit(now)
-        if self._ordered is None and self._at_rest == (self.map.version, fit, level):
+        level = self.map.rebalances and now - self._unsettled >= self.options.settle
+        fit, kept = self._fit(now), self._kept.slots(self.map, now)
+        at_rest = (self.map.version, fit, level, kept)
+        plan, self._ordered = self._ordered, None
+        if plan is None and self._at_rest == at_rest:
             return
-        plan = self._order(fit) or next_move(self.map, fit, self.options.move_slots, level=level)
+        if plan is None or not is_possible(plan, self.map, fit):
+            plan = next_move(self.map, fit, self.options.move_slots, level=level, kept=kept)
         if plan is None:
-            self._at_rest = (self.map.version, fit, level)
+            self._at_rest = at_rest
             return
         self._moves += 1
         self.move = move = Move.begin(self._moves, plan, self.map, now)
         self._out.append(ToNode(move.source, move.asked))
 
-    def _is_up(self, number: int) -> bool:
-        node = self.map.nodes[number]
-        return node is not None and node.state == "up"
-
-    def _order(self, fit: frozenset[int]) -> Plan | None:
-        """The move that an operator wants, if it still can be."""
-        plan, self._ordered = self._ordered, None
-        if plan is None or not {plan.source, plan.target} <= fit or not self._is_up(plan.target):
-            return None
-        return plan if all(self.map.owners[slot] == plan.source for slot in plan.slots) else None
-
-    def _call_off(self, why: str, now: float) -> None:
+    def _call_off(self, why: str, now: float, *, pause: bool = True) -> None:
         """The same owners by a later map: only that ends what the source has begun."""
         if self.move is not None:
-            self.moved.called_off += 1
-            self.moved.last_error = f"{self.move.title} was called off: {why}"
-        self._not_before = now + self.options.pause
+            self.moved.call_off(self.move, why)
+        self._not_before = now + self.options.pause * pause
         self._replace(self.map.successor())
-
-    def _count(self, move: Move, now: float) -> None:
-        self.moved.moves += 1
-        self.moved.slots += len(move.plan.slots)
-        self.moved.last_pause = now - move.frozen_at
-        self.moved.worst_pause = max(self.moved.worst_pause, self.moved.last_pause)
 
     # --- what people see -------------------------------------------------------------------------------------------
 
-    def table(self, now: float) -> list[tuple[str, int, str, str, int, int, int]]:
-        """A row for each node: name, incarnation, address, state, weight, slots that it owns and that it should own."""
-        goal, counts = wanted(self.map), self.map.counts()
-        fit = self._fit(now)
-        return [
-            (
-                *(node.name, node.incarnation, f"{node.host}:{node.port}"),
-                node.state if number in fit else f"{node.state}, silent",
-                *(node.weight, counts[number], goal[number]),
-            )
-            for number, node in enumerate(self.map.nodes)
-            if node is not None
-        ]
+    @property
+    def gathers(self) -> bool:
+        """Whether it asks the nodes for the map."""
+        return self._gathering is not None
+
+    def waits_for(self, now: float) -> str:
+        """What it waits for before it leads; nothing if it leads, or has just started."""
+        return self._gathering.waits_for(self.watch, now) if self._gathering is not None else ""
+
+    def table(self, now: float) -> list[Row]:
+        """A row for each node."""
+        return self.roster.table(self.map, now, self._silence)

@@ -54,14 +54,18 @@ class Node(NamedTuple):
 class Map:
     """Who owns what. Nothing of it changes once it is made."""
 
-    __slots__ = ("nodes", "owners", "version")
+    __slots__ = ("nodes", "owners", "rebalances", "version")
 
-    def __init__(self, version: Version, nodes: Sequence[Node | None], owners: array[int]) -> None:
+    def __init__(
+        self, version: Version, nodes: Sequence[Node | None], owners: array[int], rebalances: bool = True
+    ) -> None:
         self.version = version
         self.nodes = tuple(nodes)
         """By number. A node keeps its number as long as it is in the map; None is a place that another one may take."""
         self.owners = owners
         """For each slot the number of its owner, or :data:`NOBODY`."""
+        self.rebalances = rebalances
+        """Whether slots are to move to level the shares. It is here as it has to outlive who leads."""
 
     @classmethod
     def empty(cls, slots: int = SLOTS) -> Map:
@@ -69,11 +73,25 @@ class Map:
         return cls(NO_VERSION, (), array("H", [NOBODY]) * slots)
 
     def successor(
-        self, *, term: int | None = None, nodes: Sequence[Node | None] | None = None, owners: array[int] | None = None
+        self,
+        *,
+        term: int | None = None,
+        nodes: Sequence[Node | None] | None = None,
+        owners: array[int] | None = None,
+        rebalances: bool | None = None,
     ) -> Map:
         """The next map: the same but for what is given, one epoch later."""
-        version = (self.version[0] if term is None else term, self.version[1] + 1)
-        return Map(version, self.nodes if nodes is None else nodes, self.owners if owners is None else owners)
+        return Map(
+            (self.version[0] if term is None else term, self.version[1] + 1),
+            self.nodes if nodes is None else nodes,
+            self.owners if owners is None else owners,
+            self.rebalances if rebalances is None else rebalances,
+        )
+
+    @property
+    def content(self) -> tuple[Sequence[Node | None], array[int], bool]:
+        """All of it but the version."""
+        return self.nodes, self.owners, self.rebalances
 
     def number_of(self, name: str) -> int | None:
         """The number of the node of that name."""
@@ -107,16 +125,16 @@ class Map:
     def pack(self) -> list[object]:
         """As it travels, in msgpack's types; :meth:`unpack` takes it back."""
         nodes = [list(node) if node is not None else None for node in self.nodes]
-        return [*self.version, nodes, _to_bytes(self.owners)]
+        return [*self.version, nodes, _to_bytes(self.owners), self.rebalances]
 
     @classmethod
     def unpack(cls, packed: object, slots: int = SLOTS) -> Map:
         """Raises ValueError that says what is wrong with it."""
         match packed:
-            case [int() as term, int() as epoch, [*listed], bytes() as data]:
+            case [int() as term, int() as epoch, [*listed], bytes() as data, bool() as rebalances]:
                 pass
             case _:
-                raise ValueError("a map is a term, an epoch, a list of nodes and the owners of the slots")
+                raise ValueError("a map is a term, an epoch, a list of nodes, the owners of the slots and a switch")
         nodes = [None if node is None else unpack_node(node) for node in listed]
         owners = _from_bytes(data)
         if len(owners) != slots:
@@ -127,7 +145,7 @@ class Map:
         for number in set(owners) - {NOBODY}:
             if number >= len(nodes) or nodes[number] is None:
                 raise ValueError(f"slots of a map belong to its node number {number}, which there is not")
-        return cls((term, epoch), nodes, owners)
+        return cls((term, epoch), nodes, owners, rebalances)
 
     def __repr__(self) -> str:
         return f"Map({show(self.version)}, {[node and node.key for node in self.nodes]}, {self.counts()})"

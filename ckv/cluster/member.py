@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from ckv.address import Address
 from ckv.cluster.map import NO_VERSION, Key, Map, Version, show
 from ckv.cluster.messages import (
     Again,
@@ -113,6 +114,8 @@ class Member:
         """Why the primary did not take it in."""
         self.leader: tuple[str, int] | None = None
         """Where the primary says that the leader is."""
+        self.primaries: tuple[Address, ...] = ()
+        """All primaries, as the leader says; none where there is one alone."""
         self.has_left = False
         """Whether it can go, after :meth:`leave`."""
         self.slots_left = 0
@@ -125,6 +128,10 @@ class Member:
         """What a BEAT tells the leader of the node."""
         self.sights: Callable[[], tuple[Sight, ...]] = tuple
         """What it has seen in the database since the last BEAT."""
+        self.cluster_clients = False
+        """Whether the primary has said that there are such clients: see :class:`~ckv.cluster.messages.Joined`."""
+        self.when_told: Callable[[], None] = lambda: None
+        """Is called when it has another map, or the primary has said so."""
         self._owned: frozenset[int] = frozenset()
         self._asked: frozenset[int] = frozenset()
         """The slots for which whoever routes by its map asks it: also those of an earlier process of its name."""
@@ -172,6 +179,11 @@ class Member:
         """Whether the slot is its own, and is served in a moment."""
         return slot in self._forgetting and slot in self._owned
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether all copies that it may have are of slots that it serves."""
+        return not self._forgetting and not self._frozen
+
     def is_behind(self, declared: Version, now: float) -> bool:
         """Whether somebody routes by a later map, which the node asks for then."""
         if declared <= self.map.version:
@@ -205,6 +217,7 @@ class Member:
             self._forgetting |= stale
             self._out.append(Forget(frozenset(stale), unsaved))
         self._renew(stale | mine)
+        self.when_told()
         return True
 
     @property
@@ -315,6 +328,7 @@ class Member:
             case Beaten() if isinstance(message, Beat) and message.incarnation == self.identity.incarnation:
                 if answer.confirmed:
                     self.confirmed(asked_at)
+                self.primaries = answer.primaries or self.primaries
                 if answer.map is not None:
                     self.take_map(answer.map)
             case Left():
@@ -340,7 +354,15 @@ class Member:
         self._lease = answer.lease
         if self.identity.incarnation != answer.incarnation:
             self.identity.incarnation = answer.incarnation
-        self.take_map(answer.map)
+        self.cluster_clients = answer.cluster_clients
+        if not self.take_map(answer.map):
+            self.when_told()
+
+    def be_listed(self) -> None:
+        """A primary that has a list of its secondaries has this one in it: so it does not join, if it has not, and is
+        not being taken in at this moment."""
+        if not self.joined and Join not in self._told:
+            self.static = True
 
     def lost(self, now: float) -> None:
         """The connection to the primary is lost: what was not answered never will be."""

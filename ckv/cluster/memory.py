@@ -6,37 +6,32 @@ took: see :mod:`ckv.cluster.gathering`.
 
 from __future__ import annotations
 
-from ckv.cluster.map import Map, Version
-from ckv.cluster.slots import SLOTS
+from typing import Final
+
+from ckv.cluster.leader import Leader
+from ckv.cluster.map import Map
+
+ROOM: Final = 1000
+"""How many terms later than the last one that the nodes remember it leads. A row that primaries shared before goes on
+with the next one when it is used again, one more with each election: so no two maps have one version, and it is found
+out that the row has not got the last one."""
 
 
 class Memory:
     """See :class:`~ckv.cluster.authority.Authority`."""
 
-    def __init__(self, first_term: int = 1, slots: int = SLOTS) -> None:
+    def __init__(self, leader: Leader, first_term: int = 1) -> None:
         """``first_term``: the term where nobody remembers any. Others may know a map of a cluster that was here before,
         and take none that is not later: the seconds of the epoch do."""
-        self._map = Map.empty(slots)
+        self._leader = leader
         self._first_term = first_term
 
-    def recall(self, remembered: Map) -> None:
-        """Takes what a node remembers, if it is later than what is known."""
-        if remembered.version > self._map.version:
-            self._map = remembered
+    def lead(self, remembered: Map, now: float) -> None:
+        term = remembered.version[0]
+        self._leader.elected(remembered.successor(term=term + ROOM if term else self._first_term), now)
 
-    def lead(self) -> Map:
-        term = self._map.version[0]
-        self._map = self._map.successor(term=term + 1 if term else self._first_term)
-        return self._map
+    def replace(self, following: Map, now: float) -> None:
+        self._leader.replaced(True, now)  # nobody else decides
 
-    def read(self) -> Map:
-        return self._map
-
-    def replace(self, expected: Version, following: Map) -> bool:
-        if self._map.version != expected:
-            return False
-        self._map = following
-        return True
-
-    def step_down(self) -> None:
-        """There is nobody else."""
+    def instead(self) -> None:
+        return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, cast
 
+from ckv.address import Address
 from ckv.cluster.map import Key, Map, Version, pack_slots, unpack_slots, unpack_version
 from ckv.cluster.slots import SLOTS
 
@@ -16,6 +17,13 @@ JOIN: Final = "JOIN"
 BEAT: Final = "BEAT"
 LEAVE: Final = "LEAVE"
 """What a secondary says to its primary."""
+
+ASK_THE_LEADER: Final = "another primary leads: ask "
+"""What a primary says, before the address of the one that leads, to whoever asks it what that one alone does."""
+
+KEPT: Final = "kept"
+"""The first word of what a source answers to PREPARE or FREEZE when it has to keep some of the slots: then come which,
+as :func:`~ckv.cluster.map.pack_slots` writes them, and why."""
 
 MAP: Final = "MAP"
 EPOCH: Final = "EPOCH"
@@ -140,9 +148,11 @@ class Joined(NamedTuple):
     lease: float
     """Seconds for which it may serve after somebody has confirmed it; 0 for ever."""
     map: Map
+    cluster_clients: bool = False
+    """Whether clients of Redis in cluster mode are told who owns what, so that they ask nodes by themselves."""
 
     def pack(self) -> list[object]:
-        return ["joined", self.incarnation, self.lease, self.map.pack()]
+        return ["joined", self.incarnation, self.lease, self.map.pack(), self.cluster_clients]
 
 
 class Beaten(NamedTuple):
@@ -153,9 +163,13 @@ class Beaten(NamedTuple):
     version: Version
     map: Map | None
     """If its own is older."""
+    primaries: tuple[Address, ...] = ()
+    """All primaries of the cluster; none where there is one alone."""
 
     def pack(self) -> list[object]:
-        return ["beat", self.confirmed, list(self.version), self.map.pack() if self.map is not None else None]
+        known = self.map.pack() if self.map is not None else None
+        primaries = [[each.host, each.port] for each in self.primaries]
+        return ["beat", self.confirmed, list(self.version), known, primaries]
 
 
 class Left(NamedTuple):
@@ -209,10 +223,12 @@ Answer = Joined | Beaten | Left | Again | Static | Elsewhere | NoEntry
 def unpack_answer(packed: object, slots: int = SLOTS) -> Answer:
     """Raises ValueError."""
     match packed:
-        case ["joined", int() as incarnation, (int() | float()) as lease, known]:
-            return Joined(incarnation, lease, Map.unpack(known, slots))
-        case ["beat", bool() as confirmed, version, known]:
-            return Beaten(confirmed, unpack_version(version), Map.unpack(known, slots) if known is not None else None)
+        case ["joined", int() as incarnation, (int() | float()) as lease, known, bool() as cluster_clients]:
+            return Joined(incarnation, lease, Map.unpack(known, slots), cluster_clients)
+        case ["beat", bool() as confirmed, version, known, [*listed]]:
+            primaries = tuple(_unpack_address(each) for each in listed)
+            world = Map.unpack(known, slots) if known is not None else None
+            return Beaten(confirmed, unpack_version(version), world, primaries)
         case ["leave", bool() as done, int() as count]:
             return Left(done, count)
         case ["join"]:
@@ -224,6 +240,13 @@ def unpack_answer(packed: object, slots: int = SLOTS) -> Answer:
         case ["refused", str() as why]:
             return NoEntry(why)
     raise ValueError(f"this is no answer of a primary: {packed!r:.100}")
+
+
+def _unpack_address(packed: object) -> Address:
+    match packed:
+        case [str() as host, int() as port]:
+            return Address(host, port)
+    raise ValueError(f"this is no address: {packed!r:.100}")
 
 
 # --- from the leader to a secondary --------------------------------------------------------------------------------

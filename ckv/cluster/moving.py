@@ -79,3 +79,15 @@ class Moved:
     worst_pause: float = 0.0
     last_error: str = ""
     """Why the last one was called off that was."""
+
+    def count(self, move: Move, now: float) -> None:
+        """One that is over, and was not called off."""
+        self.moves += 1
+        self.slots += len(move.plan.slots)
+        self.last_pause = now - move.frozen_at
+        self.worst_pause = max(self.worst_pause, self.last_pause)
+
+    def call_off(self, move: Move, why: str) -> None:
+        """One that is over without having moved anything."""
+        self.called_off += 1
+        self.last_error = f"{move.title} was called off: {why}"

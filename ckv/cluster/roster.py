@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ckv.cluster.dealing import wanted
 from ckv.cluster.map import MAX_NODES, NO_VERSION, Key, Map, Node, State, Version
 from ckv.cluster.messages import Beat, Join, Leave
 
@@ -14,6 +15,12 @@ NO_TIER: Final = ""
 
 OWN_TIER: Final = "sqlite"
 """That of nodes of which each has a place of its own: nobody else can have what is there."""
+
+Row = tuple[str, int, str, str, int, int, int]
+"""A node: name, incarnation, address, state, weight, slots that it owns and that it should own."""
+
+FORGET: Final = 3600.0
+"""Seconds after which a process is forgotten that was given up, or has gone, when none of its name has come."""
 
 
 def is_shared(tier: str) -> bool:
@@ -66,6 +73,10 @@ class Roster:
         """``lease``: seconds for which a process goes on serving after it was confirmed last; 0 if nobody is asked."""
         self._lease = lease
         self._known: dict[str, Known] = {}
+        self._away: dict[Key, float] = {}
+        """Who was given up, and when that was found first."""
+        self.reaches: Callable[[Node], bool] = lambda _node: True
+        """Whether a node can be asked something now."""
 
     def __iter__(self) -> Iterator[Known]:
         return iter(self._known.values())
@@ -99,7 +110,9 @@ class Roster:
             return f"a later process has the name {ask.name}"
         if 0 < ask.incarnation < _incarnation(world, ask.name):
             return f"a later process had the name {ask.name}"
-        if len(self._known) >= MAX_NODES and known is None:
+        others = {node.name for node in world.nodes if node is not None}
+        others |= {other.name for other in self if not other.gone}
+        if len(others - {ask.name}) >= MAX_NODES:
             return f"a cluster has {MAX_NODES} nodes at most"
         for other in self:
             if other.name != ask.name and other.tier != ask.tier and not other.gone:
@@ -125,6 +138,13 @@ class Roster:
         )
         return before is None or before.key != (ask.name, incarnation)
 
+    def remember(self, world: Map) -> None:
+        """Those that have joined before it was known by which map to lead drain on, if they do by that."""
+        for node in world.nodes:
+            known = self._known.get(node.name) if node is not None else None
+            if node is not None and known is not None and known.key == node.key:
+                known.drains |= node.state == "draining"
+
     def give_up(self, nodes: Iterable[Node | None]) -> None:
         """These processes have had everything taken. Where they are fenced as well they are not taken in again."""
         for node in nodes:
@@ -133,19 +153,38 @@ class Roster:
                 known.fenced = is_shared(known.tier)
 
     def fit(self, world: Map, now: float, silence: float) -> frozenset[int]:
-        """The numbers of the nodes that were heard not longer ago than that: those that can take part in something."""
+        """The numbers of the nodes that can take part in something."""
         return frozenset(
             number
             for number, node in enumerate(world.nodes)
-            if node is not None
-            and (known := self._known.get(node.name)) is not None
-            and known.key == node.key
-            and now - known.heard <= silence
+            if node is not None and not self.why_unfit(node, now, silence)
         )
+
+    def why_unfit(self, node: Node, now: float, silence: float) -> str:
+        """What keeps a node from taking part; nothing, if it was heard not longer ago than that, and can be asked."""
+        known = self._known.get(node.name)
+        if known is None or known.key != node.key or now - known.heard > silence:
+            return "silent"
+        return "" if self.reaches(known.node) else "not connected"
+
+    def table(self, world: Map, now: float, silence: float) -> list[Row]:
+        """A row for each node of a map."""
+        goal, counts = wanted(world), world.counts()
+        return [
+            (
+                *(node.name, node.incarnation, f"{node.host}:{node.port}"),
+                ", ".join(filter(None, (node.state, self.why_unfit(node, now, silence)))),
+                *(node.weight, counts[number], goal[number]),
+            )
+            for number, node in enumerate(world.nodes)
+            if node is not None
+        ]
 
     def nodes(self, world: Map, now: float) -> tuple[Node | None, ...]:
         """The nodes that the map should have; those that it has, if it is as it should be."""
         nodes = list(world.nodes)
+        for free in self._forgotten(world, now):
+            nodes[free] = None
         for known in self._known.values():
             number = world.number_of(known.name)
             if number is None:
@@ -163,6 +202,16 @@ class Roster:
             elif before.incarnation <= known.incarnation and self._may_follow(known, before, now):
                 nodes[number] = known.node
         return tuple(nodes) if nodes != list(world.nodes) else world.nodes
+
+    def _forgotten(self, world: Map, now: float) -> list[int]:
+        """The numbers of those that were given up long ago. Nobody knows them any more, nor who has gone long ago."""
+        away = {node.key: number for number, node in enumerate(world.nodes) if node and node.state == "away"}
+        self._away = {key: self._away.get(key, now) for key in away}
+        long = {key for key, since in self._away.items() if now - since > FORGET and away[key] not in world.owners}
+        long |= {known.key for known in self if known.gone and now - known.heard > FORGET}
+        if long:
+            self._known = {name: known for name, known in self._known.items() if known.key not in long}
+        return [number for key, number in away.items() if key in long]
 
     def _may_follow(self, known: Known, before: Node, now: float) -> bool:
         """Whether a process can have what one before it of its name has. At the same address that one has ended, for

@@ -12,16 +12,16 @@ from ckv.cluster.slots import SLOTS
 PARKED: Final = 0xFFFE
 """The target of a slot whose requests wait for the next map."""
 
-Next = Literal["again", "ask", "park"]
+Next = Literal["late", "ask", "park"]
 
 
 class Change(NamedTuple):
     """What a new map changes for whoever is connected to the nodes."""
 
     added: tuple[tuple[int, Node], ...]
-    """Nodes to connect to, by number: new ones, and those that have another address now."""
+    """Nodes to connect to, by number: new ones, those that have another address now, and those that are back."""
     removed: tuple[tuple[int, Node], ...]
-    """Nodes that are there no more, or not at that address. They come before the added ones."""
+    """Nodes that are there no more, or not at that address, or were given up. They come before the added ones."""
 
 
 class Router:
@@ -38,6 +38,11 @@ class Router:
     def version(self) -> Version:
         """That of the map: what the nodes are told before they are asked by it."""
         return self.map.version
+
+    @property
+    def moving(self) -> frozenset[int]:
+        """The slots that were parked, and have not moved yet."""
+        return frozenset(self._moving)
 
     @property
     def knows(self) -> bool:
@@ -68,6 +73,11 @@ class Router:
             self._moving.discard(slot)
             self.targets[slot] = self.map.owners[slot]
 
+    def wait(self, slots: Iterable[int]) -> None:
+        """Has the requests of these slots wait on until :meth:`unpark`, though there is a new map."""
+        for slot in slots:
+            self.targets[slot] = PARKED
+
     def unpark(self, slot: int) -> bool:
         """Tries again what waits because of :meth:`not_owner`; whether it can be, for the slot does not move."""
         if slot in self._moving:
@@ -84,18 +94,20 @@ class Router:
         """What becomes of a request that the node of number ``asked`` did not carry out, as it does not serve the slot
         by the map of ``version``.
 
-        It is sent ``again``, for this primary has another map meanwhile. Or it waits, as all that come behind it do:
-        for a later map, which that node has and is to be asked for (``ask``), or for a moment (``park``): the slot is
-        frozen there, or the node is not sure that it may serve.
+        It waits, as all that come behind it do: for a later map, which that node has and is to be asked for (``ask``),
+        or for a moment (``park``): the slot is frozen there, or the node is not sure that it may serve. But it is too
+        ``late`` for it where this primary has taken a map meanwhile by which the slot is another node's: what came
+        behind it has gone there already.
         """
-        if version <= self.map.version and self.targets[slot] not in (asked, PARKED, NOBODY):
-            return "again"
+        if self.map.owners[slot] not in (asked, NOBODY):
+            return "late"
         self.targets[slot] = PARKED
         return "ask" if version > self.map.version else "park"
 
 
 def _places(world: Map) -> dict[int, Node]:
-    return {number: node for number, node in enumerate(world.nodes) if node is not None}
+    # Who was given up is asked nothing, and may never come back.
+    return {number: node for number, node in enumerate(world.nodes) if node is not None and node.state != "away"}
 
 
 def _is_same(one: Node | None, other: Node | None) -> bool:

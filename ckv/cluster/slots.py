@@ -53,15 +53,20 @@ def number_of_owner(key: str, nodes: int) -> int:
 
 class SlotMap(Generic[Node]):
     """The owner of every slot: contiguous ranges, as equal as can be, in the order of the nodes. Every primary that was
-    started with the same list routes alike, for it depends on nothing else."""
+    started with the same list routes alike, for it depends on nothing else.
 
-    def __init__(self, nodes: Sequence[Node]) -> None:
+    With ``owners`` it is as they say, also when they change in place, and so do the nodes.
+    """
+
+    def __init__(self, nodes: Sequence[Node], owners: array[int] | None = None) -> None:
         """Raises ValueError when there are no nodes."""
         if not nodes:
             raise ValueError("there is no node to own the slots")
-        self._nodes = list(nodes)
+        self._nodes: list[Node] = nodes if isinstance(nodes, list) else list(nodes)
+        if owners is None:
+            owners = array("H", [slot * len(nodes) // SLOTS for slot in range(SLOTS)])
         # Numbers, for these stay in the processor's caches; a list of the nodes themselves is four times as large.
-        self.owners = array("H", [slot * len(nodes) // SLOTS for slot in range(SLOTS)])
+        self.owners = owners
         """For each slot the number of its node."""
 
     def owner(self, key: str) -> Node:

@@ -109,6 +109,8 @@ class Watch:
         """The numbers of the nodes of a map that are gone, and one that is to be fenced, if any."""
         gone: list[int] = []
         suspect: Key | None = None
+        if all(known.gone for known in roster):
+            return gone, suspect  # it has been heard from nobody, be it for its own fault, nor what the database says
         for number, node in enumerate(world.nodes):
             if node is None or node.state == "away":
                 continue

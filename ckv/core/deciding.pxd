@@ -5,6 +5,8 @@ The store says what it may decide at the moment, by the flags `may_put`, `may_ad
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from cpython.bytes cimport PyBytes_GET_SIZE
+
 from ckv.core.buffer cimport Buffer, has_room
 from ckv.core.records cimport CLEAN, EXPIRES, TEXT, Entry, Table
 from ckv.core.request cimport DEL, GET, PUT, Request
@@ -28,6 +30,11 @@ cdef enum Outcome:
     YES, NO   # whether there was a record
     VALUE     # that of the entry `at`
     NONE      # there is no record, and so no value
+
+
+# Whether answers are so many bytes, with those that are there, that they have to be sent first.
+cdef inline bint is_enough(const Buffer *out, bytes answers) noexcept:
+    return out.length + PyBytes_GET_SIZE(answers) >= ENOUGH_BYTES
 
 
 # Whether it is known that nobody has a record of this key, which is not in the table. A look-up that ends so was counted.

@@ -52,8 +52,11 @@ cdef class Lane:
     cdef uint64_t element_bytes
 
     # Private.
-    cdef bint answer(self, Input *input, Routed routed, uint64_t msgid, dict generation) except -1
+    cdef bint are_ordinary(self, Input *input, Routed routed, Input *results) except -1
+    cdef bint answer(self, Input results, Routed routed, uint64_t msgid, dict generation) except False
     cdef void write(self, const Call *call, const uint8_t *result, const uint8_t *end, bint is_error) noexcept
     cdef bint write_in_order(self, const Call *call, const uint8_t *result, const uint8_t *end) except False
     cdef bint write_element(self, const Call *call, const uint8_t *result, const uint8_t *end) except False
     cdef bint tell(self) except False
+    cdef bint tell_in_order(self) except False
+    cdef void forget(self) noexcept

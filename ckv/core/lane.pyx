@@ -14,11 +14,11 @@ cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from ckv.core cimport buffer as buffers, resp
 from ckv.core.buffer cimport KEPT_BYTES, append, empty, end_of, has_room, set_end, slice_of
-from ckv.core.deciding cimport MAX_ANSWER_HEAD_BYTES
+from ckv.core.deciding cimport LARGE_BYTES, MAX_ANSWER_HEAD_BYTES
 from ckv.core.msgpackrpc cimport (
     number_at, read_answer_head, read_array, read_raw, skip, write_array, write_call, write_head, write_number,
 )
@@ -49,6 +49,13 @@ cdef inline bint is_usual(uint8_t kind, const uint8_t *result, const uint8_t *en
     if kind == GET or kind == ELEMENT:
         return result[0] == 0x92 and (result[1] == 0xC2 or (result[1] == 0xC3 and read_raw(&value, &data, &size, &text)))
     return result[0] == 0xC3 or (result[0] == 0xC2 and kind != PUT)
+
+
+# Whether an error, packed as a text, is that the key is another node's; as ckv.protocol.batch.is_not_owner().
+cdef inline bint is_not_owner(const uint8_t *at, const uint8_t *end) noexcept nogil:
+    if at < end:
+        at += 3 if at[0] == 0xDA else 2 if at[0] == 0xD9 else 1
+    return end - at > 10 and memcmp(at, b"NotOwner: ", 10) == 0
 
 
 @cython.final
@@ -140,30 +147,37 @@ cdef class Lane:
     # --- answers -------------------------------------------------------------------------------------------------
 
     def answer_all(self, bytes data not None, dict calls not None, dict old_calls not None):
-        cdef Input input = input_of(data)
+        cdef Input input = input_of(data), results
         cdef const uint8_t *at = input.at
         cdef uint64_t msgid
         cdef dict generation
         while input.at < input.end and read_answer_head(&input, &msgid):
             generation = calls if msgid in calls else old_calls
             routed = generation.get(msgid)
-            if type(routed) is not Routed or not self.answer(&input, <Routed>routed, msgid, generation):
+            if type(routed) is not Routed or not self.are_ordinary(&input, <Routed>routed, &results):
                 break
-            del generation[msgid]
+            del generation[msgid]  # So whatever happens to the rest, nobody is told again, such as that the node is lost.
+            try:
+                self.answer(results, <Routed>routed, msgid, generation)
+            except:
+                # Nobody knows who was told, so that what they are told next may be taken for something else.
+                self.forget()
+                for caller in (<Routed>routed).callers:
+                    caller.break_off()
+                raise
             at = input.at
         empty(&self.out)
         return PyBytes_GET_SIZE(data) - (input.end - at), at < input.end and input.cut
 
-    # The results of one message; False, and nobody was told, when they are cut or not what they should be.
-    cdef bint answer(self, Input *input, Routed routed, uint64_t msgid, dict generation) except -1:
+    # First a look at the results of one message, and memory for all answers, for nobody can be told again: whether they
+    # are what they should be, and where they begin.
+    cdef bint are_ordinary(self, Input *input, Routed routed, Input *results) except -1:
         cdef const uint8_t *start
         cdef const Call *call
-        cdef uint32_t count = 1, i, caller = NOBODY
-        cdef Input results
+        cdef uint32_t count = 1, i
         if routed.count > 1 and not (read_array(input, &count) and count == routed.count):
             return False
-        # First a look at all of them, and memory for all answers, for nobody can be told again.
-        results = input[0]
+        results[0] = input[0]
         for i in range(count):
             start = input.at
             call = call_of(routed, i)
@@ -171,9 +185,18 @@ cdef class Lane:
                 return False
             if not (call.msgid_bytes or is_usual(call.kind, start, input.at) or (start[0] == 0xC0 and count > 1)):
                 return False
+            if count > 1 and start[0] == 0x91 and is_not_owner(start + 1, input.at):
+                return False  # it may have to be asked of another node
         self.out.length = 0
         if not has_room(&self.out, (input.at - results.at) + count * MAX_ANSWER_HEAD_BYTES):
             raise MemoryError
+        return True
+
+    # Tells them all.
+    cdef bint answer(self, Input results, Routed routed, uint64_t msgid, dict generation) except False:
+        cdef const uint8_t *start
+        cdef const Call *call
+        cdef uint32_t count = routed.count, i, caller = NOBODY
         for i in range(count):
             start = results.at
             call = call_of(routed, i)
@@ -238,8 +261,13 @@ cdef class Lane:
             answer = self.early.pop(self.head, None)
             if answer is None:
                 break
-            append(&self.out, <bytes?>answer)
-            self.early_bytes -= PyBytes_GET_SIZE(answer)
+            self.early_bytes -= PyBytes_GET_SIZE(<bytes?>answer)
+            if PyBytes_GET_SIZE(answer) < LARGE_BYTES:
+                append(&self.out, answer)
+            else:
+                # As it is: one of Python's may have any size.
+                self.tell_in_order()
+                self.caller.answered(answer, self.head + 1, 0)
             self.head += 1
         return True
 
@@ -249,7 +277,7 @@ cdef class Lane:
         cdef const uint8_t *data
         cdef uint32_t size
         cdef uint8_t text
-        if result[1] == 0xC3:
+        if result[1] == 0xC3 and number_of(call) < <uint64_t>len(self.elements):  # which Python might have cleared
             read_raw(&value, &data, &size, &text)
             self.elements[number_of(call)] = slice_of(self.out.data, resp.write_bulk(self.out.data, data, size))
             self.element_bytes += size
@@ -259,11 +287,19 @@ cdef class Lane:
     # Tells the caller whose turn it was.
     cdef bint tell(self) except False:
         if self.early is not None:
-            self.caller.answered(slice_of(self.out.data, end_of(&self.out)), self.head, self.early_bytes)
+            self.tell_in_order()
         elif self.elements is not None:
             self.caller.gathered(self.told, self.element_bytes)
         elif self.told:
             self.caller.answered(slice_of(self.out.data, end_of(&self.out)), self.told)
+        self.forget()
+        return True
+
+    cdef bint tell_in_order(self) except False:
+        self.caller.answered(slice_of(self.out.data, end_of(&self.out)), self.head, self.early_bytes)
+        self.out.length = self.early_bytes = 0
+        return True
+
+    cdef void forget(self) noexcept:
         self.out.length = self.told = self.early_bytes = self.element_bytes = 0
         self.caller = self.early = self.elements = None
-        return True

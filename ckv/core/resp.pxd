@@ -14,6 +14,7 @@ cdef enum:
     MAX_DIGITS = 10                # of the number in a head
     MAX_PASSED_ARGUMENTS = 1024    # of a request that is for Python: more may be looked at too often while it arrives
     MAX_CUT_BYTES = 64 * 1024      # a longer argument that has not arrived as a whole is Python's, which has a place for it
+    MAX_CUT_BYTES_OF_OTHERS = 16 * 1024  # so is a longer beginning of a request with any number of arguments
 
 
 # A mark and a number, `*3\r\n`.
@@ -136,6 +137,9 @@ cdef inline bint pass_by(Input *input, bint may_put) noexcept nogil:
             input.at = start
             if puts or input.cut or not skip(input):
                 if i == 0:
+                    # A little that is kept spares what is behind it the way through Python; all of it is copied and
+                    # looked at with each read.
+                    input.cut = input.cut and input.end - start <= MAX_CUT_BYTES_OF_OTHERS
                     return False
                 break
     else:

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from array import array
 from typing import Any
 
 from ckv.core.lane import Lane
@@ -7,8 +7,15 @@ def slot_of_bytes(key: bytes) -> int: ...
 
 class Router:
     def __init__(
-        self, owners: Sequence[int], lanes: list[Lane], *, batch_requests: int, batch_bytes: int, bulky_bytes: int
+        self,
+        owners: array[int],
+        lanes: list[Lane | None],
+        *,
+        batch_requests: int,
+        batch_bytes: int,
+        bulky_bytes: int,
     ) -> None: ...
+    def route_by(self, owners: array[int], lanes: list[Lane | None]) -> None: ...
     def serve_all(self, inbox: list[Any], /) -> list[bytes | tuple[bytes, int, int]]: ...
 
 class RespRouter(Router): ...

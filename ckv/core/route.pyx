@@ -15,10 +15,11 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 from ckv.core cimport buffer as buffers, resp
 from ckv.core.buffer cimport Buffer, append, empty, end_of, slice_of
-from ckv.core.deciding cimport CUT, ENOUGH, ENOUGH_BYTES, LEFT, Why
+from ckv.core.deciding cimport CUT, ENOUGH, ENOUGH_BYTES, LEFT, Why, is_enough
 from ckv.core.lane cimport FIRST_BYTES, HEAD_BYTES, Lane, Routed
 from ckv.core.msgpackrpc cimport MAX_CALL_HEADS_BYTES, read_call, read_head
 from ckv.core.records cimport MAX_KEY_BYTES
@@ -33,27 +34,32 @@ def slot_of_bytes(bytes key not None):
 cdef class Router:
     cdef uint16_t *owners
     cdef list lanes
+    cdef uint32_t lane_count
     cdef Why why                # the rest of the bytes was not passed on
     cdef uint32_t batch_requests
     cdef size_t batch_bytes     # of the requests in a BATCH
     cdef uint64_t bulky_bytes
 
     def __cinit__(self, owners, list lanes not None, *, uint32_t batch_requests, size_t batch_bytes, uint64_t bulky_bytes):
-        cdef uint32_t slot
-        if len(owners) != SLOTS or not 0 < len(lanes) <= 0xFFFF or not all(0 <= owner < len(lanes) for owner in owners):
-            raise ValueError("not the owners of all slots")
-        self.lanes = [<Lane?>lane for lane in lanes]
         self.batch_requests = batch_requests
         self.batch_bytes = batch_bytes - HEAD_BYTES
         self.bulky_bytes = bulky_bytes
         self.owners = <uint16_t *>malloc(SLOTS * sizeof(uint16_t))
         if self.owners == NULL:
             raise MemoryError
-        for slot in range(SLOTS):
-            self.owners[slot] = owners[slot]
+        self.route_by(owners, lanes)
 
     def __dealloc__(self):
         free(self.owners)
+
+    # What is for a number that has no lane is handed back.
+    def route_by(self, owners, list lanes not None):
+        cdef bytes numbers = owners.tobytes()
+        if owners.typecode != "H" or len(owners) != SLOTS or len(lanes) > 0xFFFF:
+            raise ValueError("not an owner for each slot")
+        self.lanes = [<Lane?>lane if lane is not None else None for lane in lanes]
+        self.lane_count = <uint32_t>len(lanes)
+        memcpy(self.owners, PyBytes_AS_STRING(numbers), SLOTS * sizeof(uint16_t))
 
     def serve_all(self, list inbox not None):
         cdef list outcomes = []
@@ -92,26 +98,33 @@ cdef class Router:
         cdef Routed routed
         if request.key_bytes > MAX_KEY_BYTES or request.value_bytes > self.bulky_bytes:
             return False
-        lane = <Lane>self.lanes[self.owners[slot_of(request.key, request.key_bytes)]]
+        lane = self.lane_of(request)
+        if lane is None:
+            return False
         routed = self.room_in(lane, size, caller)
         if routed is None or not routed.add(request, start, size, number):
             return False
         lane.count += 1
         return True
 
+    # Where calls to the owner of the key are collected; None when it has none now.
+    cdef Lane lane_of(self, const Request *request):
+        cdef uint32_t owner = self.owners[slot_of(request.key, request.key_bytes)]
+        return <Lane>self.lanes[owner] if owner < self.lane_count else None
+
     # What a call of so many bytes may be added to; None when the lane takes none, or memory is out.
     cdef Routed room_in(self, Lane lane, size_t size, object caller):
-        cdef Routed routed = lane.collecting
+        cdef Routed routed = lane.collecting, other
         if not lane.is_open:
             return None
         if routed is None or routed.count == self.batch_requests or routed.requests.length + size > self.batch_bytes:
             try:
+                other = Routed()
                 if routed is not None:
                     lane.full.append(routed)
-                routed = lane.collecting = Routed()
             except MemoryError:
-                lane.collecting = None
-                return None
+                return None  # and what was collected stays where it is
+            routed = lane.collecting = other
         if routed.last is not caller:
             routed.callers.append(caller)
             routed.last = caller
@@ -132,22 +145,27 @@ cdef class RespRouter(Router):
     # Python is asked for what is not for here, in its order, and stops all that is behind it only if that has to wait.
     cdef bytes serve(self, Input *input, object caller):
         cdef const uint8_t *start
-        cdef bint going_on = True
+        cdef bytes answers
+        cdef bint going_on
         self.out.length = 0
-        while going_on and input.at < input.end:
+        self.why = LEFT
+        while input.at < input.end:
             if self.out.length >= ENOUGH_BYTES:
                 self.why = ENOUGH
-                return self.answers()
+                break
             going_on = self.run(input, caller)
             start = input.at
             if not going_on or start == input.end:
                 break
             if input.cut or not resp.pass_by(input, True):
                 input.at = start
+                self.why = CUT if input.cut else LEFT
                 break
             answers, going_on = caller.ask_ahead(slice_of(start, input.at))
-            append(&self.out, <bytes?>answers)
-        self.why = CUT if going_on and input.cut else LEFT
+            if not going_on or input.at == input.end or is_enough(&self.out, answers):
+                self.why = ENOUGH if going_on else LEFT
+                return self.answers() + answers  # as in the loop that serves: without a copy, if they are alone
+            append(&self.out, answers)
         return self.answers()
 
     cdef bytes answers(self):
@@ -168,6 +186,7 @@ cdef class RespRouter(Router):
                 if not input.cut:
                     input.at = start
                     count = self.pass_on_elements(input, caller, number, most - calls)
+                    input.cut = False  # One that is not passed on is like any other that is for Python.
             elif request.kind != PING:
                 count = self.pass_on(&request, NULL, size_of(&request), caller, number)
             elif number == caller.head and not caller.waiting:
@@ -193,8 +212,8 @@ cdef class RespRouter(Router):
         for i in range(count):
             if not resp.read_bulk(input, &request.key, &request.key_bytes) or request.key_bytes > MAX_KEY_BYTES:
                 return 0
-        for lane in self.lanes:
-            if not lane.is_open:
+            lane = self.lane_of(&request)
+            if lane is None or not lane.is_open:
                 return 0
         gather = caller.gather(number, count)
         request.kind = ELEMENT

@@ -19,7 +19,7 @@ from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
 from ckv.core.deciding cimport (
     CUT, ENOUGH, ENOUGH_BYTES, LARGE, LARGE_BYTES, LEFT, MAX_ANSWER_HEAD_BYTES, NO, NONE, OTHER, VALUE, WINDOW, Outcome, Why,
-    decide,
+    decide, is_enough,
 )
 from ckv.core.msgpackrpc cimport (
     msgid_of, pass_by, read_batch, read_call, read_head, read_request, write_array, write_found, write_head, write_not_found,

@@ -16,7 +16,7 @@ from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
 from ckv.core.deciding cimport (
     CUT, ENOUGH, ENOUGH_BYTES, LARGE, LARGE_BYTES, LEFT, MAX_ANSWER_HEAD_BYTES, NO, NONE, STORED, VALUE, WINDOW, Outcome, Why,
-    decide,
+    decide, is_enough,
 )
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table

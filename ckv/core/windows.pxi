@@ -41,10 +41,11 @@ cdef list serve_in_windows(Server server, list inbox):
             answers = large(server, &window[i]) if lone[i] else None
             if answers is None:
                 server.out.length = 0
-                if not lone[i] or not server.answer(&window[i], session):
+                if lone[i] and server.answer(&window[i], session):
+                    answers = slice_of(server.out.data, end_of(&server.out))
+                else:
                     inputs[i] = input_of(<bytes>data)
-                    serve(server, &inputs[i], session)
-                answers = slice_of(server.out.data, end_of(&server.out))
+                    answers = serve(server, &inputs[i], session)
             outcomes.append(answers if inputs[i].at == inputs[i].end else
                             (answers, PyBytes_GET_SIZE(data) - (inputs[i].end - inputs[i].at), server.why))
             length += PyBytes_GET_SIZE(answers)
@@ -55,9 +56,10 @@ cdef list serve_in_windows(Server server, list inbox):
     return outcomes
 
 
-# All that memory decides, and what Python answers between.
-cdef bint serve(Server server, Input *input, object session) except False:
+# The answers to all that memory decides, and what Python answers between.
+cdef bytes serve(Server server, Input *input, object session):
     cdef const uint8_t *start
+    cdef bytes answers
     server.stop = False
     while input.at < input.end:
         if server.stop or server.out.length >= ENOUGH_BYTES:
@@ -68,16 +70,19 @@ cdef bint serve(Server server, Input *input, object session) except False:
         start = input.at
         if not input.cut and pass_by(input, server.table.may_put):
             answers, going_on = session.ask(slice_of(start, input.at))
-            append(&server.out, answers)
-            if going_on:  # One that memory does not decide ends nothing.
-                continue
+            if going_on and input.at < input.end and not is_enough(&server.out, answers):
+                append(&server.out, answers)
+                continue  # One that memory does not decide ends nothing.
+            server.why = ENOUGH if going_on else LEFT
+            # They may have any size. If they are alone this does not copy them.
+            return slice_of(server.out.data, end_of(&server.out)) + answers
         elif input.cut and begin(server, start, input.end, session):
             input.at = input.end
         else:
             input.at = start
         server.why = CUT if input.cut else LEFT
         break
-    return True
+    return slice_of(server.out.data, end_of(&server.out))
 
 
 # Requests up to the first that is not answered; whether there was one that was.

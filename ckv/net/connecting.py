@@ -7,6 +7,7 @@ stopped the kernel accepts connections too, silently.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -14,13 +15,17 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 import gevent.socket
+import tenacity
 from gevent.queue import Empty, SimpleQueue
 
 from ckv import errors
 from ckv.address import Address
 from ckv.net.transport import plain_socket
-from ckv.protocol.greeting import features
+from ckv.protocol.greeting import Known
+from ckv.protocol.greeting import known as known_by
 from ckv.protocol.limits import Limits
+
+log = logging.getLogger(__name__)
 
 NAME_TIMEOUT: Final = 30.0
 """Seconds to look the name up. The C library takes as long when all is silent: 3 servers, 2 attempts, 5 s each."""
@@ -34,25 +39,42 @@ GREETING_TIMEOUT: Final = 2.0
 NEXT_ADDRESS: Final = 0.25
 """Seconds until the next address is tried beside one that has not answered: RFC 8305's "Connection Attempt Delay"."""
 
+FIRST_BACKOFF: Final = 0.05
+LONGEST_BACKOFF: Final = 0.5
+"""Seconds between two attempts to connect: a random time up to a bound that doubles from the first to the longest.
+Short, because a node that is back should be found within a second, and an attempt costs one packet."""
+
+REASONS_LOGGED: Final = 8
+"""Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
+
+
+class Failure(NamedTuple):
+    """Why an address is not taken."""
+
+    text: str
+    is_refused: bool
+    """Whether the node there said that it has other keys than it is taken for (WrongNode)."""
+
 
 class Greeted(NamedTuple):
     """A connection to a node, and what the node said that it knows."""
 
     sock: socket.socket
-    features: frozenset[str]
+    known: Known
 
 
-def connect(address: Address, limits: Limits, calls: bytes) -> Greeted:
-    """Connects and greets; ``calls``: see :func:`ckv.protocol.greeting.calls`. Raises Unreachable, which says what
-    failed: the name, or which addresses and how."""
+def connect(address: Address, limits: Limits, greeting: Callable[[], bytes]) -> Greeted:
+    """Connects and greets; ``greeting``: makes what is sent, as :func:`ckv.protocol.greeting.calls` does, when it is
+    sent. Raises Unreachable, which says what failed: the name, or which addresses and how; WrongNode where that is what
+    one of them answered."""
     places = _look_up(address)
-    outcomes: SimpleQueue[Greeted | str] = SimpleQueue()
+    outcomes: SimpleQueue[Greeted | Failure] = SimpleQueue()
     attempts: list[gevent.Greenlet[..., None]] = []
-    failures: list[str] = []
+    failures: list[Failure] = []
     try:
         while len(failures) < len(places):
             if len(attempts) < len(places):
-                attempts.append(gevent.spawn(_attempt, places[len(attempts)], address, limits, calls, outcomes.put))
+                attempts.append(gevent.spawn(_attempt, places[len(attempts)], address, limits, greeting, outcomes.put))
             try:
                 outcome = outcomes.get(timeout=NEXT_ADDRESS if len(attempts) < len(places) else None)
             except Empty:
@@ -66,7 +88,33 @@ def connect(address: Address, limits: Limits, calls: bytes) -> Greeted:
             late = outcomes.get()
             if isinstance(late, Greeted):
                 late.sock.close()
-    raise errors.Unreachable("; ".join(failures) or f"the name {address.host} has no address")
+    kind = errors.WrongNode if any(failure.is_refused for failure in failures) else errors.Unreachable
+    raise kind("; ".join(failure.text for failure in failures) or f"the name {address.host} has no address")
+
+
+def connect_at_last(
+    address: Address, limits: Limits, greeting: Callable[[], bytes], failed: Callable[[BaseException | None], None]
+) -> Greeted:
+    """As :func:`connect`, for as long as it takes, with jittered back-off
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). ``failed`` is told why not, each time.
+    """
+
+    reasons: set[str] = set()
+
+    def complain(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        failed(error)
+        reason = str(error or "")
+        if reason not in reasons and len(reasons) < REASONS_LOGGED:
+            reasons.add(reason)
+            log.warning("peer %s cannot be reached (%s); trying on", address, reason)
+
+    trying = tenacity.Retrying(
+        wait=tenacity.wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF),
+        sleep=gevent.sleep,
+        before_sleep=complain,
+    )
+    return trying(connect, address, limits, greeting)
 
 
 def _look_up(address: Address) -> list[Any]:
@@ -78,7 +126,11 @@ def _look_up(address: Address) -> list[Any]:
 
 
 def _attempt(
-    place: Any, address: Address, limits: Limits, calls: bytes, outcome: Callable[[Greeted | str], None]
+    place: Any,
+    address: Address,
+    limits: Limits,
+    greeting: Callable[[], bytes],
+    outcome: Callable[[Greeted | Failure], None],
 ) -> None:
     family, kind, protocol, _, target = place  # of getaddrinfo()
     try:
@@ -89,12 +141,12 @@ def _attempt(
             except TimeoutError:
                 raise TimeoutError(f"no connection within {ADDRESS_TIMEOUT:g} s") from None
             with gevent.Timeout(GREETING_TIMEOUT, TimeoutError(f"no greeting within {GREETING_TIMEOUT:g} s")):
-                sock.sendall(calls)
-                known = features(iter(partial(sock.recv, 4096), b""), limits)
+                sock.sendall(greeting())
+                known = known_by(iter(partial(sock.recv, 4096), b""), limits)
             outcome(Greeted(plain_socket(fileno=sock.detach()), known))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came
         where = "" if target[0] == address.host else f"{target[0]}: "
-        outcome(where + _reason(error))
+        outcome(Failure(where + _reason(error), isinstance(error, errors.WrongNode)))
 
 
 def _reason(error: Exception) -> str:

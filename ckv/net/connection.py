@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
+from ckv.address import Address
 from ckv.net.poller import WRITE, Polled, Poller, Receiver, send_all
 from ckv.net.transport import Transport
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, SPARE_BUFFER_BYTES, Limits
@@ -67,6 +68,11 @@ class Connection(Polled):
         """Begins the session, whose peer's first byte is ``first``; 0 where it is known without."""
         self.session = session = self._receiver.new_session(self, first)
         return session
+
+    @property
+    def own_address(self) -> Address:
+        """Where the peer has found this end."""
+        return self._transport.own_address
 
     def hand_over_to(self, receiver: Receiver) -> None:
         """Has somebody else receive what is read from now on."""
@@ -173,13 +179,18 @@ class Connection(Polled):
         if not self.is_open:
             return
         self._posted += data
-        if self.session is not None and self.session.in_order:
+        in_order = self.session is not None and self.session.in_order
+        at_once = in_order or len(self._posted) > SPARE_BUFFER_BYTES
+        if not at_once or self._poller.look is not None:
+            self.wake()  # or it is taken for one to whom nothing was answered
+        if at_once:
             self._poller.send_answers()  # of requests before
             self._send_posted()
-        elif len(self._posted) > SPARE_BUFFER_BYTES:
-            self._send_posted()
-        else:
-            self.wake()
+
+    @property
+    def has_posted(self) -> bool:
+        """Whether there are such answers. What is answered to later requests must not leave before them."""
+        return len(self._posted) > 0
 
     def wake(self) -> None:
         if not self._queued:

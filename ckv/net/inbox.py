@@ -73,42 +73,43 @@ class Inbox:
         asking_resp: list[Connection] = []
         asked_resp: Asked = []
         for connection, data in self.inbox:
-            session = connection.session
-            if session is None and data:
-                session = connection.open(data[0])
-            if session is None or connection.held or not data:
-                connection.received(data)
-                continue
-            if core is not None and isinstance(session, QuickSession) and session.is_between and not session.attention:
-                if session.arriving is not None:
-                    try:
-                        data = session.arrive(core, session.arriving, data)
-                    except Exception:  # noqa: BLE001 - as below
-                        connection.close_on_defect()
-                        continue
-                    if not data:
-                        continue
-                asking.append(connection)
-                asked.append((session, session.with_kept(data)))
-                continue
-            if (
-                resp_core is not None
-                and isinstance(session, QuickRespSession)
-                and not session.attention
-                and (session.may_go_ahead if goes_ahead else session.is_between)
-            ):
-                asking_resp.append(connection)
-                asked_resp.append((session, session.with_kept(data)))
-                continue
             try:
+                session = connection.session
+                if session is None and data:
+                    session = connection.open(data[0])
+                if session is None or connection.held or not data:
+                    connection.received(data)
+                    continue
+                if (
+                    core is not None
+                    and isinstance(session, QuickSession)
+                    and session.is_between
+                    and not session.attention
+                ):
+                    if session.arriving is not None:
+                        data = session.arrive(core, session.arriving, data)
+                        if not data:
+                            continue
+                    asked.append((session, session.with_kept(data)))
+                    asking.append(connection)
+                    continue
+                if (
+                    resp_core is not None
+                    and isinstance(session, QuickRespSession)
+                    and not session.attention
+                    and (session.may_go_ahead if goes_ahead else session.is_between)
+                ):
+                    asked_resp.append((session, session.with_kept(data)))
+                    asking_resp.append(connection)
+                    continue
                 answers = session.received(data)
+                if session.attention or connection.has_posted:
+                    connection.attend(answers)
+                elif answers:
+                    answered.append((connection, answers))
             except Exception:  # noqa: BLE001 - it must not cost the other connections what was read for them
                 connection.close_on_defect()
-                continue
-            if session.attention:
-                connection.attend(answers)
-            elif answers:
-                answered.append((connection, answers))
+                del asked[len(asking) :], asked_resp[len(asking_resp) :]
         while core is not None and asking:
             asking, asked = _ask(core, asking, asked, answered)
         while resp_core is not None and asking_resp:
@@ -120,34 +121,35 @@ def _ask(core: Loop, asking: list[Connection], asked: Asked, answered: Pairs) ->
     """Has compiled code serve what it can, and the sessions the rest; returns what it has still to be asked."""
     try:
         outcomes = core.serve_all(asked)
-    except MemoryError:
-        log.exception("there is no memory to answer what %d connections have asked", len(asking))
+    except Exception as error:  # as in receive_all(); and nobody knows what these were answered
+        log.exception("unexpected error while serving %d connections", len(asking))
+        reason = "out of memory" if isinstance(error, MemoryError) else "unexpected error"
         for connection in asking:
-            connection.close("out of memory")
+            connection.close(reason)
         return [], []
     asking_still: list[Connection] = []
     asked_still: Asked = []
     for connection, (session, data), outcome in zip(asking, asked, outcomes, strict=False):
-        if isinstance(outcome, bytes):
-            answers = outcome
-        else:
-            answers, end, why = outcome
-            rest = data[end:]
-            if why == ENOUGH:
-                connection.post(answers)
-                answers = b""
-                if not connection.held:
-                    asking_still.append(connection)
-                    asked_still.append((session, rest))
-                    continue
-            try:
+        try:
+            if isinstance(outcome, bytes):
+                answers = outcome
+            else:
+                answers, end, why = outcome
+                rest = data[end:]
+                if why == ENOUGH:
+                    connection.post(answers)
+                    answers = b""
+                    if not connection.held:
+                        asked_still.append((session, rest))
+                        asking_still.append(connection)
+                        continue
                 answers += session.go_on(rest, why == CUT)
-            except Exception:  # noqa: BLE001 - as in receive_all()
-                connection.close_on_defect()
-                continue
-        if session.attention or len(answers) > SPARE_BUFFER_BYTES:
-            connection.attend(answers)
-        elif answers:
-            answered.append((connection, answers))
+            if session.attention or connection.has_posted or len(answers) > SPARE_BUFFER_BYTES:
+                connection.attend(answers)
+            elif answers:
+                answered.append((connection, answers))
+        except Exception:  # noqa: BLE001 - as in receive_all()
+            connection.close_on_defect()
+            del asked_still[len(asking_still) :]
     done = len(outcomes)
     return asking_still + asking[done:], asked_still + asked[done:]

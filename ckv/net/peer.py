@@ -2,33 +2,32 @@
 
 A call leaves at the end of the turn of the loop, together with all others to the same node, in one BATCH
 (:mod:`ckv.protocol.calling`). No greenlet waits for the answer, which goes to the caller. The only greenlet keeps the
-connection: it connects, says hello, waits until the connection is lost, and starts again, with jittered back-off
-(https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Meanwhile, and when this node starts, calls
-wait (:mod:`ckv.net.waiting`), and leave in their order once there is a connection.
+connection: it connects, says hello, waits until the connection is lost, and starts again. Meanwhile, and when this node
+starts, calls wait (:mod:`ckv.net.waiting`), and leave in their order once there is a connection.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
 import gevent
-import tenacity
 from gevent.event import Event
 
 from ckv import errors
 from ckv.address import Address
-from ckv.net.connecting import Greeted, connect
+from ckv.net.callee import Callee
+from ckv.net.connecting import Greeted, connect_at_last
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
 from ckv.net.transport import Transport
 from ckv.net.waiting import WaitingCalls, WaitingRoom
-from ckv.protocol.batch import Batch, fail
-from ckv.protocol.calling import CallingSession
-from ckv.protocol.greeting import Share, calls
+from ckv.protocol.batch import Batch, fail, is_not_owner
+from ckv.protocol.calling import Bounced, CallingSession
+from ckv.protocol.greeting import calls
 from ckv.protocol.handler import Call, Caller, Lane, Line
 from ckv.protocol.limits import Limits
 from ckv.protocol.messages import BATCH, is_bulky
@@ -36,18 +35,10 @@ from ckv.protocol.session import Session
 
 log = logging.getLogger(__name__)
 
-FIRST_BACKOFF: Final = 0.05
-LONGEST_BACKOFF: Final = 0.5
-"""Seconds between two attempts to connect: a random time up to a bound that doubles from the first to the longest.
-Short, because a node that is back should be found within a second, and an attempt costs one packet."""
-
-REASONS_LOGGED: Final = 8
-"""Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
-
 _DRAINING: Final = f"{errors.Draining.__name__}: "
 
 
-class Peer:
+class Peer(Callee):
     """Another node, connected or being connected."""
 
     def __init__(
@@ -60,44 +51,46 @@ class Peer:
         room: WaitingRoom | None = None,
         lane: Lane | None = None,
         *,
-        share: Share | None = None,
-        nodes: Sequence[str] = (),
+        greeting: Callable[[], bytes] = calls,
+        introduce: Callable[[], Sequence[tuple[str, tuple[object, ...]]]] = tuple,
+        came_back: Bounced | None = None,
     ) -> None:
         """``call_timeout``, in seconds: a call without an answer fails after half of it at the earliest, all of it at
-        the latest; see :meth:`tick`.
-
-        ``node_wait``, in seconds from :meth:`start`, from a loss, or from when the node said that it stops: until then
-        calls wait for a connection, in as much of the ``room`` as is free. Later ones fail at once.
+        the latest; see :meth:`tick`. ``node_wait``, in seconds from :meth:`start`, from a loss, or from when the node
+        said that it stops: until then calls wait for a connection, in as much of the ``room`` as is free. Later ones
+        fail at once.
 
         ``lane``: where compiled code collects calls for it. Before each time it has to ask :meth:`takes_calls`, and
-        afterwards to have them leave with :meth:`flush_later`.
-
-        ``share``: what the node is taken for, where there is a list of nodes; ``nodes``: that list, if it is told.
+        afterwards to have them leave with :meth:`flush_later`. ``greeting``: makes what it is sent first, for each
+        attempt to connect. ``introduce``: what it is told on each connection before anything else. ``came_back`` is
+        told of calls that were for another node, as it answered.
         """
-        self._calls = calls(share, nodes)
+        self._introduce = introduce
+        self._came_back = came_back
+        self._greeting = greeting
         self._lane = lane
         self.address = address
         self.reason = ""
         """Why the last attempt to connect failed, if it did."""
+        self.is_refused = False
+        """Whether it did because the node has other keys than it is taken for."""
         self._poller = poller
         self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
         self._call_timeout = call_timeout
         self._flushing = False
         self.connection: Connection | None = None
-        """None while there is none."""
         self.session: CallingSession | None = None
-        """That of the connection."""
+        """That of the connection. None while there is none, both."""
         self._ready: CallingSession | None = None
         """The same, as long as the node takes calls."""
-        self._knows_batch = False
-        self._closing = False
+        self._knows_batch = self._closing = False
+        self.process = ""  # see ckv.protocol.greeting.PROCESS
         self._waiting = WaitingCalls(room or WaitingRoom())
         self._wait = node_wait
-        self._may_wait = False
+        self._may_wait = self._congested = False
         self._waiter: Any = poller.loop.timer(node_wait)
         self._ended = Event()
-        self._congested = False
         self._slowed: set[Caller] = set()
         self._queued: deque[Batch] = deque()
         """Large requests that are not to be sent yet; each holds its caller. There is one of a connection at most."""
@@ -139,6 +132,11 @@ class Peer:
         return self._ready is not None
 
     @property
+    def is_down(self) -> bool:
+        """Whether calls fail at once."""
+        return self._ready is None and not self._may_wait
+
+    @property
     def in_flight(self) -> int:
         """Calls that wait for their answer."""
         return (self.session.unanswered if self.session is not None else 0) + len(self._queued)
@@ -149,40 +147,32 @@ class Peer:
         return len(self._waiting)
 
     def _keep_connected(self) -> None:
-        reasons: set[str] = set()
+        def failed(error: BaseException | None) -> None:
+            self.reason = str(error or "")
+            self.is_refused = isinstance(error, errors.WrongNode)
 
-        def complain(state: tenacity.RetryCallState) -> None:
-            self.reason = reason = str(state.outcome.exception()) if state.outcome is not None else ""
-            if reason not in reasons and len(reasons) < REASONS_LOGGED:
-                reasons.add(reason)
-                log.warning("peer %s cannot be reached (%s); trying on", self.address, reason)
-
-        trying = tenacity.Retrying(
-            wait=tenacity.wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF),
-            sleep=gevent.sleep,
-            before_sleep=complain,
-        )
         news = "connected"
         while True:
-            self._greeted(trying(connect, self.address, self._limits, self._calls))
+            self._greeted(connect_at_last(self.address, self._limits, self._greeting, failed))
             log.info("peer %s %s", self.address, news)
             self._ended.wait()
             news = "back"
-            reasons.clear()
 
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
         self.reason = ""
-        self._knows_batch = BATCH in greeted.features
+        self.is_refused = False
+        self._knows_batch, self.process = BATCH in greeted.known.features, greeted.known.process
         self.connection = Connection(
             self._poller, Transport(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
         )
         self.connection.open(0)
         self._is_answered = True
-        self._late = False
+        self._late = self._may_wait = False
         self._untaken = 0
-        self._may_wait = False
         self._waiter.stop()
+        for method, params in self._introduce():
+            self.tell(method, params)
         # All at once, so that nobody who calls from now on overtakes them. There are no more of them than may wait.
         for batch in self._waiting.take():
             requests: list[Any] = batch.requests
@@ -234,6 +224,8 @@ class Peer:
         The node refuses all that follow, so no later call of the same key was carried out either. They are made again
         in their order, before those that came after the first such answer.
         """
+        if self._came_back is not None and is_not_owner(error):
+            return self._came_back(call, error)
         if not isinstance(error, str) or not error.startswith(_DRAINING):
             return False
         if self._ready is not None:
@@ -242,15 +234,32 @@ class Peer:
             self._let_wait()
         return self._may_wait and isinstance(call, Batch) and self._waiting.add(call, bounced=True)
 
+    def tell(self, method: str, params: tuple[object, ...]) -> None:
+        """Makes a call that nobody waits for, if there is a connection."""
+        if self.session is not None:
+            self.session.tell(method, params)
+            self.flush_later()
+
+    def ask(self, method: str, params: tuple[object, ...], caller: Caller) -> None:
+        """Makes a call by itself, behind all that came before, of a method that no client has; the ``caller`` is told
+        under 0. Raises NodeDown, and nothing was sent."""
+        if self._ready is None:
+            raise self._no_connection()
+        self._ready.pack_alone(Batch([method, params], [(caller, 0)]))
+        self.flush_later()
+
+    def take_queued(self) -> list[Batch]:
+        """The large requests that are not sent yet; nobody is held for them any more."""
+        queued, self._queued = list(self._queued), deque()
+        for batch in queued:
+            batch.calls[0][0].release(batch)
+        return queued
+
     # --- calls ---------------------------------------------------------------------------------------------------
 
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
-        """Sends a request for a caller, who is told the answer, or the error, under its own ``msgid``.
-
-        ``large``: the request has more than :data:`~ckv.protocol.limits.BULKY_BYTES`. While the node has others to
-        read, it waits here, and so does its caller; small ones of others pass it by. Raises NodeDown (Draining while
-        the node stops), and nothing was sent, when there is nothing to wait for.
-        """
+        """See :class:`Callee`. While the node has others to read, a large one waits here, and so does its caller; small
+        ones of others pass it by. Raises NodeDown (Draining while the node stops) when there is nothing to wait for."""
         session = self._ready
         if session is not None and not large:
             session.add(method, params, caller, msgid)
@@ -285,12 +294,12 @@ class Peer:
         return self._unread > 2 * self._limits.soft_unsent_bytes
 
     def _pack_large(self, batch: Batch) -> None:
-        """Packs it, and behind every so many bytes a PING: its answer tells that the node has read what is before it.
+        if self.session is not None:
+            self._packed(self.session, self.session.pack_alone(batch))
+
+    def _packed(self, session: CallingSession, size: int) -> None:
+        """Packs a PING behind every so many bytes of large requests: its answer tells that the node has read those.
         The answers to the requests may wait for the database, and what the socket took has megabytes on their way."""
-        session = self.session
-        if session is None:
-            return
-        size = session.pack_alone(batch)
         self._unread += size
         self._unmarked += size
         if self._unmarked > self._limits.soft_unsent_bytes:
@@ -311,26 +320,33 @@ class Peer:
     def flush(self) -> None:
         """Hands the calls of this turn to the connection."""
         self._flushing = False
-        if self.session is not None:
-            self.session.pack_new()
-        while self._queued and not self._is_full:
-            batch = self._queued.popleft()
-            self._pack_large(batch)
-            batch.calls[0][0].release(batch)
-        connection = self.connection
-        if connection is not None:
+        connection, session = self.connection, self.session
+        if connection is None or session is None:
+            return  # and nothing is to leave
+        try:
+            session.pack_new()
+            while self._queued and not self._is_full:
+                size = session.pack_alone(self._queued[0])
+                batch = self._queued.popleft()
+                batch.calls[0][0].release(batch)
+                self._packed(session, size)
             connection.flush()
             self._congested = connection.congested
+        except Exception:  # noqa: BLE001 - who else is to be flushed has nothing to do with it
+            connection.close_on_defect()
 
     def receive_all(self) -> list[tuple[Connection, bytes]]:
         for connection, data in self.inbox:
             session = connection.session
-            if session is None or connection.held or not data:
-                connection.received(data)
-                continue
-            session.received(data)
-            if session.attention:
-                connection.attend(b"")
+            try:
+                if session is None or connection.held or not data:
+                    connection.received(data)
+                else:
+                    session.received(data)
+                    if session.attention:
+                        connection.attend(b"")
+            except Exception:  # noqa: BLE001 - nobody knows which answers were passed on
+                connection.close_on_defect()
         self._poller.answer()  # clients that wait for nothing else
         return []
 

@@ -9,6 +9,7 @@ other nodes answered, a client that waits for nothing else gets its own at once.
 from __future__ import annotations
 
 import select
+import sys
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -95,6 +96,10 @@ class Polled:
         """Closes the socket; what is unsent is dropped. Closing it again does nothing."""
         raise NotImplementedError
 
+    def close_on_defect(self) -> None:
+        """Closes it for the error that is being handled, which is logged."""
+        raise NotImplementedError
+
 
 def send_all(answers: Iterable[tuple[Polled, bytes]]) -> None:
     """Sends bytes now: what the sockets take, and the rest as soon as they take more."""
@@ -142,6 +147,8 @@ class Poller:
         self._to_send: list[Polled] = []
         self._answers: list[tuple[Polled, bytes]] = []
         """To be sent before what those have to send."""
+        self.look: Callable[[], None] | None = None
+        """Is called before anything is served, and before answers leave. It may :meth:`drop_answers`."""
         self._in_turn = False
         self._room = 0
         """For how many more sockets there is in this turn."""
@@ -150,7 +157,7 @@ class Poller:
         self._epoll = _new_epoll()
         self._poll = self._epoll.poll
         self._watcher = loop.io(self._epoll.fileno(), READ)
-        self._watcher.start(self.turn)
+        self._watcher.start(self._guarded_turn)
 
     def add(self, connection: Polled) -> None:
         """Reads the socket from now on, whenever something has arrived."""
@@ -185,7 +192,8 @@ class Poller:
             self._ask_for_turn()
 
     def send_first(self, flush: Callable[[], None]) -> None:
-        """Calls it once, at the end of this turn, before connections are flushed: other nodes have to work for some."""
+        """Calls it once, at the end of this turn, before connections are flushed: other nodes have to work for some. It
+        raises nothing."""
         self._first_to_send.append(flush)
         if not self._in_turn:
             self._ask_for_turn()
@@ -199,12 +207,29 @@ class Poller:
             if connection.in_flight:
                 self._to_send.append(connection)
             else:
-                connection.flush()
+                _flush(connection)
 
     def send_answers(self) -> None:
         """Sends the answers that wait for the end of the turn."""
+        self.look_first()
         answers, self._answers = self._answers, []
         send_all(answers)
+
+    def look_first(self) -> None:
+        """To be called before anything is served, or sent, apart from a turn."""
+        if self.look is not None:
+            self.look()
+
+    def drop_answers(self) -> None:
+        """Closes the sockets of all to whom something was answered that has not left: nobody is to have it. In the
+        middle of a turn it is not known whose these are, and all are closed."""
+        answered: list[Polled | None] = [*self._to_send, *[polled for polled, _ in self._answers]]
+        if self._in_turn:
+            answered = self._connections.copy()
+        self._answers = []
+        for polled in answered:
+            if polled is not None and not polled.calls:
+                polled.close("what was answered may not hold any more")
 
     def close(self) -> None:
         """Ends it, when all its sockets are closed."""
@@ -219,10 +244,17 @@ class Poller:
     def _due_turn(self) -> None:
         self._turn_is_due = False
         if not self._epoll.closed:
+            self._guarded_turn()
+
+    def _guarded_turn(self) -> None:
+        try:
             self.turn()
+        except Exception:  # noqa: BLE001 - gevent stops the watcher of a file whose callback raises: nothing would be read
+            self.loop.handle_error(self, *sys.exc_info())  # tells it as what is raised in any other callback
 
     def turn(self) -> None:
         """Reads, serves and sends once. The loop calls it when a socket is ready."""
+        self.look_first()
         self._room = SOCKETS_PER_TURN
         self._in_turn = True
         try:
@@ -314,4 +346,11 @@ class Poller:
         self.send_answers()
         connections, self._to_send = self._to_send, []
         for connection in connections:
-            connection.flush()
+            _flush(connection)
+
+
+def _flush(connection: Polled) -> None:
+    try:
+        connection.flush()
+    except Exception:  # noqa: BLE001 - it must not cost the others their answers
+        connection.close_on_defect()

@@ -1,9 +1,8 @@
 """The listening side: accept, limit the number of connections, look after those that are silent, drain.
 
-Clients have ``--max-connections`` places, or fewer when there are not so many open files. Up to :data:`MOST_GUESTS`
-more are guests, in the lobby. They may ask what operators and probes ask, so that a node whose places are taken can be
+Clients have ``--max-connections`` places, or fewer when there are not so many open files. Some more are guests, in the
+lobby (:mod:`ckv.net.lobby`). They may ask what operators and probes ask, so that a node whose places are taken can be
 looked at, and is not taken for dead. A guest that asks for a record gets an error, or a place if there is one by then.
-One that says nothing makes room for the next, so nobody can be kept out.
 """
 
 from __future__ import annotations
@@ -12,19 +11,21 @@ import errno
 import logging
 import re
 import socket
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, cast
 
 from ckv import errors
 from ckv.address import Address
+from ckv.cluster.directory import DIRECT
 from ckv.commands import COMMANDS
 from ckv.net.connection import Connection
 from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
 from ckv.net.inbox import Inbox
+from ckv.net.lobby import FEWEST_GUESTS, MOST_GUESTS, Lobby
 from ckv.net.poller import READ, Poller
 from ckv.net.resolver import plain_getaddrinfo
 from ckv.net.transport import Transport, plain_socket
+from ckv.protocol.greeting import ANSWER, HELLO
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
@@ -40,17 +41,9 @@ ACCEPTS_PER_TURN: Final = 64
 """Connections accepted before those that are there already get their turn."""
 
 PAUSE: Final = 0.025
-"""Seconds without accepting when there is no file descriptor or no memory, for the loop would spin otherwise; and what
-a guest has at least to say what it wants."""
+"""Seconds without accepting when there is no file descriptor or no memory, for the loop would spin otherwise."""
 
 OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-MOST_GUESTS: Final = 128
-FEWEST_GUESTS: Final = 4
-"""Connections beyond the places of clients are a quarter of those that open files allow, within these bounds."""
-
-GUEST_SILENCE: Final = 10.0
-"""Seconds after which a guest that says nothing has to go, though nobody else wants to come in."""
 
 TICK: Final = 1.0
 """Seconds between two looks after the connections, at most."""
@@ -68,18 +61,29 @@ class Server:
         cores: Cores = NO_CORES,
         others: Mapping[str, Handler] | None = None,
         resp: Callable[[Mapping[str, Handler]], RespMethods] | None = None,
+        guard: Callable[[str, Handler], Handler] | None = None,
     ) -> None:
         """``files``: open files that the node needs beside its clients' connections. ``cores``: see :class:`Inbox`.
 
         ``others``: what nodes ask, and may ask wherever they are. ``resp`` makes of handlers what clients of Redis may
-        call; without it they are not served.
+        call; without it they are not served. ``guard`` makes of a handler one that looks whether a request is for this
+        node, for whoever is not trusted, once they are told apart (:meth:`trust_nobody`).
         """
         self._poller = poller
         self._limits = limits
         self._files = files
         self._clients = Inbox(RpcMethods(handlers, limits, others), cores, resp and resp(handlers))
-        for_guests = {name: self._for_guests(name, handler) for name, handler in handlers.items()}
-        self._lobby = Inbox(RpcMethods(for_guests, limits, others), NO_CORES, resp and resp(for_guests))
+        guarded, self._guarded = handlers, self._clients
+        if guard is not None:
+            guarded = {name: guard(name, handler) for name, handler in handlers.items()}
+            self._guarded = Inbox(RpcMethods(guarded, limits, others), NO_CORES, resp and resp(guarded))
+        self._admitted = self._clients
+        """Who serves clients of which nothing is known."""
+        for_guests = {name: self._for_guests(name, handler) for name, handler in guarded.items()}
+        said: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(others or {})}
+        for name in said.keys() & {HELLO, DIRECT}:
+            said[name] = self._for_guests(name, said[name])
+        self._for_lobby = Inbox(RpcMethods(for_guests, limits, said), NO_CORES, resp and resp(for_guests))
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.
@@ -89,11 +93,7 @@ class Server:
         self._shares = self._dealt(max(1, int(limits.unfinished_seconds / 2 / tick)))
         self._connections: set[Connection] = set()
         self._draining = False
-        self._most_guests = MOST_GUESTS
-        self._guests: dict[Connection, float] = {}
-        """The guests in the order of when each of them came, or was last seen to have said something."""
-        self._operators: set[Connection] = set()
-        """Those that have asked what operators ask. They may have half of the lobby, whoever else wants to come in."""
+        self._lobby = Lobby()
         self.places = limits.max_connections
         """Clients that are served at a time."""
         self.rejected = 0
@@ -101,7 +101,7 @@ class Server:
 
     def listen(self, address: Address) -> Address:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
-        listener = _bound(address)
+        listener = bound(address)
         self._files += open_files() + SPARE_FILES
         self._count_places()
         if self.places < 1:
@@ -115,10 +115,12 @@ class Server:
                 self.places,
                 self._limits.max_connections,
                 file_limit(0),
-                self._files + self._most_guests,
+                self._files + self._lobby.most,
             )
         self._listener = listener
         self._poller.add_receiver(self._clients)
+        if self._admitted is self._guarded:
+            self._poller.add_receiver(self._guarded)
         self._watcher = self._poller.loop.io(listener.fileno(), READ)
         self._watcher.start(self._acceptable)
         self._ticker.start(self._tick)
@@ -141,13 +143,36 @@ class Server:
 
     def refuse(self, error: errors.Refused, but: Collection[str] = ()) -> None:
         """From now on answers every request with the error, ``but`` those of these methods."""
-        self._clients.refuse_everything(error, but)
-        self._lobby.refuse_everything(error, but)
+        for inbox in self._inboxes:
+            inbox.refuse_everything(error, but)
 
     def admit(self) -> None:
         """Takes that back."""
-        self._clients.refuse_nothing()
-        self._lobby.refuse_nothing()
+        for inbox in self._inboxes:
+            inbox.refuse_nothing()
+
+    @property
+    def _inboxes(self) -> tuple[Inbox, ...]:
+        return (self._clients, self._guarded, self._for_lobby)
+
+    def trust_nobody(self) -> None:
+        """From now on looks at each request, but those of whom it is told to :meth:`trust`."""
+        if self._admitted is self._clients:
+            self._admitted = self._guarded
+            if self._listener is not None:
+                self._poller.add_receiver(self._guarded)
+            for connection in self._connections - self._lobby.guests.keys():
+                self._guarded.adopt(connection)
+
+    def trust(self, caller: Caller, trusted: bool) -> bool:
+        """Whether to trust whoever called. False if that has to be said again: a guest is looked at all the same."""
+        connection = cast(Connection, caller.line) if isinstance(caller, Session) else None
+        inbox = self._clients if trusted else self._admitted
+        if connection in self._lobby.guests:
+            return False
+        if connection in self._connections and connection.inbox is not inbox.inbox:
+            inbox.adopt(connection)
+        return True
 
     def drain(self, error: errors.Refused, but: Collection[str] = ()) -> None:
         """As :meth:`refuse`, for the rest of its time. It goes on accepting, so that those methods can be asked how far
@@ -158,8 +183,8 @@ class Server:
     def close(self) -> None:
         """Closes everything at once."""
         self._ticker.stop()
-        self._poller.remove_receiver(self._clients)
-        self._poller.remove_receiver(self._lobby)
+        for inbox in self._inboxes:
+            self._poller.remove_receiver(inbox)
         self._pause.stop()
         if self._listener is not None:
             self._watcher.close()
@@ -173,7 +198,7 @@ class Server:
     def _acceptable(self) -> None:
         assert self._listener is not None
         for _ in range(ACCEPTS_PER_TURN):
-            if not self._has_place and self._lobby_is_busy:
+            if not self._has_place and self._lobby.is_busy:
                 self._pause_accepting()
                 return
             try:
@@ -204,9 +229,9 @@ class Server:
             self.rejected += 1
             text = "connection from %s refused: all %d places are taken (--max-connections)"
             log.warning(text, peer, self.places, extra={"once_a_minute": "full"})
-            if (oldest := self._oldest_guest) is not None:
+            if (oldest := self._lobby.oldest) is not None:
                 oldest.close("")
-        inbox = self._lobby if is_guest else self._clients
+        inbox = self._for_lobby if is_guest else self._admitted
         try:
             connection = Connection(self._poller, Transport(sock), peer, self._limits, inbox, self._connection_closed)
         except OSError as error:
@@ -218,14 +243,13 @@ class Server:
         self._connections.add(connection)
         log.debug("connection from %s", peer)
         if is_guest:
-            if not self._guests:
-                self._poller.add_receiver(self._lobby)
-            self._guests[connection] = time.monotonic()
+            if not self._lobby.guests:
+                self._poller.add_receiver(self._for_lobby)
+            self._lobby.enter(connection)
 
     def _connection_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
-        self._guests.pop(connection, None)
-        self._operators.discard(connection)
+        self._lobby.leave(connection)
         if reason:
             kind = kind_of(reason)
             log.warning("connection from %s closed: %s", connection.peer, reason, extra={"once_a_minute": kind})
@@ -236,27 +260,13 @@ class Server:
 
     @property
     def _has_place(self) -> bool:
-        return len(self._connections) - len(self._guests) < self.places
+        return len(self._connections) - len(self._lobby) < self.places
 
     def _count_places(self) -> None:
         most = self._limits.max_connections
         left = file_limit(most + MOST_GUESTS + self._files) - self._files
-        self._most_guests = min(MOST_GUESTS, max(FEWEST_GUESTS, left // 4))
-        self.places = max(0, min(most, left - self._most_guests))
-
-    @property
-    def _oldest_guest(self) -> Connection | None:
-        """Who has to go when another one comes in; nobody while there is room."""
-        if len(self._guests) < self._most_guests:
-            return None
-        operators = [guest for guest in self._guests if guest in self._operators]
-        others = (guest for guest in self._guests if guest not in self._operators)
-        return operators[0] if 2 * len(operators) > self._most_guests else next(others)
-
-    @property
-    def _lobby_is_busy(self) -> bool:
-        oldest = self._oldest_guest
-        return oldest is not None and time.monotonic() - self._guests[oldest] < PAUSE
+        self._lobby.fit(left)
+        self.places = max(0, min(most, left - self._lobby.most))
 
     def _for_guests(self, name: str, handler: Handler) -> Handler:
         """The handler for whoever may be in the lobby."""
@@ -266,11 +276,15 @@ class Server:
             guest = self._guest(caller)
             if access == "operator":
                 if guest is not None:
-                    self._operators.add(guest)
+                    self._lobby.is_operator(guest)
+            elif name == HELLO:
+                if guest is not None and not self._admit(guest) and self._lobby.is_node(guest):
+                    self._admitted.adopt(guest)
             # What is no session has sent a notification.
             elif not isinstance(caller, Session) or (guest is not None and not self._admit(guest)):
-                taken = f"all {self.places} places of clients are taken"
-                raise errors.Overloaded(f"{taken}; the request was not carried out")
+                # A client that comes directly asks the primary then.
+                kind = errors.Refused if name == DIRECT else errors.Overloaded
+                raise kind(f"all {self.places} places of clients are taken; the request was not carried out")
             return handler(caller, msgid, params)
 
         return handler if access == "anyone" else checked
@@ -278,14 +292,14 @@ class Server:
     def _guest(self, caller: Caller) -> Connection | None:
         """The guest who calls, if it is one; never for a notification."""
         connection = cast(Connection, caller.line) if isinstance(caller, Session) else None
-        return connection if connection in self._guests else None
+        return connection if connection in self._lobby.guests else None
 
     def _admit(self, guest: Connection) -> bool:
         """Gives a guest one of the places of clients, if there is one."""
         if not self._has_place:
             return False
-        del self._guests[guest]
-        self._clients.adopt(guest)
+        self._lobby.leave(guest)
+        self._admitted.adopt(guest)
         return True
 
     # --- looking after what is there -----------------------------------------------------------------------------
@@ -296,20 +310,14 @@ class Server:
         self._look_after_files()
 
     def _look_after_guests(self) -> None:
-        now = time.monotonic()
-        for guest, heard in list(self._guests.items()):
-            if guest.was_heard():
-                del self._guests[guest]
-                self._guests[guest] = now
-            elif now - heard >= GUEST_SILENCE:
-                guest.close("")
-        if not self._guests:
-            self._poller.remove_receiver(self._lobby)
+        self._lobby.look_after()
+        if not self._lobby.guests:
+            self._poller.remove_receiver(self._for_lobby)
 
     def _look_after_clients(self) -> None:
         """Goes through all of them in half of the time that a message may be unfinished, some in each tick."""
         for connection in next(self._shares):
-            if connection.is_open and connection not in self._guests:
+            if connection.is_open and connection not in self._lobby.guests:
                 connection.look_after()
 
     def _dealt(self, ticks: int) -> Iterator[list[Connection]]:
@@ -322,8 +330,7 @@ class Server:
     def _look_after_files(self) -> None:
         """Sees to it that those open files can be had which are kept, though somebody has lowered the limit."""
         self._count_places()
-        guests = len(self._guests)
-        surplus = max(len(self._connections) - guests - self.places, 0) + max(guests - self._most_guests, 0)
+        surplus = max(len(self._connections) - len(self._lobby) - self.places, 0) + self._lobby.surplus
         if surplus > 0:
             # The limit is on the number of a file, not on how many there are.
             for connection in sorted(self._connections, key=lambda connection: connection.fd)[:surplus]:
@@ -336,7 +343,7 @@ class Server:
             log.warning("%d connections closed: the drain may need their files, and no other can be opened", len(idle))
 
 
-def _bound(address: Address) -> socket.socket:
+def bound(address: Address) -> socket.socket:
     """Listens on the first address of the name that this machine has. Raises OSError, for the first that failed."""
     # The plain one, for nobody has to be served meanwhile, and gevent's may start a thread.
     try:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 
 from gevent import monkey
 
+from ckv.address import Address
+
 # The loop tells when a socket is ready, so the plain class is wanted, not gevent's, which would wait in a greenlet.
 plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
 
@@ -43,6 +45,12 @@ class Transport:
         there are none now."""
         self.write: Callable[[int, bytes | memoryview], int] = os.write
         """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""
+
+    @property
+    def own_address(self) -> Address:
+        """That of this end."""
+        host, port, *_ = self._sock.getsockname()
+        return Address(host, port)
 
     @property
     def kept_bytes(self) -> int:

@@ -5,14 +5,38 @@ not compiled: none of it is in the way of a call to a node that is there.
 from __future__ import annotations
 
 import sys
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ckv.protocol.batch import Batch
+from ckv.protocol.handler import Caller
 from ckv.protocol.limits import WAITING_BYTES, WAITING_REQUESTS
 
 CALL_BYTES: Final = 400
 """Memory that a call takes besides its arguments: the objects that it and its place here consist of, about."""
+
+
+class Parked(NamedTuple):
+    """A call that waits for its key to have an owner: see :mod:`ckv.net.parking`."""
+
+    until: float
+    """By the clock of whoever keeps it."""
+    size: int
+    """Bytes of memory that it takes."""
+    method: str
+    params: tuple[object, ...]
+    caller: Caller
+    msgid: int
+    is_back: bool
+    """Whether a node has had it, and has not carried it out."""
+    held: Hashable
+    """What its caller is held for, None if it is not: a large one, as at a node."""
+
+    def end_hold(self) -> None:
+        """To be called when it does not wait any more."""
+        if self.held is not None:
+            self.caller.release(self.held)
 
 
 @dataclass

@@ -28,14 +28,23 @@ NOT_ALLOWED: Final = "FLUSH deletes everything, in the database too: this node w
 class Emptying:
     """The method, over the scans of a store."""
 
-    def __init__(self, store: Records, scans: Scans, allowed: bool, timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Records,
+        scans: Scans,
+        allowed: bool,
+        timeout: float,
+        clock: Callable[[], float],
+        serves: Callable[[str], bool] = lambda _key: True,
+    ) -> None:
         """``timeout``: seconds that anybody waits for the commit of deletions, by the ``clock``, which never goes
-        back."""
+        back. ``serves``: whether a key may be written here at this moment."""
         self.store = store
         self._scans = scans
         self._allowed = allowed
         self._timeout = timeout
         self._clock = clock
+        self.serves = serves
         self._waiting: dict[_Step, float] = {}
         """Calls that wait for commits, and until when."""
 
@@ -47,8 +56,10 @@ class Emptying:
             raise COMMANDS["FLUSH"].wrong_count(params)
         step = _Step(self, caller, msgid)
         told = self._scans.scan(step, 0, (params[0], ALL, MAX_COUNT))
-        if told is not LATER and (result := step.delete(told)) is not None:
-            return result
+        if told is not LATER:
+            step.check(told)
+            if (result := step.delete(told)) is not None:
+                return result
         return LATER
 
     def expire(self) -> None:
@@ -80,6 +91,12 @@ class _Step:
         self._result: list[object] = []
         self._commits: Commits | None = None
         """Those that it waits for, besides."""
+
+    def check(self, told: Any) -> None:
+        """Raises Moving, and nothing was deleted, when a key that a SCAN told is on its way to another node."""
+        _, keys = told
+        if not all(map(self._emptying.serves, keys)):
+            raise errors.Moving("slots are on their way to another node: begin again with 0")
 
     def delete(self, told: Any) -> list[object] | None:
         """Deletes what a SCAN told; the result of FLUSH, or None, and it comes later."""
@@ -157,6 +174,11 @@ class _Step:
         return self._caller.is_open
 
     def respond(self, msgid: int, error: object, result: object) -> None:
+        if error is None:
+            try:
+                self.check(result)
+            except errors.Moving as moving:
+                error = errors.to_wire(moving)
         if error is not None:
             self._caller.respond(self._msgid, error, None)
         elif (done := self.delete(result)) is not None:

@@ -1,6 +1,7 @@
 """The figures that INFO answers: what each of them means, how they are read off a node, and how people see them.
 
 Names are those of Redis's INFO where the meaning is the same. What counts, counts since the start of the process.
+:mod:`ckv.node.metrics` makes of them what Prometheus reads.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import resource
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, get_args
+
+from ckv.node.health import State
+from ckv.node.kinds import counter, gauge, label, made, state, text
 
 if TYPE_CHECKING:
     from ckv.net.peer import Peer
@@ -28,116 +32,172 @@ PEER: Final = "ADDRESS"
 """Stands in the table for the address of a secondary, as in ``peer_ADDRESS_connected``."""
 
 
-class Figure(NamedTuple):
-    """One line of INFO."""
-
-    group: str
-    name: str
-    roles: tuple[str, ...]
-    help: str
-    """One sentence, with the unit."""
-
-
-FIGURES: Final = tuple(Figure(group, name, roles, sentence) for group, roles, helps in (
+FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
     ("Server", ("primary", "secondary"), {
-        "ckv_version": "Version of ckv (text).",
-        "role": "primary or secondary (text).",
-        "process_id": "Number of the process.",
-        "tcp_port": "Port that it listens on.",
-        "uptime_in_seconds": "Whole seconds since the start.",
-        "draining": "1 once the node was told to stop: it refuses all commands but PING and INFO; else 0.",
-        "used_memory_rss": "Bytes of memory that the process occupies; 0 where the system does not say.",
-        "used_cpu_sys": "Seconds of processor time that the process has had in the kernel.",
-        "used_cpu_user": "Seconds of processor time that it has had outside.",
-        "log_lines_suppressed": "Lines of the log left out, as others of their kind came within the minute.",
-        "log_lines_dropped": "Lines of the log that were lost: nobody read stderr, or it could not be written to.",
+        "ckv_version": label("Version of ckv (text).", "version"),
+        "role": label("primary or secondary (text)."),
+        "process_id": gauge("Number of the process."),
+        "tcp_port": label("Port that it listens on.", "port"),
+        "uptime_in_seconds": gauge("Whole seconds since the start.", "ckv_uptime_seconds"),
+        "draining": gauge("1 once the node was told to stop: it refuses all commands but PING and INFO; else 0."),
+        "ready": gauge("1 if it can serve, as /readyz says; else 0."),
+        "ready_reason": text("Why it cannot, - where it can (text)."),
+        "used_memory_rss": gauge(
+            "Bytes of memory that the process occupies; 0 where the system does not say.", "ckv_resident_memory_bytes"),
+        "used_cpu_sys": counter(
+            "Seconds of processor time that the process has had in the kernel.",
+            "ckv_cpu_seconds_total", mode="system"),
+        "used_cpu_user": counter(
+            "Seconds of processor time that it has had outside.", "ckv_cpu_seconds_total", mode="user"),
+        "log_lines_suppressed": counter("Lines of the log left out, as others of their kind came within the minute."),
+        "log_lines_dropped": counter(
+            "Lines of the log that were lost: nobody read stderr, or it could not be written to."),
     }),
     ("Server", ("secondary",), {
-        "name": "Name of the node (--name): one process of a name at a time can write to a database (text).",
-        "incarnation": "How many processes have had the name, this one included; 0 until it has it.",
-        "share": "The part of the keys that the lists of primaries give it, as in 2/3; - where none does (text).",
+        "name": label("Name of the node (--name): one process of a name at a time can write to a database (text)."),
+        "incarnation": gauge("How many processes have had the name, this one included; 0 until it has it."),
+        "share": label(
+            "The part of the keys that the lists of primaries give it, as in 2/3; - where none does (text)."),
     }),
     ("Clients", ("primary", "secondary"), {
-        "connected_clients": "Connections that are open, those of primaries and of whoever asks included.",
-        "maxclients": "Clients served at a time: --max-connections, or fewer where open files are too few.",
-        "rejected_connections": "Connections that found all places taken, also those of operators, who are answered.",
-        "pubsub_channels": "Channels that anybody has subscribed to here.",
-        "pubsub_patterns": "Patterns of channels, each counted once.",
-        "pubsub_clients": "Clients that have subscribed to any.",
-        "pubsub_messages": "Messages that were sent to them, one to several counted for each.",
-        "pubsub_cut_off": "Clients that were cut off as they did not read their messages.",
+        "connected_clients": gauge("Connections that are open, those of primaries and of whoever asks included."),
+        "maxclients": gauge(
+            "Clients served at a time: --max-connections, or fewer where open files are too few.", "ckv_max_clients"),
+        "rejected_connections": counter(
+            "Connections that found all places taken, also those of operators, who are answered."),
+        "pubsub_channels": gauge("Channels that anybody has subscribed to here."),
+        "pubsub_patterns": gauge("Patterns of channels, each counted once."),
+        "pubsub_clients": gauge("Clients that have subscribed to any."),
+        "pubsub_messages": counter("Messages that were sent to them, one to several counted for each."),
+        "pubsub_cut_off": counter("Clients that were cut off as they did not read their messages."),
     }),
     ("Peers", ("primary",), {
-        "peers": "Secondaries that this primary passes requests to.",
-        "peers_connected": "How many of them are connected now.",
-        f"peer_{PEER}_connected": "1 if this secondary is connected, 0 if not: its keys answer with an error then.",
-        f"peer_{PEER}_reason": "Why it could not be connected at the last attempt, - where it could (text).",
-        f"peer_{PEER}_in_flight": "Requests that this secondary has not answered yet.",
-        f"peer_{PEER}_waiting": "Requests that wait for this secondary to be connected (--node-wait).",
+        "peers": gauge("Secondaries that this primary passes requests to."),
+        "peers_connected": gauge("How many of them are connected now."),
+        f"peer_{PEER}_connected": gauge(
+            "1 if this secondary is connected, 0 if not: its keys answer with an error then.", "ckv_peer_connected"),
+        f"peer_{PEER}_reason": text("Why it could not be connected at the last attempt, - where it could (text)."),
+        f"peer_{PEER}_in_flight": gauge(
+            "Requests that this secondary has not answered yet.", "ckv_peer_in_flight_requests"),
+        f"peer_{PEER}_waiting": gauge(
+            "Requests that wait for this secondary to be connected (--node-wait).", "ckv_peer_waiting_requests"),
+    }),
+    ("Cluster", ("primary", "secondary"), {
+        "cluster_map": text("Version of the map of slots, where secondaries join their primary; - without one (text)."),
+        "cluster_primaries": gauge(
+            "Primaries that are known: by the coordinator; of a secondary, those that it may ask."),
+    }),
+    ("Cluster", ("primary",), {
+        "cluster_map_epoch": gauge(
+            "The second number of that version, which each change makes one higher; 0 without a map."),
+        "cluster_nodes": gauge("Secondaries that have joined; 0 for a primary with a list."),
+        "cluster_leads": gauge(
+            "1 if it deals the slots, 0 while it looks for the last map, another one leads, or by a list."),
+        "cluster_leader": text("Which primary leads, where there is a coordinator; - for none, or not known (text)."),
+        "cluster_coordinator": label(
+            "Where primaries decide that (--coordinator), without the password; - for none (text).", "coordinator"),
+        "cluster_coordinator_connected": gauge(
+            "1 if it answers, 0 if not or not yet; 1 also for a primary that has none, and so misses none."),
+        "cluster_coordinator_reason": text("Why it cannot be asked or written to now; - where it can be (text)."),
+        "cluster_waits_for": text("What it needs before it deals slots, - for nothing, and for the first 10 s (text)."),
+        "cluster_rebalances": gauge("1 if it levels the shares by itself (ckv rebalance)."),
+        "cluster_moves": counter("Moves of slots from one secondary to another one."),
+        "cluster_moves_called_off": counter("Moves that were called off."),
+        "cluster_moved_slots": counter("Slots that were moved."),
+        "cluster_moved_rows": counter("Rows that were saved while requests waited for these."),
+        "cluster_last_pause_seconds": gauge("Seconds for which requests of the slots waited at the last move."),
+        "cluster_worst_pause_seconds": gauge("The longest of them."),
+        "cluster_last_error": text("Why the last move that was called off was, - without one (text)."),
+        "parked_requests": gauge("Requests that wait now, as the slot of their key is between two secondaries."),
+        "parked_refused": counter(
+            "Requests that waited in vain, or found no room to wait (Moving).", "ckv_parked_requests_refused_total"),
+    }),
+    ("Cluster", ("secondary",), {
+        "cluster_joined": gauge("1 if a primary has taken it in."),
+        "cluster_slots": gauge("Slots that it owns by the map."),
+        "cluster_turned_away": counter("Requests for slots that it does not serve (NotOwner)."),
+        "cluster_warmed": counter("Records that it loaded because they were in memory where their slots came from."),
     }),
     ("Records", ("secondary",), {
-        "write_mode": "evict, behind or through (text).",
-        "policy": "lru, lfu or fifo (text).",
-        "capacity": "Records that memory holds at most.",
-        "records": "Records in memory.",
-        "records_bytes": "Bytes of memory that they take, with what it costs to keep them.",
-        "records_max_bytes": "Their bound (--memory-max); 0 for none.",
-        "records_clean": "Records in memory whose value the database has; what the others have, a kill -9 would lose.",
-        "records_expiring": "Records in memory that expire at some time, or have and were not asked for since.",
-        "expired_keys": "Records that had expired, and were taken out of memory for it.",
-        "absent_keys": "Keys that are known not to exist, so that asking again costs no query.",
-        "absent_bytes": "Bytes of memory that they take, 16 MiB at most.",
-        "evicted_keys": "Records that left memory for others.",
-        "dropped_records": "Records that were lost that way, because there is no persistent node.",
+        "write_mode": label("evict, behind or through (text)."),
+        "policy": label("lru, lfu or fifo (text)."),
+        "capacity": gauge("Records that memory holds at most.", "ckv_capacity_records"),
+        "records": gauge("Records in memory."),
+        "records_bytes": gauge("Bytes of memory that they take, with what it costs to keep them."),
+        "records_max_bytes": gauge("Their bound (--memory-max); 0 for none."),
+        "records_clean": gauge(
+            "Records in memory whose value the database has; what the others have, a kill -9 would lose."),
+        "records_expiring": gauge("Records in memory that expire at some time, or have and were not asked for since."),
+        "expired_keys": counter("Records that had expired, and were taken out of memory for it."),
+        "absent_keys": gauge("Keys that are known not to exist, so that asking again costs no query."),
+        "absent_bytes": gauge("Bytes of memory that they take, 16 MiB at most."),
+        "evicted_keys": counter("Records that left memory for others."),
+        "dropped_records": counter("Records that were lost that way, because there is no persistent node."),
     }),
     ("Reads", ("secondary",), {
-        "keyspace_hits": "Reads that found a record, be it for a GET or for an update: the sum of the next three.",
-        "hits_memory": "Reads that memory answered.",
-        "hits_pending": "Reads that were answered by a record on its way to the database.",
-        "hits_persistent": "Reads that the database had the record for.",
-        "keyspace_misses": "Reads that found no record: the sum of the next two.",
-        "misses": "Reads of no record for which the database was asked, if there is one.",
-        "absent_hits": "Reads of no record that the database was not asked for: known to be none, expired or deleted.",
+        "keyspace_hits": counter(
+            "Reads that found a record, be it for a GET or for an update: the sum of the next three."),
+        "hits_memory": counter("Reads that memory answered.", "ckv_hits_total", tier="memory"),
+        "hits_pending": counter(
+            "Reads that were answered by a record on its way to the database.", "ckv_hits_total", tier="pending"),
+        "hits_persistent": counter("Reads that the database had the record for.", "ckv_hits_total", tier="persistent"),
+        "keyspace_misses": counter("Reads that found no record: the sum of the next two."),
+        "misses": counter(
+            "Reads of no record for which the database was asked, if there is one.",
+            "ckv_misses_total", tier="persistent"),
+        "absent_hits": counter(
+            "Reads of no record that the database was not asked for: known to be none, expired or deleted.",
+            "ckv_misses_total", tier="memory"),
     }),
     ("Pending", ("secondary",), {
-        "pending_records": "Rows (values and deletions) that the database has still to learn, parked ones included.",
-        "pending_max_records": "Their bound (--pending-max).",
-        "pending_bytes": "Bytes of memory that they take.",
-        "pending_max_bytes": "Their bound (--pending-max-bytes).",
-        "pending_oldest_seconds": "Age of the oldest row in seconds, parked ones left out; 0 when there is none.",
-        "parked_records": "Rows that the database refused; they stay readable, and RETRY queues them again.",
-        "writes_waiting_for_room": "PUTs and DELs that wait now because the bound is reached.",
-        "refused_for_room": "PUTs and DELs that were refused because no room came free (NoRoom).",
+        "pending_records": gauge(
+            "Rows (values and deletions) that the database has still to learn, parked ones included."),
+        "pending_max_records": gauge("Their bound (--pending-max)."),
+        "pending_bytes": gauge("Bytes of memory that they take."),
+        "pending_max_bytes": gauge("Their bound (--pending-max-bytes)."),
+        "pending_oldest_seconds": gauge(
+            "Age of the oldest row in seconds, parked ones left out; 0 when there is none."),
+        "parked_records": gauge("Rows that the database refused; they stay readable, and RETRY queues them again."),
+        "writes_waiting_for_room": gauge("PUTs and DELs that wait now because the bound is reached."),
+        "refused_for_room": counter("PUTs and DELs that were refused because no room came free (NoRoom)."),
     }),
     ("Database", ("secondary",), {
-        "persistent_node": "Its address without the password, - for none (text).",
-        "database_state": "up; slow: a statement took more than half a second not long ago; hung: it does not answer; "
-            "down: it cannot be reached or answers with errors; connecting: nothing was heard yet; - for none (text).",
-        "database_state_seconds": "Seconds for which that is so.",
-        "database_reason": "Why it is not up, - when it is (text).",
-        "database_connected": "1 if it is up or slow, 0 if not; nobody asks it while there is nothing to do.",
-        "database_lost_count": "Times that it was hung or down after it had been up or slow.",
-        "clock_skew_seconds": "By how many seconds its clock was ahead of ours, below 0 behind, at the last connect.",
-        "expired_rows_purged": "Rows that had expired and that this node deleted, a minute later or more.",
-        "purge_lag_seconds": "Seconds since the last whole walk for such rows began, 0 without one; nodes take turns.",
-        "retries": "Attempts (to connect, load or flush) that failed and were made again.",
-        "pool_size": "Workers that write, and as many that read, each with its own connection.",
-        "loads": "Keys that were looked for, once for all that wait for the same key.",
-        "loads_shared": "Requests that joined a load which was on its way already.",
-        "loads_queued": "Keys that wait now for a query.",
-        "load_queries": "Queries that were begun, each for up to 500 of these keys, and 4 MiB or one larger value.",
-        "load_failures": "Queries that failed; their keys go into the next ones.",
-        "load_locks": "Queries that met a row locked by somebody else; they are split, and such rows are waited for.",
-        "load_refusals": "Reads and DELs that failed at once, as the database was hung or down.",
-        "load_timeouts": "Loads that were not answered within --load-timeout while somebody waited.",
-        "commit_timeouts": "PUTs and DELs that were answered with CommitTimeout; the write stays queued.",
-        "flushes": "Batches that were committed.",
-        "flushed_rows": "Rows in them, values and deletions.",
-        "flush_failures": "Batches that failed and were queued again.",
-        "flush_seconds_total": "Seconds that the batches took which did not fail.",
-        "flush_seconds_max": "Seconds that the slowest of them took.",
+        "persistent_node": label("Its address without the password, - for none (text)."),
+        "database_state": state(
+            "up; slow: a statement took more than half a second not long ago; hung: it does not answer; down: it "
+            "cannot be reached or answers with errors; connecting: nothing was heard yet; - for none (text).",
+            *get_args(State)),
+        "database_state_seconds": gauge("Seconds for which that is so."),
+        "database_reason": text("Why it is not up, - when it is (text)."),
+        "database_connected": gauge("1 if it is up or slow, 0 if not; nobody asks it while there is nothing to do."),
+        "database_lost_count": counter(
+            "Times that it was hung or down after it had been up or slow.", "ckv_database_lost_total"),
+        "clock_skew_seconds": gauge(
+            "By how many seconds its clock was ahead of ours, below 0 behind, at the last connect."),
+        "expired_rows_purged": counter("Rows that had expired and that this node deleted, a minute later or more."),
+        "purge_lag_seconds": gauge(
+            "Seconds since the last whole walk for such rows began, or since there is a reason for one; 0 before that. "
+            "Nodes take turns."),
+        "retries": counter("Attempts (to connect, load or flush) that failed and were made again."),
+        "pool_size": gauge("Workers that write, and as many that read, each with its own connection."),
+        "loads": counter("Keys that were looked for, once for all that wait for the same key."),
+        "loads_shared": counter("Requests that joined a load which was on its way already."),
+        "loads_queued": gauge("Keys that wait now for a query."),
+        "load_queries": counter(
+            "Queries that were begun, each for up to 500 of these keys, and 4 MiB or one larger value."),
+        "load_failures": counter("Queries that failed; their keys go into the next ones."),
+        "load_locks": counter(
+            "Queries that met a row locked by somebody else; they are split, and such rows are waited for."),
+        "load_refusals": counter("Reads and DELs that failed at once, as the database was hung or down."),
+        "load_timeouts": counter("Loads that were not answered within --load-timeout while somebody waited."),
+        "commit_timeouts": counter("PUTs and DELs that were answered with CommitTimeout; the write stays queued."),
+        "flushes": counter("Batches that were committed."),
+        "flushed_rows": counter("Rows in them, values and deletions."),
+        "flush_failures": counter("Batches that failed and were queued again."),
+        "flush_seconds_total": counter("Seconds that the batches took which did not fail.", "ckv_flush_seconds_total"),
+        "flush_seconds_max": gauge("Seconds that the slowest of them took."),
     }),
-) for name, sentence in helps.items())  # fmt: skip
+) for name, row in rows.items())  # fmt: skip
 
 
 def of_peers(peers: Sequence[Peer]) -> Info:

@@ -1,19 +1,17 @@
 """What a secondary says to its primary: it joins the cluster, says each second that it lives, and takes its leave.
 
-:class:`ckv.cluster.member.Member` decides what is said. Here is the connection over which it goes, one message after
-the other: an answer that is late keeps nothing waiting but the next message.
+:class:`ckv.cluster.member.Member` decides what is said. Here it goes over one connection, one message after the
+other: an answer that is late keeps nothing waiting but the next message.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import gevent
-import gevent.socket
-import msgpack
 from gevent.queue import SimpleQueue
 
 from ckv import errors
@@ -23,6 +21,7 @@ from ckv.cluster.messages import (
     BEAT,
     JOIN,
     LEAVE,
+    Again,
     Answer,
     Beat,
     Join,
@@ -32,11 +31,8 @@ from ckv.cluster.messages import (
     Static,
     unpack_answer,
 )
-from ckv.net.connecting import connect
-from ckv.protocol.greeting import calls
-from ckv.protocol.limits import RECV_BYTES, Limits
-from ckv.protocol.messages import new_answers_unpacker
-from ckv.protocol.packing import REQUEST, RESPONSE, new_packer
+from ckv.node.link import FAILURES, Link
+from ckv.protocol.limits import Limits
 
 log = logging.getLogger(__name__)
 
@@ -47,22 +43,30 @@ _METHODS: Final = {Join: JOIN, Beat: BEAT, Leave: LEAVE}
 
 
 class Membership:
-    """The way to the primary."""
+    """The way to the primary: to the one of several that leads, if they say so."""
 
-    def __init__(self, member: Member, primary: Address, limits: Limits, carry_out: Callable[[], None]) -> None:
-        """``carry_out``: is called after whatever may have changed what the ``member`` wants to have done."""
+    def __init__(
+        self, member: Member, primaries: Sequence[Address], limits: Limits, carry_out: Callable[[], None]
+    ) -> None:
+        """``primaries``: they are asked in turn, until one answers. ``carry_out``: is called after whatever may have
+        changed what the ``member`` wants to have done."""
         self._member = member
-        self._primary = primary
-        self._limits = limits
+        self._primaries = primaries
+        self._turn = 0
         self._carry_out = carry_out
         self._said: SimpleQueue[Join | Beat | Leave] = SimpleQueue()
-        self._sock: Any = None
-        self._to = primary
-        self._unpacker: msgpack.Unpacker
-        self._number = 0
+        self._link = Link(limits)
+        self._to = primaries[0]
         self._greenlet: gevent.Greenlet[..., None] | None = None
+        self.answered_at = time.monotonic()
+        """When the primary answered last, or this began."""
         self._why = ""
         """What was logged last about not being taken in."""
+
+    @property
+    def primaries(self) -> list[Address]:
+        """Those that it was given, and that a leader has named."""
+        return [*self._primaries, *(each for each in self._member.primaries if each not in self._primaries)]
 
     def start(self) -> None:
         """Sends what there is to say from now on, until :meth:`close`."""
@@ -73,7 +77,7 @@ class Membership:
         """Says nothing more."""
         if self._greenlet is not None:
             self._greenlet.kill()
-        self._disconnect()
+        self._link.close()
 
     def tell(self, message: Join | Beat | Leave) -> None:
         """Sends it, when what came before it is answered."""
@@ -82,14 +86,31 @@ class Membership:
     def _run(self) -> None:
         while True:
             message = self._said.get()
-            asked_at, answer = self._exchange(message)
-            now = time.monotonic()
-            was_joined = self._member.joined
-            self._member.answered(message, answer, asked_at, now)
-            if answer is None:
-                self._member.lost(now)
-            self._note(answer, was_joined)
-            self._carry_out()
+            try:
+                self._say(message)
+            except Exception:
+                # Whatever it is: a node that says nothing more is given up.
+                log.exception("what became of %s was not carried out", type(message).__name__)
+                self._link.close()
+                self._member.lost(time.monotonic())
+
+    def _say(self, message: Join | Beat | Leave) -> None:
+        asked_at, answer = self._exchange(message)
+        now = time.monotonic()
+        was_joined = self._member.joined
+        if isinstance(answer, Static) and self._member.leader is not None:
+            log.debug("another primary said that %s leads, which is none of this cluster", self._to)
+            self._ask_another()
+            answer = None
+        self._member.answered(message, answer, asked_at, now)
+        if answer is None:
+            self._member.lost(now)
+        else:
+            self.answered_at = now
+            if isinstance(answer, Static) or (isinstance(message, Join) and isinstance(answer, Again)):
+                self._ask_another()  # it may be cut off from what says who leads, or have a list now
+        self._note(answer, was_joined)
+        self._carry_out()
 
     def _note(self, answer: Answer | None, was_joined: bool) -> None:
         """What the log says of it."""
@@ -104,7 +125,7 @@ class Membership:
                 self._why = why
                 log.error("%s does not take this node in: %s", self._to, why)
             case Static():
-                self._disconnect()
+                self._link.close()
                 if was_joined:
                     log.error(
                         "%s has a list of its secondaries now, and this node is of a cluster without one", self._to
@@ -116,56 +137,35 @@ class Membership:
         """When it was sent, and the answer; None if there was none, or an error."""
         asked_at = time.monotonic()
         try:
-            self._connect()
+            self._to = self._next()
+            self._link.connect(self._to)
             if isinstance(message, Join) and not message.host:
                 # Where this node is reached: as it is seen from there.
-                self._member.identity.host = self._sock.getsockname()[0]
+                self._member.identity.host = self._link.own_host
                 message = message._replace(host=self._member.identity.host)
             asked_at = time.monotonic()
-            with gevent.Timeout(ANSWER_TIMEOUT, errors.CallTimeout(f"no answer within {ANSWER_TIMEOUT:g} s")):
-                return asked_at, unpack_answer(self._call(_METHODS[type(message)], message.pack()))
+            return asked_at, unpack_answer(self._link.call(_METHODS[type(message)], message.pack(), ANSWER_TIMEOUT))
         except errors.UnknownMethod:
             return asked_at, Static()  # it is older than clusters
+        except errors.Draining as error:
+            log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
+            self._ask_another()  # it leads no more
         except errors.Refused as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
-        except (errors.CkvError, OSError, ValueError, msgpack.UnpackException) as error:
+        except FAILURES as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
-            self._disconnect()
-            self._member.leader = None  # the primary may know another one
+            self._link.close()
+            self._ask_another()
         return asked_at, None
 
-    # --- the connection ----------------------------------------------------------------------------------------------
+    def _next(self) -> Address:
+        """Whom to ask."""
+        if self._member.leader is not None:
+            return Address(*self._member.leader)
+        known = self.primaries
+        return known[self._turn % len(known)]
 
-    def _connect(self) -> None:
-        """Raises Unreachable."""
-        to = Address(*self._member.leader) if self._member.leader is not None else self._primary
-        if self._sock is not None and to == self._to:
-            return
-        self._disconnect()
-        self._to = to
-        plain = connect(to, self._limits, calls()).sock
-        self._sock = gevent.socket.socket(plain.family, plain.type, fileno=plain.detach())
-        self._sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
-        self._unpacker = new_answers_unpacker(self._limits)
-
-    def _disconnect(self) -> None:
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
-
-    def _call(self, method: str, params: list[object]) -> object:
-        """The result. Raises what the primary answers, NodeLost, ProtocolError, OSError and what msgpack raises."""
-        self._number += 1
-        self._sock.sendall(new_packer().pack((REQUEST, self._number, method, params)))
-        while True:
-            for message in self._unpacker:
-                match message:
-                    case (kind, number, error, result) if kind == RESPONSE and number == self._number:
-                        if error is not None:
-                            raise errors.from_wire(error)
-                        return result
-                raise errors.ProtocolError("not the answer to what was asked")
-            data = self._sock.recv(RECV_BYTES)
-            if not data:
-                raise errors.NodeLost("closed by the peer")
-            self._unpacker.feed(data)
+    def _ask_another(self) -> None:
+        """The next one in turn, which may know who leads."""
+        self._turn += 1
+        self._member.leader = None

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 from gevent.event import Event
@@ -23,12 +23,18 @@ from ckv.net.server import Server
 from ckv.node.figures import Info, processor_seconds, resident_bytes
 from ckv.node.heap import Heap
 from ckv.node.naming import Naming
+from ckv.node.pages import Check, Pages
 from ckv.node.signals import Signals
+from ckv.node.turns import Turns
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
 from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
 from ckv.redis.table import for_node
+
+if TYPE_CHECKING:
+    from ckv.net.http import HttpServer
+    from ckv.node.joining import Joining
 
 log = logging.getLogger(__name__)
 
@@ -65,21 +71,35 @@ class Node:
         held: Callable[[], int] = lambda: 0,
         *,
         keys_max: int,
+        http: Address | None = None,
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
-        memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS."""
+        memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``http``: where it tells its figures
+        and whether it is well."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
         self._role = role
         self._drain_timeout = drain_timeout
         self._files = files
+        self._http_address = http
+        self._http: HttpServer | None = None
+        if http is not None:
+            from ckv.net.http import FILES, HttpServer  # which few nodes need, and takes time and memory
+
+            self._files += FILES
+            self._http = HttpServer(lambda environ, start: self._pages(environ, start))
         self._keys_max = keys_max
         self._stop = Event()
         self._hurry = False
         self._lost = False
+        self._serves = False
+        """Whether it has begun to serve, and has its name."""
         self._started = time.monotonic()
         self._server: Server
+        self._checks: dict[str, Check] = {}
+        self.address: Address | None = None
+        """Where it listens; None before it does."""
         self._signals = Signals(self.stop)
         self._heap = Heap(held)
         self._channels = Channels()
@@ -104,6 +124,7 @@ class Node:
         """Whether requests are served; while they are not, they are answered with ``Starting``."""
         if self.stopping:
             return
+        self._serves = serves
         if serves:
             self._server.admit()
         else:
@@ -131,13 +152,21 @@ class Node:
         naming: Naming | None = None,
         name: str = "",
         others: Mapping[str, Handler] | None = None,
+        joining: Joining | None = None,
+        *,
+        figures: Callable[[], Info],
+        checks: Mapping[str, Check],
     ) -> int:
         """Serves until it is told to stop; the exit code.
 
         ``drain`` saves what the role has to save; it returns how many records were left. ``quick`` is compiled code
         that answers what it can before the handlers are asked. With ``naming`` it serves when ``name`` is its own;
-        without one that is the host's and the port. ``others``: what only nodes ask.
+        without one that is the host's and the port. ``others``: what only nodes ask. ``joining``: its part in a
+        cluster whose nodes join. ``figures``: what INFO answers. ``checks``: what has to be well for it to be ready.
         """
+        handlers = {**handlers, "INFO": own("INFO", figures)}
+        self._checks = {"serving": self._why_not_serving, **checks}
+        self._pages = Pages(figures, self._checks, _rest)
         self._server = Server(
             *(self.poller, complete(handlers), self.limits, self._files, quick, others),
             for_node(
@@ -145,27 +174,45 @@ class Node:
                 subscribers=self._channels,
                 placing=self.placing,
                 keys_max=self._keys_max,
-                next_turn=_in_another_turn,
+                next_turn=Turns().add,
             ),
+            joining.guard.guarded if joining is not None else None,
         )
+        if joining is not None:
+            joining.guard.opens(self._server, self.poller)
         try:
             bound = self._listen(address, naming, name)
         except OSError as error:
             log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
             return Exit.CANNOT_START
-        self._port = bound.port
+        self.address = bound
+        if self._http is not None and self._http_address is not None:
+            try:
+                at = self._http.listen(self._http_address)
+            except OSError as error:
+                why = error.strerror or error
+                log.error("%s cannot listen on %s, for HTTP: %s", self._role, self._http_address, why)
+                self._server.close()
+                return Exit.CANNOT_START
+            log.info("metrics and health checks are at http://%s", at)
         if naming is not None:
             naming.begin(name or f"{socket.gethostname()}:{bound.port}", listens=True)
             while not (naming.decided or self.stopping):
                 gevent.sleep(POLL)
             description += f" name={naming.name} incarnation={naming.incarnation}"
+        self._serves = self._serves or naming is None
         log.info("%s ready on %s core=%s %s", self._role, bound, core.KIND, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
+        if joining is not None:
+            joining.begin(bound)
         self._stop.wait()
-        return self._drain(drain)
+        wait = self._wait_for(time.monotonic())
+        if joining is not None and not self._lost:
+            joining.leave(wait)
+        return self._drain(drain, wait)
 
     def _listen(self, address: Address, naming: Naming | None, name: str) -> Address:
         """Raises OSError. Waits for a port that a process of the same name has, which was told to stop."""
@@ -180,15 +227,23 @@ class Node:
                     raise
                 gevent.sleep(POLL)
 
+    def _why_not_serving(self) -> str:
+        if self.stopping:
+            return "it was told to stop"
+        return "" if self._serves else "it does not serve yet, or not any more; its log says why"
+
     def figures(self) -> Info:
         """What INFO says about the process, whatever its role is. Only for a node that serves."""
+        why = "; ".join(reason for check in self._checks.values() if (reason := check()))
         return {
             "ckv_version": __version__,
             "role": self._role,
             "process_id": os.getpid(),
-            "tcp_port": self._port,
+            "tcp_port": self.address.port if self.address is not None else 0,
             "uptime_in_seconds": int(time.monotonic() - self._started),
             "draining": int(self.stopping),
+            "ready": int(not why),
+            "ready_reason": why or "-",
             "used_memory_rss": resident_bytes(),
             **processor_seconds(),
             **logs.figures(),
@@ -202,9 +257,8 @@ class Node:
             "pubsub_cut_off": self._channels.cut_off,
         }
 
-    def _drain(self, drain: Callable[[Wait], int]) -> int:
-        server = self._server
-        began = time.monotonic()
+    def _wait_for(self, began: float) -> Wait:
+        """Waits within what is left of the drain time-out, which ``began`` then."""
 
         def wait(condition: Callable[[], bool]) -> bool:
             while not condition():
@@ -213,6 +267,11 @@ class Node:
                 gevent.sleep(POLL)
             return True
 
+        return wait
+
+    def _drain(self, drain: Callable[[Wait], int], wait: Wait) -> int:
+        server = self._server
+        began = time.monotonic()
         log.info("drain begun: %d connections", server.connections)
         if not self._lost:
             server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED)
@@ -220,6 +279,8 @@ class Node:
         left = drain(lambda saved: wait(lambda: saved() and not server.in_flight))
         goodbye = time.monotonic() + GOODBYE
         wait(lambda: server.idle or time.monotonic() > goodbye)
+        if self._http is not None:
+            self._http.close()  # first: whoever waits for the other port has this one then too
         server.close()
         seconds = time.monotonic() - began
         if self._lost:
@@ -232,9 +293,9 @@ class Node:
         return Exit.FINE
 
 
-def _in_another_turn(do: Callable[[], None]) -> None:
-    """Does it after the sockets were looked at once more. A callback of the loop could come before that."""
-    gevent.spawn_later(0.0, do)
+def _rest() -> None:
+    # Not 0: a callback of the loop could come before it has looked at the sockets.
+    gevent.sleep(0.0001)
 
 
 def complete(handlers: Mapping[str, Handler]) -> dict[str, Handler]:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from ckv import errors
 from ckv.cluster.slots import SlotMap
 from ckv.commands import COMMANDS
-from ckv.net.peer import Peer
+from ckv.net.callee import Callee
+from ckv.net.parking import Parking
 from ckv.node.steps import asked_of, told
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import BULKY_BYTES, KIB
@@ -34,13 +35,13 @@ class Part:
     """Where its answers belong, but for those of what is watched."""
 
 
-def exec_at_owners(owners: SlotMap[Peer], max_message_bytes: int) -> Handler:
-    """The handler. Raises CrossNode, and BadArguments for requests to one node that do not fit into a message."""
+def exec_at_owners(owners: SlotMap[Callee], max_message_bytes: int) -> Handler:
+    """The handler. Raises CrossNode, Moving, and BadArguments for requests to one node that fit into no message."""
 
     def exec_(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         is_packed, watched, requests = asked_of(params)
         answers: list[Told | None] = [None] * len(requests)
-        parts: dict[Peer, Part] = {}
+        parts: dict[Callee, Part] = {}
         for key, digest in watched:
             parts.setdefault(owners.owner(key), Part()).requests.append((WATCHED, (key, digest)))
         for number, (method, arguments) in enumerate(requests):
@@ -54,19 +55,20 @@ def exec_at_owners(owners: SlotMap[Peer], max_message_bytes: int) -> Handler:
             part.requests.append((method, arguments))
             part.places.append(number)
         if watched and len(parts) > 1:
+            if any(isinstance(node, Parking) for node in parts):
+                raise errors.Moving("the slot of a key is on its way from one node to another one; nothing was done")
             raise errors.CrossNode("keys of the request, or that are watched, are on several nodes; use {tags} in them")
         if not parts:
             return told(answers, True, is_packed=is_packed)
-        sent = [(peer, part, packed_requests(part.requests)) for peer, part in parts.items()]
-        for peer, _, data in sent:
+        sent = [(node, part, packed_requests(part.requests)) for node, part in parts.items()]
+        for node, _, data in sent:
             if len(data) > max_message_bytes - HEAD_BYTES:
-                raise errors.BadArguments(
-                    f"{len(data)} bytes of requests to {peer.address}, {max_message_bytes - HEAD_BYTES} are allowed"
-                )
+                where, most = getattr(node, "address", "one node"), max_message_bytes - HEAD_BYTES
+                raise errors.BadArguments(f"{len(data)} bytes of requests to {where}, {most} are allowed")
         gathering = Gathering(caller, msgid, [part for _, part, _ in sent], answers, is_packed=is_packed)
-        for number, (peer, _, data) in enumerate(sent):
+        for number, (node, _, data) in enumerate(sent):
             try:
-                peer.call("EXEC", (data,), gathering, number, large=len(data) > BULKY_BYTES)
+                node.call("EXEC", (data,), gathering, number, large=len(data) > BULKY_BYTES)
             except errors.CkvError as error:
                 gathering.respond(number, errors.to_wire(error), None)
         return gathering.begin()

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 from ckv import core, errors
 from ckv.address import Address
+from ckv.cluster.directory import OWNERS
+from ckv.cluster.map import Map
+from ckv.cluster.options import Options
 from ckv.cluster.slots import SlotMap
-from ckv.cluster.view import of_list
+from ckv.cluster.view import Health, of_list, of_map
 from ckv.commands import COMMANDS, Command
+from ckv.net.callee import Callee
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
+from ckv.node import readiness
+from ckv.node.direct import of_list as owners_by_list
+from ckv.node.direct import of_map as owners_by_map
 from ckv.node.everywhere import Everywhere
-from ckv.node.figures import of_peers
+from ckv.node.figures import Info, of_peers
+from ckv.node.lanes import new_lanes, route_loops
+from ckv.node.leading import NO_CLUSTER, STATIC, TICK, Leading
 from ckv.node.node import Node, Wait, own, pong
+from ckv.node.owners import AllOwners
 from ckv.node.parts import exec_at_owners
-from ckv.protocol.batch import BATCH_REQUESTS
-from ckv.protocol.greeting import Share
-from ckv.protocol.handler import LATER, NO_CORES, Caller, Cores, Handler, Outcome
-from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES, Limits
+from ckv.node.refusals import LOOK_EVERY, Refusals
+from ckv.node.routing import Routing
+from ckv.persistent.opening import open_coordinator
+from ckv.protocol.greeting import Share, calls
+from ckv.protocol.handler import LATER, NO_CORES, Caller, Handler
+from ckv.protocol.limits import BULKY_BYTES, Limits
 from ckv.settings.roles import PrimarySettings
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
 
@@ -34,43 +47,114 @@ FILES_OF_A_PEER: Final = 2
 """Open files for each secondary: the old connection may still be there while the next one is tried."""
 
 
+EXPECTED_NODES: Final = 32
+"""Secondaries that may join, for whose connections open files are kept."""
+
+
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
     limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
+    if not settings.secondaries:
+        return _lead(settings, limits)
     files = FILES_OF_A_PEER * len(settings.secondaries)
-    node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max)
+    node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max, http=settings.http)
     room = WaitingRoom()
     count = len(settings.secondaries)
     lanes = new_lanes(count)
     nodes = list(map(str, settings.secondaries)) if settings.cluster_clients else []
-    peers = [
-        Peer(
+    peers: list[Peer] = []
+    refusals = Refusals(peers, nodes)
+    for number, (address, lane) in enumerate(zip(settings.secondaries, lanes, strict=True), 1):
+        peer = Peer(
             *(node.poller, address, limits, settings.call_timeout, settings.node_wait, room, lane),
-            share=Share(number, count),
-            nodes=nodes,
+            greeting=partial(refusals.greeting, number) if nodes else partial(calls, Share(number, count)),
         )
-        for number, (address, lane) in enumerate(zip(settings.secondaries, lanes, strict=True), 1)
-    ]
-    slots = SlotMap(peers)
+        peers.append(peer)
+    slots: SlotMap[Callee] = SlotMap(peers)
     if settings.cluster_clients:
         node.placing.view = of_list(settings.secondaries)
+        node.placing.health = lambda number: health_of(peers[number])
     for peer in peers:
         peer.start()
+    looking = node.loop.timer(LOOK_EVERY, LOOK_EVERY)
+    if settings.cluster_clients:
+        looking.start(refusals.look)
     try:
         return node.serve(
             Address(settings.bind, settings.port),
             handlers(slots, settings.max_value_bytes)
             | Everywhere(peers, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_at_owners(slots, limits.max_message_bytes)}
-            | {"INFO": own("INFO", lambda: node.figures() | of_peers(peers))},
+            | {OWNERS: own(OWNERS, lambda: owners_by_list(peers, slots.owners).pack())},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
-            route_loops(slots, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,
+            route_loops(slots.owners, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,
+            others=STATIC,
+            figures=lambda: node.figures() | of_peers(peers) | NO_CLUSTER,
+            checks={"secondaries": lambda: readiness.secondaries(peers)},
         )
     finally:
+        looking.stop()
         for peer in peers:
             peer.close()
+
+
+def _lead(settings: PrimarySettings, limits: Limits) -> int:
+    """As :func:`run`, without a list: secondaries join, and are dealt slots."""
+    files = FILES_OF_A_PEER * EXPECTED_NODES
+    node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max, http=settings.http)
+    routing = Routing(node.poller, settings, limits)
+    options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
+    leading = Leading(routing, options, open_coordinator(settings.coordinator))
+
+    def tell(world: Map) -> None:
+        node.placing.view = of_map(world)
+
+    if settings.cluster_clients:
+        tell(routing.router.map)
+        routing.when_taken = tell
+
+    def owners() -> object:
+        return owners_by_map(routing.router.map, routing.peers).pack()
+
+    exec_ = exec_at_owners(routing.slots, limits.max_message_bytes)
+    routing.exec_again = exec_
+
+    def figures() -> Info:
+        return node.figures() | of_peers(list(routing.peers.values())) | leading.figures()
+
+    def drain(wait: Wait) -> int:
+        # First: who is told to stop answers no secondary, however long what is under way takes.
+        if leading.coordinating is not None:
+            leading.coordinating.step_down()
+        return _answer_all(wait)
+
+    ticker = node.loop.timer(TICK, TICK)
+    ticker.start(leading.tick)
+    if leading.coordinating is not None:
+        leading.coordinating.begin(lambda: node.address, settings.advertise)
+    try:
+        return node.serve(
+            Address(settings.bind, settings.port),
+            handlers(routing.slots, settings.max_value_bytes)
+            | AllOwners(routing, allow_flush=settings.allow_flush).handlers
+            | {"EXEC": exec_, OWNERS: own(OWNERS, owners)},
+            f"secondaries=those that join coordinator={leading.coordinator_name}",
+            drain,
+            routing.cores,
+            others=leading.handlers,
+            figures=figures,
+            checks={
+                "slots": lambda: readiness.slots(leading.leader, routing, time.monotonic()),
+                "secondaries": lambda: readiness.secondaries(routing.peers.values()),
+            },
+        )
+    finally:
+        ticker.stop()
+        if leading.coordinating is not None:
+            leading.coordinating.end()
+        routing.close()
 
 
 def _answer_all(wait: Wait) -> int:
@@ -78,51 +162,14 @@ def _answer_all(wait: Wait) -> int:
     return 0
 
 
-def new_lanes(count: int) -> list[Any]:
-    """A lane for each node; None without the compiled modules."""
-    if not core.COMPILED:
-        return [None] * count
-    from ckv.core.lane import Lane
-
-    return [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
+def health_of(peer: Peer) -> Health:
+    """What clients in cluster mode are told of a node. One for which calls wait may be back before they go there."""
+    if peer.is_refused:
+        return "refused"
+    return "down" if peer.is_down else "online"
 
 
-def route_loops(slots: SlotMap[Peer], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> Cores:
-    """What passes requests on that need no look at their parts. Only with the compiled modules; ``lanes`` are those of
-    the ``peers``."""
-    from ckv.core.route import RespRouter, Router
-
-    bounds = {
-        "batch_requests": BATCH_REQUESTS,
-        "batch_bytes": MAX_PARTS_BYTES,
-        "bulky_bytes": min(BULKY_BYTES, max_value_bytes),
-    }
-    rpc, resp = Router(slots.owners, lanes, **bounds), RespRouter(slots.owners, lanes, **bounds)
-    return Cores(RouteLoop(rpc, peers, lanes), RouteLoop(resp, peers, lanes), resp_goes_ahead=True)
-
-
-class RouteLoop:
-    """A compiled loop for one protocol, and the nodes that it calls."""
-
-    def __init__(self, router: Any, peers: Sequence[Peer], lanes: list[Any]) -> None:
-        self._nodes = list(zip(peers, lanes, strict=True))
-        self._router = router
-
-    def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
-        """See :class:`ckv.protocol.handler.Core`."""
-        for peer, lane in self._nodes:
-            lane.open(peer.takes_calls())
-        outcomes: Sequence[Outcome] = self._router.serve_all(inbox)
-        for peer, lane in self._nodes:
-            if lane.count:
-                peer.flush_later()
-        return outcomes
-
-    def arrived(self, _arriving: Any, /) -> None:
-        """There are none: what is large goes through the sessions."""
-
-
-def handlers(owners: SlotMap[Peer], max_value_bytes: int) -> dict[str, Handler]:
+def handlers(owners: SlotMap[Callee], max_value_bytes: int) -> dict[str, Handler]:
     """One handler per command but INFO: those with a key go to its owner, the others are the node's own, or refused."""
     made = {
         command.name: _forward(command, owners, max_value_bytes) if command.has_owner else _keeps_nothing
@@ -136,7 +183,7 @@ def _keeps_nothing(_caller: Caller, _msgid: int, _params: tuple[object, ...]) ->
     raise errors.Refused("a primary keeps no records; ask the secondary")
 
 
-def _forward(command: Command, owners: SlotMap[Peer], max_value_bytes: int) -> Handler:
+def _forward(command: Command, owners: SlotMap[Callee], max_value_bytes: int) -> Handler:
     """The handler of a command with a key among its arguments, be it any of them."""
     name = command.name
     # A value is checked here too: what one node may read can be too long for the next one when it is packed again.

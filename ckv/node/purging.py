@@ -40,20 +40,23 @@ class Purger:
         """``now_ms``: the time of day in milliseconds of the epoch."""
         self._tier = tier
         self._now_ms = now_ms
-        self._finished: float | None = None
+        self._since: float | None = None
+        """When the last whole walk was begun; before there was one, when one was wanted first."""
         self.purged = 0
         """Rows that were deleted, since the start."""
 
     @property
     def lag_seconds(self) -> float:
-        """How long ago the walk was begun that came to its end last; 0 without one."""
-        return time.monotonic() - self._finished if self._finished is not None else 0.0
+        """How long ago the walk was begun that came to its end last, or one was wanted first; 0 before that."""
+        return time.monotonic() - self._since if self._since is not None else 0.0
 
     def run(self, wanted: Callable[[], bool]) -> None:
         """Never returns. Walks while ``wanted``: nothing expires in most tables, and they are left alone."""
         while True:
             while not wanted():
                 gevent.sleep(LOOK_EVERY)
+            if self._since is None:
+                self._since = time.monotonic()  # so that walks which all fail are seen
             try:
                 with closing(self._tier.connect()) as session:
                     self.walk(session)
@@ -74,4 +77,4 @@ class Purger:
             if after is None:
                 break
             gevent.sleep((time.monotonic() - before) * (1 / SHARE - 1))
-        self._finished = began
+        self._since = began

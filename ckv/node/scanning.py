@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from ckv import errors
-from ckv.cluster.slots import number_of_owner
+from ckv.cluster.map import NO_VERSION, Version
+from ckv.cluster.slots import SLOTS, number_of_owner, slot_of
 from ckv.commands import COMMANDS
 from ckv.glob import MAX_PATTERN_BYTES, Glob, glob
 from ckv.node.walking import Walker
@@ -29,7 +30,8 @@ LEAST_ROWS: Final = 100
 """So many rows are read at least in one go: a query for ten costs nearly as much."""
 
 MAX_SCANS: Final = 256
-"""Scans that are open at a time. One more ends that which was used longest ago."""
+"""Scans that are open at a time. One more ends another: one that was answered once and not asked for more, or if there
+is none, that which was used longest ago."""
 
 IDLE: Final = 600.0
 """Seconds after which a scan that nobody went on with is forgotten."""
@@ -46,6 +48,10 @@ MAX_CURSOR: Final = NUMBERS * STEPS - 1
 """A primary puts the number of a node behind it, and the whole has to stay below 2^53, for clients in JavaScript."""
 
 
+_Slots = tuple[Version, Share | None]
+"""By what it is known which slots are this node's: the version of the map, or its share by a list."""
+
+
 @dataclass(eq=False, slots=True)
 class Open:
     """A scan that is open."""
@@ -53,23 +59,42 @@ class Open:
     number: int
     scan: Scan
     used: float
+    slots: _Slots
+    """Which were this node's when it began."""
     places: dict[int, Place] = field(default_factory=dict)
     """Where it went on after its last answers, by their numbers."""
     step: int = 0
+
+
+class Owner(Protocol):
+    """What is to be known of a node that has joined a primary: :class:`ckv.cluster.member.Member`."""
+
+    joined: bool
+
+    @property
+    def version(self) -> Version: ...
+    @property
+    def owned(self) -> frozenset[int]: ...
 
 
 class Scans:
     """The scans that are open, and the handlers of their methods."""
 
     def __init__(
-        self, store: Records, walker: Walker | None, share: Callable[[], Share | None], clock: Callable[[], float]
+        self,
+        store: Records,
+        walker: Walker | None,
+        share: Callable[[], Share | None],
+        clock: Callable[[], float],
+        owner: Owner | None = None,
     ) -> None:
         """``walker`` asks the persistent tier, if there is one. ``share``: which of the keys there are this node's, as
-        far as anybody has said. ``clock`` gives seconds that never go back."""
+        far as anybody has said, or ``owner``, once that has joined. ``clock`` gives seconds that never go back."""
         self._store = store
         self._walker = walker
         self._share = share
         self._clock = clock
+        self._owner = owner
         self._open: dict[int, Open] = {}
         """By their numbers; the one that was used last is last."""
 
@@ -103,13 +128,20 @@ class Scans:
             if rows is None:
                 caller.respond(msgid, errors.to_wire(error or errors.TierUnavailable("no answer")), None)
                 return
-            share = self._share()
             here, of_these = self._store.estimated()
-            own = rows if share is None else (rows * share.number // share.of) - (rows * (share.number - 1) // share.of)
-            caller.respond(msgid, None, here + max(0, own - of_these))
+            caller.respond(msgid, None, here + max(0, self._part_of(rows) - of_these))
 
         self._walker.ask(lambda session: session.estimate()).wait(told)
         return LATER
+
+    def _part_of(self, rows: int) -> int:
+        """How many of so many are this node's, about."""
+        if self._owner is not None and self._owner.joined:
+            return rows * len(self._owner.owned) // SLOTS
+        share = self._share()
+        if share is None:
+            return rows
+        return (rows * share.number // share.of) - (rows * (share.number - 1) // share.of)
 
     # --- one answer --------------------------------------------------------------------------------------------------
 
@@ -122,21 +154,37 @@ class Scans:
         if opened is not None:
             self._open[number] = opened
             opened.used = self._clock()
-            if opened.scan.is_void:
-                self._drop(opened)
-                raise errors.Refused("the database was replaced meanwhile: begin again with 0")
+            self._check(opened)
             if step in opened.places:
                 return opened, opened.places[step]
         raise errors.Refused(f"there is no scan with the cursor {cursor}: begin again with 0")
 
+    def _check(self, opened: Open) -> None:
+        """Raises Refused when what there was to scan is not what there is."""
+        if opened.scan.is_void:
+            self._drop(opened)
+            raise errors.Refused("the database was replaced meanwhile: begin again with 0")
+        if opened.slots != self._slots:
+            self._drop(opened)
+            raise errors.Refused("slots have moved meanwhile: begin again with 0")
+
+    @property
+    def _slots(self) -> _Slots:
+        if self._owner is not None and self._owner.joined:
+            return self._owner.version, None
+        return NO_VERSION, self._share()
+
     def _begin(self) -> Open:
         if len(self._open) >= MAX_SCANS:
-            self._drop(next(iter(self._open.values())))
+            # Whoever begins one after the other, and goes on with none, must not end those of others. Where there are
+            # few such, they are as likely the ones that have only just begun.
+            left_alone = [opened for opened in self._open.values() if opened.step == 1]
+            self._drop(left_alone[0] if 2 * len(left_alone) >= MAX_SCANS else next(iter(self._open.values())))
         # By chance, so that a cursor of before a restart does not fit a scan of after it.
         number = random.randrange(1, NUMBERS)
         while number in self._open:
             number = random.randrange(1, NUMBERS)
-        opened = self._open[number] = Open(number, Scan(self._store, self._owns), self._clock())
+        opened = self._open[number] = Open(number, Scan(self._store, self._owns), self._clock(), self._slots)
         return opened
 
     def _drop(self, opened: Open) -> None:
@@ -144,6 +192,8 @@ class Scans:
         opened.scan.close()
 
     def _owns(self, key: str) -> bool:
+        if self._owner is not None and self._owner.joined:
+            return slot_of(key) in self._owner.owned
         share = self._share()
         return share is None or number_of_owner(key, share.of) == share.number - 1
 
@@ -169,6 +219,7 @@ class Scans:
                 return
             scan.rows_end(log, answer, found, rows, pattern.matches)
             try:
+                self._check(opened)
                 result = self._go_on(opened, answer, pattern, caller, msgid)
             except errors.CkvError as raised:
                 caller.respond(msgid, errors.to_wire(raised), None)

@@ -8,19 +8,24 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from ckv import core
-from ckv.address import Address, parse_address
-from ckv.cluster.view import NO_SLOTS, of_list
+from ckv.address import Address
+from ckv.cluster.directory import OWNERS
+from ckv.cluster.view import NO_SLOTS, View
 from ckv.commands import COMMANDS
+from ckv.node import readiness
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
 from ckv.node.daytime import now_ms
+from ckv.node.direct import DirectClients, ask_the_primary
 from ckv.node.emptying import Emptying
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
+from ckv.node.guard import between_turns
+from ckv.node.joining import Joining
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scanning import Scans
-from ckv.node.share import OwnShare
+from ckv.node.share import Others, OwnShare, view_of
 from ckv.node.steps import step_handlers
 from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
@@ -38,6 +43,7 @@ from ckv.store.loading import Load
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
+from ckv.store.store import Store
 from ckv.store.tiers import Environment
 from ckv.store.waiting import Waiting
 from ckv.values import BYTES_PER_CHARACTER, SURELY_FITS, checked_key, checked_value
@@ -46,6 +52,9 @@ log = logging.getLogger(__name__)
 
 FILES_OF_A_SESSION: Final = 4
 """Open files for each connection to the persistent tier: SQLite has the file, its log, its index and a journal."""
+
+FILES_TO_JOIN: Final = 2
+"""The connections over which it asks its primary, and tells another secondary."""
 
 EXPIRE_EVERY: Final = 0.1
 """Seconds between two looks for requests that have waited too long."""
@@ -66,6 +75,7 @@ def run(settings: SecondarySettings) -> int:
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
     # old one may still be closing while its worker connects anew; and one each for the name, for purges and for walks.
     files = FILES_OF_A_SESSION * (2 * settings.pool_size + 5) if workers is not None else 0
+    files += FILES_TO_JOIN
     node = Node(
         "secondary",
         limits,
@@ -73,20 +83,23 @@ def run(settings: SecondarySettings) -> int:
         files,
         lambda: store.measured().held_bytes,
         keys_max=settings.keys_max,
+        http=settings.http,
     )
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)
     audits = Audits(store, time.monotonic)
     walker = workers.walker if workers is not None else None
-    scans = Scans(store, walker, lambda: own_share.share, time.monotonic)
-
-    emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic)
+    joining = _joining(node, settings, limits, store, workers, naming)
+    guard = joining.guard
+    scans = Scans(store, walker, lambda: own_share.share, time.monotonic, joining.member)
+    emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic, guard.serves)
 
     def expire() -> None:
         store.expire()
         audits.expire()
         scans.expire()
         emptying.expire()
+        own_share.look()
         if workers is not None:
             workers.look()
 
@@ -96,40 +109,65 @@ def run(settings: SecondarySettings) -> int:
             | of_name(naming, settings, own_share.share)
             | of_store(store, settings)
             | of_workers(workers, settings.pool_size)
+            | joining.figures()
         )
 
     agree = naming.agree if naming is not None and is_shared(settings.persistent) else None
     loops = serve_loops(store, settings.max_value_bytes)
     resp_loop: Any = loops.resp
 
-    def told(share: Share, nodes: tuple[str, ...]) -> None:
-        view = of_list(list(map(parse_address, nodes)), share.number - 1) if nodes else None
+    def show(view: View | None, others: Others) -> None:
         if resp_loop is not None:
             resp_loop.serve_only(view.served if view is not None else NO_SLOTS)
         node.placing.view = view
+        node.placing.health = lambda number: "refused" if number + 1 in others.refused else "online"
 
-    own_share = OwnShare(lambda: bool(len(store.memory) or store.unsaved), agree, told)
+    def begins(share: Share, others: Others) -> None:
+        show(view_of(share, others, node.placing.view, is_agreed=False), others)
+
+    def told(share: Share, others: Others) -> None:
+        show(view_of(share, others, node.placing.view, is_agreed=True), others)
+
+    own_share = OwnShare(store, agree, told, begins)
+
+    def joined() -> None:
+        node.placing.view = joining.view()
+
+    joining.member.when_told = joined
+    node.placing.serves = joining.serves
+    joining.has_list = lambda: own_share.is_agreed
+    checks = {"part": lambda: readiness.part(joining.member, joining.has_list, time.monotonic())}
+    if workers is not None:
+        health = workers.health
+        checks["database"] = lambda: readiness.database(health)
     expiry = node.loop.timer(EXPIRE_EVERY, EXPIRE_EVERY)
     expiry.start(expire)
     try:
         return node.serve(
             Address(settings.bind, settings.port),
             record_handlers(store, settings.max_value_bytes)
-            | scans.handlers
-            | {"FLUSH": emptying.flush}
+            | {name: guard.when_settled(handler) for name, handler in scans.handlers.items()}
+            | {"FLUSH": guard.when_settled(emptying.flush)}
             | operator_handlers(store, audits, workers)
-            | {"INFO": own("INFO", figures)},
-            f"primary={settings.primary} capacity={settings.capacity} memory_max={settings.memory_max} "
+            | {OWNERS: ask_the_primary},
+            f"primary={','.join(map(str, settings.primaries))} "
+            f"capacity={settings.capacity} memory_max={settings.memory_max} "
             f"policy={settings.policy} persistent={workers.tier.name if workers is not None else 'none'} "
             f"workers={settings.pool_size} write_mode={settings.write_mode}",
             lambda wait: _save_all(store, workers, naming, wait),
             loops,
             naming,
             settings.name,
-            {HELLO: own_share.hello},
+            {HELLO: between_turns(own_share.hello)}
+            | DirectClients(joining.member.identity, guard, own_share).handlers
+            | joining.handlers,
+            joining,
+            figures=figures,
+            checks=checks,
         )
     finally:
         expiry.stop()
+        joining.end()
         if workers is not None:
             workers.close()
         if naming is not None:
@@ -150,6 +188,23 @@ def _naming(node: Node, workers: Workers | None, unsaved: Callable[[], int]) -> 
     naming.when_lost = node.lost_name
     workers.hold()
     return naming
+
+
+def _joining(
+    node: Node,
+    settings: SecondarySettings,
+    limits: Limits,
+    store: Records,
+    workers: Workers | None,
+    naming: Naming | None,
+) -> Joining:
+    """The part of the node in a cluster that it may join."""
+    shared = store if isinstance(store, Store) and is_shared(settings.persistent) else None
+    tier = workers.tier.name if workers is not None else ""
+    joining = Joining(node.loop, settings, limits, shared, naming, tier)
+    if workers is not None:
+        workers.may_tell = joining.may_tell
+    return joining
 
 
 def _store(settings: SecondarySettings, workers: Workers | None) -> Records:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
@@ -10,16 +9,15 @@ from ckv import errors
 from ckv.commands import COMMANDS, STEP_METHODS
 from ckv.node.answers import answer_update
 from ckv.node.auditing import digest
+from ckv.protocol.defects import meant
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import MIB
 from ckv.protocol.session import Session
-from ckv.protocol.steps import WATCHED, Asked, Told, packed_answers, requests_of
+from ckv.protocol.steps import PRESENT, WATCHED, Asked, Told, packed_answers, requests_of
 from ckv.store import Records
 from ckv.store.change import Look, kept
 from ckv.store.waiting import Waiting
 from ckv.values import Value, checked_key, to_bytes
-
-log = logging.getLogger(__name__)
 
 _NEEDS_NO_VALUE: Final = frozenset({"PUT", "PUTEX"})
 
@@ -157,7 +155,8 @@ class _Step:
     def run(self, look: Look) -> bool:
         """Carries it out; whether it was, which it is not when something that is watched has changed."""
         for key, known in self._watched:
-            if digest_of(*look(key)) != known:
+            found = look(key)
+            if found.value is None if known == PRESENT else digest_of(*found) != known:
                 return False
         for number, (method, params) in enumerate(self._requests):
             if self.answers[number] is None:
@@ -169,11 +168,8 @@ class _Step:
         try:
             self._count(method, params, look)
             result = self._methods[method](self, number, params)
-        except errors.CkvError as error:
-            self.respond(number, errors.to_wire(error), None)
-        except Exception:
-            log.exception("unexpected error in %s", method)
-            self.respond(number, errors.to_wire(errors.ServerError(f"unexpected error in {method}")), None)
+        except Exception as error:  # noqa: BLE001 - one bad request must not lose the others
+            self.respond(number, errors.to_wire(meant(error, method)), None)
         else:
             if result is not LATER:
                 self.respond(number, None, result)

@@ -20,6 +20,7 @@ from ckv.store.waiting import Waiting
 from ckv.values import Value, checked_expires, checked_key, checked_value, to_bytes, to_text
 
 CONDITIONS: Final = ("", "NX", "XX", "IFEQ")
+COUNT_CONDITIONS: Final = ("", "XX")
 WANTS: Final = ("", "GET")
 
 PUT_DONE: Final = (True, False, "")
@@ -125,6 +126,21 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
 
         return update(caller, msgid, key, modify)
 
+    def count(caller: Caller, msgid: int, key: str, amount: object, condition: object, expires: object) -> object:
+        number, made = _amount(amount)
+        only_existing = _word("condition", condition, COUNT_CONDITIONS) == "XX"
+        until = _until(expires)
+
+        def modify(old: Value | None) -> Change:
+            if old is None and only_existing:
+                return kept((False, 0))
+            total = integer_sum(integer(old) if old is not None else 0, number)
+            value = _as(made if old is None else type(old), str(total))
+            # It counts from 0, so that this begins what shall end by itself.
+            return Change((True, total), value, expires=until if total == number else KEEP)
+
+        return update(caller, msgid, key, modify)
+
     def increase_float(caller: Caller, msgid: int, key: str, amount: object) -> object:
         if not isinstance(amount, (str, bytes)):
             raise errors.BadArguments(f"an amount must be a str or a bin, not {type(amount).__name__}")
@@ -162,6 +178,7 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         "GETEX": get_and_expire,
         "DELIFEQ": delete_if_equal,
         "INCRBY": increase,
+        "COUNT": count,
         "INCRBYFLOAT": increase_float,
         "APPEND": append,
         "EXISTS": exists,

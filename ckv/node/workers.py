@@ -95,6 +95,8 @@ class Workers:
         self._refused = ""
         self._calls_before = (0, 0)
         self._ever_up = False
+        self.may_tell: Callable[[], bool] = lambda: True
+        """Whether what was loaded may be told: nobody else can have written to it since it was asked for."""
         self.purger = Purger(tier, now_ms)
         self.walker = Walker(tier, lambda: self.health.reads_away, load_timeout)
         # Figures since the start; ckv/node/figures.py says what each of them counts.
@@ -213,6 +215,8 @@ class Workers:
             )
             if session.generation != self.tier.generation:
                 raise errors.TierUnavailable("the answer came over a connection that had become unfit")
+            if not self.may_tell():
+                raise errors.TierUnavailable("another node may have written to these keys meanwhile")
         except RowsLocked as error:
             store.load_locked(query, errors.TierError(f"somebody has locked the row: {error}"))
             return

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ckv.persistent import Tier
 
+if TYPE_CHECKING:
+    from ckv.persistent.mysql.coordinator import MySQLCoordinator
+
+NONE = "-"
 _SQLITE = "sqlite:"
 
 
@@ -25,6 +30,17 @@ def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
     from ckv.persistent.mysql.tier import MySQLTier
 
     return MySQLTier(parse(address, environ))
+
+
+def open_coordinator(address: str, *, environ: Mapping[str, str] = os.environ) -> MySQLCoordinator | None:
+    """The coordinator at ``mysql://user:password@host:port/database``, None for ``-``; does not connect. ``environ``
+    and what is raised: as for :func:`open_tier`."""
+    if address == NONE:
+        return None
+    from ckv.persistent.mysql.address import parse
+    from ckv.persistent.mysql.coordinator import MySQLCoordinator
+
+    return MySQLCoordinator(parse(address, environ, "coordinator"))
 
 
 def is_shared(address: str) -> bool:

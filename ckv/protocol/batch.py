@@ -26,6 +26,8 @@ BATCH_RESULT_CHARACTERS: Final = 48 * 1024
 LAST_MSGID_OF_BATCH: Final = 2**64 - 1 - BATCH_REQUESTS
 """msgpack has no number for the msgids of the requests in a BATCH with a larger one."""
 
+_NOT_OWNER: Final = f"{errors.NotOwner.__name__}: "
+
 SMALL: Final = frozenset(
     method for name, command in COMMANDS.items() if command.reply in SMALL_REPLIES for method in (name, name.encode())
 )
@@ -103,9 +105,12 @@ class Batch:
         """The requests from number ``start`` up to ``end``."""
         return Batch(self.requests[2 * start : 2 * end], self.calls[start:end])
 
-    def answered(self, msgid: int, error: object, results: Any, in_flight: Calls) -> None:
-        """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``.
-        Raises ValueError, and nobody was told, when it is no answer to this BATCH."""
+    def answered(
+        self, msgid: int, error: object, results: Any, in_flight: Calls, bounced: Callable[[Batch, object], bool]
+    ) -> None:
+        """Hands out the answer to the BATCH with this ``msgid``; what is answered later goes back to ``in_flight``, and
+        ``bounced`` takes what was not for this node. Raises ValueError, and nobody was told, when it is no answer to
+        this BATCH."""
         if len(self.calls) == 1:  # It was an ordinary request.
             caller, own = self.calls[0]
             caller.respond(own, error, results)
@@ -121,13 +126,19 @@ class Batch:
             if result is None:
                 in_flight[msgid] = (caller, own)
             elif type(result) is tuple and len(result) == 1:
-                caller.respond(own, result[0], None)
+                if not is_not_owner(result[0]) or not bounced(self.part(index, index + 1), result[0]):
+                    caller.respond(own, result[0], None)
             else:
                 caller.respond(own, None, result)
 
     def calls_made(self) -> list[Call]:
         """Who made each of the calls."""
         return self.calls
+
+
+def is_not_owner(error: object) -> bool:
+    """Whether a node has answered that the key is another one's."""
+    return isinstance(error, str) and error.startswith(_NOT_OWNER)
 
 
 def fail(calls: list[Call], error: object) -> None:

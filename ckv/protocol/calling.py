@@ -15,7 +15,8 @@ from ckv.protocol.reading import Reader
 from ckv.protocol.session import Unanswered
 
 Bounced = Callable[[Call | Batch | None, object], bool]
-"""Told of each error that the node answered, and to what; whether the call is taken back, and its caller not told."""
+"""Told of each error that the node answered, and to what, None where the answer came after its time-out; whether the
+call is taken back, and its caller not told."""
 
 
 class CallingSession(Reader):
@@ -31,6 +32,8 @@ class CallingSession(Reader):
         """How many requests fit into one message, as far as is known."""
         self._new = Batch([], [])
         """The calls that are not packed yet."""
+        self._routed: list[Routed] = []
+        """What was taken from the lane and is not packed yet."""
         self._out: list[bytes] = []
         self._utf8 = new_utf8_packer()
         self.msgid = 0
@@ -41,7 +44,7 @@ class CallingSession(Reader):
 
     def add(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
         """Makes a call, whose answer the caller gets under its own ``msgid``."""
-        if self._lane is not None and self._lane.count:
+        if self._lane is not None and (self._lane.count or self._routed):
             self.pack_new()  # Requests of one key have to arrive in their order.
         new = self._new
         new.requests.extend((method, params))
@@ -53,17 +56,31 @@ class CallingSession(Reader):
         count = len(new.calls)
         if count:
             self._new = Batch([], [])
-            packed = self._pack(new) if count <= self._batch_requests else 0
-            while packed < count:
-                packed += self._pack(new.part(packed, packed + self._batch_requests))
+            packed = 0
+            try:
+                if count <= self._batch_requests:
+                    packed = self._pack(new)
+                while packed < count:
+                    packed += self._pack(new.part(packed, packed + self._batch_requests))
+            except BaseException:
+                self._new = new.part(packed, count)  # These leave with the next.
+                raise
 
     def pack_new(self) -> None:
         """Packs the calls that were added, or those that the lane has: there are not both."""
         self.pack_added()
-        if self._lane is not None and self._lane.count:
-            for routed in self._lane.take():
-                own = self._numbered(len(routed))
-                self._send(own, routed, routed.packed(own))
+        if self._lane is not None and (self._lane.count or self._routed):
+            while self._routed or self._lane.count:
+                if not self._routed:
+                    self._routed = self._lane.take()
+                packed = 0
+                try:
+                    for routed in self._routed:
+                        own = self._numbered(len(routed))
+                        self._send(own, routed, routed.packed(own))
+                        packed += 1
+                finally:
+                    del self._routed[:packed]  # Any others leave with the next.
 
     def pack_alone(self, batch: Batch) -> int:
         """Packs the one call in it, which is not to be made again, behind those that were added; its bytes."""
@@ -76,6 +93,10 @@ class CallingSession(Reader):
     def ping(self, answered: Callable[[], None]) -> None:
         """Asks for any answer at all, of a node that may be stopping: whatever it says, the node has got to it."""
         self.pack_alone(Batch(["PING", ()], [(Unanswered(self, answered), 0)]))
+
+    def tell(self, method: str, params: tuple[object, ...]) -> None:
+        """Makes a call whose answer nobody waits for."""
+        self.pack_alone(Batch([method, params], [(Unanswered(self, _nothing), 0)]))
 
     def take(self) -> bytes:
         out, self._out = self._out, []
@@ -100,7 +121,11 @@ class CallingSession(Reader):
 
     def _send(self, own: int, call: Call | Batch | Routed, data: bytes) -> None:
         self._calls[own] = call
-        self._out.append(data)
+        try:
+            self._out.append(data)
+        except BaseException:
+            del self._calls[own]  # It is not sent, and may be packed again.
+            raise
         self.waiting = True
 
     def _numbered(self, count: int) -> int:
@@ -122,11 +147,7 @@ class CallingSession(Reader):
         if lane is None or not self.is_between or self.attention:
             return super().received(data)
         data = self.with_kept(data)
-        try:
-            end, is_cut = lane.answer_all(data, self._calls, self._old_calls)
-        except MemoryError:
-            self._fail("there is no memory to pass the answers on")  # and nobody knows which were
-            return b""
+        end, is_cut = lane.answer_all(data, self._calls, self._old_calls)
         return b"" if end == len(data) else self.go_on(data[end:], is_cut)
 
     def _serve(self, messages: Iterator[Any]) -> bytes:
@@ -141,13 +162,13 @@ class CallingSession(Reader):
                     raise ValueError("not a response")
                 generation = self._calls if own in self._calls else self._old_calls
                 call = _taken_apart(generation.get(own))
-                if error is not None and self._bounced(call, error):
-                    del generation[own]
-                elif isinstance(call, Batch):
-                    call.answered(own, error, result, generation)
-                    del generation[own]
-                elif call is not None:  # else it came after its time-out
-                    del generation[own]
+                is_back = error is not None and self._bounced(call, error)
+                if call is None:
+                    continue  # it came after its time-out
+                if isinstance(call, Batch) and not is_back:
+                    call.answered(own, error, result, generation, self._bounced)
+                del generation[own]
+                if isinstance(call, tuple) and not is_back:
                     call[0].respond(call[1], error, result)
         except Exception as error:  # noqa: BLE001 - whatever msgpack raises, and what a message of another shape raises
             self._fail(f"not a msgpack-RPC response: {type(error).__name__} {error}")
@@ -157,7 +178,7 @@ class CallingSession(Reader):
     @property
     def unanswered(self) -> int:
         """Calls that wait for their answer."""
-        sent = [*self._calls.values(), *self._old_calls.values(), self._new]
+        sent = [*self._calls.values(), *self._old_calls.values(), *self._routed, self._new]
         count = sum(1 if isinstance(call, tuple) else len(call) for call in sent)
         return count + (self._lane.count if self._lane is not None else 0)
 
@@ -168,11 +189,15 @@ class CallingSession(Reader):
 
     def fail_all(self, error: errors.CkvError) -> None:
         """Fails all calls, those that are not sent yet included."""
-        calls = [*self._old_calls.values(), *self._calls.values(), self._new]
+        calls = [*self._old_calls.values(), *self._calls.values(), *self._routed, self._new]
         if self._lane is not None:
             calls += self._lane.take()
-        self._old_calls, self._calls, self._new = {}, {}, Batch([], [])
+        self._old_calls, self._calls, self._routed, self._new = {}, {}, [], Batch([], [])
         _fail(calls, error)
+
+
+def _nothing() -> None:
+    """Takes an answer that nobody waits for."""
 
 
 def _fail(calls: Iterable[Call | Batch | Routed], error: errors.CkvError) -> None:

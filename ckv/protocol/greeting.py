@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -16,7 +17,12 @@ HELLO: Final = "HELLO"
 FEATURES: Final = (BATCH,)
 """What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
 
-ANSWER: Final = (__version__, FEATURES)
+PROCESS: Final = secrets.token_hex(8)
+"""Tells this process from all others: an address, and a name too, may be another one's by the next time."""
+
+_OWN: Final = (__version__, FEATURES)
+
+ANSWER: Final = (*_OWN, PROCESS)
 """The result of :data:`HELLO`."""
 
 _UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode)
@@ -42,13 +48,21 @@ class Share(NamedTuple):
         return f"number {self.number} of {self.of}"
 
 
-def calls(share: Share | None = None, nodes: Sequence[str] = ()) -> bytes:
+def said(share: Share, nodes: Sequence[str] = (), refused: Sequence[int] = ()) -> tuple[object, ...]:
+    """The arguments of a primary's HELLO. ``share``: what the node is taken for. ``nodes``: the addresses of all nodes
+    of the list, if clients are to go to the owners of keys by themselves; ``refused``: the places in the list, from 1
+    on, of those nodes that have refused the primary."""
+    return (*_OWN, share, nodes, refused)
+
+
+def calls(share: Share | None = None, nodes: Sequence[str] = (), refused: Sequence[int] = ()) -> bytes:
     """What is sent to a node: it calls all methods of the greeting, of which one that it does not know does no harm.
-    ``share``: what the node is taken for. ``nodes``: the addresses of all nodes of the list, if clients are to go to
-    the owners of keys by themselves."""
-    said = (*ANSWER, share, nodes) if share is not None else ()
+    See :func:`said`."""
+    arguments = said(share, nodes, refused) if share is not None else ()
     pack = new_packer().pack
-    return b"".join(pack((REQUEST, msgid, name, said if name == HELLO else ())) for msgid, name in enumerate(_METHODS))
+    return b"".join(
+        pack((REQUEST, msgid, name, arguments if name == HELLO else ())) for msgid, name in enumerate(_METHODS)
+    )
 
 
 def share_in(params: tuple[object, ...]) -> Share | None:
@@ -68,8 +82,25 @@ def nodes_in(params: tuple[object, ...]) -> tuple[str, ...]:
     return ()
 
 
-def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
-    """What a node knows of :data:`FEATURES`, by what was ``received`` of it after :func:`calls`, piece by piece.
+def refused_in(params: tuple[object, ...]) -> frozenset[int]:
+    """The places of the nodes that have refused whoever sends this HELLO."""
+    match params:
+        case (_, _, (int(), int() as of), _, (*places,), *_):
+            return frozenset(place for place in places if isinstance(place, int) and 0 < place <= of)
+    return frozenset()
+
+
+class Known(NamedTuple):
+    """What a node has said of itself."""
+
+    features: frozenset[str]
+    """What it knows of :data:`FEATURES`."""
+    process: str
+    """Its :data:`PROCESS`; empty if it is older than that."""
+
+
+def known(received: Iterable[bytes], limits: Limits) -> Known:
+    """What a node has said of itself, by what was ``received`` of it after :func:`calls`, piece by piece.
 
     Raises ProtocolError when it is no node, Draining, Starting, WrongNode or another CkvError when it is not fit,
     NodeLost when answers are missing at the end, and what msgpack raises.
@@ -81,15 +112,16 @@ def features(received: Iterable[bytes], limits: Limits) -> frozenset[str]:
         for kind, msgid, error, result in unpacker:
             if kind != RESPONSE or msgid not in range(len(_METHODS)):
                 raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
-            known = errors.from_wire(error) if error is not None else None
+            failed = errors.from_wire(error) if error is not None else None
             # Whoever drains, or does not serve yet, says so to HELLO; to PING too, if it is older than that.
-            if known is not None and (msgid == 0 or isinstance(known, _UNFIT)):
-                raise known
+            if failed is not None and (msgid == 0 or isinstance(failed, _UNFIT)):
+                raise failed
             answers[msgid] = (error, result)
             if len(answers) == len(_METHODS):
                 said, (refused, _) = answers[1], answers[2]
                 match said:
-                    case [None, [str(), tuple() as names]]:
-                        return frozenset(name for name in names if isinstance(name, str))
-                return frozenset() if refused is not None else frozenset([BATCH])
+                    case [None, [str(), tuple() as names, *more]]:
+                        process = more[0] if more and isinstance(more[0], str) else ""
+                        return Known(frozenset(name for name in names if isinstance(name, str)), process)
+                return Known(frozenset() if refused is not None else frozenset([BATCH]), "")
     raise errors.NodeLost("closed by the peer")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from ckv.address import Address
+
 LATER: Final = object()
 """What a handler returns when the answer will come through the :class:`Caller` that it was given."""
 
@@ -50,6 +52,10 @@ class Line(Protocol):
     """What the socket has not taken yet."""
 
     @property
+    def own_address(self) -> Address:
+        """Where whoever is at the other end has found this one."""
+
+    @property
     def held(self) -> bool:
         """Whether nothing more is to be served now: somebody holds it, or it is closed."""
 
@@ -77,6 +83,9 @@ class Line(Protocol):
 
     def done(self) -> None:
         """Takes note that a request was the last one in flight, maybe; whoever closed the other end waits for that."""
+
+    def close(self, reason: str) -> None:
+        """Ends it, and with it the session, at once: nothing more is sent, not even what waits."""
 
 
 # --- compiled code -------------------------------------------------------------------------------------------------
@@ -117,7 +126,7 @@ class Loop(Protocol):
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """What became of the bytes of each session, up to where there are so many answers that they have to be sent
-        first. Raises MemoryError: nobody knows what was answered then.
+        first. Raises MemoryError, and whatever Python raises that it asks: nobody knows what was answered then.
         """
 
 
@@ -172,5 +181,6 @@ class Lane(Protocol):
     def answer_all(self, data: bytes, calls: dict[int, Any], old_calls: dict[int, Any], /) -> tuple[int, bool]:
         """Hands on the answers from the beginning of a message, as long as they are ordinary ones to :class:`Routed`,
         and takes out of ``calls`` and ``old_calls`` what is done. Returns where it stopped, and whether that is at a
-        message whose end is missing. Raises MemoryError: nobody knows who was told then.
+        message whose end is missing. Raises MemoryError, and whatever a caller raises: nobody knows then who was told
+        of that message, and the connections of all who have calls in it are closed.
         """

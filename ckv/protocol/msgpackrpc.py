@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from ckv import errors
 from ckv.protocol.batch import carry_out
+from ckv.protocol.defects import meant
 from ckv.protocol.greeting import ANSWER, HELLO
 from ckv.protocol.handler import LATER, Caller, Handler, Line
 from ckv.protocol.limits import REQUESTS_AT_A_TIME, SPARE_BUFFER_BYTES, Limits
@@ -86,8 +87,7 @@ class RpcMethods:
             others = len(self._names) - SHOWN_METHODS
             more = f" and {others} others" if others > 0 else ""
             return errors.UnknownMethod(f"no method {shown}; there are {named}{more}")
-        log.error("unexpected error in %s", method, exc_info=error)
-        return errors.ServerError(f"unexpected error in {method}")
+        return meant(error, str(method))
 
     def renew(self) -> None:
         """Makes a new Packer of one answer: one that has packed a large one keeps its size."""
@@ -246,15 +246,18 @@ class RpcSession(Reader):
             self.line.pause()
 
     def respond(self, msgid: int, error: object, result: object) -> None:
-        # The one result of any size is that of a GET: [true, value].
-        if error is None and type(result) is tuple and is_bulky(result):
-            unread = self.line.unsent_bytes + len(self._first) + len(self._more)
-            if unread > self._limits.max_queued_bytes:
-                result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
-        answer = self._shared.pack((RESPONSE, msgid, error, result))
-        if len(answer) > SPARE_BUFFER_BYTES:
-            self._shared.renew()
-        self.collect(answer)
+        try:
+            # The one result of any size is that of a GET: [true, value].
+            if error is None and type(result) is tuple and is_bulky(result):
+                unread = self.line.unsent_bytes + len(self._first) + len(self._more)
+                if unread > self._limits.max_queued_bytes:
+                    result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
+            answer = self._shared.pack((RESPONSE, msgid, error, result))
+            if len(answer) > SPARE_BUFFER_BYTES:
+                self._shared.renew()
+            self.collect(answer)
+        except Exception:  # noqa: BLE001 - whoever brings the answer may have those of others
+            self.break_off_on_defect()
         self.in_flight -= 1
         if self._full or self._ended:
             self._settled()

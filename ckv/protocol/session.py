@@ -7,10 +7,13 @@ some. A protocol is one subclass of this; ``ckv/net/inbox.py`` chooses it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
 from typing import ClassVar, Final
 
 from ckv.protocol.handler import Line
+
+log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = "requests in flight"
 """Why a session holds its line."""
@@ -21,7 +24,9 @@ class Session:
 
     in_order: ClassVar[bool] = False
     """Whether its answers have to leave in the order in which it gives them away: they have no numbers."""
-    __slots__ = ("_ended", "_full", "_max", "attention", "failed", "in_flight", "is_open", "large", "line", "waiting")
+    __slots__ = (
+        *("_ended", "_few", "_full", "_max", "attention", "failed", "in_flight", "is_open", "large", "line", "waiting"),
+    )
 
     def __init__(self, line: Line, max_in_flight: int) -> None:
         """``max_in_flight``: requests that wait for an answer before the line is held."""
@@ -31,6 +36,8 @@ class Session:
         """Requests that were read and are not answered yet."""
         self._full = False
         """Whether it holds the line because there are too many of them."""
+        self._few = max_in_flight // 2
+        """How many there may be when it releases the line again."""
         self._ended = False
         self.is_open = True
         self.waiting = False
@@ -94,6 +101,15 @@ class Session:
             self._full = True
             self.line.hold(IN_FLIGHT)
 
+    def break_off(self) -> None:
+        """Ends the connection at once: nobody knows any more what its peer was answered."""
+        self.line.close("nobody knows which of its requests were answered")
+
+    def break_off_on_defect(self) -> None:
+        """The same for the error that is being handled, which is logged."""
+        log.exception("unexpected error while answering %s", self.line.peer)
+        self.break_off()
+
     def hold(self, reason: Hashable) -> None:
         self.line.hold(reason)
 
@@ -106,8 +122,9 @@ class Session:
         return self.line.congested
 
     def _settled(self) -> None:
-        if self._full and self.in_flight <= self._max // 2:
+        if self._full and self.in_flight <= self._few:
             self._full = False
+            self._few = self._max // 2
             self.line.release(IN_FLIGHT)
         if self._ended:
             self.line.done()

@@ -20,6 +20,9 @@ from ckv.values import ENCODING_ERRORS
 WATCHED: Final = "WATCHED"
 """In the place of a method, of a key and a digest: nothing is carried out if the record has another one by then."""
 
+PRESENT: Final = b"present"
+"""In the place of a digest, which is never as short: nothing is carried out if the key has no record by then."""
+
 MAX_REQUESTS: Final = 65_536
 """Requests of one step: each is a few objects in memory."""
 

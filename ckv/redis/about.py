@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from ckv.protocol.resp.methods import CarryOut, shown
 from ckv.protocol.resp.parsing import Request
-from ckv.protocol.resp.replies import OK, ZERO, ReplyError, Simple, Text, array, bulk, encode, integer
+from ckv.protocol.resp.replies import ReplyError, Simple, Text, array, bulk, encode, integer
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.connection import NONE, Sub, refuse, simply, subcommands
 from ckv.redis.info import Figures, sections, text_of_sections
@@ -27,17 +27,23 @@ _CATEGORIES: Final = {"readonly": "read", "write": "write"}
 def _described(row: Row) -> list[object]:
     """A row as COMMAND tells it: https://redis.io/docs/latest/commands/command/."""
     first, last, step = row.keys
-    specs = []
-    if first:
-        flags = frozenset(
-            {Simple("RO"), Simple("access")} if "readonly" in row.flags else {Simple("RW"), Simple("update")}
-        )
-        index = {"type": Simple("index"), "spec": {"index": first}}
-        keys = {"lastkey": last if last < 0 else last - first, "keystep": step, "limit": 0}
-        specs = [{"flags": flags, "begin_search": index, "find_keys": {"type": Simple("range"), "spec": keys}}]
-    flags = frozenset(map(Simple, row.flags))
+    flags = frozenset(map(Simple, (*row.flags, "movablekeys") if row.key_count else row.flags))
     categories = frozenset(Simple(f"@{name}") for name in (row.group, _CATEGORIES.get(row.flags[0], "fast")))
-    return [row.name, row.arity, flags, first, last, step, categories, [], specs, []]
+    return [row.name, row.arity, flags, first, last, step, categories, [], _key_specs(row), []]
+
+
+def _key_specs(row: Row) -> list[object]:
+    """Which parts of a request are keys: https://redis.io/docs/latest/develop/reference/key-specs/."""
+    first, last, step = row.keys
+    if first:
+        kind, found = "range", {"lastkey": last if last < 0 else last - first, "keystep": step, "limit": 0}
+    elif row.key_count:
+        kind, found = "keynum", {"keynumidx": 0, "firstkey": 1, "keystep": row.key_step}
+    else:
+        return []
+    flags = {Simple("RO"), Simple("access")} if "readonly" in row.flags else {Simple("RW"), Simple("update")}
+    index = {"type": Simple("index"), "spec": {"index": first or row.key_count}}
+    return [{"flags": frozenset(flags), "begin_search": index, "find_keys": {"type": Simple(kind), "spec": found}}]
 
 
 def _documented(row: Row) -> dict[str, object]:
@@ -127,7 +133,7 @@ def _config_get(facts: Facts, session: RespSession, request: Request) -> bytes:
         "maxmemory-policy": "noeviction",
         "proto-max-bulk-len": str(limits.max_value_bytes),
         "cluster-enabled": "no" if facts.placing.view is None else "yes",
-        "cluster-require-full-coverage": "yes",
+        "cluster-require-full-coverage": "no",
         "timeout": "0",
     }
     return encode(
@@ -148,14 +154,6 @@ _CONFIG: Final[dict[str, tuple[int, Sub]]] = {
 
 def _nothing(_facts: Facts, session: RespSession, _request: Request) -> bytes:
     return encode([], session.protocol)
-
-
-def _zero(_facts: Facts, _session: RespSession, _request: Request) -> bytes:
-    return ZERO
-
-
-def _ok(_facts: Facts, _session: RespSession, _request: Request) -> bytes:
-    return OK
 
 
 def _time(facts: Facts, _session: RespSession, _request: Request) -> bytes:
@@ -209,9 +207,7 @@ _OBJECT: Final[dict[str, tuple[int, Sub]]] = {
     "idletime": (3, _object_number(0)),
     "refcount": (3, _object_number(1)),
 }
-_LATENCY: Final[dict[str, tuple[int, Sub]]] = {"latest": (2, _nothing), "history": (3, _nothing), "reset": (-2, _zero)}
 _MODULE: Final[dict[str, tuple[int, Sub]]] = {"list": (2, _nothing)}
-_SLOWLOG: Final[dict[str, tuple[int, Sub]]] = {"get": (-2, _nothing), "len": (2, _zero), "reset": (2, _ok)}
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("COMMAND [subcommand]", -1, FREE, NONE, "anyone", "server",
@@ -226,12 +222,8 @@ ROWS: Final[tuple[Row, ...]] = (
         simply(_time)),
     Row("LASTSAVE", 1, FREE, NONE, "anyone", "server", "Answer when the node was started: it saves all the time.",
         simply(_last_save)),
-    Row("LATENCY LATEST", -2, FREE, NONE, "operator", "server", "Answer that there is nothing.",
-        subcommands("latency", _LATENCY)),
     Row("MODULE LIST", -2, FREE, NONE, "operator", "server", "Answer that there are none.",
         subcommands("module", _MODULE)),
-    Row("SLOWLOG GET", -2, FREE, NONE, "operator", "server", "Answer that it is empty.",
-        subcommands("slowlog", _SLOWLOG)),
     Row("MEMORY USAGE key", -2, ("readonly",), (2, 2, 1), "reader", "server",
         "Answer how many bytes of memory a record takes, about.", subcommands("memory", _MEMORY), ("GET",)),
     Row("OBJECT subcommand key", -2, ("readonly",), (2, 2, 1), "reader", "generic",

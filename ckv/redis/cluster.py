@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from ckv.cluster.slots import SLOTS, slot_of
-from ckv.cluster.view import Place, View
+from ckv.address import Address
+from ckv.cluster.slots import slot_of
+from ckv.cluster.view import Health, Place, View
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, Text, encode, integer
 from ckv.protocol.resp.session import RespSession
@@ -29,23 +30,33 @@ def _told(answer: Callable[[Facts, View], Any]) -> Sub:
     return lambda facts, session, _request: encode(answer(facts, _view(facts)), session.protocol)
 
 
-def _slots(_facts: Facts, view: View) -> list[object]:
+def _places(facts: Facts, view: View) -> Iterator[tuple[int, Place, Health]]:
+    """The nodes, each with its number, the slots that a client may look for there, and how it is.
+
+    As Redis does it, a node that is down keeps its slots: it will serve them again. What belongs to one that has other
+    keys nobody serves, and no node has: a client that went there would be sent away, or get what is not the record."""
+    for number, place in view.places.items():
+        health = facts.placing.health(number)
+        yield number, (place._replace(ranges=()) if health == "refused" else place), health
+
+
+def _slots(facts: Facts, view: View) -> list[object]:
     """Each row of slots, and its owner."""
     return [
         [first, last, [place.address.host, place.address.port, place.id, []]]
-        for place in view.places
+        for _, place, _ in _places(facts, view)
         for first, last in place.ranges
     ]
 
 
-def _shards(_facts: Facts, view: View) -> list[object]:
+def _shards(facts: Facts, view: View) -> list[object]:
     return [
-        {"slots": [bound for row in place.ranges for bound in row], "nodes": [_node_of_shard(place)]}
-        for place in view.places
+        {"slots": [bound for row in place.ranges for bound in row], "nodes": [_node_of_shard(place, health)]}
+        for _, place, health in _places(facts, view)
     ]
 
 
-def _node_of_shard(place: Place) -> dict[str, object]:
+def _node_of_shard(place: Place, health: Health) -> dict[str, object]:
     host = place.address.host
     return {
         "id": place.id,
@@ -54,7 +65,7 @@ def _node_of_shard(place: Place) -> dict[str, object]:
         "endpoint": host,
         "role": "master",
         "replication-offset": 0,
-        "health": "online",
+        "health": "online" if health == "online" else "fail",
     }
 
 
@@ -62,32 +73,43 @@ def _own_id(facts: Facts, view: View) -> str:
     return facts.run_id if view.own is None else view.places[view.own].id
 
 
-def _nodes(facts: Facts, view: View) -> Text:
+def _nodes(facts: Facts, session: RespSession, _request: Request) -> bytes:
     """The file of a node of Redis: id, address, flags, master, ping, pong, epoch, link, slots."""
+    view = _view(facts)
 
     def lines() -> Iterator[str]:
         if view.own is None:
-            # A primary owns nothing. Its clients know where it is.
-            yield f"{facts.run_id} :0@0 myself,master - 0 0 {view.epoch} connected"
-        for number, place in enumerate(view.places):
+            # A primary owns nothing, and may listen everywhere: it is where this client has found it.
+            here = _with_port_of_bus(session.line.own_address)
+            yield f"{facts.run_id} {here} myself,master - 0 0 {view.epoch} connected"
+        for number, place, health in _places(facts, view):
             flags = "myself,master" if number == view.own else "master"
-            address = f"{place.address.host}:{place.address.port}@{place.address.port}"
+            flags, link = (flags, "connected") if health == "online" else (f"{flags},fail", "disconnected")
+            address = _with_port_of_bus(place.address)
             slots = " ".join(str(first) if first == last else f"{first}-{last}" for first, last in place.ranges)
-            yield f"{place.id} {address} {flags} - 0 0 {view.epoch} connected {slots}".rstrip()
+            yield f"{place.id} {address} {flags} - 0 0 {view.epoch} {link} {slots}".rstrip()
 
-    return Text("".join(f"{line}\n" for line in lines()))
+    return encode(Text("".join(f"{line}\n" for line in lines())), session.protocol)
 
 
-def _info(_facts: Facts, view: View) -> Text:
-    size = sum(1 for place in view.places if place.ranges)
+def _with_port_of_bus(address: Address) -> str:
+    """As Redis writes it. Nodes of ckv have one port."""
+    return f"{address.host}:{address.port}@{address.port}"
+
+
+def _info(facts: Facts, view: View) -> Text:
+    places = list(_places(facts, view))
+    served = sum(place.slots for _, place, health in places if health == "online")
+    assigned = sum(place.slots for _, place, _ in places)
     figures = {
-        "cluster_state": "ok",
-        "cluster_slots_assigned": SLOTS,
-        "cluster_slots_ok": SLOTS,
+        # Some clients do nothing at all after another word, though all other slots are served.
+        "cluster_state": "ok" if served else "fail",
+        "cluster_slots_assigned": assigned,
+        "cluster_slots_ok": served,
         "cluster_slots_pfail": 0,
-        "cluster_slots_fail": 0,
+        "cluster_slots_fail": assigned - served,
         "cluster_known_nodes": len(view.places) + (view.own is None),
-        "cluster_size": size,
+        "cluster_size": sum(1 for _, place, _ in places if place.ranges),
         "cluster_current_epoch": view.epoch,
         "cluster_my_epoch": view.epoch,
     }
@@ -99,12 +121,12 @@ def _key_slot(facts: Facts, _session: RespSession, request: Request) -> bytes:
     return integer(slot_of(text_of(request[2])))
 
 
-_FIXED: Final = "the command line says which nodes there are and what they own"
+_FIXED: Final = "the primaries say which nodes there are and what they own"
 
 _CLUSTER: Final[dict[str, tuple[int, Sub]]] = {
     "slots": (2, _told(_slots)),
     "shards": (2, _told(_shards)),
-    "nodes": (2, _told(_nodes)),
+    "nodes": (2, _nodes),
     "info": (2, _told(_info)),
     "myid": (2, _told(_own_id)),
     "myshardid": (2, _told(_own_id)),

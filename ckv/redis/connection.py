@@ -12,6 +12,7 @@ from ckv.protocol.resp.session import RespSession
 from ckv.redis.info import REDIS_VERSION
 from ckv.redis.kill import kill
 from ckv.redis.row import FREE, SYNTAX, Facts, Row, integer_of, text_of, wrong_count
+from ckv.redis.subscribers import restrict
 
 NONE: Final = (0, 0, 0)
 
@@ -57,10 +58,22 @@ def free_text(value: bytes, what: str) -> str:
     return text_of(value)
 
 
+def when_all_is_answered(answer: Callable[[Facts, RespSession, Request], Any]) -> Callable[[Facts], CarryOut]:
+    """A command that changes how answers look, and so waits until those to all before it are made."""
+
+    def make(facts: Facts) -> CarryOut:
+        def carry_out(session: RespSession, request: Request) -> Any:
+            return session.wait_for_all() if session.owes_answers else answer(facts, session, request)
+
+        return carry_out
+
+    return make
+
+
 # --- HELLO, AUTH ---------------------------------------------------------------------------------------------------
 
 
-def _hello(facts: Facts, session: RespSession, request: Request) -> bytes:
+def hello(facts: Facts, session: RespSession, request: Request) -> bytes:
     protocol = session.protocol
     name: str | None = None
     if len(request) > 1:
@@ -83,6 +96,8 @@ def _hello(facts: Facts, session: RespSession, request: Request) -> bytes:
         else:
             raise ReplyError(f"ERR Syntax error in HELLO option '{shown(request[at])}'")
     session.speak(protocol)
+    if session.is_subscribed:
+        restrict(session)
     if name is not None:
         session.call_itself(name)
     about = {
@@ -220,6 +235,8 @@ def _select(_facts: Facts, _session: RespSession, request: Request) -> bytes:
 
 
 def _quit(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+    if session.leave is not None:
+        session.leave()  # Nothing follows the answer, and nothing that is to be sent keeps the connection open.
     session.finish()
     return OK
 
@@ -235,7 +252,8 @@ def _reset(_facts: Facts, session: RespSession, _request: Request) -> bytes:
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("HELLO [version [AUTH user password] [SETNAME name]]", -1, FREE, NONE, "anyone", "connection",
-        f"Choose version {RESP2} or {RESP3} of the protocol, and answer what the node is.", simply(_hello)),
+        f"Choose version {RESP2} or {RESP3} of the protocol, and answer what the node is.",
+        when_all_is_answered(hello)),
     Row("AUTH [user] password", -2, FREE, NONE, "anyone", "connection",
         "Log in. There are no users yet, so it is as in a Redis without a password.", simply(_auth)),
     Row("PING [message]", -1, FREE, NONE, "anyone", "connection", "Ask the node itself whether it answers.",
@@ -245,7 +263,7 @@ ROWS: Final[tuple[Row, ...]] = (
         simply(_select)),
     Row("QUIT", -1, FREE, NONE, "anyone", "connection", "Close the connection when all is answered.", simply(_quit)),
     Row("RESET", 1, FREE, NONE, "anyone", "connection", "Make the connection what it was at its beginning.",
-        simply(_reset)),
+        when_all_is_answered(_reset)),
     Row("CLIENT subcommand", -2, FREE, NONE, "anyone", "connection",
         "SETINFO, SETNAME, GETNAME, ID, LIST, INFO, KILL; NO-EVICT and NO-TOUCH do nothing.",
         subcommands("client", _CLIENT)),

@@ -55,8 +55,11 @@ class Flushing:
         return None
 
     def _go_on(self) -> None:
-        refusal = self._session.refusal_of([b"FLUSHDB"])
-        self._answer(error_of(errors.to_wire(refusal)) if refusal is not None else self._step())
+        try:
+            refusal = self._session.refusal_of([b"FLUSHDB"])
+            self._answer(error_of(errors.to_wire(refusal)) if refusal is not None else self._step())
+        except Exception:  # noqa: BLE001 - it is answered no more, and nothing behind it
+            self._session.break_off_on_defect()
 
     def _answer(self, answer: bytes | None) -> None:
         if answer is not None:
@@ -65,7 +68,10 @@ class Flushing:
     # --- as a caller -------------------------------------------------------------------------------------------------
 
     def respond(self, msgid: int, error: object, result: object) -> None:
-        self._answer(error_of(error) if error is not None else self._take(result))
+        try:
+            self._answer(error_of(error) if error is not None else self._take(result))
+        except Exception:  # noqa: BLE001 - whoever brings the answer may have those of others
+            self._session.break_off_on_defect()
 
     def settle(self) -> None:
         """Nobody was asked; so it ends."""

@@ -66,8 +66,6 @@ def sections(figures: Figures, run_id: str, now: float, *, has_cluster_clients: 
         "Replication": {"role": "master", "connected_slaves": 0},
         "CPU": {name: number(name) for name in ("used_cpu_sys", "used_cpu_user")},
         "Modules": {},
-        "Commandstats": {},
-        "Errorstats": {},
         "Cluster": {"cluster_enabled": int(has_cluster_clients)},
         "Keyspace": {},
         # Most clients make one table of all sections, and look there whether it is a master.
@@ -76,7 +74,7 @@ def sections(figures: Figures, run_id: str, now: float, *, has_cluster_clients: 
     if "records" in figures:
         keys = int(number("records")) + int(number("pending_records"))
         if keys:
-            commands["Keyspace"]["db0"] = f"keys={keys},expires=0,avg_ttl=0"
+            commands["Keyspace"]["db0"] = f"keys={keys},expires={number('records_expiring')},avg_ttl=0"
     return commands
 
 

@@ -159,11 +159,11 @@ class Listing:
         session = self._session
         if not session.is_open:
             return
-        refusal = session.refusal_of([b"KEYS"])
-        if refusal is not None:
-            self._answer(error_of(errors.to_wire(refusal)))
-        else:
-            self._answer(self._step(cursor))
+        try:
+            refusal = session.refusal_of([b"KEYS"])
+            self._answer(error_of(errors.to_wire(refusal)) if refusal is not None else self._step(cursor))
+        except Exception:  # noqa: BLE001 - it is answered no more, and nothing behind it
+            session.break_off_on_defect()
 
     def _answer(self, answer: bytes | None) -> None:
         if answer is not None:

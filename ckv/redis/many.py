@@ -31,10 +31,13 @@ from ckv.protocol.resp.replies import (
 )
 from ckv.protocol.resp.results import flag_reply
 from ckv.protocol.resp.session import RespSession
-from ckv.protocol.steps import WATCHED, Asked, Told
+from ckv.protocol.steps import PRESENT, WATCHED, Asked, Told
+from ckv.redis.connection import NONE
 from ckv.redis.noted import Noted, Noting
-from ckv.redis.row import READ, WRITE, Facts, Row, call, text_of, wrong_count
+from ckv.redis.options import set_options
+from ckv.redis.row import READ, SYNTAX, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
 from ckv.redis.step import all_in_one_step, answer_of_all, in_one_step
+from ckv.store.change import KEEP
 from ckv.values import checked_key, checked_value, size_of
 
 log = logging.getLogger(__name__)
@@ -211,10 +214,15 @@ def _pairs(facts: Facts, name: str, request: Request) -> list[Asked]:
     """The PUT of each key. Raises ReplyError or a Refused: all are looked at before the first is written."""
     if len(request) < 3 or len(request) % 2 == 0:
         raise wrong_count(name)
+    return _puts(facts, request[1:])
+
+
+def _puts(facts: Facts, pairs: Request) -> list[Asked]:
+    """The PUT of each key, which has its value behind it. Raises a Refused."""
     max_value_bytes = facts.limits.max_value_bytes
     return [
         ("PUT", (checked_key(key), checked_value(value, max_value_bytes)))
-        for key, value in zip(request[1::2], request[2::2], strict=True)
+        for key, value in zip(pairs[::2], pairs[1::2], strict=True)
     ]
 
 
@@ -229,16 +237,69 @@ def msetnx(facts: Facts) -> CarryOut:
     def carry_out(session: RespSession, request: Request) -> Any:
         if isinstance(step, Noting):  # Its condition would be that of all commands of the transaction.
             raise ReplyError("ERR MSETNX cannot be one of several commands of EXEC in ckv")
-        puts = _pairs(facts, "msetnx", request)
-        absent: list[Asked] = [(WATCHED, (key, b"")) for key in dict.fromkeys(params[0] for _, params in puts)]
-        return in_one_step(session, step, absent + puts, _written)
+        return _if_all(session, step, b"", _pairs(facts, "msetnx", request))
 
     return carry_out
 
 
+def msetex(facts: Facts) -> CarryOut:
+    step = facts.handlers["EXEC"]
+
+    def carry_out(session: RespSession, request: Request) -> Any:
+        count = _count_of_keys(request[1])
+        pairs, words = request[2 : 2 + 2 * count], request[2 + 2 * count :]
+        if len(pairs) < 2 * count:
+            raise ReplyError(SYNTAX)
+        options = set_options(words, facts.now, "msetex")
+        if options.want or options.condition not in _DIGESTS:
+            raise ReplyError(SYNTAX)
+        writes = [_until(put, options.expires) for put in _puts(facts, pairs)]
+        if not options.condition:
+            return all_in_one_step(session, step, writes, _one)
+        if isinstance(step, Noting):
+            raise ReplyError("ERR MSETEX with NX or XX cannot be one of several commands of EXEC in ckv")
+        return _if_all(session, step, _DIGESTS[options.condition], writes)
+
+    return carry_out
+
+
+_DIGESTS: Final = {"": b"", "NX": b"", "XX": PRESENT}
+"""By the conditions of MSETEX, what has to be watched of each key."""
+
+_MOST_KEYS: Final = 2**31 - 1
+"""What Redis takes for a number of keys."""
+
+
+def _count_of_keys(word: bytes) -> int:
+    try:
+        count = integer_of(word)
+    except ReplyError:
+        count = 0
+    if not 0 < count <= _MOST_KEYS:
+        raise ReplyError("ERR invalid numkeys value or out of range")
+    return count
+
+
+def _until(put: Asked, expires: int) -> Asked:
+    """What writes the same, to expire at that time; see :class:`ckv.redis.options.SetOptions`."""
+    _, params = put
+    if not expires:
+        return put
+    return ("SET", (*params, KEEP, "", "", "")) if expires == KEEP else ("PUTEX", (*params, expires))
+
+
+def _if_all(session: RespSession, step: Handler, digest: bytes, writes: list[Asked]) -> Any:
+    """Carries out the writes if the record of each key has this digest, and answers whether it was so."""
+    watched: list[Asked] = [(WATCHED, (key, digest)) for key in dict.fromkeys(params[0] for _, params in writes)]
+    return in_one_step(session, step, watched + writes, _written)
+
+
 def _written(session: RespSession, answers: Sequence[Told] | None) -> bytes:
-    """Whether there were none of the records."""
-    return ZERO if answers is None else answer_of_all(session, answers, lambda _session, _results: ONE)
+    return ZERO if answers is None else answer_of_all(session, answers, _one)
+
+
+def _one(_session: RespSession, _results: Results) -> bytes:
+    return ONE
 
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -249,6 +310,10 @@ ROWS: Final[tuple[Row, ...]] = (
         "Store several values, those of one node at the same moment.", mset, ("PUT", "EXEC"), counts=True),
     Row("MSETNX key value [key value ...]", -3, WRITE, (1, -1, 2), "writer", "string",
         "Store several values of one node if none of the keys has one.", msetnx, ("PUT", "EXEC"), counts=True),
+    Row("MSETEX numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-seconds | "
+        "PXAT unix-milliseconds | KEEPTTL]", -4, WRITE, NONE, "writer", "string",
+        "MSET with a time to live; with NX or XX the values of one node, if none or each of the keys has one.", msetex,
+        ("PUT", "PUTEX", "SET", "EXEC"), key_count=1, key_step=2),
     Row("DEL key [key ...]", -2, WRITE, KEYS, "writer", "generic", "Delete keys and answer how many there were.",
         _delete("del"), ("DEL", "EXEC"), counts=True),
     Row("UNLINK key [key ...]", -2, WRITE, KEYS, "writer", "generic", "The same as DEL.",

@@ -33,8 +33,8 @@ class SetOptions:
     """``GET``: the value that was there before is the answer."""
 
 
-def set_options(options: Request, now: Callable[[], float]) -> SetOptions:
-    """What the options say. Raises ReplyError."""
+def set_options(options: Request, now: Callable[[], float], command: str = "set") -> SetOptions:
+    """What the options say. Raises ReplyError, for a time with the name of the command."""
     expires = 0
     condition = want = ""
     expected: bytes | str = ""
@@ -53,7 +53,7 @@ def set_options(options: Request, now: Callable[[], float]) -> SetOptions:
             expires = KEEP
         elif option in _TIMES and not expires and at < len(options):
             unit, from_now = _TIMES[option]
-            expires = _expiry(options[at], unit, now() if from_now else 0.0, "set")
+            expires = _expiry(options[at], unit, now() if from_now else 0.0, command)
             at += 1
         else:
             raise ReplyError(SYNTAX)

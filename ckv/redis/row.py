@@ -59,7 +59,7 @@ class Facts:
     """The most keys in one answer to KEYS."""
 
     next_turn: Callable[[Callable[[], None]], object]
-    """Has something done in the next turn of the loop, when others were served."""
+    """Has something done in a later turn of the loop, when others were served; one such thing in each."""
 
     scripts: dict[bytes, Any]
     """What the scripts do that clients have sent, by their digests: 40 hex digits."""
@@ -105,6 +105,9 @@ class Row:
     key_count: int = 0
     """Which part says how many keys follow it, if one does; :attr:`keys` says nothing then."""
 
+    key_step: int = 1
+    """From one of these to the next: 2 where each has its value behind it."""
+
     @property
     def name(self) -> str:
         """In lower case, as Redis tells it."""
@@ -138,12 +141,18 @@ def keys_in(row: Row, request: Request) -> Request:
     if row.key_count:
         told = request[row.key_count : row.key_count + 1]
         count = int(told[0]) if told and told[0].isdigit() and len(told[0]) < 10 else 0
-        return request[row.key_count + 1 : row.key_count + 1 + count]
+        return request[row.key_count + 1 : row.key_count + 1 + count * row.key_step : row.key_step]
     first, last, step = row.keys
     if not first or len(request) <= first:
         return []
     end = last % len(request) if last < 0 else last
     return request[first : end + 1 : step]
+
+
+def check_place(placing: Placing, row: Row, request: Request) -> None:
+    """Raises ReplyError where the node does not answer for the keys of a request."""
+    if placing.view is not None:
+        placing.check(map(text_of, keys_in(row, request)))
 
 
 def placed(row: Row, carry_out: CarryOut, placing: Placing) -> CarryOut:
@@ -152,8 +161,7 @@ def placed(row: Row, carry_out: CarryOut, placing: Placing) -> CarryOut:
         return carry_out
 
     def checked(session: RespSession, request: Request) -> Any:
-        if placing.view is not None:
-            placing.check(keys_in(row, request))
+        check_place(placing, row, request)
         return carry_out(session, request)
 
     return checked

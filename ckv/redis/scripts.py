@@ -1,7 +1,8 @@
-"""The few scripts that ckv knows by their text: those with which clients give a lock back, or keep it.
+"""The few scripts that ckv knows by their text: with which clients give a lock back, or keep it, and those that count.
 
 ckv runs no Lua. Locks are SET NX PX and one of these, the same in most libraries but for spaces and quotes
-(https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/), and each is one method of the node.
+(https://redis.io/docs/latest/develop/clients/patterns/distributed-locks/). Those that count are of django-redis (a
+counter that is there already, or any) and of limits (one that expires after it began). Each is one method of the node.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any, Final, NamedTuple
 
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, array, bulk, integer
-from ckv.protocol.resp.results import flag_reply, written_flag_reply
+from ckv.protocol.resp.results import counted_reply, flag_reply, number_reply, written_flag_reply
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.connection import NONE, Sub, simply, subcommands
 from ckv.redis.options import expiry_in
 from ckv.redis.row import FREE, WRITE, Facts, Row, call, integer_of, text_of
+from ckv.store.change import KEEP
 
 MAX_LOADED: Final = 256
 """Scripts that a node knows by their digests; each is a known one, in other spaces and quotes."""
@@ -45,8 +47,27 @@ def _expire_if_equal(facts: Facts, session: RespSession, key: bytes, arguments: 
     return call(session, facts.handlers["SET"], params, written_flag_reply)
 
 
+def _count(facts: Facts, session: RespSession, key: bytes, arguments: list[bytes]) -> Any:
+    (amount,) = arguments
+    return call(session, facts.handlers["INCRBY"], (text_of(key), integer_of(amount)), number_reply)
+
+
+def _count_existing(facts: Facts, session: RespSession, key: bytes, arguments: list[bytes]) -> Any:
+    (amount,) = arguments
+    return call(session, facts.handlers["COUNT"], (text_of(key), integer_of(amount), "XX", KEEP), counted_reply)
+
+
+def _count_and_expire(facts: Facts, session: RespSession, key: bytes, arguments: list[bytes]) -> Any:
+    seconds, amount = arguments
+    expires = expiry_in(seconds, 1000, facts.now, "expire")
+    return call(session, facts.handlers["COUNT"], (text_of(key), integer_of(amount), "", expires), counted_reply)
+
+
 _DELETES: Final = Script(_delete_if_equal, 1)
 _EXPIRES: Final = Script(_expire_if_equal, 2)
+_COUNTS: Final = Script(_count, 1)
+_COUNTS_EXISTING: Final = Script(_count_existing, 1)
+_COUNTS_AND_EXPIRES: Final = Script(_count_and_expire, 2)
 
 _KNOWN: Final[dict[str, Script]] = {
     "ifredis.call('get',keys[1])==argv[1]thenreturnredis.call('del',keys[1])elsereturn0end": _DELETES,
@@ -56,6 +77,11 @@ _KNOWN: Final[dict[str, Script]] = {
     "ifredis.call('get',keys[1])==argv[1]thenreturnredis.call('pexpire',keys[1],argv[2])elsereturn0end": _EXPIRES,
     "localtoken=redis.call('get',keys[1])ifnottokenortoken~=argv[1]thenreturn0end"
     "redis.call('pexpire',keys[1],argv[2])return1": _EXPIRES,
+    "returnredis.call('incrby',keys[1],argv[1])": _COUNTS,
+    "localexists=redis.call('exists',keys[1])if(exists==1)thenreturnredis.call('incrby',keys[1],argv[1])"
+    "elsereturnfalseend": _COUNTS_EXISTING,
+    "localcurrentlocalamount=tonumber(argv[2])current=redis.call('incrby',keys[1],amount)"
+    "iftonumber(current)==amountthenredis.call('expire',keys[1],argv[1])endreturncurrent": _COUNTS_AND_EXPIRES,
 }
 """By their texts, without what is no matter."""
 
@@ -72,7 +98,7 @@ def _load(facts: Facts, script: bytes) -> tuple[bytes, Script]:
     """The digest of a script, by which the node knows it from now on, and what it does. Raises ReplyError."""
     known = _KNOWN.get(_without_matter(script))
     if known is None:
-        raise ReplyError("ERR ckv runs no Lua; it knows the scripts of locks that compare, and delete or expire")
+        raise ReplyError("ERR ckv runs no Lua; it knows scripts of locks and of counters alone")
     digest = sha1(script, usedforsecurity=False).hexdigest().encode()
     loaded = facts.scripts
     if digest not in loaded and len(loaded) >= MAX_LOADED:
@@ -125,7 +151,7 @@ _SCRIPT: Final[dict[str, tuple[int, Sub]]] = {
     "flush": (-2, _script_flush),
 }
 
-_NEEDS: Final = ("DELIFEQ", "SET")
+_NEEDS: Final = ("DELIFEQ", "SET", "INCRBY", "COUNT")
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("EVAL script numkeys key arg [arg ...]", -3, WRITE, NONE, "writer", "scripting",

@@ -23,7 +23,7 @@ from ckv.protocol.resp.results import (
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.noted import Noting
 from ckv.redis.options import SetOptions, expiry_in, expiry_option, set_options
-from ckv.redis.row import INT64, NOT_INTEGER, READ, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
+from ckv.redis.row import INT64, NOT_INTEGER, READ, SYNTAX, WRITE, Facts, Row, call, integer_of, text_of, wrong_count
 from ckv.values import to_bytes
 
 KEY: Final = (1, 1, 1)
@@ -151,6 +151,19 @@ def delete_if_equal(facts: Facts) -> CarryOut:
     return lambda session, request: call(session, handler, (text_of(request[1]), request[2]), flag_reply)
 
 
+def delex(facts: Facts) -> CarryOut:
+    delete, delete_equal = facts.handlers["DEL"], facts.handlers["DELIFEQ"]
+
+    def carry_out(session: RespSession, request: Request) -> Any:
+        if len(request) == 2:
+            return call(session, delete, (text_of(request[1]),), flag_reply)
+        if len(request) != 4 or request[2].upper() != b"IFEQ":
+            raise ReplyError(SYNTAX)
+        return call(session, delete_equal, (text_of(request[1]), request[3]), flag_reply)
+
+    return carry_out
+
+
 def increment(amount: Callable[[Request], int]) -> Callable[[Facts], CarryOut]:
     """Of INCR and its relatives, which differ in what they add."""
 
@@ -270,6 +283,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("SUBSTR key start end", 4, READ, KEY, "reader", "string", "An old name of GETRANGE.", getrange, ("GET",)),
     Row("DELIFEQ key value", 3, WRITE, KEY, "writer", "string", "Delete a key if it has this value, as in Valkey.",
         delete_if_equal, ("DELIFEQ",)),
+    Row("DELEX key [IFEQ value]", -2, WRITE, KEY, "writer", "string", "The same, as in Redis 8.4; or DEL of one key.",
+        delex, ("DEL", "DELIFEQ")),
     Row("TYPE key", 2, READ, KEY, "reader", "generic", "Answer `string`, or `none`.", type_, ("GET",)),
 )  # fmt: skip
 """What has one key and its value."""

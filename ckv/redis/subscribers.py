@@ -140,10 +140,7 @@ class Channels:
             return
         self.clients += 1
         session.leave = lambda: self.leave(session)
-        if session.protocol == RESP2:
-            session.taker = _while_subscribed
-            # Nobody compares what it reads from now on, so that EXEC could miss what it has seen.
-            session.watched = dict.fromkeys(session.watched, CHANGED)
+        restrict(session)
 
     def _end(self, session: RespSession) -> None:
         """It has ended something, perhaps the last."""
@@ -193,6 +190,15 @@ class Channels:
     def count(self, name: bytes) -> int:
         """How many have subscribed to it by its name."""
         return len(self._sessions.get(name, ()))
+
+
+def restrict(session: RespSession) -> None:
+    """To be called when the client is about to subscribe to something, or has chosen another version of the protocol
+    meanwhile. In version 2 it may ask little until that has ended."""
+    if session.protocol == RESP2:
+        session.taker = _while_subscribed
+        # Nobody compares what it reads from now on, so that EXEC could miss what it has seen.
+        session.watched = dict.fromkeys(session.watched, CHANGED)
 
 
 def _size(patterns: Collection[bytes]) -> int:

@@ -13,17 +13,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ckv import errors
+from ckv.protocol.handler import LATER
 from ckv.protocol.resp.methods import CarryOut, Transaction, shown
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, error_of
 from ckv.protocol.resp.session import RespSession
 from ckv.protocol.steps import WATCHED, Asked, Told
-from ckv.redis.connection import NONE, SUBCOMMANDS, simply
+from ckv.redis.connection import NONE, SUBCOMMANDS, hello, simply
 from ckv.redis.noted import Noted
 from ckv.redis.placing import Placing
-from ckv.redis.row import FREE, Facts, Row, keys_in, wrong_count
+from ckv.redis.row import FREE, Facts, Row, check_place, wrong_count
 from ckv.redis.step import answer_of_one, in_one_step
-from ckv.values import ENCODING, ENCODING_ERRORS
 
 MAX_QUEUED: Final = 65_536
 """Commands of one transaction."""
@@ -79,7 +79,7 @@ def _taken(rows: Mapping[str, Row], placing: Placing, most_bytes: int) -> CarryO
             raise ReplyError("ERR Command not allowed inside a transaction")
         if row.name in AT_ONCE or transaction.is_aborted:
             return
-        placing.check(keys_in(row, request))
+        check_place(placing, row, request)
         if len(transaction.requests) == MAX_QUEUED:
             raise ReplyError(f"ERR a transaction has at most {MAX_QUEUED} commands")
         transaction.size += PART_BYTES + sum(len(part) + PART_BYTES for part in request)
@@ -118,6 +118,9 @@ def exec_(facts: Facts) -> CarryOut:
 
     def carry_out(session: RespSession, request: Request) -> Any:
         transaction, watched = session.transaction, session.watched
+        changes_version = transaction is not None and any(map(_is_hello, transaction.requests))
+        if session.owes_answers and changes_version:
+            return session.wait_for_all()
         session.no_transaction()
         if len(request) != 1:
             raise ReplyError(f"{ABORTED}: wrong number of arguments for 'exec' command")
@@ -130,15 +133,18 @@ def exec_(facts: Facts) -> CarryOut:
             if refusal is not None:
                 raise ReplyError(f"{ABORTED}: {error_of(errors.to_wire(refusal))[1:-2].decode()}")
             # The node may have been told of others since it was queued.
-            facts.placing.check(keys_in(facts.rows[shown(queued[0]).lower()], queued))
+            check_place(facts.placing, facts.rows[shown(queued[0]).lower()], queued)
         for key in watched:
-            facts.placing.check([key.encode(ENCODING, ENCODING_ERRORS)])
+            facts.placing.check([key])
         places = [_place(facts, session, queued) for queued in transaction.requests]
         asked: list[Asked] = [(WATCHED, (key, digest)) for key, digest in watched.items()]
         asked += [asked for place in places if isinstance(place, Noted) for asked in place.requests]
         if not asked or handler is None:  # without which nothing is noted
-            return _answer(session, places, ())
-        return in_one_step(session, handler, asked, lambda session, answers: _answer(session, places, answers))
+            return _answer(facts, session, places, ())
+        answer = in_one_step(session, handler, asked, lambda session, answers: _answer(facts, session, places, answers))
+        if answer is LATER and changes_version:
+            session.hold_until_all_answered()  # The answers to those behind it are made in the new version.
+        return answer
 
     return carry_out
 
@@ -154,7 +160,7 @@ def _place(facts: Facts, session: RespSession, request: Request) -> Place:
     return place
 
 
-def _answer(session: RespSession, places: Sequence[Place], answers: Sequence[Told] | None) -> bytes:
+def _answer(facts: Facts, session: RespSession, places: Sequence[Place], answers: Sequence[Told] | None) -> bytes:
     """The array of all answers, of those to what was asked about keys."""
     if answers is None:
         return session.nil_array
@@ -168,14 +174,20 @@ def _answer(session: RespSession, places: Sequence[Place], answers: Sequence[Tol
             at += len(own)
             parts.append(answer_of_one(session, place, own))
         else:
-            parts.append(_carried_out(session, place))
+            parts.append(_carried_out(facts, session, place))
     return b"".join(parts)
 
 
-def _carried_out(session: RespSession, request: Request) -> bytes:
+def _is_hello(request: Request) -> bool:
+    """Whether it is one that waits for all before it, and all behind it for it: as a part of EXEC does, for which these
+    wait."""
+    return request[0].upper() == b"HELLO"
+
+
+def _carried_out(facts: Facts, session: RespSession, request: Request) -> bytes:
     """The answer to a command that asks nothing about keys."""
     try:
-        answer: bytes = session.carry_out(request)
+        answer: bytes = hello(facts, session, request) if _is_hello(request) else session.carry_out(request)
     except Exception as raised:  # noqa: BLE001 - it stands in its place
         return session.answer_to_failed(raised, request)
     return answer

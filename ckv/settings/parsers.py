@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from ckv.address import Address, parse_host
 from ckv.errors import BadSetting
 from ckv.units import whole
 
@@ -18,6 +19,14 @@ WriteMode = Literal["evict", "behind", "through"]
 
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
+
+COORDINATORS: Final = "mysql://"
+"""What the address of one begins with."""
+
+NOWHERE: Final = "-"
+"""Stands for no address to listen on."""
+
+LOOPBACK: Final = "127.0.0.1"
 
 OWN_NAME: Final = "HOSTNAME:PORT"
 """Stands for the name that a node has by itself."""
@@ -30,6 +39,7 @@ _POLICIES: Final[Mapping[str, Policy]] = {
 }  # fmt: skip
 
 _count = whole(1, 10**6)
+_listening_port = whole(0, 65535)
 
 
 def policy(text: str) -> Policy:
@@ -57,6 +67,36 @@ def audited(text: str) -> str:
     return persistent(text)
 
 
+def coordinator(text: str) -> str:
+    """The address of a coordinator, as it is: whoever opens it knows what it may look like."""
+    if text != NO_TIER and not text.startswith(COORDINATORS):
+        raise BadSetting(
+            f"{hidden(text)!r} is not a coordinator: allowed is mysql://user:password@host:port/database, or {NO_TIER}"
+            " for none"
+        )
+    return text
+
+
+def hidden(text: str) -> str:
+    """An address without what may be a password.
+
+    >>> hidden("mysql://me:secret@db/ckv"), hidden("localhost")
+    ('mysql://***@db/ckv', 'localhost')
+    """
+    scheme, slashes, rest = text.rpartition("://")
+    _, at, host = rest.rpartition("@")
+    return f"{scheme}{slashes}***@{host}" if at else text
+
+
+def advertised(text: str) -> str:
+    """A host; empty for the one that a node has by itself.
+
+    >>> advertised("ckv-0.ckv"), advertised("-")
+    ('ckv-0.ckv', '')
+    """
+    return "" if text == NO_TIER else parse_host(text)
+
+
 def name(text: str) -> str:
     """The name of a node; empty for the one that it has by itself.
 
@@ -70,6 +110,26 @@ def name(text: str) -> str:
             f"{text!r} is not a name: allowed are 1 to {LONGEST_NAME} letters, digits and signs without spaces"
         )
     return text
+
+
+def listener(text: str) -> Address | None:
+    """Where to listen, ``host:port``, or ``port`` alone for the loopback; ``None`` for nowhere.
+
+    >>> listener("0.0.0.0:9121"), listener("9121"), listener("-")
+    (Address(host='0.0.0.0', port=9121), Address(host='127.0.0.1', port=9121), None)
+    """
+    if text == NOWHERE:
+        return None
+    host, _, port = text.rpartition(":")
+    try:
+        if ":" in host and not host.startswith("["):
+            raise BadSetting
+        return Address(parse_host(host) if host else LOOPBACK, _listening_port(port))
+    except BadSetting:
+        raise BadSetting(
+            f"{text!r} is no address to listen on: allowed is host:port, [IPv6]:port, or port alone for {LOOPBACK}, "
+            f"the port from 0 to 65535, or {NOWHERE} for none"
+        ) from None
 
 
 def sample(text: str) -> int | None:

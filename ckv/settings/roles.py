@@ -15,7 +15,7 @@ from typing import Any, Final
 from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.roles import RoleName
-from ckv.settings.parsers import NO_TIER, Policy, WriteMode
+from ckv.settings.parsers import NO_TIER, Policy, WriteMode, hidden
 from ckv.settings.table import settings_of
 from ckv.units import show_size
 
@@ -26,6 +26,7 @@ class NodeSettings:
 
     port: int
     bind: str
+    http: Address | None
     max_connections: int
     max_value_bytes: int
     keys_max: int
@@ -42,11 +43,18 @@ class PrimarySettings(NodeSettings):
     secondaries: tuple[Address, ...]
     call_timeout: float
     node_wait: float
+    settle: float
+    move_slots: int
     cluster_clients: bool
+    coordinator: str
+    advertise: str
 
     def __post_init__(self) -> None:
-        if not self.secondaries:
-            raise BadSetting("<secondary>: none is given: allowed is one address or more, such as localhost:8081")
+        if self.coordinator != NO_TIER and self.secondaries:
+            raise BadSetting(
+                f"--coordinator: {hidden(self.coordinator)!r} with a list of secondaries, by which all is decided:"
+                " allowed is either"
+            )
         for index, address in enumerate(self.secondaries):
             if address in self.secondaries[:index]:
                 raise BadSetting(f"<secondary>: {str(address)!r} is given twice: allowed is each secondary once")
@@ -59,7 +67,7 @@ class SecondarySettings(NodeSettings):
     ``persistent`` is the address as it was given, :data:`NO_TIER` for none; :mod:`ckv.persistent.opening` checks it.
     """
 
-    primary: Address
+    primaries: tuple[Address, ...]
     name: str
     persistent: str
     capacity: int
@@ -73,6 +81,7 @@ class SecondarySettings(NodeSettings):
     pending_max: int
     pending_max_bytes: int
     pending_wait: float
+    warm_rate: int
 
     def __post_init__(self) -> None:
         if self.write_mode != "evict" and self.persistent == NO_TIER:
@@ -89,10 +98,31 @@ class SecondarySettings(NodeSettings):
 
 @dataclass(frozen=True, slots=True)
 class ToolSettings:
-    """What any role that asks a node is started with, and all that ``ping`` is: the node, and how long it may take."""
+    """What any role that asks a node is started with: the node, and how long it may take."""
 
     address: Address
     timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class PingSettings(ToolSettings):
+    """What ``ping`` is started with."""
+
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings(ToolSettings):
+    """What ``drain`` is started with."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RebalanceSettings(ToolSettings):
+    """What ``rebalance`` is started with."""
+
+    switch: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +167,11 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "secondary": SecondarySettings,
     "shell": ShellSettings,
     "status": StatusSettings,
-    "ping": ToolSettings,
+    "ping": PingSettings,
     "verify": VerifySettings,
+    "slots": ToolSettings,
+    "drain": DrainSettings,
+    "rebalance": RebalanceSettings,
     "demo": DemoSettings,
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from ckv import logs
-from ckv.address import parse_address, parse_host, parse_port
+from ckv.address import parse_address, parse_addresses, parse_host, parse_port
 from ckv.roles import RoleName
 from ckv.settings import parsers
 from ckv.units import duration, size, whole
@@ -71,19 +71,26 @@ class Setting:
 _NODES: Final[tuple[RoleName, ...]] = ("primary", "secondary")
 
 SETTINGS: Final[tuple[Setting, ...]] = (
-    Setting("<primary>", ("secondary",), parse_address,
-        "Address of the primary, host:port. It is checked and shown in the log; the primary connects to this node."),
+    Setting("<primary>", ("secondary",), parse_addresses,
+        "Address of the primary, host:port, or those of several with commas between them. This node asks to join it, "
+        "or the one of them that leads. A primary with a list says that it has one, and connects to this node whatever "
+        "stands here.", own_field="primaries"),
     Setting("<port>", _NODES, whole(0, 65535),
         "Port to listen on, 0 to 65535; 0 takes a free one, which the log then shows."),
     Setting("<secondary>", ("primary",), parse_address,
-        "Addresses of the secondaries, host:port each, at least one. Their order decides which keys each one owns: "
-        "give every primary the same list.", own_field="secondaries"),
+        "Addresses of the secondaries, host:port each. Their order decides which keys each one owns: give every "
+        "primary the same list. Without any, the secondaries that name this primary join it, and are dealt keys.",
+        own_field="secondaries"),
     Setting("<host>", ("status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
     Setting("<host>", ("shell",), parse_host,
         "Host of a primary or a secondary. A word that is the name of a command is none; a number alone is a port.",
         DEFAULT_HOST),
     Setting("<host>", ("verify",), parse_host, "Host of a secondary."),
-    Setting("<port>", ("status", "ping", "verify", "demo"), parse_port, "Its port, 1 to 65535."),
+    Setting("<host>", ("slots", "drain", "rebalance"), parse_host, "Host of the primary."),
+    Setting("<port>", ("status", "ping", "verify", "demo", "slots", "drain", "rebalance"), parse_port,
+        "Its port, 1 to 65535."),
+    Setting("<name>", ("drain",), parsers.name, "Name of the secondary, as ckv slots shows it."),
+    Setting("<switch>", ("rebalance",), parsers.one_of("on", "off", what="a switch"), "on or off."),
     Setting("<port>", ("shell",), parse_port, "Its port, 1 to 65535.", "8080"),
     Setting("<persistent-node>", ("secondary",), parsers.persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
@@ -106,6 +113,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "connection; there may be one more while all reads are at a standstill. 4 where the database is what "
         "everybody waits for.", "1", own_field="pool_size"),
     Setting("--bind", _NODES, parse_host, "Address to listen on; 0.0.0.0 or :: for all.", "127.0.0.1", "ADDRESS"),
+    Setting("--http", _NODES, parsers.listener,
+        "Address for metrics and health checks over HTTP, host:port, or port alone for 127.0.0.1; 0 takes a free port, "
+        "which the log then shows. There is no login, and it tells nothing of the records; - for none.",
+        parsers.NOWHERE, "HOST:PORT"),
     Setting("--call-timeout", ("primary",), duration(0.01, 600),
         "How long a secondary may take to answer a request once it has got to it, 10ms to 10m. A call fails after "
         "half of it at the earliest: twice the --load-timeout of the secondaries leaves time for what they say of a "
@@ -114,9 +125,23 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long requests wait for a secondary that is not connected, counted from the start of the primary, from "
         "the loss of the connection, or from when the secondary said that it stops; afterwards they are refused at "
         "once. 0 to 10m.", "2s", "SECONDS"),
+    Setting("--settle", ("primary",), duration(0, 3600),
+        "Without a list: how long nobody has come or gone before slots are moved to level the shares, 0 to 60m.", "30s",
+        "SECONDS"),
+    Setting("--move-slots", ("primary",), whole(1, 16384),
+        "Without a list: slots that move at a time, 1 to 16384. Their requests wait for some milliseconds meanwhile.",
+        "1024", "SLOTS"),
     Setting("--cluster-clients", ("primary",), bool,
         "Tell clients of Redis in cluster mode which node owns which key, so that they ask it directly: they must "
-        "reach the secondaries by the addresses given here. The secondaries learn it from the primary."),
+        "reach the secondaries by the addresses given here, or by those with which they join. The secondaries learn it "
+        "from the primary."),
+    Setting("--coordinator", ("primary",), parsers.coordinator,
+        "Without a list, where several primaries decide which of them leads, and keep the map: "
+        "mysql://user:password@host:port/database, or - for none, with a single primary. What the address does not say "
+        "comes from where a secondary has it. All of them are given the same.", parsers.NO_TIER, "ADDRESS"),
+    Setting("--advertise", ("primary",), parsers.advertised,
+        "With a coordinator: the host at which secondaries and other primaries reach this one; - for that of --bind, "
+        "or, with a wildcard, the address from which it reaches the coordinator.", parsers.NO_TIER, "HOST"),
     Setting("--name", ("secondary",), parsers.name,
         "Who this node is beside others that share a database, 1 to 120 letters, digits and signs without spaces. Only "
         "one process of a name can write: another one that is started waits for the end of the first.",
@@ -139,6 +164,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "1GiB", "BYTES"),
     Setting("--pending-wait", ("secondary",), duration(0, 600),
         "How long a write waits for room among those before it is refused, 0 to 10m.", "1s", "SECONDS"),
+    Setting("--warm-rate", ("secondary",), size(0, 2**40),
+        "In a registered cluster: bytes of records a second that the new owners of its slots load, of those that were "
+        "in memory here, 0 to 1024GiB; 0 for none.", "16MiB", "BYTES"),
     Setting("--max-connections", _NODES, whole(1, 10**6),
         "Clients that are served at a time, 1 to 1000000, or fewer where there are not so many open files. When all "
         "places are taken, operators and probes (INFO, PING, ...) are still answered.", "10000", "N"),
@@ -160,10 +188,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "info", "LEVEL"),
     Setting("--log-format", _NODES, parsers.one_of(*logs.FORMATS),
         "How the log on stderr looks: text, or json with one object a line.", "text", "FORMAT"),
-    Setting("--timeout", ("shell", "status", "verify"), duration(0.01, 600),
+    Setting("--timeout", ("shell", "status", "verify", "slots", "drain", "rebalance"), duration(0.01, 600),
         "How long a node may take to answer a command, 10ms to 10m.", "10s", "SECONDS"),
     Setting("--timeout", ("ping",), duration(0.01, 600),
         "How long the connection and the answer may take together, 10ms to 10m.", "1s", "SECONDS"),
+    Setting("--ready", ("ping",), bool,
+        "Ask whether it can serve, too: ready in ckv status, and /readyz of --http."),
     Setting("--format", ("status",), parsers.one_of("text", "json"),
         "What is printed: text, a line for each figure, or json, one object.", "text", "FORMAT"),
     Setting("--sample", ("verify",), parsers.sample,

@@ -138,6 +138,17 @@ class Records(Protocol):
         """
 
     @property
+    def holds(self) -> bool:
+        """Whether anything is here that is older one day if somebody else writes these keys: records, rows that are
+        still to be saved, and whatever is under way and may load or write some. Keys without a record do not count, as
+        :meth:`forget_absent` is all that it takes."""
+        return len(self.memory) > 0
+
+    def forget_absent(self) -> None:
+        """Has the persistent tier looked at again for the keys that are known to have no record."""
+        self.absent.clear()
+
+    @property
     def unsaved(self) -> int:
         """Rows that the persistent tier has still to learn, parked ones included."""
 

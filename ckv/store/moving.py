@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from ckv.errors import Refused
 from ckv.store.memory import Memory
 from ckv.store.memory.slots import SlotSet
 from ckv.store.pending import Pending
@@ -33,6 +32,16 @@ MOST_ROUNDS: Final = 20
 
 SLOTS_NAMED: Final = 8
 """Slots that an error names."""
+
+
+class NotTaken(Exception):
+    """The persistent tier does not take rows of these slots, so they cannot leave now."""
+
+    def __init__(self, slots: list[int]) -> None:
+        others = f" and {len(slots) - SLOTS_NAMED} more" if len(slots) > SLOTS_NAMED else ""
+        named = ", ".join(map(str, slots[:SLOTS_NAMED]))
+        super().__init__(f"the persistent tier does not take the rows of slots {named}{others}")
+        self.slots: Final = slots
 
 
 def pieces(table: Memory, slots: SlotSet) -> Iterator[list[str]]:
@@ -86,7 +95,7 @@ class Move:
         return len(self._touched) + len(self._pending.hurried)
 
     def prepare(self) -> Iterator[None]:
-        """Saves what there is, while requests go on. Raises Refused where the persistent tier does not take a row."""
+        """Saves what there is, while requests go on. Raises NotTaken where the persistent tier does not take a row."""
         self._memory.watch(self.slots)
         yield from self._pending.hurry(self.slots, PIECE)
         self._wake()
@@ -105,7 +114,7 @@ class Move:
         self.frozen = True
 
     def hand_over(self) -> Iterator[None]:
-        """Saves the rest. Raises Refused as :meth:`prepare`; the slots stay frozen then."""
+        """Saves the rest. Raises NotTaken as :meth:`prepare`; the slots stay frozen then."""
         while True:
             yield from self._save_touched(lambda: self._pending.full)
             if not self._is_listed:
@@ -174,7 +183,7 @@ class Move:
 
     def _room(self, crowded: Callable[[], bool]) -> Iterator[None]:
         """Waits while pending is ``crowded``, for ever if that is by rows of other slots that the persistent tier does
-        not take. Raises Refused where it is by some of these slots."""
+        not take. Raises NotTaken where it is by some of these slots."""
         while crowded():
             self._check_any_taken()
             yield
@@ -206,9 +215,7 @@ class Move:
         if row is None or (row.refused is None and not row.aside):
             return
         refused = sorted({self.slots.slot_of(other) for other in self._pending.hurried if self._is_refused(other)})
-        others = f" and {len(refused) - SLOTS_NAMED} more" if len(refused) > SLOTS_NAMED else ""
-        named = ", ".join(map(str, refused[:SLOTS_NAMED]))
-        raise Refused(f"the persistent tier does not take the rows of slots {named}{others}")
+        raise NotTaken(refused)
 
     def _is_refused(self, key: str) -> bool:
         row = self._pending.find(key)

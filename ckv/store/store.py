@@ -6,7 +6,7 @@ follow the invariants: I1 and I2 in :mod:`ckv.store.tiers`, I3 to I5 in :mod:`ck
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -135,15 +135,37 @@ class Store(Together):
         yield from self.room.keys
         yield from (key for step in self.steps for key in step.keys)
 
-    def forget(self, slots: SlotSet) -> Iterator[None]:
-        """See :meth:`ckv.store.Records.forget`. Nothing of these slots may be pending."""
+    @property
+    def has_room_to_warm(self) -> bool:
+        """Whether memory has room for what is being loaded and one record more, of which each is taken to be as long as
+        those that are here: so that none of these has to leave."""
+        memory, loading = self.memory, len(self.loading)
+        mean = memory.bytes / max(1, len(memory))
+        fits = not memory.max_bytes or memory.bytes + (loading + 1) * mean <= memory.max_bytes
+        return fits and len(memory) + loading < memory.capacity
+
+    def warm(self, key: str) -> Load | None:
+        """Loads the record, which somebody may ask for soon; None where a GET would not have to load it, or could not.
+        Whoever calls this has to wait for the load: one that nobody waits for is not made."""
+        known = key in self.memory or key in self.pending or self.absent.get(key) is not None
+        if known or self.loading.refusal is not None:
+            return None
+        load = self.loading.join(key, self._clock())
+        self._wake_loads()
+        return load
+
+    def forget(self, slots: SlotSet, note: Callable[[list[str]], None] = lambda _: None) -> Iterator[None]:
+        """See :meth:`ckv.store.Records.forget`. Nothing of these slots may be pending. ``note`` is told the keys of
+        records before they leave memory."""
         self._stale.append(slots)
         self.loading.forget(slots)
-        return self._forget(slots)
+        return self._forget(slots, note)
 
-    def _forget(self, slots: SlotSet) -> Iterator[None]:
+    def _forget(self, slots: SlotSet, note: Callable[[list[str]], None] = lambda _: None) -> Iterator[None]:
         for table in (self.memory, self.absent):
             for keys in pieces(table, slots):
+                if table is self.memory:
+                    note(keys)
                 for key in keys:
                     table.remove(key)
                 yield
@@ -198,6 +220,11 @@ class Store(Together):
                 alive += 1
         share = len(pending) / looked_at if looked_at else 0.0
         return len(self.memory) + round(share * alive), self.memory.clean + round(share * deleted)
+
+    @property
+    def holds(self) -> bool:
+        # What stands in a line waits for a load or for a row that is being saved.
+        return bool(super().holds or self.unsaved or len(self.loading) or len(self.room) or self.steps)
 
     @property
     def unsaved(self) -> int:

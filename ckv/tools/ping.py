@@ -1,4 +1,4 @@
-"""``ckv ping``: whether a node answers, for probes and scripts.
+"""``ckv ping``: whether a node answers, or can serve, for probes and scripts.
 
 A probe runs every few seconds on a busy machine. So: a blocking socket, and no import that the good case does not need.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ckv.address import Address
 from ckv.exits import Exit
-from ckv.settings.roles import ToolSettings
+from ckv.settings.roles import PingSettings
 
 REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
 """The msgpack-RPC request ``[0, 1, "PING", []]``."""
@@ -21,18 +21,54 @@ REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
 ANSWER: Final = b"\x94\x01\x01\xc0\xa4PONG"
 """The response to it, ``[1, 1, nil, "PONG"]``, as a node packs it."""
 
+FIGURES_REQUEST: Final = b"\x94\x00\x01\xa4INFO\x90"
+"""The request ``[0, 1, "INFO", []]``: its answer has ``ready``."""
 
-def run(settings: ToolSettings) -> int:
+Judge = Callable[[bytes], str | None]
+"""What is wrong with what has come so far: empty for nothing, ``None`` if more has to come."""
+
+
+def run(settings: PingSettings) -> int:
     """Asks the node; the exit code. What is wrong becomes one line on stderr."""
-    why = _silence(settings.address, settings.timeout)
-    if why is None:
+    if settings.ready:
+        why, what = _silence(settings.address, settings.timeout, FIGURES_REQUEST, _of_figures), "is not ready"
+    else:
+        why, what = _silence(settings.address, settings.timeout, REQUEST, _of_ping), "does not answer"
+    if not why:
         return Exit.FINE
-    print(f"ckv: {settings.address} does not answer: {why}", file=sys.stderr)
+    print(f"ckv: {settings.address} {what}: {why}", file=sys.stderr)
     return Exit.FAILED
 
 
-def _silence(address: Address, timeout: float) -> str | None:
-    """Why the node does not answer PING within ``timeout`` seconds; ``None`` if it does.
+def _of_ping(answer: bytes) -> str | None:
+    if answer == ANSWER:
+        return ""
+    return None if ANSWER.startswith(answer) else _meaning(answer)
+
+
+def _of_figures(answer: bytes) -> str | None:
+    import msgpack
+
+    unpacker = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape")
+    unpacker.feed(answer)
+    try:
+        message = unpacker.unpack()
+    except msgpack.OutOfData:
+        return None
+    except ValueError:  # whatever can be wrong with it
+        message = None
+    match message:
+        case [1, 1, None, {"ready": 1}]:
+            return ""
+        case [1, 1, None, {"ready_reason": str() as reason}]:
+            return reason
+        case [1, 1, str() as error, _]:
+            return error
+    return "what came is no answer to an INFO"
+
+
+def _silence(address: Address, timeout: float, request: bytes, judge: Judge) -> str:
+    """Why the node does not answer well within ``timeout`` seconds; empty if it does.
 
     They begin when the host name is known; the system's own bound is that of looking it up.
     """
@@ -40,17 +76,16 @@ def _silence(address: Address, timeout: float) -> str | None:
         places = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         deadline = time.monotonic() + timeout
         with _connected(places, deadline) as sock:
-            sock.sendall(REQUEST)
-            answer = b""
-            while answer != ANSWER:
+            sock.sendall(request)
+            answer, why = b"", None
+            while why is None:
                 sock.settimeout(_left(deadline))
-                data = sock.recv(4096)  # an error is shorter by far
+                data = sock.recv(65536)
                 if not data:
                     return "it closed the connection"
                 answer += data
-                if not ANSWER.startswith(answer):
-                    return _meaning(answer)
-        return None
+                why = judge(answer)
+        return why
     except TimeoutError:
         return f"nothing came within {timeout:g} s"
     except (OSError, UnicodeError) as error:  # UnicodeError: a host name that no DNS can have
@@ -73,7 +108,7 @@ def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.soc
 
 
 def _meaning(answer: bytes) -> str:
-    """What an answer says that is not the usual one."""
+    """What an answer to PING says that is not the usual one."""
     import msgpack
 
     try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ckv import Client
+from ckv.client.endpoint import Endpoint
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.nodes import ROOT, Node, Nodes
 from tests.support.wire import pack
@@ -313,7 +314,8 @@ def test_while_another_thread_waits_for_a_connection() -> None:
 def test_a_lock_that_was_held(client: Client) -> None:
     # By a thread that is not there in the child. The lock is held for so short a time that only this makes it certain.
     fill(client)
-    with client._pool._lock:
+    assert isinstance(client._way, Endpoint)
+    with client._way._pool._lock:
         child = Child(read, client, KEYS[1])
     assert child.result() == "right"
 

@@ -301,10 +301,10 @@ with Client("127.0.0.1", int(sys.argv[1]), max_connections=1, timeout=30) as cli
     with Client("127.0.0.1", int(sys.argv[1])) as other:
         other.call("GO ON")
     gevent.joinall([first, waiting[0], waiting[2]], raise_error=True)
-    print(client.call("ECHO"), client._pool)
+    print(client.call("ECHO"), client._way._pool)
 
     # Killed between the moment when it was given a connection and that when it runs.
-    pool, later = client._pool, time.monotonic() + 3
+    pool, later = client._way._pool, time.monotonic() + 3
     connection = pool.take(later)
     waiting = gevent.spawn(pool.take, later)
     gevent.sleep(0)

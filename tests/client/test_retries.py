@@ -27,6 +27,7 @@ from ckv import (
     errors,
 )
 from ckv.client.calls import Call, as_it_is
+from ckv.client.endpoint import Endpoint
 from ckv.client.retries import FIRST_PAUSE, LONGEST_PAUSE, Retries
 from tests.support.eventually import eventually
 from tests.support.fakenode import Connection, FakeNode, Script, store
@@ -256,7 +257,8 @@ def test_a_connection_that_cannot_be_written_to_is_replaced(monkeypatch: pytest.
 
 
 def is_reset(client: Client) -> bool:
-    (connection,) = client._pool._idle
+    assert isinstance(client._way, Endpoint)
+    (connection,) = client._way._pool._idle
     assert connection.socket is not None
     state = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
     return state == 7  # TCP_CLOSE

@@ -9,50 +9,15 @@ import threading
 import pytest
 
 from tests.support.fakenode import Connection, FakeNode, Script, store
+from tests.support.greenlets import first, run
 from tests.support.nodes import ROOT
 from tests.support.wire import pack
-
-HEAD = """
-from gevent import monkey
-monkey.patch_all()
-import sys
-import gevent
-from ckv import Client
-from ckv import errors
-client = Client("127.0.0.1", int(sys.argv[1]), timeout=20)
-def outcome(*call):
-    try:
-        return client.call(*call)
-    except errors.CkvError as error:
-        return type(error).__name__
-def together(*calls):
-    started = [gevent.spawn(outcome, *call) for call in calls]
-    gevent.joinall(started, raise_error=True)
-    return [each.value for each in started]
-assert outcome("ECHO", 0) == 0  # this connection is shared from now on
-"""
-
-
-def run(node: FakeNode, code: str) -> str:
-    """What the program prints, which ends by itself."""
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD + code, str(node.port)], capture_output=True, text=True, cwd=ROOT, timeout=60
-    )
-    assert done.stderr == ""
-    assert done.returncode == 0
-    return done.stdout.strip()
 
 
 def echo(connection: Connection) -> None:
     while True:
         _, msgid, _, (value, *_) = connection.request()
         connection.respond(msgid, value)
-
-
-def first(connection: Connection) -> None:
-    """Answers what makes the connection a shared one."""
-    _, msgid, _, (value,) = connection.request()
-    connection.respond(msgid, value)
 
 
 def collected(connection: Connection, count: int) -> list[tuple[int, object]]:
@@ -87,9 +52,9 @@ def test_calls_share_it_and_are_answered_in_any_order() -> None:
         connection.wait_closed()
 
     with FakeNode(backwards) as node:
-        assert run(node, "print(together(*[('ECHO', n) for n in range(100)]) == list(range(100)), client._pool)") == (
-            "True 1 of 32 connections, 1 in use"
-        )
+        assert run(
+            node, "print(together(*[('ECHO', n) for n in range(100)]) == list(range(100)), client._way._pool)"
+        ) == ("True 1 of 32 connections, 1 in use")
         assert node.connections == 1
 
 
@@ -273,7 +238,7 @@ def test_more_than_the_buffers_take() -> None:
 calls = [("ECHO", bytes([n % 256]) * 16_000) for n in range(1000)]
 started = [gevent.spawn(outcome, *call) for call in calls]
 gevent.sleep(0.2)
-print(client._shared._writes.active)
+print(client._way._shared._writes.active)
 other = Client("127.0.0.1", int(sys.argv[1]))
 other.call("GO ON", 1)
 gevent.joinall(started)
@@ -352,11 +317,11 @@ def test_real_threads_have_connections_of_their_own() -> None:
 def test_one_connection_is_not_shared() -> None:
     code = 'client = Client("127.0.0.1", int(sys.argv[1]), max_connections=1)\n'
     with FakeNode(echo) as node:
-        assert run(node, code + "print(together(('ECHO', 1), ('ECHO', 2)), client._shared)") == "[1, 2] None"
+        assert run(node, code + "print(together(('ECHO', 1), ('ECHO', 2)), client._way._shared)") == "[1, 2] None"
 
 
 def test_without_gevent_nothing_is_shared() -> None:
-    code = "from ckv import Client; c = Client('127.0.0.1', {}); c.ping(); print(c._shared)"
+    code = "from ckv import Client; c = Client('127.0.0.1', {}); c.ping(); print(c._way._shared)"
     with FakeNode(store()) as node:
         done = subprocess.run(
             [sys.executable, "-c", code.format(node.port)], capture_output=True, text=True, cwd=ROOT, timeout=60

@@ -1,34 +1,38 @@
-"""A primary of the simulation that leads when it is elected: the real :class:`~ckv.cluster.election.Election`, over the
-row and the map that the database has."""
+"""A primary of the simulation that leads when it is elected: the real :class:`~ckv.cluster.candidate.Candidate`, over
+the row and the map that the database has."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ckv.cluster.election import PATIENCE, Beat, Election, Look, Stand
+from ckv.cluster.candidate import Candidate, Put, StepDown
+from ckv.cluster.election import PATIENCE, Beat, Election, Look, Row, Stand
 from ckv.cluster.leader import Leader
 from ckv.cluster.map import Map
-from ckv.cluster.messages import Again, Elsewhere, Join, Leave
 from ckv.cluster.messages import Beat as NodeBeat
-from ckv.cluster.outputs import Replace
+from ckv.cluster.messages import Join, Leave
 from tests.cluster.primary import Primary
-from tests.cluster.schedule import Link
+from tests.cluster.schedule import Link, ignored
 
 if TYPE_CHECKING:
     from tests.cluster.world import World
 
-ROWS: Final = "P"
-"""What the names of primaries begin with; their number is behind it."""
+
+def place_of(port: int) -> int:
+    """The number of the primary to which the address of a leader leads."""
+    return port - 1
 
 
-class Candidate(Primary):
+class Elected(Primary):
     """One of several."""
 
-    def __init__(self, world: World, name: str) -> None:
-        super().__init__(world, name, leads=True)
+    def __init__(self, world: World, number: int) -> None:
+        super().__init__(world, f"P{number}", leads=True)
         self._link = Link(world.schedule, self, world.database)
-        self._replacing: Map | None = None
+        self._address = f"host:{number + 1}"
         self.leader: Leader
+        self.candidate: Candidate
 
     def boot(self) -> None:
         self._begin()
@@ -39,86 +43,79 @@ class Candidate(Primary):
 
     def _begin(self) -> None:
         super()._begin()
-        self.election = Election(self.schedule.chance.uniform(PATIENCE, PATIENCE + 1))
-        self._replacing = None
+        patience = self.schedule.chance.uniform(PATIENCE, PATIENCE + 1)
+        self.authority = self.candidate = Candidate(self.leader, Election(self._address, patience))
+
+    def stop(self) -> None:
+        """Is told to end."""
+        self.schedule.say(f"{self.name} is stopped")
+        self.schedule.count("leaders that step down")
+        self.candidate.step_down()
+        self._carry_out()
+        self.schedule.at(0.2, self, self.end)
 
     def _tick(self) -> None:
-        self.election.tick(self.schedule.now)
-        for output in self.election.take():
-            match output:
-                case Look():
-                    self._link.call(self.world.database.look_who_leads, self._seen)
-                case Beat(term):
-                    self._beat(term)
-                case Stand():
-                    self._stand(output)
+        self.candidate.tick(self.schedule.now)
         super()._tick()
 
-    def _seen(self, result: Any) -> None:
+    def _carry_out(self) -> None:
+        """What the leader wants, and what is wanted of the row: either may bring about the other."""
+        super()._carry_out()
+        database, asked_at = self.world.database, self.schedule.now
+        for step in self.candidate.take():
+            match step:
+                case Look():
+                    self._link.call(database.look_who_leads, self._looked)
+                case Beat(term):
+                    self._link.call(database.move_beat, partial(self._beaten, step, asked_at), term)
+                case Stand(row):
+                    known = self.router.version
+                    self._link.call(database.stand, partial(self._stood, asked_at), self._address, row, known)
+                case Put(expected, following):
+                    told = partial(self._put, step, asked_at)
+                    self._link.call(database.replace, told, self._address, expected, following)
+                case StepDown(term):
+                    self._link.call(database.step_down, ignored, term)
+
+    def _looked(self, result: Any) -> None:
         match result:
-            case (row, Map() as world_map):
+            case (Row() as row, Map() as world_map):
                 self._take_map(world_map)
                 self._send_parked()
-                self.election.seen(row, self.schedule.now)
-
-    def _beat(self, term: int) -> None:
-        asked_at = self.schedule.now
-
-        def beaten(result: Any) -> None:
-            match result:
-                case (bool() as accepted,):
-                    self.election.beaten(term, accepted, asked_at)
-                    self._look_whether_it_leads()
-
-        self._link.call(self.world.database.move_beat, beaten, term)
-
-    def _stand(self, output: Stand) -> None:
-        asked_at = self.schedule.now
-
-        def told(result: Any) -> None:
-            match result:
-                case (Map() as world_map,):
-                    self.schedule.count("elections")
-                    self.schedule.say(f"{self.name} is elected: {world_map}")
-                    self.election.won(world_map.version[0], asked_at)
-                    self.leader.certain_until = self.election.certain_until
-                    self.leader.elected(world_map, self.schedule.now)
-                    self._carry_out()
-
-        self._link.call(self.world.database.stand, told, self.name, output.row)
-
-    def _look_whether_it_leads(self) -> None:
-        self.leader.certain_until = self.election.certain_until
-        if self.election.term is None and self.leader.leads:
-            self.schedule.say(f"{self.name} leads no more")
-            self.leader.deposed()
-            self._carry_out()
-            self._send_parked()
-
-    def _replace(self, output: Replace) -> None:
-        self._replacing = following = output.following
-        term = self.election.term
-
-        def told(result: Any) -> None:
-            if self._replacing is not following or self.election.term != term:
-                return  # of a time when it led
-            self._replacing = None
-            if result == (True,):
-                self.leader.replaced(True, self.schedule.now)
+                self.candidate.looked(row, self.schedule.now)
                 self._carry_out()
-            else:
-                # Refused, or nobody knows: whoever leads next reads what there is.
-                self.election.lost()
-                self._look_whether_it_leads()
 
-        self._link.call(self.world.database.replace, told, term, self.leader.map.version, following)
+    def _beaten(self, step: Beat, asked_at: float, result: Any) -> None:
+        match result:
+            case (bool() as accepted,):
+                self._follow_up(self.candidate.beaten, step, accepted, asked_at)
+
+    def _stood(self, asked_at: float, result: Any) -> None:
+        match result:
+            case (Map() as world_map, bool() as is_new):
+                self.schedule.count("elections")
+                self.schedule.say(f"{self.name} is elected: {world_map}{', which is new' if is_new else ''}")
+                self._follow_up(self.candidate.stood, world_map, is_new, asked_at, self.schedule.now)
+
+    def _put(self, step: Put, asked_at: float, result: Any) -> None:
+        match result:
+            case (bool() as accepted,):
+                self._follow_up(self.candidate.put, step, accepted, asked_at, self.schedule.now)
+            case _:
+                self._follow_up(self.candidate.put, step, None, asked_at, self.schedule.now)
+
+    def _follow_up(self, tell: Any, *arguments: Any) -> None:
+        led = self.leader.leads
+        tell(*arguments)
+        if led and not self.leader.leads:
+            self.schedule.say(f"{self.name} leads no more")
+            self.schedule.count("leaders that are deposed")
+        self._carry_out()
+        self._send_parked()
 
     def hear(self, link: Link, number: int, message: Join | NodeBeat | Leave) -> None:
-        if self.leader.leads:
+        instead = self.candidate.instead()
+        if instead is None:
             super().hear(link, number, message)
-            return
-        leader = self.election.row.leader
-        if leader in ("", self.name):
-            link.answer(number, Again())
         else:
-            link.answer(number, Elsewhere("host", int(leader.removeprefix(ROWS))))
+            link.answer(number, instead)

@@ -49,6 +49,8 @@ class Database(Process):
         self.when_fenced: Callable[[Key], None] = lambda _key: None
         self.leader = Row(0, "", 0)
         self.map = Map.empty(slots)
+        self._has_map = False
+        """Whether a leader has made one."""
         self._locked: dict[str, int] = {}
         self._waiting: list[Callable[[], bool]] = []
 
@@ -183,20 +185,28 @@ class Database(Process):
         """What there is to see of all processes."""
         link.answer(number, tuple(Sight(*key, fence.beat, fence.active) for key, fence in self.fences.items()))
 
+    def keep(self, world_map: Map) -> None:
+        """A leader has made this map, before the schedule begins."""
+        self.map, self._has_map = world_map, True
+        self.leader = Row(world_map.version[0], "", 0)
+
     # --- who leads -------------------------------------------------------------------------------------------------
 
     def look_who_leads(self, link: Link, number: int) -> None:
         """The row of the election, and the map."""
-        link.answer(number, (self.leader, self.map))
+        link.answer(number, (self.leader, self.map if self._has_map else Map.empty(len(self.map.owners))))
 
-    def stand(self, link: Link, number: int, name: str, row: Row) -> None:
-        """Leads from now on, if nobody has moved the row: the map under the new term, else nothing."""
+    def stand(self, link: Link, number: int, name: str, row: Row, known: Version) -> None:
+        """Leads from now on, if nobody has moved the row: the map under the new term, and whether there is none, or a
+        later one is known than this; else nothing."""
         if self.leader != row:
             link.answer(number, ())
             return
-        self.leader = Row(row.term + 1, name, row.beat + 1)
-        self.map = self.map.successor(term=self.leader.term)
-        link.answer(number, (self.map,))
+        self._has_map = self._has_map and self.map.version >= known
+        self.leader = Row(max(row.term, known[0]) + 1, name, row.beat + 1)
+        kept = self.map if self._has_map else Map.empty(len(self.map.owners))
+        self.map = Map((self.leader.term, max(self.map.version[1], known[1]) + 1), *kept.content)
+        link.answer(number, (self.map, not self._has_map))
 
     def move_beat(self, link: Link, number: int, term: int) -> None:
         """Whether that was done, as the leader is still that of the term."""
@@ -204,12 +214,19 @@ class Database(Process):
             self.leader = self.leader._replace(beat=self.leader.beat + 1)
         link.answer(number, (self.leader.term == term,))
 
-    def replace(self, link: Link, number: int, term: int, expected: Version, following: Map) -> None:
+    def replace(self, link: Link, number: int, name: str, expected: Version, following: Map) -> None:
         """Whether this is the map now: compare-and-set."""
-        accepted = self.leader.term == term and self.map.version == expected
+        accepted = self.leader[:2] == (expected[0], name) and self.map.version == expected
         if accepted:
-            self.map = following
+            self.map, self._has_map = following, True
+            self.leader = Row(following.version[0], name, self.leader.beat + 1)
         link.answer(number, (accepted,))
+
+    def step_down(self, link: Link, number: int, term: int) -> None:
+        """Nobody leads, if this one did."""
+        if self.leader.term == term:
+            self.leader = Row(term, "", self.leader.beat + 1)
+        link.answer(number, True)
 
     def values_on_the_way(self, key: str) -> set[str | None]:
         """What a row is, and may be when the transactions of now have ended."""

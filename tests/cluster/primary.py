@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ckv.cluster.authority import Authority
 from ckv.cluster.leader import Leader
 from ckv.cluster.map import Map, Node
 from ckv.cluster.memory import Memory
@@ -72,8 +73,7 @@ class Primary(Process):
         """Has led for a while, by this map."""
         self._begin()
         if self.leader is not None:
-            self.memory.recall(world_map)
-            self.leader.elected(self.memory.lead(), self.schedule.now)
+            self.authority.lead(world_map, self.schedule.now)
             self._carry_out()
         else:
             self._take_map(world_map)
@@ -85,10 +85,9 @@ class Primary(Process):
         self._parked: list[Request] = []
         self._timer = False
         self.router = Router(self.world.slots)
-        self.memory = Memory(int(self.schedule.now) + 1, self.world.slots)
         if self._leads:
             self.leader = Leader(self.world.options, self.world.slots)
-            self.leader.rebalances = self.world.rebalances
+            self.authority: Authority = Memory(self.leader, int(self.schedule.now) + 1)
             self.every(0.25, self._tick)
         else:
             self.every(POLL, self._ask_for_map)
@@ -102,6 +101,8 @@ class Primary(Process):
     def _tick(self) -> None:
         assert self.leader is not None
         self.leader.tick(self.schedule.now)
+        if self.leader.leads and self.leader.map.rebalances != self.world.rebalances:
+            self.leader.rebalance(self.world.rebalances, self.schedule.now)
         self._carry_out()
 
     def hear(self, link: Link, number: int, message: Join | Beat | Leave) -> None:
@@ -139,15 +140,11 @@ class Primary(Process):
                 self._carry[type(output)](output)
 
     def _lead(self, output: Lead) -> None:
-        assert self.leader is not None
-        self.schedule.count("elections")
-        self.memory.recall(output.remembered)
-        self.leader.elected(self.memory.lead(), self.schedule.now)
+        self.schedule.count("maps that are gathered")
+        self.authority.lead(output.remembered, self.schedule.now)
 
     def _replace(self, output: Replace) -> None:
-        assert self.leader is not None
-        accepted = self.memory.replace(self.leader.map.version, output.following)
-        self.leader.replaced(accepted, self.schedule.now)
+        self.authority.replace(output.following, self.schedule.now)
 
     def _publish(self, output: Publish) -> None:
         self.schedule.say(f"{self.name} publishes {output.map}")
@@ -247,6 +244,10 @@ class Primary(Process):
                 following = self.router.not_owner(slot, target, result[1])
                 if following == "ask":
                     self._ask_for_map()
+                # A follower parks nothing. It sends it again: no client here has a second call that was before it.
+                if following == "late" and self.leader is not None:
+                    request.link.answer(request.number, ("refused",))
+                    return
                 self._route(request)
             else:
                 request.link.answer(request.number, result)

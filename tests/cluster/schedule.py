@@ -30,9 +30,9 @@ class Schedule:
         if self.saying is not None:
             self.saying(f"{self.now:8.4f}  {text}")
 
-    def count(self, what: str) -> None:
+    def count(self, what: str, times: int = 1) -> None:
         """Counts how often something happened: what never does proves nothing."""
-        self.counts[what] = self.counts.get(what, 0) + 1
+        self.counts[what] = self.counts.get(what, 0) + times
 
     def at(self, delay: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
         """Has it done after so many seconds, by that process in its present life."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ckv.cluster.map import Key, Map, Version
 from ckv.cluster.member import Denied, EndMove, Forget, Identity, Member, StartFreeze, StartPrepare, Tell
 from ckv.cluster.messages import FenceOff, Freeze, Joined, Prepare, Push
+from tests.cluster.candidate import place_of
 from tests.cluster.records import Records
 from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
 
@@ -104,9 +105,14 @@ class Secondary(Process):
             _, incarnation, beat = answer
             looks = self._seen[1] + 1 if self._seen[0] == (incarnation, beat) else 0
             self._seen = ((incarnation, beat), looks)
-            if looks >= LOOKS or self.boot_number in self.world.sees_the_end:
+            if looks >= LOOKS or self._sees_the_end((self.node_name, incarnation)):
                 self.fence_link.call(self.database.fence_off, ignored, (self.node_name, incarnation), beat)
         self.schedule.at(0.5, self, self._claim)
+
+    def _sees_the_end(self, holder: Key) -> bool:
+        """Whether it can tell that the process which has the name has ended, and it has."""
+        lives = any(node.serves_as(holder) for node in self.world.nodes.values())
+        return self.boot_number in self.world.sees_the_end and not lives
 
     def _begin(self, incarnation: int) -> None:
         me = Identity(
@@ -185,7 +191,7 @@ class Secondary(Process):
 
     def _tell(self, output: Tell) -> None:
         message, asked_at = output.message, self.schedule.now
-        place = self.member.leader[1] if self.member.leader is not None else self._primary
+        place = place_of(self.member.leader[1]) if self.member.leader is not None else self._primary
         leader = self.world.primaries[place]
 
         def answered(answer: Any) -> None:
@@ -195,7 +201,7 @@ class Secondary(Process):
             if answer is None:
                 self.member.lost(now)
                 self.member.leader = None
-                if self.world.kind == "elections":
+                if self.world.elects:
                     self._primary = 1 - self._primary
             self._carry_out()
             self._retry()

@@ -80,6 +80,21 @@ def test_without_levelling_only_who_drains_gives_something_up() -> None:
     assert next_move(world([0, 1, 1, 1], UP, (100, "draining")), {0, 1}, 9, level=False) is not None
 
 
+def test_slots_that_have_to_stay_do_so_and_all_others_go() -> None:
+    a_half = [0] * (SLOTS // 2) + [1] * (SLOTS // 2)
+    draining = world(a_half, UP, (100, "draining"))
+    stay = (SLOTS - 1, SLOTS - 3)
+    plan = next_move(draining, {0, 1}, 4, kept=stay)
+    assert plan is not None
+    assert plan.slots == tuple(slot for slot in range(SLOTS - 6, SLOTS) if slot not in stay)
+    assert next_move(draining, {0, 1}, 4, kept=range(SLOTS // 2, SLOTS)) is None
+    # Who has to keep what it has does not keep others from giving.
+    newcomer = world(a_half, UP, UP, UP)
+    plan = next_move(newcomer, {0, 1, 2}, SLOTS, kept=range(SLOTS // 2))
+    assert plan is not None
+    assert (plan.source, plan.target) == (1, 2)
+
+
 def test_nobody_moves_to_or_from_who_is_not_there() -> None:
     assert next_move(world([0, 0], UP, UP), {0}, 9) is None
     assert next_move(world([0, 0], UP, UP), {1}, 9) is None

@@ -39,9 +39,11 @@ def test_it_does_not_stand_while_the_beat_moves() -> None:
     assert election.take() == []
 
 
-def test_a_row_that_nobody_has_led_by_is_watched_too() -> None:
+def test_where_nobody_leads_it_stands_at_once_and_again_when_that_was_in_vain() -> None:
     election = Election()
     election.seen(Row(0, "", 0), 5.0)
+    assert election.take() == [Stand(Row(0, "", 0))]
+    election.seen(Row(0, "", 0), 5.0 + PATIENCE)
     assert election.take() == []
     election.seen(Row(0, "", 0), 5.0 + PATIENCE + 0.1)
     assert election.take() == [Stand(Row(0, "", 0))]
@@ -81,6 +83,16 @@ def test_a_beat_that_is_refused_ends_the_lead() -> None:
     assert election.take() == [Look()]
 
 
+def test_one_that_hears_nothing_of_its_beats_leads_no_more() -> None:
+    election = leading()
+    election.tick(10.0 + CERTAIN + PATIENCE)
+    assert election.take() == [Beat(4)]
+    election.tick(10.1 + CERTAIN + PATIENCE)
+    assert election.term is None
+    election.tick(11.0 + CERTAIN + PATIENCE)
+    assert election.take() == [Look()]
+
+
 def test_who_leads_does_not_stand() -> None:
     election = leading()
     for second in range(20):
@@ -89,7 +101,7 @@ def test_who_leads_does_not_stand() -> None:
 
 
 def test_nobody_is_less_patient_than_that() -> None:
-    election = Election(0.1)
+    election = Election(patience=0.1)
     election.seen(ROW, 0.0)
     election.seen(ROW, PATIENCE)
     assert election.take() == []

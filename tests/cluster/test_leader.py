@@ -5,11 +5,15 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from ckv.cluster.gathering import LOOK
-from ckv.cluster.leader import Leader, Options
-from ckv.cluster.map import NOBODY, Map, Node
+import pytest
+
+from ckv.cluster.gathering import LOOK, PATIENCE
+from ckv.cluster.keeping import RETRY
+from ckv.cluster.leader import Leader
+from ckv.cluster.map import NO_VERSION, NOBODY, Map, Node, pack_slots
 from ckv.cluster.memory import Memory
 from ckv.cluster.messages import (
+    KEPT,
     Again,
     Answer,
     Beat,
@@ -24,6 +28,7 @@ from ckv.cluster.messages import (
     Prepare,
     Sight,
 )
+from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode
 
 SLOTS = 8
@@ -39,22 +44,28 @@ class Cluster:
     def __init__(self, options: Options = OPTIONS) -> None:
         self.now = 0.0
         self.leader = Leader(options, SLOTS)
-        self.memory = Memory(slots=SLOTS)
+        self.memory = Memory(self.leader)
+        self.accepts = True
+        """Whether the authority takes another map."""
         self.said: list[Output] = []
         """What it wants of others."""
         self.alive: dict[str, Join] = {}
         self.sights: tuple[Sight, ...] | None = None
         """What nodes say of the database; that all of them live, unless a test says otherwise."""
+        self.not_connected: set[str] = set()
+        """Who can be asked nothing."""
+        self.leader.roster.reaches = lambda node: node.name not in self.not_connected
 
     def carry_out(self) -> None:
         while outputs := self.leader.take():
             for output in outputs:
                 match output:
                     case Lead(remembered):
-                        self.memory.recall(remembered)
-                        self.leader.elected(self.memory.lead(), self.now)
-                    case Replace(following):
-                        self.leader.replaced(self.memory.replace(self.leader.map.version, following), self.now)
+                        self.memory.lead(remembered, self.now)
+                    case Replace(following) if self.accepts:
+                        self.memory.replace(following, self.now)
+                    case Replace():
+                        self.leader.replaced(False, self.now)
                 self.said.append(output)
 
     def join(
@@ -122,6 +133,67 @@ def leading(*names: str, options: Options = OPTIONS) -> Cluster:
     return cluster
 
 
+def test_nothing_is_frozen_while_it_is_not_certain_that_it_leads() -> None:
+    cluster = growing()
+    cluster.leader.certain_until = cluster.now
+    cluster.answer(cluster.ask(Prepare), PREPARED)
+    assert not [
+        out
+        for out in cluster.said
+        if isinstance(out, Park) or (isinstance(out, ToNode) and isinstance(out.order, Freeze))
+    ]
+    assert cluster.leader.moved.last_error.endswith("it is not certain that this primary leads")
+
+
+def test_a_node_that_has_a_later_map_has_all_of_them_asked_again() -> None:
+    cluster = leading("a", "b")
+    world = cluster.leader.map
+    other = world.successor(term=world.version[0] + 1, owners=array("H", [1] * SLOTS))
+    cluster.beat("b", other.version)
+    assert not leads(cluster)
+    assert cluster.beat("a") == Again(), "nobody is confirmed"
+    cluster.join("a", port=0, map=world)
+    cluster.join("b", port=1, map=other)
+    cluster.wait(3.0)
+    assert leads(cluster)
+    assert cluster.leader.map.version > other.version
+    assert cluster.owners() == ["b"] * SLOTS
+
+
+def test_what_nodes_have_said_before_it_leads_is_no_news() -> None:
+    cluster = Cluster()
+    cluster.leader.gather(cluster.now)
+    nodes = [Node(name, 1, "h", port, 100) for port, name in enumerate(("a", "b"))]
+    known = {"a": Map((1, 90), nodes, array("H", [0] * SLOTS)), "b": Map((5, 3), nodes, array("H", [1] * SLOTS))}
+    for port, (name, world) in enumerate(known.items()):
+        cluster.join(name, port=port, map=world)
+    cluster.wait(3.0)
+    assert cluster.owners() == ["b"] * SLOTS
+    cluster.beat("a", known["a"].version)
+    assert leads(cluster)
+
+
+def test_who_drains_does_so_when_the_map_has_come_from_the_nodes() -> None:
+    cluster = Cluster()
+    cluster.leader.gather(cluster.now)
+    nodes = [Node("a", 1, "h", 0, 100), Node("b", 1, "h", 1, 100, "draining")]
+    for port, name in enumerate(("a", "b")):
+        cluster.join(name, port=port, map=Map((5, 3), nodes, array("H", [0] * SLOTS)))
+    cluster.wait(3.0 + OPTIONS.settle)
+    assert leads(cluster)
+    assert [node.state for node in cluster.leader.map.nodes if node is not None] == ["up", "draining"]
+    assert cluster.owners() == ["a"] * SLOTS
+
+
+def test_a_primary_alone_leaves_room_for_the_versions_of_a_row() -> None:
+    """That of the row before may be used again, and goes on where it was."""
+    cluster = leading("a", "b")
+    remembered = cluster.leader.map
+    cluster.memory.lead(remembered, cluster.now)
+    of_the_row = {(remembered.version[0] + elections, remembered.version[1] + elections) for elections in range(100)}
+    assert cluster.leader.map.version > max(of_the_row)
+
+
 def growing() -> Cluster:
     """One of two nodes, where a third one has come and a move has begun."""
     cluster = leading("a", "b")
@@ -175,6 +247,28 @@ def test_nothing_is_decided_while_a_node_is_missing_that_may_know_a_later_map() 
     cluster.sights = (Sight("c", 1, 30, False),)
     cluster.wait(1.0)
     assert leads(cluster)
+
+
+def test_what_is_waited_for_is_told_after_a_while() -> None:
+    cluster = Cluster()
+    cluster.leader.gather(0.0)
+    cluster.wait(PATIENCE)
+    assert cluster.leader.waits_for(cluster.now) == "", "an empty cluster is none that lacks somebody"
+    cluster.join("a")
+    cluster.sights = ()
+    cluster.wait(PATIENCE - 1.0)
+    assert cluster.leader.waits_for(cluster.now) == ""
+    cluster.wait(1.0)
+    assert cluster.leader.waits_for(cluster.now) == "a secondary to say what the database says"
+    while cluster.now < 3 * PATIENCE:
+        cluster.sights = (Sight("a", 1, 1, active=True), Sight("b", 3, int(cluster.now), active=True))
+        cluster.wait(1.0)
+    assert cluster.leader.waits_for(cluster.now).startswith("b (incarnation 3), which writes to the database")
+    assert not leads(cluster)
+    cluster.sights = (Sight("a", 1, 1, active=True), Sight("b", 3, 99, active=False))
+    cluster.wait(1.0)
+    assert leads(cluster)
+    assert cluster.leader.waits_for(cluster.now) == ""
 
 
 def test_a_missing_node_that_stands_still_is_fenced_first() -> None:
@@ -281,7 +375,7 @@ def test_who_is_not_known_has_to_join() -> None:
 def test_a_node_that_has_an_old_map_is_given_the_new_one() -> None:
     cluster = leading("a")
     cluster.sights = (Sight("a", 1, 1, True),)
-    answer = cluster.beat("a", (0, 1))
+    answer = cluster.beat("a", NO_VERSION)
     assert isinstance(answer, Beaten)
     assert answer.map is cluster.leader.map
     answer = cluster.beat("a")
@@ -363,6 +457,53 @@ def test_after_a_call_off_nothing_moves_for_a_while() -> None:
     assert cluster.leader.move is not None
 
 
+@pytest.mark.parametrize("kind", [Prepare, Freeze])
+def test_what_a_source_has_to_keep_is_left_out_and_the_rest_goes_at_once(kind: type) -> None:
+    cluster = growing()
+    before = cluster.leader.map
+    slots = _slots(cluster)
+    if kind is Freeze:
+        cluster.answer(cluster.ask(Prepare), PREPARED)
+    cluster.answer(cluster.ask(kind), [KEPT, pack_slots(slots[:1]), "the database does not take it"])
+    assert cluster.leader.map.version > before.version
+    assert "the database does not take it" in cluster.leader.moved.last_error
+    cluster.wait(0.5)
+    assert cluster.leader.move is not None
+    assert slots[0] not in _slots(cluster)
+    # It is tried again when some time has passed.
+    cluster.wait(RETRY)
+    cluster.answer(cluster.ask(Prepare), None)
+    cluster.wait(OPTIONS.pause)
+    assert slots[0] in _slots(cluster)
+
+
+def test_a_source_that_says_the_same_again_waits() -> None:
+    cluster = growing()
+    answer = [KEPT, pack_slots(_slots(cluster)), "no"]
+    cluster.answer(cluster.ask(Prepare), answer)
+    cluster.wait(0.5)
+    cluster.answer(cluster.ask(Prepare), answer)
+    cluster.wait(OPTIONS.pause - 1)
+    assert cluster.leader.move is None
+    cluster.wait(1.0)
+    assert cluster.leader.move is not None
+
+
+@pytest.mark.parametrize("packed", [b"x", pack_slots([]), pack_slots([SLOTS]), pack_slots([SLOTS - 1])])
+def test_a_source_that_keeps_nothing_that_there_is_waits(packed: bytes) -> None:
+    cluster = growing()
+    cluster.answer(cluster.ask(Prepare), [KEPT, packed, "no"])
+    cluster.wait(OPTIONS.pause - 1)
+    assert cluster.leader.move is None
+
+
+def _slots(cluster: Cluster) -> tuple[int, ...]:
+    """Those of the move that was begun last."""
+    order = cluster.ask(Prepare).order
+    assert isinstance(order, Prepare)
+    return tuple(order.slots)
+
+
 def test_a_source_that_hangs_has_the_move_called_off_and_what_it_says_later_is_ignored() -> None:
     cluster = growing()
     before = cluster.leader.map
@@ -393,6 +534,35 @@ def test_nothing_moves_to_who_is_silent() -> None:
     assert called_off(cluster, before)
 
 
+def test_nobody_is_given_slots_who_cannot_be_asked_for_their_keys() -> None:
+    cluster = Cluster()
+    cluster.not_connected = {"a", "b"}
+    cluster.leader.gather(0.0)
+    cluster.join("a")
+    cluster.join("b", port=2)
+    cluster.wait(10.0)
+    assert cluster.owners() == ["-"] * SLOTS
+    cluster.not_connected = {"b"}
+    cluster.wait(1.0)
+    assert cluster.owners() == ["a"] * SLOTS
+    cluster.wait(OPTIONS.settle)
+    assert cluster.leader.move is None
+    assert [row[3] for row in cluster.leader.table(cluster.now)] == ["up", "up, not connected"]
+    cluster.not_connected = set()
+    cluster.wait(1.0)
+    assert cluster.leader.move is not None
+
+
+def test_what_the_dead_had_is_given_to_who_can_be_asked() -> None:
+    cluster = leading("a", "b", "c")
+    cluster.not_connected = {"b"}
+    del cluster.alive["a"]
+    cluster.sights = (Sight("a", 1, 1, active=False), *(Sight(name, 1, 99, active=True) for name in "bc"))
+    before = cluster.owners()
+    cluster.wait(OPTIONS.node_timeout + 1.0)
+    assert cluster.owners() == [name if name != "a" else "c" for name in before]
+
+
 def test_who_comes_while_a_move_is_prepared_ends_it_and_while_it_is_frozen_waits() -> None:
     cluster = growing()
     cluster.join("d", port=8)
@@ -409,13 +579,31 @@ def test_who_comes_while_a_move_is_prepared_ends_it_and_while_it_is_frozen_waits
 
 def test_with_rebalancing_off_only_who_leaves_gives_something_up() -> None:
     cluster = leading("a", "b")
-    cluster.leader.rebalances = False
+    assert not cluster.leader.rebalance(False, cluster.now)
     cluster.join("c", port=9)
     cluster.wait(OPTIONS.settle + 1)
     assert cluster.said == [out for out in cluster.said if not isinstance(out, ToNode)]
     assert not cluster.leader.drain("b", cluster.now)
     cluster.wait(0.5)
     assert cluster.ask(Prepare).node.name == "b"
+
+
+def test_whether_slots_move_outlives_who_leads() -> None:
+    cluster = leading("a", "b")
+    assert not cluster.leader.rebalance(False, cluster.now)
+    cluster.carry_out()
+    assert not cluster.leader.map.rebalances
+    other = Leader(OPTIONS, SLOTS)
+    assert other.rebalance(False, cluster.now) == "this primary does not lead"
+    other.elected(cluster.leader.map.successor(term=9), cluster.now)
+    assert not other.map.rebalances
+    other.take()
+    # What it was told and could not put into the map is not its own to do when it leads again.
+    assert not other.rebalance(True, cluster.now)
+    other.deposed()
+    other.elected(cluster.leader.map.successor(term=11), cluster.now)
+    assert not other.map.rebalances
+    assert not any(isinstance(output, Replace) for output in other.take()[1:])
 
 
 # --- leaving ---------------------------------------------------------------------------------------------------------
@@ -437,6 +625,16 @@ def test_who_leaves_gives_all_away_first() -> None:
     assert cluster.owners() == ["a"] * SLOTS
     assert cluster.leave("b") == Left(True, 0)
     assert cluster.leader.map.number_of("b") is None
+
+
+def test_who_leaves_and_has_to_keep_something_gives_all_else() -> None:
+    cluster = leading("a", "b")
+    kept = max(slot for slot, owner in enumerate(cluster.owners()) if owner == "b")
+    assert cluster.leave("b") == Left(False, 4)
+    cluster.answer(cluster.ask(Prepare), [KEPT, pack_slots([kept]), "no"])
+    carry_all_moves(cluster)
+    assert cluster.leave("b") == Left(False, 1)
+    assert [slot for slot, owner in enumerate(cluster.owners()) if owner == "b"] == [kept]
 
 
 def test_where_nobody_can_take_the_slots_they_wait_for_the_name() -> None:
@@ -483,6 +681,15 @@ def test_a_silent_node_is_fenced_by_another_one_and_then_has_nothing() -> None:
     assert NOBODY not in cluster.leader.map.owners
 
 
+def test_who_can_be_asked_fences() -> None:
+    cluster = leading("a", "b", "c")
+    cluster.not_connected = {"a"}
+    del cluster.alive["c"]
+    cluster.sights = tuple(Sight(name, 1, 99, active=True) for name in "abc")
+    cluster.wait(OPTIONS.node_timeout + 1.0)
+    assert cluster.ask(FenceOff).node.name == "b"
+
+
 def test_a_node_whose_beat_goes_on_in_the_database_lives() -> None:
     cluster = leading("a", "b", "c")
     silent(cluster, "b", 60, beats=True)
@@ -518,12 +725,31 @@ def test_who_is_to_be_fenced_is_not_confirmed() -> None:
 def test_a_new_leader_waits_before_it_gives_anybody_up() -> None:
     cluster = leading("a", "b", "c")
     silent(cluster, "b", 5)
-    cluster.leader._alone = False
     cluster.leader.elected(cluster.leader.map.successor(), cluster.now)
-    cluster.memory.recall(cluster.leader.map)
     cluster.said.clear()
     silent(cluster, "b", 5)
     assert not any(isinstance(out, ToNode) and isinstance(out.order, FenceOff) for out in cluster.said)
+
+
+def test_who_may_lead_no_more_lets_nobody_go() -> None:
+    cluster = leading("a", "b")
+    who = cluster.alive["b"]
+    cluster.leader.certain_until = cluster.now
+    assert cluster.leader.leave(Leave("b", who.boot, 1), cluster.now) == Again()
+    cluster.leader.certain_until = cluster.now + 1.0
+    assert isinstance(cluster.leader.leave(Leave("b", who.boot, 1), cluster.now), Left)
+
+
+def test_a_new_leader_that_nobody_has_come_to_gives_nobody_up() -> None:
+    cluster = leading("a", "b")
+    cluster.leader.deposed()
+    cluster.leader.elected(cluster.leader.map.successor(), cluster.now)
+    cluster.said.clear()
+    for _ in range(40):
+        cluster.now += 0.5
+        cluster.leader.tick(cluster.now)
+    cluster.carry_out()
+    assert not [out for out in cluster.said if isinstance(out, Replace)]
 
 
 def test_a_leader_that_has_slept_waits_too() -> None:
@@ -558,6 +784,61 @@ def test_who_is_not_certain_to_lead_confirms_nobody() -> None:
     assert not answer.confirmed
 
 
+def a_dead_one() -> Cluster:
+    """A cluster of "a" and of "b", which has died and was given up."""
+    cluster = leading("a", "b")
+    del cluster.alive["b"]
+    cluster.sights = (Sight("a", 1, 1, active=True), Sight("b", 1, 1, active=False))
+    cluster.wait(OPTIONS.node_timeout + 1.0)
+    assert cluster.owners() == ["a"] * SLOTS
+    assert [row[3] for row in cluster.leader.table(cluster.now)] == ["up", "away, silent"]
+    return cluster
+
+
+def test_who_was_given_up_long_ago_is_forgotten_and_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = a_dead_one()
+    monkeypatch.setattr("ckv.cluster.roster.FORGET", 20.0)
+    cluster.wait(10.0)
+    assert len(cluster.leader.table(cluster.now)) == 2
+    cluster.wait(11.0)
+    assert [row[0] for row in cluster.leader.table(cluster.now)] == ["a"]
+    assert cluster.leader.map.nodes[1] is None
+    assert cluster.leader.roster.get("b") is None
+    assert isinstance(cluster.join("b", port=1), NoEntry)
+    assert isinstance(cluster.join("b", 2, boot=2, port=1), Joined)
+    assert cluster.leader.map.number_of("b") == 1
+
+
+def test_a_primary_that_has_started_anew_forgets_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = a_dead_one()
+    monkeypatch.setattr("ckv.cluster.roster.FORGET", 20.0)
+    cluster = Cluster()
+    cluster.leader.gather(0.0)
+    cluster.sights = before.sights
+    cluster.join("a", map=before.leader.map)
+    cluster.wait(20.0)
+    assert [row[0] for row in cluster.leader.table(cluster.now)] == ["a", "b"]
+    cluster.wait(5.0)
+    assert [row[0] for row in cluster.leader.table(cluster.now)] == ["a"]
+
+
+def test_who_has_gone_takes_up_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = leading("a", "b")
+    monkeypatch.setattr("ckv.cluster.roster.MAX_NODES", 2)
+    refused = cluster.join("c", port=9)
+    assert isinstance(refused, NoEntry)
+    assert refused.why == "a cluster has 2 nodes at most"
+    cluster.leader.roster["b"].leaves = cluster.leader.roster["b"].gone = True
+    cluster.leader.map = cluster.leader.map.successor(
+        nodes=(cluster.leader.map.nodes[0], None), owners=array("H", [0] * SLOTS)
+    )
+    del cluster.alive["b"]
+    assert isinstance(cluster.join("c", port=9), Joined)
+    monkeypatch.setattr("ckv.cluster.roster.FORGET", 20.0)
+    cluster.wait(21.0)
+    assert {known.name for known in cluster.leader.roster} == {"a", "c"}
+
+
 def test_who_comes_back_gets_what_it_had_if_it_is_quick() -> None:
     cluster = leading("a", "b")
     silent(cluster, "b", 4)
@@ -568,7 +849,7 @@ def test_who_comes_back_gets_what_it_had_if_it_is_quick() -> None:
 
 def test_an_authority_that_does_not_accept_a_map_ends_the_lead() -> None:
     cluster = leading("a")
-    cluster.memory.recall(cluster.leader.map.successor(term=9))
+    cluster.accepts = False
     cluster.join("b", port=2)
     assert not leads(cluster)
     assert not any(isinstance(out, Publish) for out in cluster.said)

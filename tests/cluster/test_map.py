@@ -22,6 +22,8 @@ def a_map() -> Map:
 def test_it_arrives_as_it_left() -> None:
     there = Map.unpack(a_map().pack())
     assert (there.version, there.nodes, there.owners) == ((3, 17), (A, None, B), a_map().owners)
+    assert there.rebalances
+    assert not Map.unpack(a_map().successor(rebalances=False).successor(term=4).pack()).rebalances
 
 
 def test_it_takes_33_kilobytes_whatever_it_says() -> None:
@@ -50,7 +52,7 @@ def test_the_next_one_is_later_and_the_first_one_stays_as_it_is() -> None:
 
 
 def broken(**parts: object) -> list[Any]:
-    packed: dict[str, Any] = dict(zip(("term", "epoch", "nodes", "owners"), a_map().pack(), strict=True))
+    packed: dict[str, Any] = dict(zip(("term", "epoch", "nodes", "owners", "rebalances"), a_map().pack(), strict=True))
     return list((packed | parts).values())
 
 
@@ -59,6 +61,7 @@ def broken(**parts: object) -> list[Any]:
     [
         (None, "a term, an epoch"),
         (broken(term="3"), "a term, an epoch"),
+        (broken(rebalances=1), "a term, an epoch"),
         (broken(owners=b"\0\0"), "16384 slots, not 1"),
         (broken(owners=b"\0"), "two bytes"),
         (broken(nodes=[list(A)]), "node number 2"),

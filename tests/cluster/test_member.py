@@ -89,6 +89,34 @@ def test_a_node_of_a_cluster_is_no_static_one_again() -> None:
     assert not member.static
 
 
+def test_one_that_is_in_a_list_asks_nobody_but_is_not_taken_in_unknowingly() -> None:
+    member = a_member()
+    member.tick(0.0)
+    assert isinstance(only(member), Tell)
+    static = []
+    for _ in range(2):
+        member.be_listed()
+        static.append(member.static)
+        member.lost(1.0)
+    assert static == [False, True], "an answer on its way may be that it has joined"
+    member.tick(2.0)
+    assert member.take() == []
+    member = joined(0)
+    member.be_listed()
+    assert not member.static
+
+
+def test_whoever_wants_to_know_is_told_of_each_map_and_of_such_clients() -> None:
+    member = joined(0)
+    told: list[tuple[Version, bool]] = []
+    member.when_told = lambda: told.append((member.version, member.cluster_clients))
+    assert member.take_map(a_map(6, 0, 1))
+    assert not member.take_map(a_map(6, 0, 1))
+    member.answered(member._join(), Joined(3, LEASE, a_map(6, 0, 1), cluster_clients=True), 0.0, 0.0)
+    member.answered(member._join(), Joined(3, LEASE, a_map(7, 0, 1)), 0.0, 0.0)
+    assert told == [((1, 6), False), ((1, 6), True), ((1, 7), False)]
+
+
 def test_why_it_was_not_taken_in_is_kept() -> None:
     member = a_member()
     member.answered(member._join(), NoEntry("another database"), 0.0, 0.0)

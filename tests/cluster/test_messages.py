@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ckv.address import Address
 from ckv.cluster.map import Map, Node
 from ckv.cluster.messages import (
     Again,
@@ -43,7 +44,9 @@ MESSAGES: list[Any] = [
 ]
 
 ANSWERS: list[Answer] = [
-    Beaten(True, (1, 2), None), Left(False, 12), Again(), Static(), Elsewhere("host", 8080), NoEntry("why not"),
+    Beaten(True, (1, 2), None),
+    Beaten(False, (1, 2), None, (Address("a", 8080), Address("::1", 8081))),
+    Left(False, 12), Again(), Static(), Elsewhere("host", 8080), NoEntry("why not"),
 ]  # fmt: skip
 
 
@@ -65,10 +68,11 @@ def test_an_answer_arrives_as_it_left(answer: Answer) -> None:
 
 
 def test_maps_arrive_with_them() -> None:
-    joined = unpack_answer(over_the_wire(Joined(3, 5.0, WORLD).pack()))
+    joined = unpack_answer(over_the_wire(Joined(3, 5.0, WORLD, cluster_clients=True).pack()))
     beaten = unpack_answer(over_the_wire(Beaten(True, (1, 2), WORLD).pack()))
     join = Join.unpack(over_the_wire(Join("a", 1, 0, "host", 1, 1, "evict", "", WORLD).pack()))
     assert isinstance(joined, Joined)
+    assert joined.cluster_clients
     assert isinstance(beaten, Beaten)
     for there in (joined.map, beaten.map, join.map):
         assert there is not None

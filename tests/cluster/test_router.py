@@ -51,6 +51,17 @@ def test_it_says_who_came_who_went_and_who_has_moved() -> None:
     assert router.take_map(a_map((1, 7), 0, 1, nodes=(A, again, None))) == Change((), ((2, C),))
 
 
+def test_there_is_no_way_to_who_was_given_up_until_it_is_back() -> None:
+    router = a_router(0, 1)
+    away = B._replace(state="away")
+    assert router.take_map(a_map((1, 6), 0, 0, nodes=(A, away))) == Change((), ((1, B),))
+    assert router.take_map(a_map((1, 7), 0, 0, nodes=(A, away))) == Change((), ())
+    assert router.take_map(a_map((1, 8), 0, 0, nodes=(A, None))) == Change((), ())
+    assert router.take_map(a_map((1, 9), 0, 0, nodes=(A, away))) == Change((), ())
+    again = B._replace(incarnation=2)
+    assert router.take_map(a_map((1, 10), 0, 0, nodes=(A, again))) == Change(((1, again),), ())
+
+
 def test_what_moves_waits_for_the_next_map() -> None:
     router = a_router(0, 1)
     router.park([0])
@@ -81,11 +92,22 @@ def test_a_node_that_knows_a_later_map_is_asked_for_it() -> None:
     assert router.target(0) is None
 
 
-def test_what_went_to_the_wrong_node_by_an_old_map_is_sent_again() -> None:
+def test_what_comes_back_when_another_node_has_the_slot_is_too_late() -> None:
     router = a_router(0, 1)
     router.take_map(a_map((1, 6), 1, 1))
-    assert router.not_owner(0, 0, (1, 6)) == "again"
+    assert router.not_owner(0, 0, (1, 6)) == "late"
     assert router.target(0) == 1
+    assert router.not_owner(0, 1, (1, 6)) == "park"
+    assert router.not_owner(0, 0, (1, 7)) == "late", "what the new owner gave back came later"
+    assert router.target(0) is None
+
+
+def test_what_comes_back_when_nobody_has_the_slot_waits_for_whoever_will() -> None:
+    router = a_router(0, 1)
+    router.take_map(a_map((1, 6), NOBODY, 1))
+    assert router.not_owner(0, 0, (1, 6)) == "park"
+    router.take_map(a_map((1, 7), 1, 1))
+    assert router.not_owner(0, 0, (1, 6)) == "late"
 
 
 def test_a_slot_without_an_owner_waits() -> None:

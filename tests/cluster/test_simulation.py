@@ -23,7 +23,6 @@ def test_it_holds(mode: str, kind: str) -> None:
 def test_all_that_can_happen_does() -> None:
     _, counts = first_failure(60, ("evict",), ("trouble",))
     for what in (
-        "elections",
         "fences",
         "fenced nodes",
         "kills in a move",
@@ -33,6 +32,17 @@ def test_all_that_can_happen_does() -> None:
         "twins",
     ):
         assert counts[what], what
+
+
+def test_all_that_can_happen_to_those_who_lead_does() -> None:
+    _, counts = first_failure(40, ("evict",), ("elections", "elections anew"))
+    for what in ("elections", "leaders that are deposed", "leaders that step down", "maps that are gathered"):
+        assert counts[what], what
+
+
+def test_a_row_that_has_not_heard_of_the_last_map_is_found_out() -> None:
+    _, counts = first_failure(20, ("evict",), ("elections behind",))
+    assert counts["maps that are gathered"] >= 20
 
 
 def test_a_seed_is_the_same_schedule_again() -> None:

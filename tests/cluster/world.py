@@ -6,10 +6,12 @@ from array import array
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from ckv.cluster.leader import Leader, Options
+from ckv.cluster.leader import Leader
 from ckv.cluster.map import Map, Node
+from ckv.cluster.memory import ROOM
 from ckv.cluster.moving import Move
-from tests.cluster.candidate import Candidate
+from ckv.cluster.options import Options
+from tests.cluster.candidate import Elected
 from tests.cluster.database import Database, Fence
 from tests.cluster.linearizable import NEVER, Call, is_linearizable
 from tests.cluster.primary import Primary
@@ -18,10 +20,11 @@ from tests.cluster.secondary import Secondary
 
 MODES: Final = ("through", "behind", "evict")
 
-KINDS: Final = ("moves", "trouble", "anew", "elections")
+KINDS: Final = ("moves", "trouble", "anew", "elections", "elections anew", "elections behind")
 """``moves``: slots move, and nodes come and go as they are told; no call may fail. ``trouble``: besides, whatever can
 happen does. ``anew``: the same, from the first start on. ``elections``: both primaries would lead, by what the database
-says."""
+says; ``elections anew``: it says nothing at first; ``elections behind``: it has not heard of what one that led without
+it has decided since."""
 
 SLOTS: Final = 5
 
@@ -34,6 +37,12 @@ TROUBLE: Final = 14.0
 
 CALM: Final = 40.0
 """Seconds after that until all has to be well again."""
+
+AGAIN: Final = 0.5
+"""Seconds until a key is read again in the end, which was refused."""
+
+LATEST: Final = 12.0
+"""Seconds within which it has to be answered: its slot may just have gone to a node that has died."""
 
 ANSWER: Final = 4.0
 """Seconds for which a client waits."""
@@ -114,13 +123,14 @@ class World:
         self.sees_the_end: set[int] = set()
         """Processes that can tell that the one before them has ended."""
         self._number = 0
-        self.begins = 0.5 if kind != "anew" else 7.0
+        self.elects, self.is_anew = kind.startswith("elections"), kind.endswith("anew")
+        self.begins = 7.0 if self.is_anew else 0.5
         self.ends = self.begins + TROUBLE
         self.database = Database(schedule, SLOTS)
         self.database.when_fenced = self._was_fenced
         self.primaries: list[Primary] = []
-        if kind == "elections":
-            self.primaries += (Candidate(self, "P0"), Candidate(self, "P1"))
+        if self.elects:
+            self.primaries += (Elected(self, 0), Elected(self, 1))
         else:
             self.primaries += (Primary(self, "P0", leads=True), Primary(self, "P1", leads=False))
         for one, other in ((0, 1), (1, 0)):
@@ -136,7 +146,7 @@ class World:
 
     def _begin(self, count: int) -> None:
         first = [self.nodes[port] for port in range(count)]
-        if self.kind == "anew":
+        if self.is_anew:
             for primary in self.primaries:
                 primary.boot()
             for node in first:
@@ -146,11 +156,18 @@ class World:
                 self.database.fences[node.node_name, 1] = Fence()
             nodes = [Node(node.node_name, 1, "host", node.port, 100) for node in first]
             owners = array("H", [slot * count // SLOTS for slot in range(SLOTS)])
-            self.database.map = world_map = Map((1, 1), nodes, owners)
+            world_map = Map((1, 1), nodes, owners)
+            self.database.keep(world_map)
+            if self.kind.endswith("behind"):
+                others = array("H", [(owner + 1) % count for owner in owners])
+                world_map = world_map.successor(term=world_map.version[0] + ROOM, owners=others)
             for node in first:
                 node.start_with(1, world_map)
             for primary in reversed(self.primaries):
-                primary.start_with(world_map)
+                if self.kind.endswith("behind"):
+                    primary.boot()
+                else:
+                    primary.start_with(world_map)
         self._next_move()
         self._next_change()
         if self.kind != "moves":
@@ -269,7 +286,10 @@ class World:
         elif what < 0.55:
             primary.pause(chance.choice((0.3, 2.0, 6.0)))
         elif what < 0.65:
-            if primary.up:
+            if isinstance(primary, Elected) and primary.leads and chance.random() < 0.5:
+                primary.stop()
+                schedule.at(1.0, None, primary.boot)
+            elif primary.up:
                 primary.kill()
                 schedule.at(chance.choice((0.2, 1.5)), None, primary.boot)
         elif what < 0.72:
@@ -356,16 +376,24 @@ class World:
                 raise Wrong(f"{key} was read as it cannot have been")
 
     def _check_end(self) -> None:
-        """Each key is answered, by both primaries."""
+        """Each key is answered, by both primaries, be it the second time where its slot has just moved."""
         reader = Client(self, "end")
         left = {(key, follows) for key in self.key_names for follows in (False, True)}
 
         def read(key: str, follows: bool) -> None:
-            reader.call(follows, "read", key, "", lambda answered: left.discard((key, follows)) if answered else None)
+            def told(answered: bool) -> None:
+                if answered:
+                    left.discard((key, follows))
+                else:
+                    self.schedule.at(AGAIN, reader, read, key, follows)
+
+            reader.call(follows, "read", key, "", told)
 
         for key, follows in sorted(left):
             read(key, follows)
-        self.schedule.run(self.schedule.now + ANSWER + 1)
+        until = self.schedule.now + LATEST
+        while left and self.schedule.now < until:
+            self.schedule.run(self.schedule.now + 1)
         if left:
             raise Wrong(f"the cluster did not recover: {sorted(left)} are not answered")
         self._check_calls()

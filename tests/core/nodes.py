@@ -9,13 +9,14 @@ from typing import Any, cast
 import msgpack
 
 from ckv.cluster.slots import SlotMap
+from ckv.errors import NotOwner
+from ckv.node.lanes import new_lanes, route_loops
 from ckv.node.node import pong
 from ckv.node.parts import exec_at_owners
 from ckv.node.primary import handlers as primary_handlers
-from ckv.node.primary import new_lanes, route_loops
 from ckv.node.secondary import handlers, serve_loops
 from ckv.node.steps import step_handlers
-from ckv.protocol.batch import Batch
+from ckv.protocol.batch import Batch, is_not_owner
 from ckv.protocol.calling import CallingSession
 from ckv.protocol.handler import CUT, ENOUGH, NO_CORES, Caller, Core, Handler
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
@@ -54,7 +55,8 @@ class Client:
 
     def connect(self) -> None:
         """Begins a new session."""
-        self.session = QuickSession(Nowhere(), self._methods)
+        self.line = Nowhere()
+        self.session = self.line.session = QuickSession(self.line, self._methods)
 
     def received(self, data: bytes) -> None:
         receive_all(self._core, [(self, data)])
@@ -143,10 +145,20 @@ class Node(Client):
     ) -> None:
         self.store = new_store(policy, capacity, pending_max if tier else 0)
         self.tiers = self.store if isinstance(self.store, EvictStore) else None
-        single = handlers(self.store, max_value_bytes)
+        self.elsewhere: set[str] = set()
+        """Keys that are another node's. Only the handlers look."""
+        single = {name: self._guarded(handler) for name, handler in handlers(self.store, max_value_bytes).items()}
         table: dict[str, Handler] = {**single, **step_handlers(self.store, single, max_value_bytes), "PING": pong}
         core = serve_loops(self.store, max_value_bytes).rpc if quick else None
         super().__init__(RpcMethods(table, LIMITS), core)
+
+    def _guarded(self, handler: Handler) -> Handler:
+        def look(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            if params and params[0] in self.elsewhere:
+                raise NotOwner("1.2 is the map here")
+            return handler(caller, msgid, params)
+
+        return look
 
     def records(self) -> list[tuple[str, object]]:
         return records_of(self.store)
@@ -188,18 +200,26 @@ class FakePeer:
 
     def __init__(self, lane: Any, capacity: int = CAPACITY, *, tier: bool = False) -> None:
         self.node = Node("lru", quick=False, tier=tier, max_value_bytes=OF_A_SMALLER_NODE, capacity=capacity)
-        self._lane = lane
+        self.lane = lane
         self.connect()
         self.collects = True
         """Whether compiled code may collect calls for it."""
         self.requests = b""
         """What was asked last."""
+        self.came_back: list[tuple[list[Any], list[int]]] = []
+        """Requests that the node said were another one's, and their msgids."""
 
     def connect(self) -> None:
         """Begins a new session, on both sides."""
         self.node.session.close()
         self.node.connect()
-        self.session = CallingSession(Nowhere(), LIMITS, lambda _call, _error: False, True, self._lane)
+        self.session = CallingSession(Nowhere(), LIMITS, self._bounced, True, self.lane)
+
+    def _bounced(self, call: object, error: object) -> bool:
+        if not isinstance(call, Batch) or not is_not_owner(error):
+            return False
+        self.came_back.append((call.requests, [msgid for _, msgid in call.calls]))
+        return True
 
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, *, large: bool = False) -> None:
         if large:
@@ -246,7 +266,7 @@ class Primary:
         """What clients may call."""
         self._methods = RpcMethods(self.table, LIMITS)
         peers = cast(Any, self.peers)
-        self.cores = route_loops(slots, peers, lanes, LIMITS.max_value_bytes) if quick else NO_CORES
+        self.cores = route_loops(slots.owners, peers, lanes, LIMITS.max_value_bytes) if quick else NO_CORES
         self.client = self.new_client()
 
     def new_client(self) -> Client:

@@ -27,7 +27,8 @@ class RespClient:
         self.core = core
         self.goes_ahead = goes_ahead
         """Whether that gets it also while earlier requests wait for their answers."""
-        self.session = QuickRespSession(Nowhere(), methods)
+        self.line = Nowhere()
+        self.session = self.line.session = QuickRespSession(self.line, methods)
         self.sent = b""
         """What it was answered, in order."""
         self.left = 0

@@ -13,6 +13,13 @@ MUTATIONS = (
         "            pass\n",
     ),
     Mutation(
+        "collected-lost",
+        "what was collected leaves, also where there is no memory to collect more",
+        "ckv/core/route.pyx",
+        "                return None  # and what was collected stays where it is\n",
+        "                lane.collecting = None\n                return None\n",
+    ),
+    Mutation(
         "tag-not-seen",
         "keys with the same hash tag have the same node",
         "ckv/core/slots.pxd",
@@ -27,6 +34,27 @@ MUTATIONS = (
         "            if i == 0:",
     ),
     Mutation(
+        "not-owner-told",
+        "what another node is to be asked is told to nobody",
+        "ckv/core/lane.pyx",
+        "                return False  # it may have to be asked of another node\n",
+        "                pass\n",
+    ),
+    Mutation(
+        "slot-without-lane",
+        "a slot whose node has no lane is left to the session",
+        "ckv/core/route.pyx",
+        "        return <Lane>self.lanes[owner] if owner < self.lane_count else None\n",
+        "        return <Lane>self.lanes[owner if owner < self.lane_count else 1]\n",
+    ),
+    Mutation(
+        "half-told-goes-on",
+        "whoever may have been told a part hears no more",
+        "ckv/core/lane.pyx",
+        "                for caller in (<Routed>routed).callers:\n                    caller.break_off()\n",
+        "",
+    ),
+    Mutation(
         "resp-out-of-turn",
         "an answer leaves when those before it have left",
         "ckv/core/lane.pyx",
@@ -37,8 +65,8 @@ MUTATIONS = (
         "resp-left-behind",
         "an answer takes those along that have waited for it",
         "ckv/core/lane.pyx",
-        "            append(&self.out, <bytes?>answer)\n",
-        "",
+        "                append(&self.out, answer)\n",
+        "                pass\n",
     ),
     Mutation(
         "resp-never-due",
@@ -58,8 +86,15 @@ MUTATIONS = (
         "resp-early-for-ever",
         "answers that have waited are counted no more",
         "ckv/core/lane.pyx",
-        "            self.early_bytes -= PyBytes_GET_SIZE(answer)\n",
+        "            self.early_bytes -= PyBytes_GET_SIZE(<bytes?>answer)\n",
         "",
+    ),
+    Mutation(
+        "resp-large-before-its-turn",
+        "a large answer that has waited leaves behind those before it",
+        "ckv/core/lane.pyx",
+        "                self.tell_in_order()\n                self.caller",
+        "                self.caller",
     ),
     Mutation(
         "resp-flag-for-flag",
@@ -129,8 +164,8 @@ MUTATIONS = (
         "resp-routed-behind-a-wait",
         "what is behind a request that has to be waited for is not passed on before it",
         "ckv/core/route.pyx",
-        "            append(&self.out, <bytes?>answers)\n",
-        "            append(&self.out, <bytes?>answers)\n            going_on = True\n",
+        "            if not going_on or input.at == input.end or",
+        "            if input.at == input.end or",
     ),
     Mutation(
         "resp-routed-as-another",
@@ -138,6 +173,13 @@ MUTATIONS = (
         "ckv/core/msgpackrpc.pxd",
         'b"\\xa3DEL\\x91" if request.kind == DEL',
         'b"\\xa3GET\\x91" if request.kind == DEL',
+    ),
+    Mutation(
+        "mget-cut-looked-at-again-and-again",
+        "the beginning of a long MGET is not looked at with each read",
+        "ckv/core/route.pyx",
+        "                    input.cut = False  # One that is not passed on",
+        "                    # One that is not passed on",
     ),
     Mutation(
         "mget-value-uncounted",
@@ -171,7 +213,7 @@ MUTATIONS = (
         "mget-half",
         "an MGET is passed on as a whole, or not at all",
         "ckv/core/route.pyx",
-        "            if not lane.is_open:\n                return 0\n",
+        "            if lane is None or not lane.is_open:\n                return 0\n",
         "            pass\n",
     ),
     Mutation(

@@ -72,6 +72,13 @@ MUTATIONS = (
         "",
     ),
     Mutation(
+        "resp-cut-looked-at-again-and-again",
+        "the beginning of a long request is not looked at with each read",
+        "ckv/core/resp.pxd",
+        "                    input.cut = input.cut and input.end - start <= MAX_CUT_BYTES_OF_OTHERS\n",
+        "",
+    ),
+    Mutation(
         "resp-end-unchecked",
         "an argument ends where its head says",
         "ckv/core/resp.pxd",
@@ -110,14 +117,14 @@ MUTATIONS = (
         "resp-before-its-turn",
         "what is behind a request that waits is not answered before it",
         "ckv/core/windows.pxi",
-        "            if going_on:",
-        "            if True:",
+        "            if going_on and input.at < input.end",
+        "            if input.at < input.end",
     ),
     Mutation(
         "resp-behind-its-turn",
         "what Python answers stands between the answers before and behind",
         "ckv/core/windows.pxi",
-        "            append(&server.out, answers)\n",
+        "                append(&server.out, answers)\n",
         "",
     ),
     Mutation(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
+from typing import Any, cast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckv import core
-from ckv.cluster.slots import slot_of
+from ckv.cluster.slots import SLOTS, slot_of
+from ckv.node.lanes import RouteLoop
 from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.values import to_bytes, to_text
 from tests.core.messages import requests
@@ -156,3 +160,50 @@ def test_both_pass_on_the_same(
         if data:
             data[place % len(data)] = byte
     check_same(*passed_on(bytes(data), cuts, back))
+
+
+WAYS = ("PUT", "GET", "DEL", "GET")
+CALLS_OF_MANY = [(method, key, ["v" * 40] if method == "PUT" else []) for key in "abcdefgh" for method in WAYS]
+
+
+def test_what_is_another_nodes_comes_back_and_the_rest_is_answered() -> None:
+    sent: list[list[Any]] = [
+        [0, number, method, [key, *value]] for number, (method, key, value) in enumerate(CALLS_OF_MANY)
+    ]
+    quick, plain = Primary(quick=True), Primary(quick=False)
+    for primary in (quick, plain):
+        for peer in primary.peers:
+            peer.node.elsewhere.update(("b", "d"))
+        primary.received(packed(sent), [])
+    expected = {number for number, (_, key, _) in enumerate(CALLS_OF_MANY) if key in ("b", "d")}
+    for primary in (quick, plain):
+        came_back = [each for peer in primary.peers for each in peer.came_back]
+        assert {msgid for _, msgids in came_back for msgid in msgids} == expected
+        for (method, params), (msgid,) in came_back:
+            assert [method, *params] == [sent[msgid][2], *sent[msgid][3]]
+        answered = {message[1]: message[2:] for message in primary.client.messages()}
+        assert answered.keys() == set(range(len(sent))) - expected
+        assert all(error is None for error, _ in answered.values())
+        assert primary.client.session.in_flight == len(expected)
+    assert quick.client.answers() == plain.client.answers()
+
+
+def test_slots_without_a_node_are_left_to_the_session() -> None:
+    primary = Primary(quick=True)
+    core = primary.cores.rpc
+    assert isinstance(core, RouteLoop)
+    here, parked, gone = "a", "b", "c"
+    assert len({slot_of(key) for key in (here, parked, gone)}) == 3
+    targets = array("H", [1]) * SLOTS
+    targets[slot_of(parked)] = 0xFFFE
+    targets[slot_of(gone)] = 0
+    core.route_by(targets, cast(Any, {1: primary.peers[1]}), {1: primary.peers[1].lane})
+    first, *others = [packed([[0, number, "PUT", [key, "v"]]]) for number, key in enumerate((here, parked, gone))]
+    primary.client.received(first)
+    assert primary.client.left == 0
+    assert primary.peers[1].lane.count == 1
+    for number, other in enumerate(others, 1):
+        primary.client.received(other)
+        assert primary.client.left == number * len(other)
+    with pytest.raises(ValueError, match="an owner for each slot"):
+        core.route_by(array("H", [0]), {}, {})

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+from typing import Any, cast
+
 import pytest
 
 from ckv import core, errors
+from ckv.cluster.slots import SLOTS, slot_of
+from ckv.node.lanes import RouteLoop
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.many import Many
@@ -61,12 +66,13 @@ def test_it_may_be_cut_anywhere() -> None:
         check_same(*passed_on(data, [], [cut]))
 
 
-def test_no_value_is_told_in_the_version_that_is_spoken_at_the_end() -> None:
+def test_no_value_is_told_in_the_version_that_was_spoken_when_it_was_asked_for() -> None:
     quick, plain = both()
     for primary in (quick, plain):
-        primary.received(requests([("MGET", FIRST, SECOND), ("HELLO", "3")]))
-        primary.carry()
-        assert primary.sent.startswith(b"*2\r\n_\r\n_\r\n")
+        primary.received(requests([("MGET", FIRST, SECOND), ("HELLO", "3"), ("MGET", FIRST)]))
+        primary.end()
+        assert primary.sent.startswith(b"*2\r\n$-1\r\n$-1\r\n%7\r\n")
+        assert primary.sent.endswith(b"*1\r\n_\r\n")
     check_same(quick, plain)
 
 
@@ -211,3 +217,18 @@ def test_a_node_that_takes_no_calls_leaves_it_to_python(closed: int) -> None:
         primary.received(requests([("SET", FIRST, "v"), ("MGET", FIRST, SECOND), ("GET", FIRST)]))
         primary.carry()
     check_same(quick, plain)
+
+
+def test_one_of_a_slot_that_has_no_node_now_is_left_to_the_session() -> None:
+    quick, _ = both()
+    loop = quick.primary.cores.resp
+    assert isinstance(loop, RouteLoop)
+    targets = array("H", [0]) * SLOTS
+    targets[slot_of(SECOND)] = 0xFFFE
+    loop.route_by(targets, cast(Any, {0: quick.peers[0]}), {0: quick.peers[0].lane})
+    quick.received(requests([("MGET", FIRST, FIRST)]))
+    assert quick.left == 0
+    assert quick.peers[0].lane.count == 2
+    quick.received(requests([("MGET", FIRST, SECOND)]))
+    quick.peers[1].asked([])
+    assert SECOND.encode() in quick.peers[1].requests, "as the session knows no better here"

@@ -142,11 +142,33 @@ def test_requests_may_follow_while_others_wait(monkeypatch: pytest.MonkeyPatch) 
 def test_what_python_answers_stands_in_its_place() -> None:
     """And stops nothing; requests of one key, by either way, are carried out in their order."""
     sent = [("SET", FIRST, "5"), ("INCR", FIRST), ("GET", FIRST), ("PING",), ("SET", FIRST, "7"), ("ECHO", "e")]
-    sent += [("APPEND", FIRST, "!"), ("GET", FIRST), ("HELLO", "3"), ("GET", "none"), ("NONE",), ("STRLEN", FIRST)]
+    sent += [("APPEND", FIRST, "!"), ("GET", FIRST), ("GET", "none"), ("NONE",), ("STRLEN", FIRST)]
     quick, plain = passed_on(requests(sent))
     assert quick.left == 0
     assert quick.sent.startswith(b"+OK\r\n:6\r\n$1\r\n6\r\n+PONG\r\n+OK\r\n$1\r\ne\r\n:2\r\n$2\r\n7!\r\n")
-    assert b"_\r\n-ERR unknown command" in quick.sent
+    assert b"$-1\r\n-ERR unknown command" in quick.sent
+    check_same(quick, plain)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_version_of_the_protocol_counts_for_what_is_behind_it(order: tuple[int, int]) -> None:
+    """And not for what was asked before it and has no answer yet."""
+    none = [("GET", FIRST), ("GET", SECOND)]
+    sent = [*none, ("HELLO", "3"), *none, ("RESET",), *none, ("PING",), ("HELLO", "3"), ("GET", SECOND)]
+    quick, plain = both()
+    for primary in (quick, plain):
+        primary.received(requests(sent))
+        assert primary.session.in_flight == 2, "what is behind waits"
+        for number in order:
+            peer = primary.peers[number]
+            peer.answered(peer.asked([]), [])
+            primary.take()
+            assert b"%7" not in primary.sent
+        primary.carry()
+        primary.end()
+        assert primary.sent.startswith(b"$-1\r\n$-1\r\n%7\r\n")
+        assert b"_\r\n_\r\n+RESET\r\n$-1\r\n$-1\r\n+PONG\r\n%7\r\n" in primary.sent
+        assert primary.sent.endswith(b"_\r\n")
     check_same(quick, plain)
 
 

@@ -43,16 +43,21 @@ def problems(file: Object) -> Iterator[str]:
         yield str(error)
         return
     services: dict[str, Object] = file["services"]
+    first_start = services["mysql"]["healthcheck"]["start_period"]
     for name, service in services.items():
         yield from (f"{name}: {problem}" for problem in _any_service(file, service))
+        health = service.get("healthcheck", {})
+        if compose_spec.parse_duration(health.get("start_period", "0s")) < compose_spec.parse_duration(first_start):
+            yield f"{name}: has less time to be well than the first start of MySQL may take"
+        if not compose_spec.parse_duration(health.get("start_interval", "0s")):
+            yield f"{name}: is not asked before its start_period is over"
         if name != "mysql":
             yield from (f"{name}: {problem}" for problem in _node(service))
             yield from (f"{name}: {problem}" for problem in _addresses(services, service))
     secondaries = {name: service for name, service in services.items() if service["command"][0] == "secondary"}
-    listed = [address.host for address in parse(services["primary"]["command"], {}).secondaries]
-    if listed != list(secondaries):
-        yield f"primary: lists {listed}, the secondaries are {list(secondaries)}"
-    if any(service["environment"] != services[listed[0]]["environment"] for service in secondaries.values()):
+    if services["primary"]["command"][2:]:
+        yield "primary: has a list, so that no secondary can join"
+    if len({json.dumps([of["command"], of["environment"]]) for of in secondaries.values()}) != 1:
         yield "the secondaries differ in their options"
     yield from (f"{name} has no name that stays" for name, of in secondaries.items() if of.get("hostname") != name)
 
@@ -120,11 +125,10 @@ def _addresses(services: dict[str, Object], service: Object) -> Iterator[str]:
     """What a node is to talk to is a service that listens there, on a network that both are on."""
     try:
         settings = parse(service["command"], service["environment"])
-        if service["command"][0] == "primary":
-            wanted = list(settings.secondaries)
-        else:
+        wanted = []
+        if service["command"][0] == "secondary":
             database = server(settings.persistent, service["environment"])
-            wanted = [settings.primary, database.address]
+            wanted = [settings.primaries[0], database.address]
             theirs: Any = services["mysql"]["environment"]
             yield from _account(database.user, theirs["MYSQL_USER"])
             yield from _account(database.database, theirs["MYSQL_DATABASE"])

@@ -2,76 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
-
-from tests.deploy import hardening, running, traffic, wiring
-from tests.deploy.rendered import Object
-from tests.deploy.rules import Rule
-
-SCHEMA: Final = None
-"""Stands for the schemas, where a rule would stand."""
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One mistake: how it is made, and what has to see it."""
-
-    name: str
-    seen_by: Rule | None
-    make: Callable[[Objects], None] = field(repr=False)
-
-
-class Objects:
-    """Rendered objects, to break: by kind and name, and shorter for what is broken most."""
-
-    def __init__(self, things: list[Object]) -> None:
-        self.things = things
-
-    def __call__(self, kind: str, name: str) -> Object:
-        # A ConfigMap's name ends in a hash.
-        return next(
-            thing
-            for thing in self.things
-            if thing["kind"] == kind and f"{thing['metadata']['name']}-".startswith(f"{name}-")
-        )
-
-    @property
-    def secondary(self) -> Object:
-        return self("StatefulSet", "ckv-secondary")
-
-    @property
-    def primary(self) -> Object:
-        return self("Deployment", "ckv-primary")
-
-    @property
-    def mysql(self) -> Object:
-        return self("StatefulSet", "ckv-mysql")
-
-
-def pod(workload: Object) -> Any:
-    return workload["spec"]["template"]["spec"]
-
-
-def container(workload: Object) -> Any:
-    return pod(workload)["containers"][0]
-
-
-def options(objects: Objects, role: str) -> Any:
-    return objects("ConfigMap", f"ckv-{role}")["data"]
-
-
-MISTAKES: Final[list[Mistake]] = []
-
-
-def mistake(name: str, seen_by: Rule | None) -> Callable[[Callable[[Objects], None]], Callable[[Objects], None]]:
-    def add(make: Callable[[Objects], None]) -> Callable[[Objects], None]:
-        MISTAKES.append(Mistake(name, seen_by, make))
-        return make
-
-    return add
-
+from tests.deploy import hardening, joining, traffic, wiring
+from tests.deploy.mistake import SCHEMA, Objects, container, mistake, options, pod
 
 # --- what the schemas see ---------------------------------------------------------------------------------------------
 
@@ -170,6 +102,16 @@ def _(o: Objects) -> None:
     o("PodDisruptionBudget", "ckv-secondary")["spec"]["maxUnavailable"] = "100%"
 
 
+@mistake("a primary that never gets ready keeps its machine from being emptied", wiring.budgets)
+def _(o: Objects) -> None:
+    del o("PodDisruptionBudget", "ckv-primary")["spec"]["unhealthyPodEvictionPolicy"]
+
+
+@mistake("a secondary with unsaved records may be evicted while it is not ready", wiring.budgets)
+def _(o: Objects) -> None:
+    o("PodDisruptionBudget", "ckv-secondary")["spec"]["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
+
+
 # --- traffic ----------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +141,11 @@ def _(o: Objects) -> None:
     del o("NetworkPolicy", "ckv-dns")["spec"]["egress"][0]["ports"][0]
 
 
+@mistake("secondaries cannot join", traffic.network_policies)
+def _(o: Objects) -> None:
+    del o("NetworkPolicy", "ckv-primary")["spec"]["ingress"][0]["from"][-1]
+
+
 @mistake("nothing limits what a pod may send", traffic.network_policies)
 def _(o: Objects) -> None:
     o.things.remove(o("NetworkPolicy", "ckv-nothing-else"))
@@ -206,157 +153,83 @@ def _(o: Objects) -> None:
         o("NetworkPolicy", policy)["spec"]["policyTypes"] = ["Ingress"]
 
 
-# --- running ----------------------------------------------------------------------------------------------------------
+# --- joining ----------------------------------------------------------------------------------------------------------
 
 
-@mistake("capacity and policy are swapped", running.arguments)
+@mistake("a secondary with a name of its own making", joining.names)
 def _(o: Objects) -> None:
-    args = container(o.secondary)["args"]
-    args[4], args[5] = args[5], args[4]
+    container(o.secondary)["env"].pop()
 
 
-@mistake("the primary's address is left out, so that all others move up", running.arguments)
+@mistake("all secondaries have one name", joining.names)
 def _(o: Objects) -> None:
-    del container(o.secondary)["args"][1]
+    container(o.secondary)["env"][-1]["value"] = "ckv-secondary"
 
 
-@mistake("a variable in the arguments that no ConfigMap has", running.arguments)
+@mistake("a name is made of a variable that comes later", joining.names)
 def _(o: Objects) -> None:
-    del options(o, "secondary")["CAPACITY"]
+    container(o.secondary)["env"].reverse()
 
 
-@mistake("an option with a value that ckv refuses", running.arguments)
+@mistake("a list of secondaries", joining.scaling)
 def _(o: Objects) -> None:
-    options(o, "secondary")["CKV_WRITE_MODE"] = "write-behind"
+    container(o.primary)["args"].append("ckv-secondary-0.ckv-secondary:8081")
+    options(o, "primary")["CKV_COORDINATOR"] = "-"
 
 
-@mistake("an option that ckv does not have", running.arguments)
+@mistake("a number of secondaries", joining.scaling)
 def _(o: Objects) -> None:
-    options(o, "secondary")["CKV_DRAIN_TIME"] = "60s"
+    o.secondary["spec"]["replicas"] = 3
 
 
-@mistake("the node listens on another port than the pod declares", running.arguments)
+@mistake("secondaries stop all at once", joining.scaling)
 def _(o: Objects) -> None:
-    container(o.secondary)["args"][2] = "8082"
+    o.secondary["spec"]["podManagementPolicy"] = "Parallel"
 
 
-@mistake("a node listens on loopback alone", running.arguments)
+@mistake("a secondary knows one primary", joining.primaries)
 def _(o: Objects) -> None:
-    del options(o, "primary")["CKV_BIND"]
+    options(o, "secondary")["PRIMARIES"] = "ckv-primary-0.ckv-primary:8080"
 
 
-@mistake("one secondary more, which no primary knows", running.secondaries)
+@mistake("a secondary is given a primary that is not there", joining.primaries)
 def _(o: Objects) -> None:
-    o.secondary["spec"]["replicas"] += 1
+    o.primary["spec"]["replicas"] = 1
 
 
-@mistake("two secondaries change places", running.secondaries)
+@mistake("the primaries' address has the port of a secondary", joining.primaries)
 def _(o: Objects) -> None:
-    args = container(o.primary)["args"]
-    args[2], args[3] = args[3], args[2]
+    options(o, "secondary")["PRIMARIES"] = options(o, "secondary")["PRIMARIES"].replace("8080", "8081")
 
 
-@mistake("a secondary is listed without its Service", running.secondaries)
+@mistake("all primaries say that they are reached at one address", joining.primaries)
 def _(o: Objects) -> None:
-    container(o.primary)["args"][2] = "ckv-secondary-0:8081"
+    container(o.primary)["env"][-1]["value"] = "ckv"
 
 
-@mistake("the database's address is no Service", running.addresses)
+@mistake("a primary is found when it is ready, for which it has to be found", joining.primaries)
+def _(o: Objects) -> None:
+    del o("Service", "ckv-primary")["spec"]["publishNotReadyAddresses"]
+
+
+@mistake("two primaries without a coordinator", joining.databases)
+def _(o: Objects) -> None:
+    del options(o, "primary")["CKV_COORDINATOR"]
+
+
+@mistake("the coordinator's address is no Service", joining.databases)
+def _(o: Objects) -> None:
+    options(o, "primary")["CKV_COORDINATOR"] = "mysql://mysql:3306"
+
+
+@mistake("the database's address is no Service", joining.databases)
 def _(o: Objects) -> None:
     options(o, "secondary")["PERSISTENT_NODE"] = "mysql:3306"
 
 
-@mistake("the primary's address has the port of a secondary", running.addresses)
-def _(o: Objects) -> None:
-    options(o, "secondary")["PRIMARY"] = "ckv:8081"
-
-
-@mistake("the server makes another account than the nodes use", running.addresses)
+@mistake("the server makes another account than the nodes use", joining.databases)
 def _(o: Objects) -> None:
     options(o, "secondary")["CKV_MYSQL_USER"] = "app"
-
-
-@mistake("a probe asks another port", running.probes)
-def _(o: Objects) -> None:
-    container(o.secondary)["livenessProbe"]["exec"]["command"][3] = "8080"
-
-
-@mistake("a probe's arguments are swapped", running.probes)
-def _(o: Objects) -> None:
-    command = container(o.primary)["readinessProbe"]["exec"]["command"]
-    command[2], command[3] = command[3], command[2]
-
-
-@mistake("a probe needs a shell", running.probes)
-def _(o: Objects) -> None:
-    container(o.primary)["livenessProbe"]["exec"]["command"] = ["sh", "-c", "ckv ping 127.0.0.1 8080"]
-
-
-@mistake("a probe is ended before the ping gives up", running.probes)
-def _(o: Objects) -> None:
-    del container(o.primary)["startupProbe"]["timeoutSeconds"]
-
-
-@mistake("a container without a startup probe", running.probes)
-def _(o: Objects) -> None:
-    del container(o.mysql)["startupProbe"]
-
-
-@mistake("the drain takes longer than the grace period", running.time_to_stop)
-def _(o: Objects) -> None:
-    options(o, "secondary")["CKV_DRAIN_TIMEOUT"] = "10m"
-
-
-@mistake("the wait before the drain is not counted", running.time_to_stop)
-def _(o: Objects) -> None:
-    container(o.primary)["lifecycle"]["preStop"]["sleep"]["seconds"] += 10
-
-
-@mistake("more records than the memory holds", running.memory)
-def _(o: Objects) -> None:
-    options(o, "secondary")["CAPACITY"] = "100M"
-    options(o, "secondary")["CKV_MEMORY_MAX"] = "0"
-
-
-@mistake("more bytes of records than the memory holds", running.memory)
-def _(o: Objects) -> None:
-    options(o, "secondary")["CAPACITY"] = "100M"
-    options(o, "secondary")["CKV_MEMORY_MAX"] = "100G"
-
-
-@mistake("more clients than the memory holds", running.memory)
-def _(o: Objects) -> None:
-    options(o, "primary")["CKV_MAX_CONNECTIONS"] = "10000"
-
-
-@mistake("more clients than the memory of a secondary holds", running.memory)
-def _(o: Objects) -> None:
-    options(o, "secondary")["CKV_MAX_CONNECTIONS"] = "50000"
-
-
-@mistake("memory that is not reserved", running.memory)
-def _(o: Objects) -> None:
-    container(o.secondary)["resources"]["requests"]["memory"] = "64Mi"
-
-
-@mistake("an image without a version", running.images)
-def _(o: Objects) -> None:
-    container(o.mysql)["image"] = "mysql"
-
-
-@mistake("another version of ckv", running.images)
-def _(o: Objects) -> None:
-    container(o.primary)["image"] = "ckv:0.0.1"
-
-
-@mistake("the password is mounted elsewhere than the node looks", running.password_file)
-def _(o: Objects) -> None:
-    container(o.secondary)["volumeMounts"][0]["mountPath"] = "/secrets"
-
-
-@mistake("the node reads the password of root", running.password_file)
-def _(o: Objects) -> None:
-    pod(o.secondary)["volumes"][0]["secret"]["items"][0]["key"] = "root-password"
 
 
 # --- hardening --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -57,20 +57,38 @@ class Container:
     workload: Object
     pod: Object
     spec: Object
-    environ: Mapping[str, str]
-    """Its variables, but for those whose ConfigMap is missing."""
+    options: Mapping[str, str]
+    """Its variables that are in ConfigMaps, but for those whose ConfigMap is missing."""
+    number: int = 0
+    """Which pod of its StatefulSet it is in."""
 
     @property
     def name(self) -> str:
         return f"{name(self.workload)}/{self.spec['name']}"
 
     @property
+    def pod_name(self) -> str:
+        return f"{self.workload['metadata']['name']}-{self.number}"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Its variables. One may be made of those before it."""
+        found = dict(self.options)
+        for entry in self.spec.get("env", []):
+            if "value" in entry:
+                found[entry["name"]] = _filled_in(entry["value"], found)
+            elif entry["valueFrom"].get("fieldRef", {}).get("fieldPath") == "metadata.name":
+                found[entry["name"]] = self.pod_name
+        return found
+
+    @property
     def args(self) -> list[str]:
-        """Its arguments with the variables filled in; Kubernetes leaves an unknown one as it is."""
-        return [
-            re.sub(r"\$\((\w+)\)", lambda found: self.environ.get(found[1], found[0]), word)
-            for word in self.spec.get("args", [])
-        ]
+        """Its arguments with the variables filled in."""
+        return [_filled_in(word, self.environ) for word in self.spec.get("args", [])]
+
+    def of_pod(self, number: int) -> Container:
+        """The same in another pod of the set."""
+        return replace(self, number=number)
 
     @property
     def is_ckv(self) -> bool:
@@ -82,6 +100,7 @@ class Container:
 
     @property
     def port_numbers(self) -> list[int]:
+        """The first one is that of its requests; a second one of ckv is that of ``--http``."""
         return [port["containerPort"] for port in self.spec.get("ports", [])]
 
     @property
@@ -110,17 +129,22 @@ class Cluster:
         for workload in self.workloads:
             pod = workload["spec"]["template"]["spec"]
             for spec in [*pod.get("initContainers", []), *pod["containers"]]:
-                yield Container(workload, pod, spec, self._environ(spec))
+                yield Container(workload, pod, spec, self._options(spec))
 
     def of_role(self, role: str) -> list[Container]:
         return [container for container in self.containers() if container.is_ckv and container.role == role]
 
-    def _environ(self, spec: Object) -> dict[str, str]:
+    def _options(self, spec: Object) -> dict[str, str]:
         found: dict[str, str] = {}
         for source in spec.get("envFrom", []):
             values = self.find("ConfigMap", source.get("configMapRef", {}).get("name", "")) or {}
             found |= values.get("data", {})
-        return found | {entry["name"]: entry["value"] for entry in spec.get("env", []) if "value" in entry}
+        return found
+
+
+def _filled_in(text: str, variables: Mapping[str, str]) -> str:
+    """A text with the variables in it; Kubernetes leaves an unknown one as it is."""
+    return re.sub(r"\$\((\w+)\)", lambda found: variables.get(found[1], found[0]), text)
 
 
 def labels_of(workload: Object) -> dict[str, str]:

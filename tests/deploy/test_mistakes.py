@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.mistakes import MISTAKES, SCHEMA, Mistake, Objects
+from tests.deploy import mistakes, mistakes_of_nodes  # noqa: F401 - each adds its own
+from tests.deploy.mistake import MISTAKES, SCHEMA, Mistake, Objects
 from tests.deploy.rendered import OVERLAYS, Cluster, objects
 from tests.deploy.rules import RULES
 from tests.deploy.schema import VERSIONS, problems

@@ -2,70 +2,150 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ckv import Client
-from tests.deploy.commandline import PASSWORD_FILE
-from tests.deploy.rendered import OVERLAYS, Cluster, Container, objects
+from ckv.tools.slots import read
+from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, Container, objects
+from tests.deploy.statefulset import StatefulSet
+from tests.deploy.visitors import Visitors
+from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
+from tests.support.ports import free_port
+from tests.system.coordinated import all_answered
 
 PASSWORD = "as in the Secret"
+
+SETTLE = {"CKV_SETTLE": "200ms"}
+"""A test cannot wait for half a minute before shares are levelled."""
 
 
 @pytest.fixture
 def account(mariadb: MariaDB) -> Iterator[str]:
     """The account that MySQL's image makes of its variables: it may do anything in its one database, and no more."""
     mariadb.query("CREATE DATABASE celonis")
-    mariadb.query("CREATE OR REPLACE USER ckv@'%%' IDENTIFIED BY %s", [PASSWORD])
-    mariadb.query("GRANT ALL ON celonis.* TO ckv@'%'")
-    yield mariadb.address
-    mariadb.query("DROP USER ckv@'%'")
+    with mariadb.account("ckv", PASSWORD, host="%"):
+        mariadb.query("GRANT ALL ON celonis.* TO ckv@'%'")
+        yield mariadb.address
 
 
-def run_pod(nodes: Nodes, container: Container, port_at: int, local: Mapping[str, str], password: Path) -> Node:
-    """Starts a container's program with the addresses of this machine in place of the cluster's."""
-    arguments = [local.get(word, word) for word in container.args]
-    arguments[port_at] = "0"
-    env = {**container.environ, "CKV_BIND": "127.0.0.1"}
-    if PASSWORD_FILE in env:
-        env[PASSWORD_FILE] = str(password)
-    return nodes.start(arguments, port_at, env=env)
+@dataclass
+class Pods:
+    """Both roles of an overlay, the primaries started."""
+
+    primaries: StatefulSet
+    secondaries: StatefulSet
+
+
+def pods_of(overlay: Path, account: str, nodes: Nodes, folder: Path) -> Pods:
+    cluster = Cluster(objects(overlay))
+    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
+    password = folder / "password"
+    password.write_text(f"{PASSWORD}\n")  # as `base64` writes it
+    count = primary.workload["spec"]["replicas"]
+    ports = {number: free_port() for number in range(count)}
+    here = {"ckv-mysql:3306": account}
+    for number, port in ports.items():
+        at = f"{primary.of_pod(number).pod_name}.{primary.workload['spec']['serviceName']}"
+        here |= {f"{at}:{primary.port_numbers[0]}": f"127.0.0.1:{port}", at: "127.0.0.1"}
+    made = Pods(
+        StatefulSet(nodes, primary, here, password, SETTLE, ports),
+        StatefulSet(nodes, secondary, here, password, {}),
+    )
+    made.primaries.start_all(count)
+    return made
+
+
+def answers_probes(container: Container, node: Node) -> None:
+    for probe in container.probes.values():
+        _, *command = probe["exec"]["command"]
+        ping = run_ckv(*(str(node.port) if word.isdecimal() else word for word in command))
+        assert (ping.returncode, ping.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_the_pods_make_a_cluster(overlay: Path, account: str, mariadb: MariaDB, nodes: Nodes, tmp_path: Path) -> None:
+    pods = pods_of(overlay, account, nodes, tmp_path)
+    pods.secondaries.scale(2)
     cluster = Cluster(objects(overlay))
-    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
-    password = tmp_path / "password"
-    password.write_text(f"{PASSWORD}\n")  # as `base64` writes it
-    local = {"ckv-mysql:3306": account}
-    members = []
-    for number in range(secondary.workload["spec"]["replicas"]):
-        member = run_pod(nodes, secondary, 2, local, password)
-        local[f"ckv-secondary-{number}.ckv-secondary:8081"] = member.address
-        members.append(member)
-    router = run_pod(nodes, primary, 1, local, password)
-    for member in members:
-        router.wait_peer(member.address)
-
-    for container, node in ((primary, router), (secondary, members[0])):
-        for probe in container.probes.values():
-            _, *command = probe["exec"]["command"]
-            ping = run_ckv(*(str(node.port) if word.isdecimal() else word for word in command))
-            assert (ping.returncode, ping.stderr) == (0, "")
+    for role, started in (("primary", pods.primaries), ("secondary", pods.secondaries)):
+        (container,) = cluster.of_role(role)
+        for number, node in enumerate(started.pods):
+            started.wait_ready(number)
+            answers_probes(container, node)
 
     keys = [f"user:{number}" for number in range(100)]
-    with Client("127.0.0.1", router.port) as client:
+    one, other = pods.primaries.pods
+    with Client("127.0.0.1", one.port) as client:
         for key in keys:
             client.put(key, f"{key}@gmail.com")
+    with Client("127.0.0.1", other.port) as client:
         assert [client.get(key) for key in keys] == [f"{key}@gmail.com" for key in keys]
 
-    for node in (router, *members):
-        node.signal(signal.SIGTERM)
-        assert node.wait() == 0
+    pods.secondaries.scale(0)
+    pods.primaries.scale(0)
     assert mariadb.query("SELECT COUNT(*) FROM CelonisData", database="celonis") == [(len(keys),)]
+
+
+def wait_level(primaries: StatefulSet, secondaries: StatefulSet) -> None:
+    """Until these secondaries have all slots, as many as each should have, by what the leader says."""
+    names = {node.name for node in secondaries.pods}
+
+    def level() -> bool:
+        for primary in primaries.pods:
+            with Client("127.0.0.1", primary.port, timeout=20) as client:
+                figures = client.call("INFO")
+                if isinstance(figures, dict) and figures["cluster_leads"]:
+                    counts = {row[0]: row[5] for row in read(client)[0] if row[5]}
+                    assert counts.keys() == names, counts
+                    assert max(counts.values()) - min(counts.values()) <= 1, counts
+                    return True
+        return False
+
+    eventually(level, 30, f"the slots are those of {', '.join(sorted(names))}")
+
+
+def test_scaling_and_rolling_restarts_lose_nothing(
+    account: str, mariadb: MariaDB, nodes: Nodes, tmp_path: Path
+) -> None:
+    pods = pods_of(DEPLOY / "overlays/local", account, nodes, tmp_path)
+    primaries, secondaries = pods.primaries, pods.secondaries
+    secondaries.scale(3)
+    primaries.wait_ready(0)
+    primaries.wait_ready(1)
+    with Visitors(primaries.pods[0]) as visitors:
+        for replicas in (5, 2, 3):
+            secondaries.scale(replicas)
+            wait_level(primaries, secondaries)
+            visitors.check()
+
+        before = [node.address for node in secondaries.pods]
+        secondaries.restart()
+        wait_level(primaries, secondaries)
+        visitors.check()
+        assert not set(before) & {node.address for node in secondaries.pods}, "pods come back at other addresses"
+
+        # The Service sends nobody to a pod that is stopped, which serves for 5 s after that.
+        for number in (1, 0):
+            visitors.send_to(primaries.pods[1 - number])
+            primaries.replace(number)
+            visitors.check()
+        wait_level(primaries, secondaries)
+    assert visitors.wrong == []
+    assert all(all_answered(primary, visitors.latest) for primary in primaries.pods)
+    secondaries.scale(0)
+    assert mariadb.query("SELECT COUNT(*) FROM CelonisData", database="celonis") == [(len(visitors.latest),)]
+    primaries.scale(0)
+    primaries.start_all(2)
+    secondaries.scale(2)
+
+    def all_there() -> bool:
+        return all(all_answered(primary, visitors.latest) for primary in primaries.pods)
+
+    # The slots are those of the pod that stopped last, which is at another address now, until it is given up there.
+    eventually(all_there, 30, "all is there again")

@@ -51,7 +51,7 @@ def test_the_pods_that_are_named_exist(cluster: Cluster) -> None:
     for workload, number in all_that(r" exec (?:-\S+ )*([a-z-]+)-(\d+) "):
         thing = cluster.find("StatefulSet", workload)
         assert thing is not None
-        assert int(number) < thing["spec"]["replicas"]
+        assert int(number) < thing["spec"].get("replicas", 1)
 
 
 def test_the_selectors_take_pods(cluster: Cluster) -> None:
@@ -72,7 +72,8 @@ def test_ckv_takes_its_commands(cluster: Cluster) -> None:
         asked.add((given[0], parse(given, secondary.environ).address.port))
     asks_primary, asks_secondary = primary.port_numbers[0], secondary.port_numbers[0]
     assert asked == {
-        ("shell", asks_primary), ("demo", asks_primary), ("status", asks_secondary), ("verify", asks_secondary),
+        ("shell", asks_primary), ("demo", asks_primary), ("slots", asks_primary), ("drain", asks_primary),
+        ("status", asks_secondary), ("verify", asks_secondary),
     }  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def test_the_image_that_is_loaded_is_the_one_that_runs(cluster: Cluster) -> None
 def test_a_client_has_the_label_that_the_primaries_ask_for(cluster: Cluster) -> None:
     policy = cluster.find("NetworkPolicy", "ckv-primary")
     assert policy is not None
-    (source,) = policy["spec"]["ingress"][0]["from"]
+    source, _secondaries = policy["spec"]["ingress"][0]["from"]
     ((label, value),) = source["podSelector"]["matchLabels"].items()
     assert all_that(r"--labels=(\S+)") == [f"{label}={value}"]
 

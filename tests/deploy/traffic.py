@@ -27,7 +27,10 @@ def pod(name: str, namespace: str, **labels: str) -> Pod:
 CLIENT = pod("client", "shop", ckv_client="true")
 STRANGER = pod("stranger", "shop")
 STRANGER_WITHIN = pod("stranger within", "ckv")
+PROMETHEUS = pod("Prometheus", "monitoring", **{"app.kubernetes.io/name": "prometheus"})
 DNS = pod("DNS", "kube-system", k8s_app="kube-dns")
+NEIGHBOUR = pod("another pod beside Prometheus", "monitoring")
+NAMESAKE = pod("somebody else's Prometheus", "shop", **{"app.kubernetes.io/name": "prometheus"})
 DNS_PORT = 53
 
 Flow = tuple[str, str, str, int]
@@ -35,22 +38,25 @@ Flow = tuple[str, str, str, int]
 
 
 def network_policies(cluster: Cluster) -> Iterator[str]:
-    """Clients to primaries, primaries to secondaries, secondaries to MySQL, nodes to DNS, and nothing else."""
+    """Clients to primaries, nodes to each other but for the primaries, nodes to MySQL and to DNS, Prometheus to nodes
+    that tell it anything, and nothing else."""
     (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
     ours = {container.workload["metadata"]["name"]: container for container in cluster.containers()}
     database = next(name for name, container in ours.items() if not container.is_ckv)
     first, second = primary.workload["metadata"]["name"], secondary.workload["metadata"]["name"]
     wanted: set[Flow] = {
         (CLIENT.name, first, "TCP", primary.port_numbers[0]),
-        (first, second, "TCP", secondary.port_numbers[0]),
-        (second, database, "TCP", ours[database].port_numbers[0]),
+        (second, first, "TCP", primary.port_numbers[0]),
+        *((name, second, "TCP", secondary.port_numbers[0]) for name in (first, second)),
+        *((name, database, "TCP", ours[database].port_numbers[0]) for name in (first, second)),
+        *((PROMETHEUS.name, name, "TCP", port) for name in (first, second) for port in ours[name].port_numbers[1:]),
         *((name, DNS.name, protocol, DNS_PORT) for name in (first, second) for protocol in ("TCP", "UDP")),
     }
     pods = [
         Pod(name, container.workload["metadata"]["namespace"], tuple(labels_of(container.workload).items()))
         for name, container in ours.items()
     ]
-    everybody = [*pods, CLIENT, STRANGER, STRANGER_WITHIN, DNS]
+    everybody = [*pods, CLIENT, STRANGER, STRANGER_WITHIN, PROMETHEUS, NEIGHBOUR, NAMESAKE, DNS]
     numbers = {DNS_PORT, *(number for container in ours.values() for number in container.port_numbers)}
     allowed = {
         (source.name, target.name, protocol, number)
@@ -59,8 +65,8 @@ def network_policies(cluster: Cluster) -> Iterator[str]:
         for protocol in ("TCP", "UDP")
         for number in numbers
         if _is_allowed(cluster, source, target, protocol, number)
-        # What others may send to others is not ours to say, nor what a pod sends to itself.
-        if (source in pods or target in pods) and source != target
+        # What others may send to others is not ours to say. A pod stands for all of its workload, which may be several.
+        if source in pods or target in pods
     }
     yield from (f"{flow} is not allowed" for flow in sorted(wanted - allowed))
     yield from (f"{flow} is allowed" for flow in sorted(allowed - wanted))

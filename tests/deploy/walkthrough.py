@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from pathlib import Path
 
 from tests.support.nodes import ROOT
 
@@ -17,6 +18,12 @@ def commands() -> list[str]:
     blocks = re.findall(r"^ *```console\n(.*?)```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     lines = [line.strip() for line in "".join(blocks).replace("\\\n", " ").splitlines()]
     return [" ".join(line[2:].split()) for line in lines if line.startswith("$ ")]
+
+
+def yaml_block(page: Path, word: str) -> str:
+    """The one block of YAML of a page that has this word in it."""
+    (found,) = [block for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL) if word in block]
+    return str(found)
 
 
 def words(command: str) -> list[str]:

@@ -112,12 +112,19 @@ def volumes(cluster: Cluster) -> Iterator[str]:
 
 
 def budgets(cluster: Cluster) -> Iterator[str]:
-    """Each role of ckv has a budget that lets one pod go at a time, and no more."""
+    """Each role of ckv has a budget that lets one pod go at a time; of primaries, which keep nothing, those that are
+    not ready as well."""
     budgeted = []
     for budget in cluster.of_kind("PodDisruptionBudget"):
         budgeted += selected(cluster, budget)
         if budget["spec"].get("maxUnavailable") != 1:
             yield f"{name(budget)}: does not let exactly one pod go"
+        roles = {
+            container.role for container in cluster.containers() if container.workload in selected(cluster, budget)
+        }
+        policy = budget["spec"].get("unhealthyPodEvictionPolicy", "IfHealthyBudget")
+        if policy != ("AlwaysAllow" if roles == {"primary"} else "IfHealthyBudget"):
+            yield f"{name(budget)}: {policy} for those that are not ready"
     for container in cluster.containers():
         if container.is_ckv and budgeted.count(container.workload) != 1:
             yield f"{name(container.workload)}: has {budgeted.count(container.workload)} budgets"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, Final
 
 import pytest
+import redis
 
 from ckv import Client
 from ckv.errors import NodeDown
@@ -17,6 +20,9 @@ from tests.support.nodes import Node, Nodes
 KEYS: Final = [f"key {number}" for number in range(300)]
 
 IMPATIENT: Final = ["--node-wait=0"]
+
+HERE, THERE = "b", "key"
+"""A key of the first of two nodes, and one of the second."""
 
 
 def put(primary: Node, value: str) -> dict[str, str]:
@@ -119,6 +125,106 @@ def test_a_node_that_holds_nothing_follows_its_next_primary(nodes: Nodes, option
     assert primary.terminate() == 0
     eventually(lambda: connects_to(early, (first, second)), PATIENCE, "all have followed")
     written(early, "value", early)
+
+
+def moved(client: Any, key: str) -> bool:
+    """Whether the node says that the key is another one's; it is not to be served anyway."""
+    try:
+        client.set(key, "1")
+    except redis.exceptions.MovedError:
+        return True
+    except redis.exceptions.ClusterDownError:
+        return False
+    raise ValueError(f"{key} was served")
+
+
+# --- what a node remembers without having a record ------------------------------------------------------------------
+
+
+def test_an_update_that_is_under_way_keeps_a_node_from_taking_another_list(database: MariaDB, nodes: Nodes) -> None:
+    first, second = (
+        nodes.start_secondary(persistent=database.address, options=["--load-timeout=30s"]) for _ in range(2)
+    )
+    primary = nodes.start_primary(first, second)
+    with Client("127.0.0.1", primary.port, timeout=PATIENCE) as client:
+        client.put(HERE, "5")
+    for node in (first, second):
+        assert node.terminate() == 0
+        node.restart()
+    eventually(lambda: connects_to(primary, (first, second)), PATIENCE, "all are back")
+    answers: list[object] = []
+    # It goes to the node by itself, which does not end its call when the primary is gone.
+    with (
+        Client("127.0.0.1", primary.port, timeout=60, direct=True) as client,
+        closing(database.connect("celonis")) as lock,
+    ):
+        lock.begin()
+        with lock.cursor() as cursor:
+            assert cursor.execute("SELECT kv_key FROM CelonisData WHERE kv_key = %s FOR UPDATE", (HERE,)) == 1
+        counting = threading.Thread(target=lambda: answers.append(client.incr(HERE)))
+        counting.start()
+        eventually(lambda: info(first)["loads_queued"] or info(first)["load_locks"], PATIENCE, "it waits for the row")
+        primary.kill()
+        other = nodes.start_primary(second, first, options=IMPATIENT)
+        refused(other, first, "this node is number 1 of 2 by another list, not number 2 of 2")
+        assert not answers
+        lock.rollback()
+        counting.join()
+    assert answers == [6]
+    assert info(first)["share"] == "1/2"
+    assert not connects_to(other, (first, second))
+    assert first.terminate() == 0
+    first.restart()
+    eventually(lambda: connects_to(other, (first, second)), PATIENCE, "all are connected")
+    with Client("127.0.0.1", other.port, timeout=PATIENCE) as client:
+        assert client.get(HERE) == "6"
+        client.put(HERE, "100")
+    assert [node.terminate() for node in (second, first)] == [0, 0]
+    assert database.rows() == {HERE.encode(): b"100"}
+
+
+def test_that_a_key_had_no_record_is_forgotten_with_the_list(database: MariaDB, nodes: Nodes) -> None:
+    first, second = (nodes.start_secondary(persistent=database.address) for _ in range(2))
+    primary = nodes.start_primary(first, second)
+    with Client("127.0.0.1", primary.port, timeout=PATIENCE) as client:
+        assert client.get(HERE) is None
+    assert primary.terminate() == 0
+    other = nodes.start_primary(second, first, options=IMPATIENT)
+    eventually(lambda: connects_to(other, (first, second)), PATIENCE, "all have followed")
+    with Client("127.0.0.1", other.port, timeout=PATIENCE) as client:
+        client.put(HERE, "5")
+    assert (other.terminate(), second.terminate()) == (0, 0)
+    second.restart()
+    again = nodes.start_primary(first, second, options=IMPATIENT)
+    eventually(lambda: connects_to(again, (first, second)), PATIENCE, "all have followed again")
+    with Client("127.0.0.1", again.port, timeout=PATIENCE) as client:
+        assert client.get(HERE) == "5"
+        assert client.incr(HERE) == 6
+
+
+def test_clients_in_cluster_mode_are_served_nothing_until_the_database_has_agreed(
+    database: MariaDB, nodes: Nodes
+) -> None:
+    first, second = (nodes.start_secondary(persistent=database.address) for _ in range(2))
+    options = [*IMPATIENT, "--cluster-clients"]
+    primary = nodes.start_primary(first, second, options=options)
+    eventually(lambda: connects_to(primary, (first, second)), PATIENCE, "all are connected")
+    assert primary.terminate() == 0
+    with redis.Redis(port=first.port, socket_timeout=PATIENCE) as client:
+        assert client.execute_command("CLUSTER", "KEYSLOT", HERE) < 8192
+        database.pause()
+        try:
+            other = nodes.start_primary(second, first, options=options)
+            eventually(lambda: info(first)["share"] == "2/2", PATIENCE, "it was told")
+            for key in (HERE, THERE):
+                with pytest.raises(redis.exceptions.ClusterDownError, match="Hash slot not served"):
+                    client.set(key, "1")
+            assert client.execute_command("CLUSTER SLOTS") == []
+        finally:
+            database.resume()
+        eventually(lambda: connects_to(other, (first, second)), PATIENCE, "all have followed")
+        eventually(lambda: moved(client, HERE), PATIENCE, "it knows that the other one is not refused any more")
+        assert client.set(THERE, "1")
 
 
 # --- what the database tells ----------------------------------------------------------------------------------------

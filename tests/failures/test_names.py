@@ -50,9 +50,9 @@ SLOW_END: Final = """
 import gevent
 from ckv.node.node import Node
 end = Node._drain
-def slow(self, drain):
+def slow(self, *arguments):
     gevent.sleep(3)
-    return end(self, drain)
+    return end(self, *arguments)
 Node._drain = slow
 """
 """One that takes its time to end, so that it can be asked meanwhile."""

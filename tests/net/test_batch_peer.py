@@ -329,18 +329,19 @@ def test_a_client_that_goes_before_its_answers_come(world: World) -> None:
     assert server.in_flight == 0
 
 
-def test_a_result_that_cannot_be_packed_leaves_the_clients_before_it_alone(world: World) -> None:
+def test_a_result_that_cannot_be_packed_leaves_the_other_clients_alone(world: World, log: Lines) -> None:
     """No node is known that could send one; but whoever was marked as to be flushed and is not waits for ever."""
     server, address = world.serve()
-    askers = [world.ask(address) for _ in range(2)]
+    askers = [world.ask(address) for _ in range(3)]
     for msgid, asker in enumerate(askers, start=1):
         asker.send([0, msgid, "LATER", []])
-    until(lambda: len(world.later.asked) == 2)
+    until(lambda: len(world.later.asked) == 3)
     calls = sorted(((caller, msgid) for caller, msgid, _ in world.later.asked), key=lambda call: call[1])
-    with pytest.raises(TypeError):
-        Batch(["GET", ("k",)] * 2, calls).answered(7, None, (True, object()), {})
-    assert server.in_flight == 1
-    assert askers[0].answer() == [1, None, True]
+    Batch(["GET", ("k",)] * 3, calls).answered(7, None, (True, object(), True), {}, lambda _batch, _error: False)
+    assert server.in_flight == 0
+    assert [askers[number].answer() for number in (0, 2)] == [[1, None, True], [3, None, True]]
+    assert server.connections == 2
+    assert len(log.having("unexpected error while answering")) == 1
 
 
 @pytest.mark.parametrize("texts", [["a", "\udcff", "b"], ["\udcff", "\udcfe", "a"]])

@@ -13,6 +13,9 @@ from gevent import monkey
 
 from ckv.address import Address
 from ckv.net import connecting
+from ckv.net.peer import Peer
+from ckv.protocol.greeting import PROCESS, Share, calls
+from ckv.protocol.limits import Limits
 from tests.net.calling import Asking, call, connected, hello, node_at
 from tests.net.conftest import Lines, World, until
 from tests.support import fakenode
@@ -20,6 +23,8 @@ from tests.support.fakenode import FakeNode
 from tests.support.ports import free_port, silent_address
 
 NAMED = Address("several.test", 1)
+
+SHARE = Share(1, 2)
 
 Places = Callable[[], list[Address]]
 
@@ -171,6 +176,28 @@ def test_the_name_is_looked_up_again_for_each_connection(world: World, resolve: 
     until(lambda: second.connections == 1 and peer.connected, "it is connected to the new address")
 
 
+def test_each_attempt_has_a_greeting_of_its_own(world: World) -> None:
+    """What this node knows of others changes meanwhile."""
+    heard: list[object] = []
+
+    def ends(connection: fakenode.Connection) -> None:
+        heard.append([connection.request() for _ in range(3)][1][3][4])
+
+    def stays(connection: fakenode.Connection) -> None:
+        for _ in range(3):
+            _, msgid, method, params = connection.request()
+            heard.extend(params[4:])
+            connection.respond(msgid, ["9.9.9", ["BATCH"]] if method == "HELLO" else [])
+        connection.wait_closed()
+
+    with FakeNode(ends, ends, stays) as node:
+        peer = Peer(world.poller, node_at(node), Limits(), 10.0, greeting=lambda: calls(SHARE, (), [2] * len(heard)))
+        world.also(peer)
+        peer.start()
+        until(lambda: peer.connected)
+    assert heard == [[], [2], [2, 2]]
+
+
 # --- what the other node knows ---------------------------------------------------------------------------------------
 
 
@@ -267,10 +294,43 @@ def test_the_nodes_of_today_tell_what_they_know(world: World) -> None:
     asker = world.ask(address)
     for params in ([], None, ["what a caller may say in times to come"]):
         asker.send([0, 1, "HELLO", params])
-        _, error, (version, features) = asker.answer()
+        _, error, (version, features, process) = asker.answer()
         assert error is None
         assert version
         assert features == ["BATCH"]
+        assert process == PROCESS
+
+
+def refusing(connection: fakenode.Connection) -> None:
+    """A node that has other keys than it is taken for."""
+    for error in (None, "WrongNode: this node is number 2 of 2", None):
+        _, msgid, _, _ = connection.request()
+        connection.respond(msgid, None if error else "PONG", error)
+    connection.wait_closed()
+
+
+def test_a_node_that_refuses_is_told_from_one_that_is_away(world: World, resolve: Callable[[Places], None]) -> None:
+    with FakeNode(refusing) as wrong, FakeNode(hello_and_wait) as right:
+        places = [Address("127.0.0.1", free_port()), node_at(wrong)]
+        resolve(lambda: places)
+        peer = world.peer(NAMED)
+        until(lambda: peer.is_refused)
+        assert peer.is_down
+        assert "WrongNode: this node is number 2 of 2" in peer.reason
+        places[:] = [Address("127.0.0.1", free_port())]
+        until(lambda: not peer.is_refused)
+        assert peer.is_down
+        places[:] = [node_at(wrong)]
+        until(lambda: peer.is_refused)
+        places[:] = [node_at(right)]
+        until(lambda: peer.connected)
+        assert not peer.is_refused
+        assert not peer.is_down
+
+
+def hello_and_wait(connection: fakenode.Connection) -> None:
+    hello(connection)
+    connection.wait_closed()
 
 
 @pytest.mark.parametrize("position", [0, 1])

@@ -13,7 +13,7 @@ import pytest
 from ckv import errors
 from ckv.address import Address
 from ckv.net import connecting
-from ckv.net import peer as peers
+from ckv.net.connecting import FIRST_BACKOFF
 from ckv.net.peer import Peer
 from ckv.protocol.limits import KIB, Limits
 from ckv.protocol.packing import MSGIDS
@@ -184,7 +184,7 @@ def test_a_peer_that_is_closed(world: World) -> None:
     with pytest.raises(errors.NodeDown):
         call(peer, caller, 2)
     until(lambda: server.connections == 0)
-    gevent.sleep(3 * peers.FIRST_BACKOFF)
+    gevent.sleep(3 * FIRST_BACKOFF)
     assert server.connections == 0, "it does not connect again"
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import gevent
 import pytest
 
+from ckv.net import lobby
 from ckv.net import server as servers
-from ckv.net.server import MOST_GUESTS, Server, kind_of
+from ckv.net.lobby import MOST_GUESTS
+from ckv.net.server import Server, kind_of
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcSession
 from tests.net.conftest import Asker, Lines, World, until
@@ -77,6 +79,58 @@ def test_a_client_beyond_the_places_gets_an_error_and_the_first_place_that_comes
     assert late.answer() == [2, None, ["a"]]
 
 
+def say_hello(asker: Asker) -> object:
+    asker.send([0, 1, "HELLO", []])
+    return asker.answer()[1]
+
+
+def test_another_node_is_served_though_all_places_are_taken(full: Full) -> None:
+    """A primary looks connected in the lobby, and all of its clients would get errors."""
+    server, connect, clients = full(2)
+    node = connect()
+    node.send([0, 1, "PING", []], [0, 2, "HELLO", []], [0, 3, "BATCH", []], [0, 4, "ECHO", []])
+    assert [error for _, error, _ in node.answers(4)] == [None] * 4
+    assert ask(node, "ECHO") == [1, None, []]
+    assert refused(connect()), "it has not taken a place, and has none to give"
+    assert all(ask(client, "ECHO") == [1, None, []] for client in clients)
+    node.close()
+    until(lambda: server.connections == 3)
+    clients[0].close()
+    until(lambda: server.connections == 2)
+    assert say_hello(connect()) is None
+    assert refused(connect()), "where there is a place, a node has that"
+
+
+def test_whom_to_trust_has_to_be_said_again_when_a_guest_has_a_place(full: Full) -> None:
+    server, connect, clients = full(1)
+    guest = connect()
+    assert refused(guest)
+    (connection,) = server._lobby.guests
+    assert connection.session is not None
+    assert not server.trust(connection.session, True)
+    clients[0].close()
+    until(lambda: server.connections == 1)
+    assert ask(guest, "ECHO") == [1, None, []]
+    assert server.trust(connection.session, True)
+
+
+def test_nodes_have_half_of_the_lobby(full: Full) -> None:
+    server, connect, _ = full(1)
+    nodes = [connect() for _ in range(MOST_GUESTS)]
+    assert [say_hello(node) for node in nodes] == [None] * MOST_GUESTS
+    assert [ask(node, "ECHO")[1] for node in nodes[: MOST_GUESTS // 2]] == [None] * (MOST_GUESTS // 2)
+    assert all(refused(node) for node in nodes[MOST_GUESTS // 2 :])
+    for _ in range(2 * MOST_GUESTS):
+        assert ask(connect(), "INFO") == [1, None, "figures"]
+    assert server.connections <= 1 + MOST_GUESTS
+    assert ask(nodes[0], "ECHO")[1] is None
+    nodes[0].close()
+    until(lambda: server.connections <= MOST_GUESTS)
+    node = connect()
+    assert say_hello(node) is None
+    assert ask(node, "ECHO")[1] is None
+
+
 def test_whoever_is_silent_cannot_keep_an_operator_out(full: Full) -> None:
     server, connect, _ = full(1)
     silent = [connect() for _ in range(3 * MOST_GUESTS)]
@@ -90,7 +144,7 @@ def test_whoever_is_silent_cannot_keep_an_operator_out(full: Full) -> None:
 
 
 def test_a_guest_that_says_nothing_has_to_go(full: Full, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "GUEST_SILENCE", 0.1)
+    monkeypatch.setattr(lobby, "GUEST_SILENCE", 0.1)
     monkeypatch.setattr(servers, "TICK", 0.02)
     server, connect, clients = full(1)
     assert connect().answer() == []

@@ -294,3 +294,11 @@ def test_a_primary_asks_one_node_after_the_other() -> None:
         if cursor == 0:
             break
     assert asked == [(0, "FLUSH", (0,)), (0, "FLUSH", (3,)), (1, "FLUSH", (0,))]
+
+
+def test_what_is_on_its_way_to_another_node_stays() -> None:
+    node = Emptied()
+    node.put("a", "b", "c")
+    node.emptying.serves = lambda key: key != "b"
+    assert str(node.flush(0)).startswith("Moving: ")
+    assert node.left == {"a", "b", "c"}

@@ -25,9 +25,9 @@ JOINED = Joined(3, 5.0, WORLD)
 class Secondary:
     """A member whose clock runs ten times as fast."""
 
-    def __init__(self, primary: Address) -> None:
+    def __init__(self, *primaries: Address) -> None:
         self.member = Member(Identity("me", 42, "", 8081, incarnation=3))
-        self.membership = Membership(self.member, primary, Limits(), self.carry_out)
+        self.membership = Membership(self.member, primaries, Limits(), self.carry_out)
         self.membership.start()
         self._ticker = gevent.spawn(self._tick)
 
@@ -55,11 +55,11 @@ def primary() -> Iterator[FakePrimary]:
 
 
 @pytest.fixture
-def start(primary: FakePrimary) -> Iterator[Callable[[Address], Secondary]]:
+def start() -> Iterator[Callable[..., Secondary]]:
     made: list[Secondary] = []
 
-    def begin(address: Address) -> Secondary:
-        made.append(Secondary(address))
+    def begin(*primaries: Address) -> Secondary:
+        made.append(Secondary(*primaries))
         return made[-1]
 
     yield begin
@@ -73,7 +73,7 @@ def until(condition: Callable[[], object]) -> None:
             gevent.sleep(0.002)
 
 
-Start = Callable[[Address], Secondary]
+Start = Callable[..., Secondary]
 
 
 def test_it_joins_says_that_it_lives_and_takes_the_map(primary: FakePrimary, start: Start) -> None:
@@ -137,6 +137,91 @@ def test_it_goes_to_the_leader_and_back_when_that_is_not_there(primary: FakePrim
     primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
     count = len(primary.asked)
     until(lambda: len(primary.asked) > count + 2)
+
+
+@pytest.mark.parametrize("first", ["away", "cut off"])
+def test_the_next_primary_is_asked_where_one_does_not_say_who_leads(
+    primary: FakePrimary, start: Start, first: str
+) -> None:
+    leader = FakePrimary()
+    leader.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    primary.answers = {"JOIN": Again()}
+    if first == "away":
+        primary.close()
+    secondary = start(primary.address, leader.address)
+    until(lambda: secondary.member.joined)
+    leader.close()
+
+
+@pytest.mark.parametrize("answer", [Static(), "UnknownMethod: JOIN is unknown"])
+@pytest.mark.parametrize("has_joined", [False, True])
+def test_where_no_primary_is_at_the_place_of_the_leader_another_one_is_asked(
+    primary: FakePrimary, start: Start, answer: Answer | str, has_joined: bool
+) -> None:
+    other = FakePrimary()
+    other.answers = dict.fromkeys(("JOIN", "BEAT"), answer)
+    elsewhere = Elsewhere(other.address.host, other.address.port)
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)} if has_joined else {"JOIN": elsewhere}
+    secondary = start(primary.address)
+    if has_joined:
+        until(lambda: secondary.member.joined)
+        primary.answers = {"JOIN": elsewhere, "BEAT": elsewhere}
+    until(lambda: other.asked)
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    until(lambda: ("BEAT" in [method for method, _ in primary.asked[-2:]]) and secondary.member.joined)
+    assert not secondary.member.static
+    other.close()
+
+
+def test_one_of_several_that_has_a_list_now_is_not_asked_for_ever(primary: FakePrimary, start: Start) -> None:
+    leader = FakePrimary()
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    leader.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    secondary = start(primary.address, leader.address)
+    until(lambda: secondary.member.joined)
+    primary.answers = {"JOIN": Static(), "BEAT": Static()}
+    until(lambda: leader.asked)
+    leader.close()
+
+
+def test_an_error_that_should_not_be_is_no_end_of_beats(
+    primary: FakePrimary, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    secondary = start(primary.address)
+    until(lambda: secondary.member.joined)
+
+    def fail(*_said: object) -> None:
+        raise KeyError("of ours")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(secondary.member, "answered", fail)
+        until(lambda: "of ours" in caplog.text)
+    count = len(primary.asked)
+    until(lambda: len(primary.asked) > count + 2)
+
+
+def test_the_next_primary_is_asked_where_one_is_about_to_end(primary: FakePrimary, start: Start) -> None:
+    leader = FakePrimary()
+    leader.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    primary.answers = {"JOIN": Elsewhere(leader.address.host, leader.address.port)}
+    secondary = start(primary.address)
+    until(lambda: secondary.member.joined)
+    leader.answers = dict.fromkeys(("JOIN", "BEAT"), "Draining: the node is stopping")
+    count = len(primary.asked)
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    until(lambda: len(primary.asked) > count + 2)
+    leader.close()
+
+
+def test_a_primary_that_the_leader_has_named_is_asked_when_that_is_gone(primary: FakePrimary, start: Start) -> None:
+    leader = FakePrimary()
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    leader.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None, (leader.address, primary.address))}
+    secondary = start(leader.address)
+    until(lambda: secondary.member.primaries)
+    leader.close()
+    until(lambda: len(primary.asked) > 2)
 
 
 def test_a_reason_why_it_is_not_taken_in_is_logged_once(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ckv import errors
-from ckv.cluster.slots import SlotMap, number_of_owner
+from ckv.cluster.slots import SlotMap, number_of_owner, slot_of
 from ckv.node.everywhere import NODES, Asked, Everywhere
 from ckv.node.scanning import IDLE, MAX_COUNT, MAX_CURSOR, MAX_SCANS, PLACES, Scans
 from ckv.node.walking import Ask, Question, Walker
@@ -231,6 +231,35 @@ def test_scans_are_bounded_in_number_and_time() -> None:
         node.scan(others[0])
 
 
+def test_whoever_begins_one_scan_after_the_other_ends_nobody_elses() -> None:
+    node = Node(capacity=100)
+    node.put(*(f"key {number}" for number in range(50)))
+    cursor, _ = node.scan(0)
+    cursor, _ = node.scan(cursor)
+    for _ in range(2 * MAX_SCANS):
+        node.scan(0)
+    assert len(node.scans._open) == MAX_SCANS
+    cursor, _ = node.scan(cursor)
+    assert cursor
+    # Where all go on, the one that was used longest ago has to go all the same.
+    for _ in range(MAX_SCANS - 1):
+        node.scan(node.scan(0)[0])
+    node.scan(0)
+    with pytest.raises(errors.Refused, match="begin again with 0"):
+        node.scan(cursor)
+
+
+def test_those_that_were_given_up_in_the_middle_end_none_that_begins() -> None:
+    node = Node(capacity=100)
+    node.put(*(f"key {number}" for number in range(50)))
+    for _ in range(MAX_SCANS):
+        node.scan(node.scan(0)[0])
+    one, _ = node.scan(0)
+    other, _ = node.scan(0)
+    assert node.scan(one)[1]
+    assert node.scan(other)[1]
+
+
 def test_no_scan_goes_on_in_another_database() -> None:
     node = Node(capacity=100)
     node.put(*(f"key {number}" for number in range(50)))
@@ -282,6 +311,21 @@ def test_each_node_tells_the_rows_of_its_share(nodes: int) -> None:
         assert all(SlotMap(range(nodes)).owner(key) == number_of_owner(key, nodes) == number for key in own)
         told += own
     assert sorted(told) == sorted(keys)
+
+
+def test_a_scan_ends_where_other_keys_are_the_nodes_own() -> None:
+    node = Node(mode="behind")
+    node.put(*(f"key {number}" for number in range(30)))
+    node.world.settle()
+    node.share = Share(1, 2)
+    cursor, _ = node.scan(0, count=5)
+    caller = Told()
+    assert node.scans.scan(caller, 7, (0, "*", 1000)) is LATER
+    node.share = Share(2, 2)
+    with pytest.raises(errors.Refused, match="slots have moved meanwhile: begin again with 0"):
+        node.scan(cursor, count=5)
+    node.walker.answer()
+    assert caller.results == {7: "Refused: slots have moved meanwhile: begin again with 0"}
 
 
 def test_without_a_tier() -> None:
@@ -466,3 +510,47 @@ def test_a_node_that_is_slow_holds_the_client() -> None:
 def test_a_session_has_what_is_asked_of_it() -> None:
     """The test's own tier above has no more methods than one."""
     assert {"next_keys", "estimate"} <= set(dir(Session))
+
+
+class Member:
+    """What a node knows of the cluster that it has joined."""
+
+    def __init__(self, *keys: str) -> None:
+        self.joined = True
+        self.version = (1, 1)
+        self.owned = frozenset(map(slot_of, keys))
+
+
+def joined(*keys: str) -> tuple[Node, Member]:
+    """A node that owns these keys alone, of those that the tier has."""
+    node, member = Node(), Member(*keys)
+    node.scans = Scans(node.world.store, node.walker, lambda: None, lambda: node.now, member)
+    return node, member
+
+
+def test_of_what_all_nodes_have_saved_a_node_that_has_joined_tells_its_own() -> None:
+    node, member = joined("a", "c")
+    node.put(*"abcdef")
+    node.put(*(f"key {number}" for number in range(30)))
+    node.world.settle()
+    for key in list(node.world.memory.keys()):
+        node.world.memory.remove(key)
+    assert sorted(node.scan_all(count=3)) == ["a", "c"]
+    member.joined = False
+    assert len(node.scan_all()) == len(node.world.tier) > 2
+
+
+def test_a_scan_ends_where_another_map_begins() -> None:
+    node, member = joined("a", "c")
+    node.put(*(f"key {number}" for number in range(30)))
+    cursor, _ = node.scan(0, count=5)
+    assert node.scan(cursor, count=5)[0]
+    member.version = (1, 2)
+    with pytest.raises(errors.Refused, match="slots have moved meanwhile: begin again with 0"):
+        node.scan(cursor, count=5)
+    node.world.settle()
+    caller = Told()
+    assert node.scans.scan(caller, 7, (0, "*", 1000)) is LATER
+    member.version = (1, 3)
+    node.walker.answer()
+    assert "begin again with 0" in str(caller.results[7])

@@ -12,7 +12,7 @@ from ckv.node import steps
 from ckv.node.secondary import record_handlers
 from ckv.protocol.handler import LATER
 from ckv.protocol.session import Session
-from ckv.protocol.steps import Asked, answers_of, packed_requests
+from ckv.protocol.steps import PRESENT, Asked, answers_of, packed_requests
 from ckv.store import Records
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
@@ -109,7 +109,7 @@ def test_errors_stand_in_their_places_and_the_others_are_carried_out() -> None:
 @pytest.mark.parametrize("method", ["EXEC", "PING", "INFO", "SCAN", "PEEK", "NOSUCH"])
 def test_what_is_no_method_of_a_step_refuses_all(method: str) -> None:
     node = Node()
-    with pytest.raises(errors.BadArguments, match="no method of a step; there are APPEND, DEL, "):
+    with pytest.raises(errors.BadArguments, match="no method of a step; there are APPEND, COUNT, DEL, "):
         node.exec(("PUT", ("a", b"x")), (method, ("a",)))
     for wrong in ((), ("a", b"", b""), ("a", 1)):
         with pytest.raises(errors.BadArguments, match="WATCHED is a key and a digest"):
@@ -129,6 +129,17 @@ def test_it_travels_packed() -> None:
         ("NotANumber: the value is not an integer or out of range", None),
     ]
     assert node("EXEC", packed_requests([("WATCHED", ("a", b"")), *requests])) == [False, b""]
+
+
+def test_a_record_that_has_to_be_there() -> None:
+    node = Node()
+    node("PUT", "a", b"1")
+    wanted: list[Asked] = [("WATCHED", ("a", PRESENT))]
+    assert node.exec(*wanted, ("PUT", ("c", b"1"))) == [True]
+    assert node.exec(*wanted, ("WATCHED", ("b", PRESENT)), ("PUT", ("c", b"2"))) is None
+    node("DEL", "a")
+    assert node.exec(*wanted, ("PUT", ("c", b"2"))) is None
+    assert node("GET", "c") == (True, b"1")
 
 
 def test_what_is_watched_is_compared_first() -> None:

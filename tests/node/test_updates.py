@@ -288,6 +288,42 @@ def test_what_is_appended_is_its_bytes(parts: list[bytes], is_text: bool, data: 
     assert node("STRLEN", "k") == len(b"".join(parts))
 
 
+def test_a_counter_is_added_to_only_where_it_is() -> None:
+    store = MemoryStore(POLICIES["lru"](100))
+    node = Methods(store)
+    assert node("COUNT", "k", 5, "XX", -1) == (False, 0)
+    assert node("EXISTS", "k") is False
+    store.put("k", b"2", 1 << 50)
+    assert node("COUNT", "k", 5, "xx", -1) == (True, 7)
+    assert node("GET", "k") == (True, b"7")
+    assert store.expires_of("k") == 1 << 50
+
+
+def test_a_counter_expires_after_it_began() -> None:
+    store = MemoryStore(POLICIES["lru"](100))
+    node = Methods(store)
+    assert node("COUNT", "k", b"2", "", 1 << 50) == (True, 2)
+    assert store.expires_of("k") == 1 << 50
+    assert node("COUNT", "k", 2, "", 1 << 51) == (True, 4)
+    assert store.expires_of("k") == 1 << 50
+    assert node("GET", "k") == (True, b"4")
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ((1, "NX", -1), errors.BadArguments), (("x", "", -1), errors.NotANumber), ((1, "", "x"), errors.Refused),
+        ((1 << 62, "", -1), errors.NotANumber),
+    ],
+)  # fmt: skip
+def test_a_count_that_is_wrong_changes_nothing(params: tuple[object, ...], error: type[Exception]) -> None:
+    node = Methods(MemoryStore(POLICIES["lru"](100)))
+    node("PUT", "k", str(1 << 62))
+    with pytest.raises(error):
+        node("COUNT", "k", *params)
+    assert node("GET", "k") == (True, str(1 << 62))
+
+
 # --- answers that come later -----------------------------------------------------------------------------------------
 
 
@@ -297,18 +333,18 @@ def test_all_of_them_wait_for_the_value(mode: str) -> None:
     asked = [
         ("INCRBY", "n", 1), ("GETDEL", "a"), ("DELIFEQ", "b", "1"), ("INCRBYFLOAT", "c", "0.5"), ("APPEND", "d", "y"),
         ("SET", "e", "2", 0, "NX", "", "GET"), ("EXISTS", "f"), ("STRLEN", "g"), ("SET", "h", "2", 0, "IFEQ", "1", ""),
-        ("GETEX", "i", 1 << 52),
+        ("GETEX", "i", 1 << 52), ("COUNT", "j", 2, "XX", -1),
     ]  # fmt: skip
     for msgid, (method, *params) in enumerate(map(list[Any], asked)):
         assert node(method, *params, msgid=msgid) is LATER
     query = store.load_begin()
-    store.load_end(query, dict.fromkeys("nabcdefghi", "1"))
+    store.load_end(query, dict.fromkeys("nabcdefghij", "1"))
     store.flush_end(store.flush_begin())
     answers = {msgid: result for msgid, error, result in node.told.answers if error is None}
     assert len(node.told.answers) == len(asked)
     assert [answers[msgid] for msgid in range(len(asked))] == [
         2, [True, "1"], True, "1.5", 2, [False, True, "1"], True, 1, [True, True, ""],
-        [True, "1"],
+        [True, "1"], [True, 3],
     ]  # fmt: skip
 
 

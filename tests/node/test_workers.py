@@ -622,3 +622,16 @@ def test_reads_and_probes_that_pass_on_a_full_disk_do_not_end_the_outage(
     up.workers.hurry()
     up.up()
     up.until(lambda: up.store.unsaved == 0, 40)
+
+
+def test_what_was_loaded_while_the_node_lost_its_place_is_not_told(up: World) -> None:
+    tells, asked = [True], []
+
+    def lose(keys: Sequence[str]) -> None:
+        asked.append(keys)
+        tells[0] = len(asked) > 1
+
+    up.tier.before_load = lose
+    up.workers.may_tell = lambda: tells[0]
+    assert up.get("a") == "1"
+    assert asked == [["a"], ["a"]]

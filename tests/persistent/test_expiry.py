@@ -191,11 +191,9 @@ def test_mysql_gives_it_to_it_without_a_copy_too(old_mysql: MariaDB) -> None:
 @pytest.fixture
 def ann(old_mysql: MariaDB) -> Iterator[str]:
     """An account that may do everything but change tables."""
-    old_mysql.query("DROP USER IF EXISTS 'ann'@'127.0.0.1'")
-    old_mysql.query("CREATE USER 'ann'@'127.0.0.1' IDENTIFIED BY 'secret'")
-    old_mysql.query(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {DATABASE}.* TO 'ann'@'127.0.0.1'")
-    yield "ann:secret"
-    old_mysql.query("DROP USER 'ann'@'127.0.0.1'")
+    with old_mysql.account("ann", "secret") as ann:
+        old_mysql.query(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {DATABASE}.* TO 'ann'@'127.0.0.1'")
+        yield ann
 
 
 def test_an_account_that_may_not_change_the_table_is_told_what_to_do(old_mysql: MariaDB, ann: str) -> None:

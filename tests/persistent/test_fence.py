@@ -457,22 +457,16 @@ def test_a_session_leaves_its_row_to_the_next(mariadb: MariaDB, processes: list[
 
 
 def test_an_account_that_may_not_create_the_table_is_told_what_to_do(mariadb: MariaDB) -> None:
-    mariadb.query("DROP USER IF EXISTS 'ann'@'127.0.0.1'")
-    mariadb.query(f"CREATE USER 'ann'@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
     mysql_tier(mariadb).connect().close()
-    rights = "SELECT, INSERT, UPDATE, DELETE"
-    mariadb.query(f"GRANT {rights} ON {DATABASE}.* TO 'ann'@'127.0.0.1'")
-    tier = open_tier(f"mysql://ann:{SECRET}@{mariadb.address}", environ={})
-    assert isinstance(tier, MySQLTier)
-    process = Process(mariadb, 0, tier=tier)
-    try:
-        with pytest.raises(Forbidden, match=r"CREATE command denied.*GRANT the account") as caught:
-            process.fence.claim()
-        definition = str(caught.value).partition("run: ")[2]
-        assert definition == sql.DEFINITION
-        mariadb.query(definition, database=DATABASE)
-        assert process.fence.claim() is None
-        save(process.session(), "v")
-    finally:
-        process.close()
-        mariadb.query("DROP USER 'ann'@'127.0.0.1'")
+    with mariadb.account("ann", SECRET) as ann:
+        mariadb.query(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {DATABASE}.* TO 'ann'@'127.0.0.1'")
+        tier = open_tier(f"mysql://{ann}@{mariadb.address}", environ={})
+        assert isinstance(tier, MySQLTier)
+        with closing(Process(mariadb, 0, tier=tier)) as process:
+            with pytest.raises(Forbidden, match=r"CREATE command denied.*GRANT the account") as caught:
+                process.fence.claim()
+            definition = str(caught.value).partition("run: ")[2]
+            assert definition == sql.DEFINITION
+            mariadb.query(definition, database=DATABASE)
+            assert process.fence.claim() is None
+            save(process.session(), "v")

@@ -50,11 +50,9 @@ def connected(server: MariaDB) -> Iterator[Session]:
 @pytest.fixture
 def account(mariadb: MariaDB) -> Iterator[str]:
     """``name:password`` of an account with rights on ckv's database and no others."""
-    mariadb.query("DROP USER IF EXISTS 'ann'@'127.0.0.1'")
-    mariadb.query(f"CREATE USER 'ann'@'127.0.0.1' IDENTIFIED BY '{SECRET}'")
-    mariadb.query(f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `{DATABASE}`.* TO 'ann'@'127.0.0.1'")
-    yield f"ann:{SECRET}"
-    mariadb.query("DROP USER 'ann'@'127.0.0.1'")
+    with mariadb.account("ann", SECRET) as ann:
+        mariadb.query(f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `{DATABASE}`.* TO 'ann'@'127.0.0.1'")
+        yield ann
 
 
 # --- the table, the database, the account --------------------------------------------------------------------------

@@ -297,10 +297,7 @@ def test_a_connection_that_the_server_closed_for_idling(mariadb: MariaDB) -> Non
     tier = mysql_tier(mariadb)
     session = tier.connect()
     session.save_many([("k", "v")])
-    mine = "SELECT id FROM information_schema.processlist WHERE db = %s"
-    for (number,) in mariadb.query(mine, (DATABASE,)):
-        mariadb.query("KILL %s", (number,))
-    eventually(lambda: mariadb.query(mine, (DATABASE,)) == [], what="it is closed")
+    mariadb.end_connections(DATABASE)
     assert session.load_many(["k"]) == {"k": "v"}
     session.close()
 

@@ -93,14 +93,11 @@ def test_a_table_with_a_history_is_read_as_it_is_now(mariadb: MariaDB) -> None:
 
 def test_what_the_server_does_at_each_connect_is_over(mariadb: MariaDB) -> None:
     mysql_tier(mariadb).connect().close()
-    mariadb.query("DROP USER IF EXISTS 'bob'@'127.0.0.1'")
-    mariadb.query("CREATE USER 'bob'@'127.0.0.1' IDENTIFIED BY 'x'")
-    mariadb.query(f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `{DATABASE}`.* TO 'bob'@'127.0.0.1'")
-    # It is run for accounts without special rights only.
     begins = f"SET sql_select_limit = 1; BEGIN; SELECT * FROM {DATABASE}.CelonisData; USE information_schema"
-    mariadb.query("SET GLOBAL init_connect = %s", (begins,))
-    try:
-        tier = open_tier(f"mysql://bob:x@{mariadb.address}", environ={})
+    # It is run for accounts without special rights only.
+    with mariadb.account("bob", "x") as bob, set_to(mariadb, "init_connect", f"'{begins}'"):
+        mariadb.query(f"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER ON `{DATABASE}`.* TO 'bob'@'127.0.0.1'")
+        tier = open_tier(f"mysql://{bob}@{mariadb.address}", environ={})
         session, other = tier.connect(), tier.connect()
         session.save_many(list(ROWS.items()))
         assert other.load_many(list(ROWS)) == ROWS
@@ -108,9 +105,6 @@ def test_what_the_server_does_at_each_connect_is_over(mariadb: MariaDB) -> None:
         assert other.count() == len(ROWS) - 1
         session.close()
         other.close()
-    finally:
-        mariadb.query("SET GLOBAL init_connect = ''")
-        mariadb.query("DROP USER 'bob'@'127.0.0.1'")
 
 
 @pytest.mark.parametrize(

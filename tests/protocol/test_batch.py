@@ -377,7 +377,7 @@ def test_a_client_that_is_gone_is_served_no_further(world: World) -> None:
     other = world.ask(address)
     session = world.later.asked[0][0]
     assert isinstance(session, Session)
-    session.line.close("gone")  # type: ignore[attr-defined]
+    session.line.close("gone")
     world.later.answer()
     world.later.answer()
     world.turn(address)

@@ -68,9 +68,7 @@ def test_a_client_of_version_2_may_ask_little_meanwhile() -> None:
     client = Client(node)
     client.ask("SUBSCRIBE", "news")
     assert not client.session.is_between, "compiled code would answer"
-    assert client.ask("GET", "a") == [
-        "ERR Can't execute 'get': only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
-    ]
+    assert client.ask("GET", "a") == [may_not("get")]
     assert client.ask("PING") == [[b"pong", b""]]
     assert client.ask("PING", "x") == [[b"pong", b"x"]]
     client.ask("UNSUBSCRIBE")
@@ -91,6 +89,71 @@ def test_a_client_of_version_3_may_ask_everything() -> None:
     client.ask("SUBSCRIBE", "news")
     assert client.ask("GET", "a") == [b"1"]
     assert client.ask("PING") == [b"PONG"]
+
+
+def may_not(name: str) -> str:
+    """The answer to what a client of version 2 may not ask meanwhile."""
+    return (
+        f"ERR Can't execute '{name}': only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this "
+        "context"
+    )
+
+
+def subscriber(node: Node) -> Client:
+    """A client of version 3 that has subscribed."""
+    node.results["GET"] = (True, b"1")
+    client = Client(node, 3)
+    client.ask("SUBSCRIBE", "news")
+    return client
+
+
+def test_a_subscriber_that_chooses_version_2_may_ask_little_from_then_on() -> None:
+    node = Node()
+    client = subscriber(node)
+    (hello,) = client.ask("HELLO", "2")
+    assert hello[hello.index(b"proto") + 1] == 2, "a list, as version 2 has it"
+    assert not client.session.is_between, "compiled code would answer"
+    for name in ("get", "hello", "auth", "client"):
+        assert client.ask(name, "3") == [may_not(name)]
+    assert client.ask("PING") == [[b"pong", b""]]
+    assert node.ask("PUBLISH", "news", "x") == 1
+    assert client.heard() == b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n"
+    client.ask("UNSUBSCRIBE")
+    assert client.ask("GET", "a") == [b"1"]
+
+
+def test_a_subscriber_that_keeps_version_3_may_ask_everything() -> None:
+    client = subscriber(Node())
+    for request in (("HELLO",), ("HELLO", "3"), ("HELLO", "4"), ("HELLO", "2", "AUTH", "nobody", "x")):
+        client.ask(*request)
+        assert client.ask("GET", "a") == [b"1"]
+
+
+def test_a_subscriber_that_chooses_version_2_in_a_transaction() -> None:
+    """What was queued is carried out."""
+    node = Node()
+    client = subscriber(node)
+    for request in (("MULTI",), ("HELLO", "2"), ("GET", "a")):
+        client.ask(*request)
+    assert client.ask("EXEC")[0][1] == b"1"
+    assert client.ask("GET", "a") == [may_not("get")]
+    assert client.ask("RESET") == [b"RESET"]
+    assert client.ask("GET", "a") == [b"1"]
+    assert node.ask("PUBLISH", "news", "x") == 0
+
+
+def test_a_subscriber_that_chooses_version_2_has_seen_what_it_watches() -> None:
+    """What it reads when it may again is compared with nothing, and EXEC could miss it."""
+    node = Node("DIGEST")
+    client = subscriber(node)
+    client.ask("WATCH", "a")
+    client.ask("HELLO", "2")
+    assert client.ask("GET", "a") == [may_not("get")]
+    client.ask("UNSUBSCRIBE")
+    client.ask("GET", "a")
+    client.ask("MULTI")
+    client.ask("GET", "a")
+    assert client.ask("EXEC") == [None]
 
 
 MESSAGE = b">3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n"
@@ -191,6 +254,19 @@ def test_a_request_that_is_refused_subscribes_to_nothing(command: str, monkeypat
     assert client.ask("PING") == [b"PONG"]
     assert node.ask("PUBLISH", "a", "x") == 0
     assert len(client.ask(command, "a", "b", "c", "a", "b")) == 5
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_who_quits_hears_nothing_more(protocol: int) -> None:
+    """Not even while answers that are still to come keep the connection open."""
+    node = Node()
+    node.results["GET"] = WAIT
+    client = Client(node, protocol)
+    together = packed([b"GET", b"a"]) + packed([b"SUBSCRIBE", b"news"]) + packed([b"QUIT"])
+    assert served(client.session, client.line, together) == b""
+    assert node.ask("PUBLISH", "news", "x") == 0
+    node.answer((True, b"1"))
+    assert answers(client.heard()) == [b"1", [b"subscribe", b"news", 1], b"OK"]
 
 
 def test_in_a_transaction() -> None:

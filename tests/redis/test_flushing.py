@@ -93,3 +93,15 @@ def test_it_is_not_in_a_transaction() -> None:
     for name in ("FLUSHDB", "FLUSHALL"):
         assert node.ask(name) == "ERR Command not allowed inside a transaction"
     assert node.ask("EXEC").startswith("EXECABORT ")
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_one_that_cannot_go_on_ends_its_connection_and_no_other(later: bool, caplog: pytest.LogCaptureFixture) -> None:
+    node = Flushed([7, 3], WAIT if later else ValueError("a defect"))
+    node.send("FLUSHDB")
+    node.turn()
+    if later:
+        node.answer("no cursor")
+    assert node.line.closed == "nobody knows which of its requests were answered"
+    assert caplog.text.count("unexpected error while answering") == 1
+    assert not node.later

@@ -182,6 +182,19 @@ def test_what_comes_behind_keys_that_fails(ends: object) -> None:
     assert (node.taken() + served(node.session, node.line, b"")).endswith(b"+PONG\r\n")
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_keys_that_cannot_go_on_end_their_connection_only(later: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """For whoever has the turn, or brings the answer, has others to go on with."""
+    node = Scanned([7, ["a"]], WAIT if later else ValueError("a defect"))
+    node.send("KEYS", "*")
+    node.turn()
+    if later:
+        node.answer("no cursor")
+    assert node.line.closed == "nobody knows which of its requests were answered"
+    assert caplog.text.count("unexpected error while answering") == 1
+    assert not node.later
+
+
 def test_a_client_that_went_away() -> None:
     node = Scanned([7, ["a"]], [0, []])
     node.send("KEYS", "*")

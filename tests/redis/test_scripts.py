@@ -35,9 +35,29 @@ KEEPS = [
 ]
 
 
+ADD = "\n    return redis.call('INCRBY', KEYS[1], ARGV[1])\n    "
+ADD_TO_EXISTING = """
+    local exists = redis.call('EXISTS', KEYS[1])
+    if (exists == 1) then
+        return redis.call('INCRBY', KEYS[1], ARGV[1])
+    else return false end
+"""
+ADD_AND_EXPIRE = """
+local current
+local amount = tonumber(ARGV[2])
+current = redis.call("incrby", KEYS[1], amount)
+
+if tonumber(current) == amount then
+    redis.call("expire", KEYS[1], ARGV[1])
+end
+
+return current
+"""
+
+
 @pytest.fixture
 def node() -> Node:
-    node = Node("SET", "DELIFEQ")
+    node = Node("SET", "DELIFEQ", "INCRBY", "COUNT")
     node.results.update(DELIFEQ=True, SET=(True, True, ""))
     return node
 
@@ -60,6 +80,32 @@ def test_a_lock_is_kept(node: Node, script: str, is_equal: bool, answer: bytes) 
     node.results["SET"] = (is_equal, True, "")
     assert node.send("EVAL", script, "1", "lock", "mine", "3000") == answer
     assert node.asked == [("SET", "lock", b"mine", int(NOW * 1000) + 3000, "IFEQ", b"mine", "")]
+
+
+def test_a_counter_is_added_to(node: Node) -> None:
+    node.results.update(INCRBY=7, COUNT=(True, 9))
+    assert node.send("EVAL", ADD, "1", "k", "2") == b":7\r\n"
+    assert node.send("EVAL", ADD_TO_EXISTING, "1", "k", "3") == b":9\r\n"
+    assert node.send("EVAL", ADD_AND_EXPIRE, "1", "k", "60", "4") == b":9\r\n"
+    assert node.asked == [
+        ("INCRBY", "k", 2),
+        ("COUNT", "k", 3, "XX", -1),
+        ("COUNT", "k", 4, "", int(NOW * 1000) + 60_000),
+    ]
+
+
+def test_a_counter_that_is_not_there_is_none(node: Node) -> None:
+    node.results["COUNT"] = (False, 0)
+    assert node.send("EVAL", ADD_TO_EXISTING, "1", "k", "3") == b"$-1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments"), [(ADD, ["x"]), (ADD_TO_EXISTING, ["1.5"]), (ADD_AND_EXPIRE, ["60", "x"])]
+)
+def test_what_is_added_has_to_be_a_number(node: Node, script: str, arguments: list[str]) -> None:
+    assert node.send("EVAL", script, "1", "k", *arguments) == b"-ERR value is not an integer or out of range\r\n"
+    assert node.send("EVAL", ADD_AND_EXPIRE, "1", "k", "0", "1").startswith(b"-ERR invalid expire time")
+    assert node.asked == []
 
 
 def test_a_script_is_known_by_its_digest_when_it_was_sent(node: Node) -> None:

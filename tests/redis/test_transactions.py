@@ -8,6 +8,7 @@ import hiredis
 import pytest
 
 from ckv import errors
+from ckv.protocol.handler import LATER, Caller
 from ckv.redis import transactions
 from tests.protocol.resp.test_parsing import packed
 from tests.redis.test_commands import LIMITS, WAIT, Node, read
@@ -230,7 +231,7 @@ def test_exec_whose_turn_comes_later() -> None:
 
 def test_all_that_it_asks_goes_to_the_node_at_once() -> None:
     """Whatever the commands are, with those between them that ask nothing."""
-    node = Node("SET", "DELIFEQ", "INCRBY", "PUTEX", "EXPIRE", "EXPIRETIME", "GETDEL")
+    node = Node("SET", "DELIFEQ", "INCRBY", "COUNT", "PUTEX", "EXPIRE", "EXPIRETIME", "GETDEL")
     known = "if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end"
     requests = [
         *(
@@ -311,6 +312,64 @@ def test_hello_counts_for_what_is_behind_it() -> None:
     got = send(node, "EXEC")
     assert got.startswith(b"*3\r\n$-1\r\n%7\r\n"), "the first nil is that of version 2"
     assert got.endswith(b"_\r\n")
+
+
+def test_exec_with_hello_waits_for_what_was_asked_before_it() -> None:
+    node = Node()
+    node.results["GET"] = WAIT
+    assert send(node, "GET a", "MULTI", "GET b", "HELLO 3", "GET b", "EXEC", "GET c") == b""
+    assert node.line.holds
+    assert [key for _, key in node.asked] == ["a"]
+    node.answer((False, ""))
+    assert not node.line.holds
+    assert node.session.more() == b"$-1\r\n+OK\r\n" + b"+QUEUED\r\n" * 3
+    assert [key for _, key in node.asked] == ["a", "b", "b"]
+    for _ in range(2):
+        node.answer((False, ""))
+    got = node.taken()
+    assert got.startswith(b"*3\r\n$-1\r\n%7\r\n")
+    assert got.endswith(b"_\r\n")
+    assert node.session.more() == b""
+    node.answer((False, ""))
+    assert node.taken() == b"_\r\n"
+    assert node.session.is_between
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_behind_exec_with_hello_is_answered_in_the_new_version(together: bool) -> None:
+    """Also by a node that is quicker than those of the transaction."""
+    node = Node()
+    node.results["GET"] = (False, "")
+    node.step = WAIT
+    node.ask("HELLO", "3")
+    send(node, "MULTI", "GET a", "HELLO 2")
+    assert send(node, "EXEC", *["GET c"] * together) == b""
+    assert node.line.holds
+    if not together:
+        node.session.feed(b"GET c\r\n")
+    assert node.asked == []
+    node.steps.pop()()
+    assert not node.line.holds
+    got = node.taken() + node.session.more()
+    assert got.startswith(b"*2\r\n_\r\n*14\r\n")
+    assert got.endswith(b"$-1\r\n"), "nil as in version 2"
+    assert [key for _, key in node.asked] == ["a", "c"]
+
+
+def test_exec_with_hello_that_is_answered_at_once_holds_nothing() -> None:
+    """A handler that says that it answers later may have answered by then."""
+    node = Node()
+    node.results["GET"] = (False, "")
+
+    def step(caller: Caller, ticket: int, _params: object) -> object:
+        caller.respond(ticket, None, [True, [(None, (False, ""))]])
+        return LATER
+
+    node.methods = node.made({"GET": node._method("GET"), "EXEC": step})
+    node.session.move_to(node.methods)
+    got = send(node, "MULTI", "GET a", "HELLO 3", "EXEC", "GET c") + node.taken()
+    assert got.endswith(b"_\r\n")
+    assert not node.line.holds
 
 
 def test_clients_are_listed_with_their_transactions() -> None:

@@ -10,8 +10,8 @@ from functools import cache
 from typing import Literal
 
 from ckv.cluster.slots import SLOTS, slot_of
-from ckv.errors import Refused
 from ckv.store.memory.slots import SlotSet
+from ckv.store.moving import NotTaken
 from ckv.values import Value
 from tests.store.world import NOTHING, PENDING_WAIT, Part, Seen, Update, World
 
@@ -109,7 +109,7 @@ class MovingWorld(World):
         except StopIteration:
             self._steps = None
             self._step_done()
-        except Refused:
+        except NotTaken:
             self._steps = None
             if self.phase == "preparing":
                 self.move_end(0)

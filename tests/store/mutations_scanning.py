@@ -37,6 +37,7 @@ SCANNING = (
         "ckv/store/scanning.py",
         "        if phase is Phase.ROWS and self._store.rows_may_end:\n            return Place(Phase.MEMORY_AGAIN)\n",
         "",
+        test="tests/store/test_scanning.py::test_a_key_whose_row_has_expired_on_its_way_is_told",
     ),
     _SCAN(
         "scan-not-what-left-again",

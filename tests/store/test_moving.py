@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from ckv.cluster.slots import SLOTS, slot_of
-from ckv.errors import CkvError, Refused, RowsRefused, ValueUnknown
+from ckv.errors import CkvError, RowsRefused, ValueUnknown
 from ckv.store.alone import MemoryStore
 from ckv.store.change import Look
 from ckv.store.loading import Load
 from ckv.store.memory import TABLES
 from ckv.store.memory.slots import SlotSet
 from ckv.store.modes import MODES
-from ckv.store.moving import FEW, MOST_ROUNDS, PIECE
+from ckv.store.moving import FEW, MOST_ROUNDS, PIECE, NotTaken
 from ckv.store.pending import Pending
 from ckv.store.row import TOMBSTONE
 from ckv.store.store import Store
@@ -187,7 +187,7 @@ def test_a_row_that_the_tier_refuses_ends_it_and_is_named(table: str, frozen: bo
     rig.store.put(key, "v")
     steps = move.hand_over() if frozen else move.prepare()
     refused: dict[str, CkvError] = {key: RowsRefused("too long")}
-    with pytest.raises(Refused, match=rf"slots {slot_of(key)}$"):
+    with pytest.raises(NotTaken, match=rf"slots {slot_of(key)}$"):
         for _ in steps:
             if batch := rig.store.flush_begin():
                 rig.store.flush_end(batch, refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+from ckv.address import Address
 from ckv.protocol.session import Session
 
 
@@ -13,17 +14,22 @@ class Nowhere:
     peer = "nobody"
     congested = False
     unsent_bytes = 0
+    own_address = Address("10.0.0.9", 8080)
 
     def __init__(self) -> None:
         self.holds: set[Hashable] = set()
         self.paused = False
         self.finished = False
         self.woken = 0
+        self.closed = ""
+        """Why, when it is."""
+        self.session: Session | None = None
+        """What is closed with it."""
         self.reading: Callable[[int, int], bytes] | None = None
 
     @property
     def held(self) -> bool:
-        return bool(self.holds) or self.paused or self.finished
+        return bool(self.holds) or self.paused or self.finished or bool(self.closed)
 
     def wake(self) -> None:
         self.woken += 1
@@ -45,6 +51,11 @@ class Nowhere:
 
     def done(self) -> None:
         """Nobody waits for it."""
+
+    def close(self, reason: str) -> None:
+        self.closed = reason
+        if self.session is not None:
+            self.session.close()
 
 
 def served(session: Session, line: Nowhere, data: bytes) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,24 @@ class MariaDB:
                 **options,
             }
         )
+
+    @contextmanager
+    def account(self, name: str, secret: str, *, host: str = "127.0.0.1") -> Iterator[str]:
+        """``name:secret`` of an account without any right, which is there meanwhile."""
+        who = (name, host)
+        self.query("DROP USER IF EXISTS %s@%s", who)
+        self.query("CREATE USER %s@%s IDENTIFIED BY %s", (*who, secret))
+        try:
+            yield f"{name}:{secret}"
+        finally:
+            self.query("DROP USER %s@%s", who)
+
+    def end_connections(self, database: str) -> None:
+        """End all that are in ``database``. The server's own threads are in none."""
+        connected = "SELECT id FROM information_schema.processlist WHERE db = %s"
+        for (number,) in self.query(connected, (database,)):
+            self.query("KILL %s", (number,))
+        eventually(lambda: self.query(connected, (database,)) == [], what="they are closed")
 
     def query(self, sql: str, arguments: Sequence[object] | None = None, database: str | None = None) -> list[Any]:
         """All rows (tuples) that one statement answers, over a connection of its own."""

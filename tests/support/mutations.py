@@ -90,7 +90,9 @@ def run_in(folder: Path, *words: str, **environment: str) -> subprocess.Complete
     command = [sys.executable, "-m", *words]
     variables = {**os.environ, "PYTHONPATH": "", "CKV_MODEL_SHRINK": "no", **environment}
     try:
-        return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=DEADLINE)
+        return subprocess.run(
+            command, cwd=folder, env=variables, capture_output=True, errors="backslashreplace", timeout=DEADLINE
+        )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(command, 124, "", f"no end within {DEADLINE:g} s")
 

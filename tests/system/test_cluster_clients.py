@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,13 @@ import redis
 from redis.cluster import RedisCluster
 
 from ckv import Client
+from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import Cluster, Nodes
+from tests.support.nodes import Cluster, Node, Nodes
+from tests.system.registered import SLOTS, Joined, Load
+
+HERE, THERE = "b", "key"
+"""A key of the first of two nodes, and one of the second."""
 
 CAPACITY = 20
 """Records that each secondary keeps in memory."""
@@ -90,6 +96,14 @@ def test_the_wrong_node_says_who_is_the_right_one(cluster: Cluster) -> None:
         assert len(set(owners)) == 1
 
 
+@pytest.mark.parametrize(("bind", "host"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::", "::1")])
+def test_a_primary_is_where_the_client_has_found_it(nodes: Nodes, bind: str, host: str) -> None:
+    primary = nodes.start_primary("127.0.0.1:1", options=["--cluster-clients", f"--bind={bind}"])
+    with redis.Redis(host, primary.port, socket_timeout=20, decode_responses=True) as client:
+        (line,) = (line for line in client.execute_command("CLUSTER", "NODES").splitlines() if "myself" in line)
+    assert line.split()[1] == f"{host}:{primary.port}@{primary.port}"
+
+
 def test_others_go_on_as_before(cluster: Cluster) -> None:
     """Clients that do not look whose keys are, at the primary."""
     with redis.Redis(port=cluster.primary.port, socket_timeout=20) as client:
@@ -103,6 +117,81 @@ def test_it_is_told_again_after_a_restart(cluster: Cluster) -> None:
     cluster.primary.wait_for_log(f"peer {node.address} back")
     with redis.Redis(port=node.port, socket_timeout=20) as client:
         assert len(client.execute_command("CLUSTER SLOTS")) == 3
+
+
+def flags(client: Any, node: Node) -> str:
+    """What CLUSTER NODES says of a node."""
+    lines = str(client.execute_command("CLUSTER", "NODES")).splitlines()
+    return next(line.split()[2] for line in lines if f" {node.address}@" in line)
+
+
+def test_a_node_that_has_other_keys_is_nobodys_destination(nodes: Nodes) -> None:
+    """One of the list has its keys by another list: whoever asks is told so, and by no node sent there."""
+    here, there = nodes.start_secondary(), nodes.start_secondary()
+    other = nodes.start_primary("127.0.0.1:1", "127.0.0.1:2", there, options=["--node-wait=0"])
+    other.wait_peer(there.address)
+    options = ["--cluster-clients", "--node-wait=0"]
+    primary = nodes.start_primary(here, there, options=options)
+    primary.wait_peer(here.address)
+    primary.wait_for_log(f"peer {there.address} cannot be reached (WrongNode: ")
+    with redis.Redis(port=primary.port, socket_timeout=20, decode_responses=True) as client:
+        ((first, last, (_, port, *_)),) = client.execute_command("CLUSTER SLOTS")
+        assert (first, last, port) == (0, 8191, here.port)
+        assert [flags(client, node) for node in (here, there)] == ["master", "master,fail"]
+        with pytest.raises(redis.exceptions.ClusterDownError):
+            client.get(THERE)
+    with pytest.raises(redis.exceptions.RedisClusterException, match="8192 of 16384 covered"):
+        RedisCluster("127.0.0.1", primary.port, socket_timeout=20)
+    with RedisCluster("127.0.0.1", primary.port, socket_timeout=20, require_full_coverage=False) as cluster_client:
+        assert cluster_client.set(HERE, "1")
+        with pytest.raises(redis.exceptions.SlotNotCoveredError):
+            cluster_client.set(THERE, "1")
+    with redis.Redis(port=here.port, socket_timeout=20, decode_responses=True) as client:
+        # It hears of that from the primary, and sends nobody there either.
+        eventually(lambda: flags(client, there) == "master,fail")
+        assert len(client.execute_command("CLUSTER SLOTS")) == 1
+        with pytest.raises(redis.exceptions.ClusterDownError, match="Hash slot not served"):
+            client.get(THERE)
+        assert client.set(HERE, "1")
+        assert other.terminate() == 0
+        primary.wait_for_log(f"peer {there.address} connected")
+        eventually(lambda: flags(client, there) == "master")
+        with pytest.raises(redis.exceptions.MovedError):
+            client.get(THERE)
+    with RedisCluster("127.0.0.1", primary.port, socket_timeout=20) as cluster_client:
+        assert cluster_client.set(THERE, "1")
+
+
+def test_addresses_count_as_those_primaries_spell_them_that_are_there(nodes: Nodes) -> None:
+    secondary = nodes.start_secondary()
+    options = ["--cluster-clients"]
+    nodes.start_primary(secondary, options=options).wait_peer(secondary.address)
+    with redis.Redis(port=secondary.port, socket_timeout=20, decode_responses=True) as client:
+
+        def host() -> object:
+            ((_, _, (host, *_)),) = client.execute_command("CLUSTER SLOTS")
+            return host
+
+        assert host() == "127.0.0.1"
+        other = nodes.start_primary(f"localhost:{secondary.port}", options=options)
+        eventually(lambda: host() == "localhost")
+        assert other.terminate() == 0
+        eventually(lambda: host() == "127.0.0.1")
+
+
+def test_a_node_that_is_down_keeps_its_slots(nodes: Nodes) -> None:
+    options = ["--cluster-clients", "--node-wait=0"]
+    cluster = nodes.start_cluster(2, primary_options=options)
+    node = cluster.secondaries[1]
+    node.kill()
+    with redis.Redis(port=cluster.primary.port, socket_timeout=20, decode_responses=True) as client:
+        eventually(lambda: flags(client, node) == "master,fail")
+        assert len(client.execute_command("CLUSTER SLOTS")) == 2
+        with pytest.raises(redis.exceptions.ClusterDownError):
+            client.get(THERE)
+        node.restart()
+        eventually(lambda: flags(client, node) == "master")
+        assert client.set(THERE, "1")
 
 
 def test_redis_cli_and_redis_benchmark(cluster: Cluster) -> None:
@@ -124,3 +213,39 @@ def test_redis_cli_and_redis_benchmark(cluster: Cluster) -> None:
     measured = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert measured.returncode == 0, measured.stdout + measured.stderr
     assert "requests per second" in measured.stdout
+
+
+def test_they_follow_slots_to_a_node_that_joins(nodes: Nodes, mariadb: MariaDB) -> None:
+    cluster = Joined(nodes, mariadb, cluster_clients=True)
+    cluster.add("a", "b")
+    cluster.wait_level("a", "b")
+    load = Load(cluster.primary.port, cluster_clients=True)
+    cluster.add("c")
+    cluster.wait_level("a", "b", "c")
+    load.stop()
+    assert cluster.figures()["cluster_moves_called_off"] == 0
+    # What each node tells by the map.
+    told = told_by(cluster.primary)
+    assert told.keys() == {node.port for node in cluster.secondaries.values()}
+    assert sum(told.values()) == SLOTS
+    assert max(told.values()) - min(told.values()) <= 1
+    for node in cluster.secondaries.values():
+        assert told_by(node) == told
+    newest = cluster.secondaries["c"].port
+    with redis.Redis(port=newest, socket_timeout=20) as client:
+        moved = set()
+        for number in range(100):
+            try:
+                client.get(f"key {number}")
+            except redis.exceptions.MovedError as error:
+                moved.add(error.port)
+    assert moved == told.keys() - {newest}
+
+
+def told_by(node: Node) -> dict[int, int]:
+    """How many slots each node has, by its port, as a node says it."""
+    with redis.Redis(port=node.port, socket_timeout=20) as client:
+        counts: Counter[int] = Counter()
+        for first, last, (_, port, *_) in client.execute_command("CLUSTER SLOTS"):
+            counts[port] += last - first + 1
+        return counts

@@ -16,6 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
 from tests.support.ports import free_port
+from tests.system.refusing import accept_up_to
 
 
 @contextmanager
@@ -236,15 +237,6 @@ def test_what_is_in_flight_and_what_waits_are_seen(private_mariadb: MariaDB, nod
         wait_for(client, absent_keys=1, load_queries=1, load_timeouts=1, misses=0, hits_persistent=0)
 
 
-def accept_up_to(mariadb: MariaDB, length: int) -> None:
-    # A check, for a column of another type would be put right by the next connection.
-    mariadb.query(
-        "ALTER TABLE CelonisData DROP CONSTRAINT IF EXISTS fits,"
-        f" ADD CONSTRAINT fits CHECK (LENGTH(kv_value) <= {length})",
-        database="celonis",
-    )
-
-
 def test_parked_rows_are_retried_on_demand(mariadb: MariaDB, nodes: Nodes) -> None:
     node = nodes.start_secondary(persistent=mariadb.address, options=["--write-mode=behind", "--write-delay=0"])
     with client_of(node) as client:
@@ -273,7 +265,9 @@ def test_a_primary(nodes: Nodes) -> None:
     with client_of(cluster.primary) as client:
         info = figures(client)
         assert (info["role"], info["peers"], info["peers_connected"]) == ("primary", 2, 2)
-        assert (info["connected_clients"], info["tcp_port"]) == (1, cluster.primary.port)
+        assert info["tcp_port"] == cluster.primary.port
+        # Each secondary asks once whether it has to join, and goes when it hears that the primary has a list.
+        wait_for(client, connected_clients=1)
         one.kill()
         wait_for(client, **{"peers_connected": 1, f"peer_{one.address}_connected": 0})
         assert figures(client)[f"peer_{two.address}_connected"] == 1

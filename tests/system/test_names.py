@@ -38,11 +38,11 @@ def test_the_first_address_of_its_own_name_is_not_its_own(monkeypatch: pytest.Mo
     """As ``localhost``, where that is ``::1`` first and the machine has no IPv6."""
     own = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, 0)) for host in ("192.0.2.1", "127.0.0.1")]
     monkeypatch.setattr(server, "plain_getaddrinfo", lambda *_, **__: own)
-    with closing(server._bound(Address("several.test", 0))) as listener:
+    with closing(server.bound(Address("several.test", 0))) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
     monkeypatch.setattr(server, "plain_getaddrinfo", lambda *_, **__: own[:1])
     with pytest.raises(OSError, match="Cannot assign"):
-        server._bound(Address("several.test", 0))
+        server.bound(Address("several.test", 0))
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b"])

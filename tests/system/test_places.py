@@ -120,3 +120,22 @@ def test_a_node_whose_places_are_taken_answers_probes_and_operators(nodes: Nodes
     with Client("127.0.0.1", node.port) as late:
         eventually(lambda: record(late) == "value", what="a place")
     assert node.terminate() == 0, node.tail()
+
+
+def test_a_primary_comes_to_a_secondary_whose_places_clients_have_taken(nodes: Nodes) -> None:
+    """As one that is started again, while clients have gone to the owners of keys by themselves."""
+    secondary = nodes.start_secondary(options=["--max-connections=8"])
+    clients = [RawClient(secondary.address) for _ in range(8)]
+    for client in clients:
+        assert client.call("PUT", "key", "value") is True
+    primary = nodes.start_primary(secondary)
+    with Client("127.0.0.1", primary.port) as through:
+        assert through.get("key") == "value"
+        through.put("key", "other")
+    with Client("127.0.0.1", primary.port, direct=True) as direct:
+        assert direct.get_many(["key"]) == {"key": "other"}
+        direct.put("key", "third")
+        assert direct.get("key") == "third"
+    for client in clients:
+        assert client.call("GET", "key") == [True, "third"]
+        client.close()

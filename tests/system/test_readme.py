@@ -5,17 +5,21 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 
 import pytest
 
 from ckv import Client
+from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment
+from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment, run_ckv
+from tests.support.ports import free_port
 
 README = (ROOT / "README.md").read_text()
 
 CARE = re.findall(r"<!-- typed by tests/system/test_readme.py -->\n\n((?:    .*\n)+)", README)
+GROWING = re.findall(r"<!-- a cluster that grows: .*? -->\n\n((?:    .*\n)+)", README)
 PYTHON = re.findall(r"```python\n(from ckv .*?)```", README, re.DOTALL)
 MAKES = sorted({target for page in [README, *(page.read_text() for page in (ROOT / "docs").glob("*.md"))]
                 for target in re.findall(r"(?:^ {4}|^\$ |`)make ([a-z-]+)", page, re.MULTILINE)})  # fmt: skip
@@ -34,6 +38,29 @@ def test_looking_after_a_node(nodes: Nodes, mariadb: MariaDB) -> None:
         run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ckv_environment(), cwd=ROOT)
         assert (run.returncode, run.stderr) == (0, ""), line
         assert run.stdout, line
+
+
+def test_a_cluster_that_grows(nodes: Nodes, mariadb: MariaDB) -> None:
+    (block,) = GROWING
+    ports = {port: str(free_port()) for port in sorted(set(re.findall(r"\b808\d\b", block)))}
+    typed = re.sub(r"\b808\d\b", lambda found: ports[found[0]], block).replace("localhost:3306", mariadb.address)
+    *started, shown = [shlex.split(line, comments=True) for line in typed.splitlines()]
+
+    def parts() -> list[str]:
+        """The slots of each node, as the last line shows them."""
+        run = run_ckv(*shown[1:])
+        assert run.returncode == 0, run.stderr
+        return [line.split()[5] for line in run.stdout.split("\n\n")[0].splitlines()[1:]]
+
+    for words in started:
+        assert (words[0], words[-1]) == ("ckv", "&")
+        is_third = "--name=c" in words
+        if is_third:
+            eventually(lambda: parts() == ["8192", "8192"], timeout=30.0, what="two have shared the slots")
+        port_at = 1 if words[1] == "primary" else 2
+        nodes.start(words[1:-1], port_at, env={"CKV_SETTLE": "100ms"} if words[1] == "primary" else None)
+    figures = re.findall(r"\d{4}", block.partition("#")[2])
+    eventually(lambda: sorted(parts()) == sorted(figures), timeout=30.0, what=f"the third one makes {figures} of it")
 
 
 def test_the_python_that_it_shows(nodes: Nodes) -> None:

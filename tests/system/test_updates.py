@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
 from ckv import Client, NotANumber, ValueTooLarge
+from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Cluster, Nodes
 from tests.support.wire import RawClient, RemoteError, pack
@@ -65,6 +68,42 @@ def test_many_keys(client: Client) -> None:
     with pytest.raises(ValueTooLarge):
         client.put_many({"many 1": "again", "too long": "x" * (2**20 + 1)})
     assert client.get("many 1") == "again"
+
+
+def test_what_expires(client: Client) -> None:
+    client.put("expires", "1", expire=100)
+    assert 90 < cast(float, client.ttl("expires")) <= 100
+    assert client.incr("expires") == 2
+    assert client.ttl("expires") != math.inf
+    assert client.persist("expires") is True
+    assert client.persist("expires") is False
+    assert client.ttl("expires") == math.inf
+    assert client.expire("expires", 1000) is True
+    assert 990 < cast(float, client.ttl("expires")) <= 1000
+    client.put("expires", "2")
+    assert client.ttl("expires") == math.inf
+    assert client.compare_and_put("expires", "2", "3", expire=200) is True
+    assert 190 < cast(float, client.ttl("expires")) <= 200
+    assert client.replace("expires", "4", expire=300) is True
+    assert 290 < cast(float, client.ttl("expires")) <= 300
+    client.delete("expires")
+    assert client.ttl("expires") is None
+    assert client.expire("expires", 5) is False
+    assert client.add("expires", "5", expire=0.001) is True
+    eventually(lambda: client.get("expires") is None)
+    client.put_many({"expires": "6", "expires too": "7"}, expire=400)
+    assert all(390 < cast(float, client.ttl(key)) <= 400 for key in ("expires", "expires too"))
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 1e20])
+def test_a_time_that_is_none(client: Client, seconds: float) -> None:
+    store: list[Callable[..., object]] = [client.put, client.add, client.replace, client.pipeline().put]
+    for method in store:
+        with pytest.raises(ValueError, match="allowed is a number of seconds above 0"):
+            method("no time", "v", expire=seconds)
+    with pytest.raises(ValueError, match="allowed is a number of seconds above 0"):
+        client.expire("no time", seconds)
+    assert client.get("no time") is None
 
 
 def test_a_pipeline_on_one_key_is_carried_out_in_its_order(cluster: Cluster) -> None:

@@ -44,7 +44,6 @@ _REASONS: Final = (
     Reason("two", "`RENAME`, `COPY`: two keys may be on two nodes", r"two keys may be on two nodes"),
     Reason("stops", "`SAVE` and `SHUTDOWN`", r"ckv saves what it has|ckv stops by a signal"),
     Reason("long", "keys of more than 1,024 bytes", r"KeyTooLong"),
-    Reason("msetex", "`MSETEX`, which Valkey 9 has", r"'msetex'"),
     Reason("silence", "`CLIENT REPLY`: every command is answered", r"CLIENT REPLY"),
     Reason("random", "`RANDOMKEY`: nobody knows all keys without reading the database", r"nobody knows all keys"),
     Reason("lua", "scripts of their own: ckv runs no Lua", r"ckv runs no Lua"),

@@ -54,16 +54,16 @@ class Server:
         return self._password
 
 
-def parse(text: str, environ: Mapping[str, str]) -> Server:
+def parse(text: str, environ: Mapping[str, str], what: str = "persistent node") -> Server:
     """The server at ``host:port`` or ``mysql://[user[:password]@]host[:port][/database]``, whose user, password and
-    database are percent-decoded. Raises :class:`~ckv.errors.BadSetting`."""
-    account, host, database = _split(text)
+    database are percent-decoded. ``what``: what texts call it. Raises :class:`~ckv.errors.BadSetting`."""
+    account, host, database = _split(text, what)
     user, colon, password = account.partition(":")
     try:
         address = parse_address(host)
     except BadSetting:
         # Without its reason, which quotes what may be a password: mysql://root:secret has one where the port belongs.
-        raise BadSetting(f"persistent node {_masked(text)!r}: {_FORMS}") from None
+        raise BadSetting(f"{what} {_masked(text)!r}: {_FORMS}") from None
     server = Server(
         address=address,
         user=_name("user", unquote_to_bytes(user)) or _preset(environ, USER, DEFAULT_USER),
@@ -77,17 +77,17 @@ def parse(text: str, environ: Mapping[str, str]) -> Server:
     return server
 
 
-def _split(text: str) -> tuple[str, str, str]:
+def _split(text: str, what: str) -> tuple[str, str, str]:
     """Account, ``host:port`` and database, each of them possibly empty."""
     if not text.startswith(_SCHEME):
         if "@" in text or "/" in text:
-            raise BadSetting(f"persistent node {_masked(text)!r}: {_FORMS}")
+            raise BadSetting(f"{what} {_masked(text)!r}: {_FORMS}")
         return "", text, ""
     # The last "@", so that a password that should have been percent-encoded is taken for what it is, and not shown.
     account, _, rest = text.removeprefix(_SCHEME).rpartition("@")
     host, _, database = rest.partition("/")
     if any(sign in host + database for sign in "?#/"):
-        raise BadSetting(f"persistent node {_masked(text)!r}: nothing may follow the name of the database")
+        raise BadSetting(f"{what} {_masked(text)!r}: nothing may follow the name of the database")
     has_port = ":" in host.rpartition("]")[2]
     return account, host if has_port else f"{host}:{DEFAULT_PORT}", database
 

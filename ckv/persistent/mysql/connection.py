@@ -110,6 +110,11 @@ class Connection:
         """As the server told it in its greeting: ``8.0.36``, ``5.5.5-10.11.4-MariaDB``."""
         return str(self._connection.server_version)  # type: ignore[attr-defined]
 
+    @property
+    def local_host(self) -> str:
+        """The address of this machine from which the server is reached."""
+        return str(self._connection._sock.getsockname()[0])  # type: ignore[attr-defined]
+
     def close(self) -> None:
         """Closes the connection; the server rolls back what is not committed. Never raises; twice is fine."""
         if self._connection.open:

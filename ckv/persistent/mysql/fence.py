@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from pymysql.constants import ER
 from ckv.errors import Fenced, Forbidden, TierUnavailable
 from ckv.persistent import Holder, Seen
 from ckv.persistent.mysql.connection import Connection, StatementFailed
+from ckv.persistent.mysql.lasting import Lasting
 from ckv.persistent.mysql.statements import literal
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class MySQLFence:
         self._tier = tier
         self._node = literal(name.encode())
         self._process = process.encode()
-        self._connection: Connection | None = None
+        self._lasting = Lasting(self._connect, tier.failed, ANSWER_TIMEOUT)
         self._generation = 0
         self._free: list[int] = []
         self._next = 0
@@ -278,27 +279,17 @@ class MySQLFence:
             )
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._lasting.close()
 
-    @contextmanager
-    def _own(self) -> Iterator[Connection]:
-        """The connection of the fence itself, in auto-commit mode; made anew after any error."""
-        try:
-            if self._connection is not None and self._generation != self._tier.generation:
-                self.close()
-            if self._connection is None:
-                self._connection, self._generation = self._tier.open_connection()
-            with self._connection.within(ANSWER_TIMEOUT):
-                yield self._connection
-        except BaseException as error:
-            if self._connection is not None:
-                self._connection.abort()
-                self._connection = None
-            if isinstance(error, StatementFailed):
-                raise self._tier.failed(error) from error
-            raise
+    def _own(self) -> AbstractContextManager[Connection]:
+        """The connection of the fence itself, to where records are written now."""
+        if self._generation != self._tier.generation:
+            self.close()
+        return self._lasting.use()
+
+    def _connect(self) -> Connection:
+        connection, self._generation = self._tier.open_connection()
+        return connection
 
 
 def _identity(connection: Connection) -> bytes:

@@ -81,7 +81,7 @@ def prepare(server: Server, *, create: bool) -> None:
     to call from many nodes at once, and again after it broke off anywhere. Raises :class:`StatementFailed`."""
     with closing(Connection(server, database=None, read_timeout=ALTER_TIMEOUT)) as connection:
         if create:
-            _create_database(connection, server)
+            create_database(connection, server)
         connection.run(f"USE {quoted(server.database)}")
         ((name,),) = connection.run("SELECT DATABASE()")
         # The lock goes with the connection, so a node that dies in between leaves nothing behind.
@@ -100,7 +100,8 @@ def lock_name(database: bytes) -> str:
     return f"ckv.{hashlib.sha1(database, usedforsecurity=False).hexdigest()}"
 
 
-def _create_database(connection: Connection, server: Server) -> None:
+def create_database(connection: Connection, server: Server) -> None:
+    """Makes the database unless it is there. Raises :class:`StatementFailed`."""
     try:
         connection.run(f"CREATE DATABASE IF NOT EXISTS {quoted(server.database)} CHARACTER SET utf8mb4")
     except StatementFailed as error:

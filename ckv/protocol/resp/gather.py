@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, cast
 
 from ckv.protocol.resp.replies import TOO_MANY_BYTES, UNEXPECTED, UNEXPECTED_ANSWERS, array, bulk, error_of, worse_of
 from ckv.protocol.resp.session import RespSession
@@ -56,8 +56,12 @@ class Gather:
         elif self._is_odd:
             answer = UNEXPECTED_ANSWERS
         else:
-            nil: bytes = session.nil
-            answer = array([nil if element is None else element for element in self.elements])
+            # No comprehension: where there is no memory for a variable that it shares with its function, Python 3.11
+            # lets go of nothing that the function was given, so that the session would stay for ever.
+            for place, element in enumerate(self.elements):
+                if element is None:
+                    self.elements[place] = session.nil
+            answer = array(cast("list[bytes]", self.elements))
         self.elements.clear()
         session.answer(self._number, answer)
         session.settle(self._weight)
@@ -85,6 +89,10 @@ class Gather:
     def settle(self) -> None:
         """Takes note that a call is done without an answer."""
         self.gathered(1, 0)
+
+    def break_off(self) -> None:
+        """Ends the connection of the session at once."""
+        self._session.break_off()
 
     def hold(self, reason: Hashable) -> None:
         """Holds the session."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ckv import errors
+from ckv.protocol.defects import meant
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, error, error_of
-
-log = logging.getLogger(__name__)
 
 CarryOut = Callable[[Any, Request], Any]
 """Carries out a command, given the session (:class:`~ckv.protocol.resp.session.RespSession`) and the whole request.
@@ -120,11 +118,7 @@ class RespMethods:
         """The answer to a request whose command raised this."""
         if isinstance(raised, ReplyError):
             return error(str(raised))
-        if isinstance(raised, errors.CkvError):
-            return error_of(errors.to_wire(raised))
-        name = shown(request[0])
-        log.error("unexpected error in %s", name, exc_info=raised)
-        return error_of(errors.to_wire(errors.ServerError(f"unexpected error in {name}")))
+        return error_of(errors.to_wire(meant(raised, shown(request[0]))))
 
 
 def unknown(session: Any, request: Request) -> bytes:

@@ -14,6 +14,7 @@ from ckv.protocol.limits import MIB
 from ckv.protocol.resp.client import RespClient
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.replies import error_of
+from ckv.protocol.session import IN_FLIGHT
 
 Reply = Callable[[Any, Any], bytes]
 """Makes the answer of a result, given the session."""
@@ -23,6 +24,9 @@ Part = Callable[[object, Any], None]
 
 EARLY: Final = "answers that others have to come before"
 """Why a session holds its line."""
+
+NOT_YET: Final = object()
+"""What a command returns that was not carried out, and is to be when all before it is answered."""
 
 MAX_UNREAD_PUSHES: Final = 32 * MIB
 """What a client may leave unread when more is to be pushed to it; as ``client-output-buffer-limit pubsub`` of Redis."""
@@ -149,6 +153,25 @@ class AnsweringSession(RespClient):
         return LATER
 
     @property
+    def owes_answers(self) -> bool:
+        """Whether a request before the one that is carried out waits for its answer."""
+        return self.head != self.ticket
+
+    def wait_for_all(self) -> Any:
+        """Has the request carried out when all before it are answered, and those behind it after that. Returns what its
+        command returns then, which has done nothing. Only while :attr:`owes_answers`."""
+        self.hold_until_all_answered()
+        return NOT_YET
+
+    def hold_until_all_answered(self) -> None:
+        """Has those behind the request that is carried out wait until it is answered, and all before it. It waits for
+        its answer; where it has one already, and all before it have, nothing waits."""
+        if self.owes_answers:
+            self._full = True
+            self._few = 0
+            self.line.hold(IN_FLIGHT)
+
+    @property
     def is_slowed(self) -> bool:
         """Whether another node takes requests more slowly than they come. A large one may wait for it then, and no
         further part of a request may pass that by."""
@@ -177,21 +200,24 @@ class AnsweringSession(RespClient):
         if not self.is_open:
             return
         early = self.early
-        if number != self.head:
-            early[number] = answer
-            self._count_early(len(answer))
-            return
-        out = self._out
-        out.append(answer)
-        number += 1
-        if early:
-            size = 0
-            while (after := early.pop(number, None)) is not None:
-                out.append(after)
-                size += len(after)
-                number += 1
-            self._count_early(-size)
-        self._go_ahead_to(number)
+        try:
+            if number != self.head:
+                early[number] = answer
+                self._count_early(len(answer))
+                return
+            out = self._out
+            out.append(answer)
+            number += 1
+            if early:
+                size = 0
+                while (after := early.pop(number, None)) is not None:
+                    out.append(after)
+                    size += len(after)
+                    number += 1
+                self._count_early(-size)
+            self._go_ahead_to(number)
+        except Exception:  # noqa: BLE001 - whoever brings the answer may have those of others
+            self.break_off_on_defect()
 
     def _count_early(self, more: int) -> None:
         """Takes note of so many bytes more, or fewer, of early answers."""
@@ -216,7 +242,10 @@ class AnsweringSession(RespClient):
         if msgid < 0:
             part = self._parts.pop(msgid, None)
             if part is not None:
-                part(error, result)
+                try:
+                    part(error, result)
+                except Exception:  # noqa: BLE001 - as in answer()
+                    self.break_off_on_defect()
             return
         reply = self._replies.pop(msgid, None)
         if reply is not None:

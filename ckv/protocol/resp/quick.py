@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from ckv.protocol.limits import RECV_BYTES_OF_LARGE
+from ckv.protocol.limits import KIB
 from ckv.protocol.resp.gather import Gather
 from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.results import flag_reply, ok_reply, value_reply
 from ckv.protocol.resp.session import RespSession
 
-MOST_KEPT_BYTES: Final = RECV_BYTES_OF_LARGE
-"""A longer beginning of a request is the parser's: it need not be looked at again with each read."""
+MOST_KEPT_BYTES: Final = 68 * KIB
+"""A longer beginning of a request is the parser's: it need not be copied and looked at again with each read. So much is
+the longest value that compiled code waits for (``MAX_CUT_BYTES`` in ``ckv/core/resp.pxd``) with what is before it."""
 
 REPLIES: Final[tuple[Reply, ...]] = (value_reply, ok_reply, flag_reply, flag_reply)
 """How the results of requests are answered that compiled code passes on, by their kind (``ckv/core/request.pxd``)."""

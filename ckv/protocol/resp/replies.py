@@ -35,6 +35,7 @@ CODES: Final[dict[str, str]] = {
     "Starting": "LOADING",
     "Draining": "TRYAGAIN",
     "Overloaded": "TRYAGAIN",
+    "Moving": "TRYAGAIN",
     "TierUnavailable": "TRYAGAIN",
     "NoRoom": "OOM",
     "NodeDown": "CLUSTERDOWN",

@@ -42,3 +42,9 @@ def written_flag_reply(_session: RespClient, result: Any) -> bytes:
 def old_reply(session: RespClient, result: Any) -> bytes:
     """Of the same: what was there before."""
     return bulk(result[2]) if result[1] else session.nil
+
+
+def counted_reply(session: RespClient, result: Any) -> bytes:
+    """Of ``[counted, sum]``."""
+    counted, total = result
+    return integer(total) if counted else session.nil

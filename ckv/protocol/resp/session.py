@@ -12,7 +12,7 @@ from ckv import errors
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import SPARE_BUFFER_BYTES
 from ckv.protocol.resp.methods import CarryOut, RespMethods, nothing, unknown
-from ckv.protocol.resp.ordering import AnsweringSession
+from ckv.protocol.resp.ordering import NOT_YET, AnsweringSession
 from ckv.protocol.resp.parsing import Parser, Request
 from ckv.protocol.resp.replies import error
 
@@ -155,6 +155,9 @@ class RespSession(AnsweringSession):
                     out.append(answer)
                     size += len(answer)
                     stops = self.attention or size > most
+                elif answer is NOT_YET:
+                    at -= 1
+                    stops = True
                 else:
                     self.wait(None)
                     self.answer(self.ticket - 1, answer)

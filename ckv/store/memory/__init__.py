@@ -57,6 +57,10 @@ class Memory(Protocol):
     for no other. Until it is set nothing is over."""
 
     @property
+    def capacity(self) -> int:
+        """The most records."""
+
+    @property
     def max_bytes(self) -> int:
         """The most :attr:`bytes`, 0 for no bound. A single record may be larger."""
 

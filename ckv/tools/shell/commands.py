@@ -25,7 +25,7 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 """Everything that can be typed: how it is used, and what it does."""
 
 READS: Final = frozenset(
-    {"GET", "EXPIRETIME", "EXISTS", "STRLEN", "DIGEST", "SCAN", "DBSIZE", "PING", "INFO", "PEEK", "AUDIT"}
+    {"GET", "EXPIRETIME", "EXISTS", "STRLEN", "DIGEST", "SCAN", "DBSIZE", "OWNERS", "PING", "INFO", "PEEK", "AUDIT"}
 )
 """Commands that change nothing, whatever becomes of them."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from typing import Any
 
 from ckv.errors import CkvError, to_wire
@@ -32,9 +33,16 @@ def for_people(name: str, result: Any, encoding: str = "utf-8") -> str:
         case "AUDIT", [cursor, [*entries]]:
             lines = [f"{quoted(key, encoding)} {where} {digest}".rstrip() for key, where, digest in entries]
             return "\n".join([*lines, f"next cursor {cursor}"])
+        case "OWNERS", [str() as basis, [*version], [*places], bytes() as owners]:
+            numbers = Counter(int.from_bytes(owners[at : at + 2], "little") for at in range(0, len(owners), 2))
+            nodes = [(number, place) for number, place in enumerate(places) if place is not None]
+            lines = [f"{host}:{port} {numbers[at]} slots" for at, (host, port, *_) in nodes]
+            return "\n".join([f"{basis} {'.'.join(map(str, version))}", *lines])
         case "SET", [bool() as written, bool() as was_there, old]:
             before = f", before {quoted(old, encoding)}" if was_there and old else ""
             return ("OK" if written else "not written") + before
+        case "COUNT", [bool() as counted, total]:
+            return str(total) if counted else "not counted"
         case ("DEL" | "DELIFEQ", True) | (_, None):
             return "OK"
         case _, bool() as answer:

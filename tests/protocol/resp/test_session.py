@@ -35,6 +35,7 @@ class World:
             "now": lambda _session, request: bulk(request[1]),
             "later": self._later,
             "prompt": self._prompt,
+            "last": self._last,
             "fail": self._fail,
             "quit": self._quit,
         }
@@ -52,6 +53,10 @@ class World:
         """Answers before it says that it would be later, as handlers may."""
         session.respond(session.ticket, None, request[1])
         return session.wait(lambda _session, result: bulk(result))
+
+    def _last(self, session: RespSession, request: Request) -> Any:
+        """Is carried out when all before it is answered."""
+        return session.wait_for_all() if session.owes_answers else bulk(request[1])
 
     def _fail(self, _session: RespSession, request: Request) -> Any:
         kinds = {b"reply": ReplyError("ERR so it is"), b"ckv": errors.NoRoom("full"), b"defect": RuntimeError()}
@@ -297,6 +302,25 @@ def test_the_beginning_of_a_request_is_kept_for_compiled_code() -> None:
     long += b"$300000\r\n" + b"x" * (MOST_KEPT_BYTES - len(long))
     session.go_on(long, True)
     assert not world.is_between(), "it is too long to be looked at again and again"
+
+
+def test_a_request_may_wait_for_all_before_it() -> None:
+    """However many may be in flight, and only once: later ones hold the line as ever."""
+    world = World(Limits(max_value_bytes=1000, max_in_flight=8))
+    most = world.limits.max_answers_in_flight
+    assert world.session.received(b"later a\r\nlater b\r\nlast c\r\nnow d\r\n") == b""
+    assert not world.session.may_go_ahead
+    for argument in (b"b", b"a"):
+        assert world.held()
+        world.answer(argument)
+    assert not world.held()
+    assert world.session.more() == bulk("a") + bulk("b") + bulk("c") + bulk("d")
+    assert world.is_between()
+    assert world.session.received(b"".join(b"later %d\r\n" % number for number in range(most))) == b""
+    assert world.held()
+    for number in range(most // 2):
+        world.answer(b"%d" % number)
+    assert not world.held(), "half of them are answered"
 
 
 def test_compiled_code_asks_between_its_own_answers() -> None:

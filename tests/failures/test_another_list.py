@@ -1,4 +1,4 @@
-"""Another number of secondaries, in the way of docs/kubernetes.md, and what happens to those who take another way."""
+"""Another list of secondaries: everything stops first, and what happens to those who take another way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def values(cluster: Cluster) -> set[str]:
 
 
 def stop(cluster: Cluster) -> None:
-    """Primaries first, then the secondaries, as the page has it."""
+    """Primaries first, so that no client writes, then the secondaries."""
     for nodes in ([cluster.primary], cluster.secondaries):
         for node in nodes:
             node.signal(signal.SIGTERM)

@@ -1,0 +1,186 @@
+"""How a secondary is a node of a cluster whose map changes: what it knows, who talks to its primary, what it serves.
+
+Only with a database that nodes have in common: records go from one node to another one by way of it. Any other
+secondary asks its primary as well, which says that it cannot be taken in.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ckv import errors
+from ckv.address import WILDCARDS, Address
+from ckv.cluster.map import show
+from ckv.cluster.member import Identity, Member, Tell
+from ckv.cluster.messages import FENCE
+from ckv.cluster.view import View, of_map
+from ckv.node.fencing import Fencing
+from ckv.node.figures import Info
+from ckv.node.guard import Guard
+from ckv.node.membership import Membership
+from ckv.node.moves import Moves
+from ckv.node.naming import Naming
+from ckv.node.warming import Warming
+from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.limits import Limits
+from ckv.settings.roles import SecondarySettings
+from ckv.store.store import Store
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 0.1
+"""Seconds between two looks at what is due."""
+
+SILENCE: Final = 3.0
+"""Seconds without an answer of the primary after which a node that was told to stop hands nothing over to others."""
+
+ELECTION: Final = 8.0
+"""The same where there are several: one that has died is followed within 5 s, and then it has to be found."""
+
+
+class Joining:
+    """One secondary's part."""
+
+    def __init__(
+        self,
+        loop: Any,
+        settings: SecondarySettings,
+        limits: Limits,
+        store: Store | None,
+        naming: Naming | None,
+        tier: str,
+    ) -> None:
+        """``store``: None where nobody else can have its records, so that the node cannot join. ``tier``: by what name
+        its database is known; all nodes of a cluster have to have the same one."""
+        self._naming = naming
+        self._fencing: Fencing | None = None
+        self._patience = settings.drain_timeout / 2
+        """Seconds for slots to go to others: what is not handed over has to be saved, which takes time too."""
+        self._is_known = False
+        """Whether it is known who this is, so that it can ask."""
+        host = "" if settings.bind in WILDCARDS else settings.bind
+        boot, known_by = random.getrandbits(53), tier if store is not None else ""
+        self.member = Member(Identity("", boot, host, 0, write_mode=settings.write_mode, tier=known_by))
+        self.guard = Guard(self.member, time.monotonic)
+        self._membership = Membership(self.member, settings.primaries, limits, self._carry_out)
+        self._moves: Moves | None = None
+        if store is not None:
+            warming = Warming(self.member, self.guard, store, limits, settings.warm_rate)
+            self._moves = Moves(self.member, store, self.guard, self._membership.tell, warming)
+            self.member.figures = self._moves.figures
+        self.has_list: Callable[[], bool] = lambda: False
+        """Whether a primary with a list has taken it for one of that."""
+        self._ticker: Any = loop.timer(TICK, TICK)
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What a primary asks, beside requests."""
+        return {} if self._moves is None else {**self._moves.handlers, FENCE: self._fence}
+
+    def begin(self, address: Address) -> None:
+        """The node serves at this address."""
+        self.member.identity.port = address.port
+        self._ticker.start(self._tick)
+
+    def _tick(self) -> None:
+        if self.has_list():
+            self.member.be_listed()
+        self.guard.tick()  # nobody waits for long, also while it is not known who this is
+        if self.member.static:
+            self._ticker.stop()  # for ever, so that it costs nothing
+            return
+        if not self._is_known:
+            self._is_known = self._names_itself()
+            if not self._is_known:
+                return
+            self._membership.start()
+        self.member.tick(time.monotonic())
+        self._carry_out()
+        if self._fencing is None and self.member.joined and self._naming is not None:
+            self._fencing = Fencing(self.member, self._naming)
+            self._naming.beat()
+
+    def _names_itself(self) -> bool:
+        identity = self.member.identity
+        if self._moves is None or self._naming is None:
+            identity.name = f"{identity.host or 'secondary'}:{identity.port}"
+            return True
+        # Without the number that it writes under it could not be fenced.
+        identity.name, identity.incarnation = self._naming.name, self._naming.incarnation
+        return identity.incarnation > 0
+
+    def _carry_out(self) -> None:
+        if self._moves is not None:
+            self._moves.carry_out()
+            return
+        for output in self.member.take():
+            if isinstance(output, Tell):
+                self._membership.tell(output.message)
+
+    def _fence(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        if self._fencing is None:
+            raise errors.Refused("this node has not joined")
+        return self._fencing.handlers[FENCE](caller, msgid, params)
+
+    def may_tell(self) -> bool:
+        """Whether nobody else can have written to what this node serves."""
+        return not self.member.joined or self.member.leased(time.monotonic())
+
+    def view(self) -> View | None:
+        """What clients in cluster mode are told; None if the primary has not said that there are such clients."""
+        member = self.member
+        if not (member.joined and member.cluster_clients):
+            return None
+        return of_map(member.map, Address(member.identity.host, member.identity.port))
+
+    def serves(self, slot: int) -> bool:
+        """Whether the node serves a slot of its own now, or in a moment."""
+        member = self.member
+        if not member.joined:
+            return True
+        return member.is_forgetting(slot) or (bool(member.serves[slot]) and member.leased(time.monotonic()))
+
+    def leave(self, wait: Callable[[Callable[[], bool]], bool]) -> None:
+        """The node was told to stop: hands over what it owns, as long as there is somebody and time. ``wait`` waits for
+        a condition as long as there is, and says whether it came true."""
+        if not self.member.joined:
+            return
+        began = time.monotonic()
+        silence = ELECTION if len(self._membership.primaries) > 1 else SILENCE
+        self.member.leave(began)
+        self._carry_out()
+
+        def is_over() -> bool:
+            now, heard = time.monotonic(), max(began, self._membership.answered_at)
+            return self.member.has_left or now - began > self._patience or now - heard > silence
+
+        wait(is_over)
+        if not self.member.has_left:
+            log.warning("%d slots are not handed over", len(self.member.owned))
+        elif not self.member.owned:
+            log.info("all slots are handed over")
+            moves = self._moves
+            wait(lambda: moves is None or moves.has_told_all or time.monotonic() - began > self._patience)
+
+    def end(self) -> None:
+        """It is no node any more."""
+        self._ticker.stop()
+        self._membership.close()
+        if self._moves is not None:
+            self._moves.end()
+
+    def figures(self) -> Info:
+        """What INFO says of it."""
+        member = self.member
+        return {
+            "cluster_joined": int(member.joined),
+            "cluster_map": show(member.version) if member.joined else "-",
+            "cluster_primaries": len(self._membership.primaries),
+            "cluster_slots": len(member.owned),
+            "cluster_turned_away": self.guard.turned_away,
+            "cluster_warmed": self._moves.warmed if self._moves is not None else 0,
+        }

@@ -1,0 +1,67 @@
+"""How a primary passes requests on that need no look at their parts: compiled loops, and the nodes that they call."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ckv import core
+from ckv.net.peer import Peer
+from ckv.protocol.batch import BATCH_REQUESTS
+from ckv.protocol.handler import Cores, Outcome
+from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES
+
+
+def new_lanes(count: int) -> list[Any]:
+    """A lane for each node; None without the compiled modules."""
+    if not core.COMPILED:
+        return [None] * count
+    from ckv.core.lane import Lane
+
+    return [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
+
+
+class RouteLoop:
+    """A compiled loop for one protocol, and the nodes that it calls."""
+
+    def __init__(self, router: Any, peers: Sequence[Peer], lanes: list[Any]) -> None:
+        """``lanes`` are those of the ``peers``."""
+        self._nodes = list(zip(peers, lanes, strict=True))
+        self._router = router
+
+    def route_by(self, targets: array[int], peers: Mapping[int, Peer], lanes: Mapping[int, Any]) -> None:
+        """Goes by this from now on: for each slot the number of a node. What has a number of none is left to the
+        sessions. It is copied."""
+        self._nodes = [(peer, lanes[number]) for number, peer in peers.items()]
+        self._router.route_by(targets, [lanes.get(number) for number in range(max(peers, default=-1) + 1)])
+
+    def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
+        """See :class:`ckv.protocol.handler.Core`."""
+        for peer, lane in self._nodes:
+            lane.open(peer.takes_calls())
+        try:
+            outcomes: Sequence[Outcome] = self._router.serve_all(inbox)
+        finally:
+            # Also when it failed: what was collected for others before has to leave.
+            for peer, lane in self._nodes:
+                if lane.count:
+                    peer.flush_later()
+        return outcomes
+
+    def arrived(self, _arriving: Any, /) -> None:
+        """There are none: what is large goes through the sessions."""
+
+
+def route_loops(owners: array[int], peers: Sequence[Peer], lanes: list[Any], max_value_bytes: int) -> Cores:
+    """One for each protocol, which send to the ``owners`` of slots, numbers among the ``peers``. Only with the compiled
+    modules; ``lanes`` are those of the ``peers``."""
+    from ckv.core.route import RespRouter, Router
+
+    bounds = {
+        "batch_requests": BATCH_REQUESTS,
+        "batch_bytes": MAX_PARTS_BYTES,
+        "bulky_bytes": min(BULKY_BYTES, max_value_bytes),
+    }
+    rpc, resp = Router(owners, lanes, **bounds), RespRouter(owners, lanes, **bounds)
+    return Cores(RouteLoop(rpc, peers, lanes), RouteLoop(resp, peers, lanes), resp_goes_ahead=True)

@@ -1,0 +1,272 @@
+"""A primary without a list: it takes secondaries in, deals the slots to them, and moves them.
+
+:class:`ckv.cluster.leader.Leader` decides; what it wants done is done here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from ckv import errors
+from ckv.address import Address
+from ckv.cluster.authority import Authority
+from ckv.cluster.leader import Leader
+from ckv.cluster.map import Node as MapNode
+from ckv.cluster.map import show
+from ckv.cluster.memory import Memory
+from ckv.cluster.messages import (
+    ASK_THE_LEADER,
+    BEAT,
+    JOIN,
+    LEAVE,
+    Again,
+    Answer,
+    Beat,
+    Beaten,
+    Elsewhere,
+    Join,
+    Leave,
+    NoEntry,
+    Order,
+    Prepare,
+    Static,
+)
+from ckv.cluster.options import Options
+from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
+from ckv.cluster.roster import is_shared
+from ckv.node.asker import Asker
+from ckv.node.coordinating import EMPTY, Coordinating, Coordinator
+from ckv.node.figures import Info
+from ckv.node.routing import Routing
+from ckv.protocol.handler import Caller, Handler
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 0.05
+"""Seconds between two looks at what is due."""
+
+SLOTS: Final = "SLOTS"
+DRAIN: Final = "DRAIN"
+REBALANCE: Final = "REBALANCE"
+"""What an operator asks of a primary, by ``ckv slots`` and its like."""
+
+
+NO_CLUSTER: Final[Info] = {
+    "cluster_map": "-",
+    "cluster_map_epoch": 0,
+    "cluster_nodes": 0,
+    "cluster_leads": 0,
+    **EMPTY,
+    "cluster_waits_for": "-",
+    "cluster_rebalances": 0,
+    "cluster_moves": 0,
+    "cluster_moves_called_off": 0,
+    "cluster_moved_slots": 0,
+    "cluster_moved_rows": 0,
+    "cluster_last_pause_seconds": 0.0,
+    "cluster_worst_pause_seconds": 0.0,
+    "cluster_last_error": "-",
+    "parked_requests": 0,
+    "parked_refused": 0,
+}
+"""What INFO says where there is a list."""
+
+STATIC: Final[dict[str, Handler]] = dict.fromkeys((JOIN, BEAT, LEAVE), lambda _caller, _msgid, _params: Static().pack())
+"""What a primary with a list answers to secondaries that would join."""
+
+
+class Leading:
+    """What a leader decides, carried out; or, while another primary leads, where that is."""
+
+    def __init__(
+        self, routing: Routing, options: Options | None = None, coordinator: Coordinator | None = None
+    ) -> None:
+        """``coordinator``: where several primaries decide which of them leads; None for the only one."""
+        self.leader = Leader(options or Options())
+        self.coordinating: Coordinating | None = None
+        self._authority: Authority
+        self._routing = routing
+        self._carrying = False
+        self._leads = False
+        """Whether that was logged."""
+        self._waits_for = ""
+        """What it was found to wait for last."""
+        self.leader.roster.reaches = self._reaches
+        if coordinator is None:
+            self._authority = Memory(self.leader, first_term=int(time.time()))
+            self.leader.gather(time.monotonic())
+        else:
+            self.coordinating = Coordinating(coordinator, self.leader, routing, self.carry_out)
+            self._authority = self.coordinating.candidate
+
+    @property
+    def coordinator_name(self) -> str:
+        """What texts call what decides who leads."""
+        return self.coordinating.name if self.coordinating is not None else "-"
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What secondaries ask, and operators."""
+        return {
+            JOIN: lambda _caller, _msgid, params: self._hear(Join.unpack, self._join, params),
+            BEAT: lambda _caller, _msgid, params: self._hear(Beat.unpack, self.leader.beat, params),
+            LEAVE: lambda _caller, _msgid, params: self._hear(Leave.unpack, self.leader.leave, params),
+            SLOTS: self._slots,
+            DRAIN: self._drain,
+            REBALANCE: self._rebalance,
+        }
+
+    def _join(self, ask: Join, now: float) -> Answer:
+        if not is_shared(ask.tier):
+            return NoEntry("it has no MySQL database, by way of which records go from one node to another")
+        return self.leader.join(ask, now)
+
+    def figures(self) -> Info:
+        """What INFO says of the cluster."""
+        leader, moved, parking = self.leader, self.leader.moved, self._routing.parking
+        world = leader.map if leader.leads or self.coordinating is None else self._routing.router.map
+        return {
+            "cluster_map": show(world.version) if world.version[0] else "-",
+            "cluster_map_epoch": world.version[1] if world.version[0] else 0,
+            "cluster_nodes": sum(node is not None for node in world.nodes),
+            "cluster_leads": int(leader.leads),
+            **(self.coordinating.figures() if self.coordinating is not None else EMPTY),
+            "cluster_waits_for": self._waits_for or "-",
+            "cluster_rebalances": int(world.rebalances),
+            "cluster_moves": moved.moves,
+            "cluster_moves_called_off": moved.called_off,
+            "cluster_moved_slots": moved.slots,
+            "cluster_moved_rows": moved.rows,
+            "cluster_last_pause_seconds": round(moved.last_pause, 4),
+            "cluster_worst_pause_seconds": round(moved.worst_pause, 4),
+            "cluster_last_error": moved.last_error or "-",
+            "parked_requests": len(parking),
+            "parked_refused": parking.refused,
+        }
+
+    def tick(self) -> None:
+        """To be called every :data:`TICK` seconds."""
+        now = time.monotonic()
+        if self.coordinating is not None:
+            self.coordinating.tick()
+        self.leader.tick(now)
+        self.carry_out()
+        if self._leads and self.leader.gathers:
+            log.warning("a node has a later map than this primary leads by: it leads again when all have said theirs")
+        self._leads = self.leader.leads
+        self._routing.tick()
+        waits_for = self.leader.waits_for(now)
+        if waits_for and waits_for != self._waits_for:
+            log.warning("no slots are dealt or moved yet; this primary waits for %s", waits_for)
+        self._waits_for = waits_for
+
+    def carry_out(self) -> None:
+        """Does what the leader has decided."""
+        if self._carrying:
+            return  # whoever does it comes to it
+        self._carrying = True
+        try:
+            while outputs := self.leader.take():
+                for output in outputs:
+                    self._do(output)
+        finally:
+            self._carrying = False
+        if self.coordinating is not None:
+            self.coordinating.pass_on()
+
+    def _do(self, output: Output) -> None:
+        now = time.monotonic()
+        match output:
+            case Lead(remembered):
+                self._authority.lead(remembered, now)
+            case Replace(following):
+                self._authority.replace(following, now)
+            case Publish(world):
+                if not self._leads:
+                    log.info("leads by the map %s", show(world.version))
+                self._leads = True
+                self._routing.take(world, push=True)
+            case Route(world):
+                self._routing.take(world, push=False)
+            case Park(slots):
+                self._routing.park(slots)
+            case Unpark(slots):
+                self._routing.release(slots)
+            case ToNode(node, order):
+                self._ask(node, order)
+
+    def _reaches(self, node: MapNode) -> bool:
+        peer = self._routing.peer_of(node)
+        return peer is not None and peer.connected
+
+    def _ask(self, node: MapNode, order: Order) -> None:
+        peer = self._routing.peer_of(node)
+
+        def told(error: object, result: object) -> None:
+            if error is not None:
+                known = errors.from_wire(error)
+                if isinstance(order, Prepare) and isinstance(known, errors.CallTimeout):
+                    self._ask(node, order)  # it takes its time: the leader knows for how long it may
+                    return
+                log.info("%s did not do what it was asked (%s): %s", node.name, order.method, known)
+            self.leader.answered(order, result if error is None else None, time.monotonic())
+            self.carry_out()
+
+        try:
+            if peer is None:
+                raise errors.NodeDown("it is not in the map of this primary")
+            peer.ask(order.method, tuple(order.pack()), Asker(told))
+        except errors.CkvError as error:
+            told(errors.to_wire(error), None)
+
+    # --- what is asked -----------------------------------------------------------------------------------------------
+
+    def _hear(
+        self, unpack: Callable[[object], Any], answer: Callable[[Any, float], Answer], params: tuple[object, ...]
+    ) -> object:
+        try:
+            said = unpack(params)
+        except ValueError as error:
+            raise errors.BadArguments(str(error)) from None
+        answered = self._authority.instead() or answer(said, time.monotonic())
+        if isinstance(answered, Beaten) and self.coordinating is not None:
+            answered = answered._replace(primaries=self.coordinating.primaries)
+        self.carry_out()
+        return answered.pack()
+
+    def _look_who_leads(self) -> None:
+        """Raises Refused, with where the leader is, if it is another primary."""
+        match self._authority.instead():
+            case Elsewhere(host, port):
+                raise errors.Refused(f"{ASK_THE_LEADER}{Address(host, port)}")
+            case Again():
+                raise errors.Refused("another primary leads, or will: which one is not known yet")
+
+    def _slots(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
+        self._look_who_leads()
+        return [[list(row) for row in self.leader.table(time.monotonic())], self.figures()]
+
+    def _drain(self, _caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        self._look_who_leads()
+        match params:
+            case (str() as name,):
+                why = self.leader.drain(name, time.monotonic())
+                self.carry_out()
+                if why:
+                    raise errors.Refused(why)
+                return True
+        raise errors.BadArguments("DRAIN takes the name of a node")
+
+    def _rebalance(self, _caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        self._look_who_leads()
+        match params:
+            case (bool() as on,):
+                why = self.leader.rebalance(on, time.monotonic())
+                self.carry_out()
+                if why:
+                    raise errors.Refused(why)
+                return True
+        raise errors.BadArguments("REBALANCE takes true or false")

@@ -1,0 +1,94 @@
+"""The figures of a node for Prometheus: its text format, version 0.0.4.
+
+https://prometheus.io/docs/instrumenting/exposition_formats/ says what it looks like. It is written here, and not by
+prometheus_client, which reads it in the tests: docs/architecture.md says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from ckv.node.figures import FIGURES, PEER, Info
+from ckv.node.kinds import PREFIX, Figure
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+LINES: Final = 100
+"""The most lines in one piece, which takes a fifth of a millisecond."""
+
+ABOUT: Final[Mapping[str, str]] = {
+    f"{PREFIX}cpu_seconds_total": "Seconds of processor time, in the kernel (system) and outside.",
+    f"{PREFIX}hits_total": "Reads that found a record, by the tier that had it.",
+    f"{PREFIX}misses_total": "Reads that found no record, by the tier that knew: the database, or memory without it.",
+    f"{PREFIX}info": "Who the node is, and how it was started; always 1.",
+}
+"""What metrics say that are made of several figures."""
+
+_OF_PEERS: Final = tuple(
+    (before, behind, figure)
+    for figure in FIGURES
+    for before, peer, behind in (figure.name.partition(PEER),)
+    if peer and figure.metric
+)
+"""What stands before and behind the address of a peer in the name of a figure, and the figure."""
+
+
+def exposition(info: Info) -> Iterator[str]:
+    """The text, in pieces of some lines, for whoever makes it to do something else in between."""
+    lines = _lines(info)
+    while piece := "".join(islice(lines, LINES)):
+        yield piece
+
+
+def _lines(info: Info) -> Iterator[str]:
+    labels = [(figure.metric, str(info[figure.name])) for figure in _told(info) if figure.kind == "label"]
+    yield from _head(f"{PREFIX}info", "gauge", "")
+    yield f"{PREFIX}info{_in_braces(labels)} 1\n"
+    last = ""
+    for figure in _told(info):
+        if figure.kind == "label":
+            continue
+        if figure.metric != last:
+            yield from _head(figure.metric, "counter" if figure.kind == "counter" else "gauge", figure.help)
+            last = figure.metric
+        value = info[figure.name]
+        if figure.kind == "state":
+            for pair in figure.labels:
+                yield f"{figure.metric}{_in_braces([pair])} {int(pair[1] == value)}\n"
+        else:
+            yield f"{figure.metric}{_in_braces(figure.labels)} {value}\n"
+    for before, behind, figure in _OF_PEERS:
+        begun = False
+        for name, value in info.items():  # one after the other, as there may be a thousand peers
+            if not (name.endswith(behind) and name.startswith(before)):
+                continue
+            if not begun:
+                yield from _head(figure.metric, figure.kind, figure.help)
+                begun = True
+            yield f"{figure.metric}{_in_braces([('peer', name[len(before) : -len(behind)])])} {value}\n"
+
+
+def _told(info: Info) -> Iterator[Figure]:
+    """What the node has of the table, but what it says of peers. Figures of one metric stand together there."""
+    return (figure for figure in FIGURES if figure.metric and figure.name in info)
+
+
+def _head(metric: str, kind: str, sentence: str) -> Iterator[str]:
+    text = ABOUT.get(metric, sentence).replace("\\", r"\\").replace("\n", r"\n")
+    yield f"# HELP {metric} {text}\n# TYPE {metric} {kind}\n"
+
+
+def _in_braces(labels: Iterable[tuple[str, str]]) -> str:
+    r"""Labels as they stand behind a name; nothing where there are none.
+
+    >>> _in_braces([("name", 'a"b'), ("role", "primary")])
+    '{name="a\\"b",role="primary"}'
+    """
+    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+    return f"{{{pairs}}}" if pairs else ""
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

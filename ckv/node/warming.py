@@ -1,0 +1,184 @@
+"""What was in memory at one node is in memory at the next one, once its slot has moved.
+
+Only keys travel (WARM): the new owner loads their records as it does for a GET. So no message that is late, or comes
+twice, can bring back an older value. Nothing that is in its memory gives way.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+from ckv import errors
+from ckv.address import Address
+from ckv.cluster.map import Key, Node
+from ckv.cluster.member import Member
+from ckv.cluster.slots import slot_of
+from ckv.node.guard import Guard
+from ckv.node.link import FAILURES, Link
+from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.limits import Limits
+from ckv.store.loading import LOAD_RECORDS, Load
+from ckv.store.store import Store
+from ckv.values import Value, checked_key
+
+log = logging.getLogger(__name__)
+
+WARM: Final = "WARM"
+"""What one secondary asks of another: to load the records of these keys. The result is how many of the keys it has
+dealt with; fewer than all where it has no room for more."""
+
+MOST_KEYS: Final = 1_000_000
+"""Keys that wait to be told. More are not told: their records are loaded when somebody asks for them."""
+
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds for an answer: the database may be busy."""
+
+
+class Warming:
+    """Both sides: what this node tells others, and what it is told."""
+
+    def __init__(self, member: Member, guard: Guard, store: Store, limits: Limits, bytes_per_second: int) -> None:
+        """``bytes_per_second``: how much others are to load for this node; 0 for nothing."""
+        self._member = member
+        self._guard = guard
+        self._store = store
+        self._limits = limits
+        self._rate = bytes_per_second
+        self._keys: defaultdict[int, list[str]] = defaultdict(list)
+        """What is still to be told, by slot."""
+        self._count = 0
+        """Those of them, and of the message that is under way."""
+        self._mean_bytes = 0.0
+        """Of a record here: what one at the new owner is taken to be, by which it is loaded slowly enough."""
+        self._has_work = Event()
+        self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._gone: set[Key] = set()
+        """Nodes that are told nothing more: they have no room, are older than this message, or do not answer."""
+        self.warmed = 0
+        """Records that were loaded here because another node said so."""
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What another secondary asks."""
+        return {WARM: self.warm}
+
+    # --- to others -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing left to tell."""
+        return not self._count
+
+    def note(self, keys: Iterable[str]) -> None:
+        """These are in memory here, and another node's from now on."""
+        if not self._rate:
+            return
+        memory = self._store.memory
+        self._mean_bytes = memory.bytes / max(1, len(memory))
+        for key in keys:
+            if self._count >= MOST_KEYS:
+                break
+            self._keys[slot_of(key)].append(key)
+            self._count += 1
+        if self._count:
+            self._has_work.set()
+            if self._greenlet is None:
+                self._greenlet = gevent.spawn(self._tell_all)
+
+    def end(self) -> None:
+        """Tells nothing more."""
+        if self._greenlet is not None:
+            self._greenlet.kill(block=False)
+
+    def _tell_all(self) -> None:
+        link = Link(self._limits)
+        try:
+            while True:
+                self._has_work.clear()
+                while self._keys:
+                    owner, keys = self._next()
+                    due = time.monotonic()
+                    if owner is not None and owner.key not in self._gone:
+                        due += len(keys) * self._mean_bytes / self._rate
+                        self._tell(link, owner, keys)
+                    self._count -= len(keys)
+                    gevent.sleep(max(0.0, due - time.monotonic()))
+                link.close()
+                self._gone.clear()
+                self._has_work.wait()
+        finally:
+            link.close()
+
+    def _next(self) -> tuple[Node | None, list[str]]:
+        """Who is told next, and what: keys of one node, from as many of its slots as one query loads."""
+        slot = next(iter(self._keys))
+        owner = self._owner(slot)
+        keys: list[str] = []
+        for other in list(self._keys):
+            if self._owner(other) != owner:
+                continue
+            room = LOAD_RECORDS - len(keys)
+            keys += self._keys[other][:room]
+            del self._keys[other][:room]
+            if not self._keys[other]:
+                del self._keys[other]
+            if len(keys) == LOAD_RECORDS:
+                break
+        return owner, keys
+
+    def _owner(self, slot: int) -> Node | None:
+        """The other node that owns the slot."""
+        owner = self._member.map.owner(slot)
+        return owner if owner is not None and owner.key != self._member.key else None
+
+    def _tell(self, link: Link, owner: Node, keys: list[str]) -> None:
+        try:
+            link.connect(Address(owner.host, owner.port))
+            done = link.call(WARM, [keys], ANSWER_TIMEOUT)
+        except FAILURES as error:
+            link.close()
+            log.debug("%s is told of no more records that were in memory here: %s", owner.name, error)
+            self._gone.add(owner.key)
+        else:
+            if done != len(keys):
+                self._gone.add(owner.key)
+
+    # --- from others -----------------------------------------------------------------------------------------------
+
+    def warm(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of WARM."""
+        match params:
+            case ([*given],) if len(given) <= LOAD_RECORDS:
+                keys = [checked_key(key) for key in given]
+            case _:
+                raise errors.BadArguments(f"WARM takes a list of up to {LOAD_RECORDS} keys")
+        loads: list[Load] = []
+        done = 0
+        for key in keys:
+            if not self._store.has_room_to_warm:
+                break
+            done += 1
+            load = self._store.warm(key) if self._guard.serves(key) else None
+            if load is not None:
+                loads.append(load)
+        left = len(loads)
+        if not left:
+            return done
+
+        def ended(found: Value | None, _error: errors.CkvError | None) -> None:
+            nonlocal left
+            left -= 1
+            self.warmed += found is not None
+            if not left:
+                caller.respond(msgid, None, done)
+
+        for load in loads:
+            load.wait(ended)
+        return LATER

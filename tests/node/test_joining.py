@@ -1,0 +1,66 @@
+"""A secondary's part in a cluster, where its name is not known yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import gevent
+import pytest
+
+from ckv.address import Address
+from ckv.node import guard
+from ckv.node.joining import Joining
+from ckv.protocol.limits import Limits
+from tests.net.conftest import until
+from tests.node.callers import Told
+
+
+@pytest.fixture
+def joining() -> Joining:
+    """That of a node whose database is away, so that it has not got its name."""
+    settings: Any = SimpleNamespace(
+        bind="127.0.0.1", drain_timeout=1.0, write_mode="evict", primaries=(Address("127.0.0.1", 1),), warm_rate=0
+    )
+    nameless: Any = SimpleNamespace(name="n", incarnation=0)
+    store: Any = cast(Any, SimpleNamespace(move=None))
+    return Joining(gevent.get_hub().loop, settings, Limits(), store, nameless, "the tier")
+
+
+@pytest.mark.parametrize(("others", "gives_up"), [((), 3.0), ((Address("127.0.0.1", 3),), 8.0)])
+def test_a_node_that_leaves_waits_for_an_election_where_there_are_several_primaries(
+    joining: Joining, monkeypatch: pytest.MonkeyPatch, others: tuple[Address, ...], gives_up: float
+) -> None:
+    began = now = time.monotonic() + 100
+    joining._patience = 60.0
+    joining.member.joined = True
+    joining.member.primaries = others
+    monkeypatch.setattr("ckv.node.joining.time", SimpleNamespace(monotonic=lambda: now))
+
+    def wait(condition: Callable[[], bool]) -> bool:
+        nonlocal now
+        while not condition():
+            now += 0.1
+        return True
+
+    joining.leave(wait)
+    assert now - began == pytest.approx(gives_up, abs=0.2)
+
+
+def test_whoever_routes_by_a_later_map_does_not_wait_for_ever(
+    joining: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "PATIENCE", 0.01)
+    told = Told()
+    joining.guard.epoch(told, 1, ((1, 2),))
+    assert told.held
+    joining.begin(Address("127.0.0.1", 2))
+    try:
+        until(lambda: told.answers)
+    finally:
+        joining.end()
+    ((number, error, _),) = told.answers
+    assert (number, str(error)[:8]) == (1, "Moving: ")
+    assert not told.held

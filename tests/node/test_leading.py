@@ -1,0 +1,109 @@
+"""A primary that secondaries join: what its leader decides is carried out, and what it waits for is told."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from ckv.address import Address
+from ckv.cluster.gathering import PATIENCE
+from ckv.cluster.messages import BEAT, JOIN, Beat, Join, Sight
+from ckv.node.leading import Leading
+from tests.net.conftest import World, until
+from tests.node.callers import Told
+from tests.node.routed import Rig
+
+
+class Clock:
+    """What a primary takes for the module ``time``."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return 1_000.0
+
+
+class Cluster(Rig):
+    """A primary, two nodes that could join it, and a place where nobody listens."""
+
+    def __init__(self, world: World, clock: Clock) -> None:
+        super().__init__(world)
+        self.leading = Leading(self.routing)
+        self._clock = clock
+        self._joined: dict[str, Join] = {}
+        self.sights: tuple[Sight, ...] = ()
+        """What is seen in the database, beside those who have joined."""
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            self.nowhere = Address(*unused.getsockname())
+
+    def join(self, name: str, address: Address) -> None:
+        said = self._joined[name] = Join(name, 1, 1, address.host, address.port, 100, "evict", "mysql:db", None)
+        self._say(JOIN, said.pack())
+
+    def wait(self, seconds: float) -> None:
+        """So much time passes, in which those who have joined say that they live."""
+        end = self._clock.now + seconds
+        while self._clock.now < end:
+            self._clock.now += 0.5
+            beat = int(self._clock.now)
+            sights = (*(Sight(name, 1, beat, active=True) for name in self._joined), *self.sights)
+            for name in self._joined:
+                self._say(BEAT, Beat(name, 1, 1, self.routing.router.version, {}, sights).pack())
+            self.leading.tick()
+            gevent.sleep(0)
+
+    def until_connected(self) -> None:
+        """Until there is a way to one of them."""
+        until(lambda: any(peer.connected for peer in self.routing.peers.values()))
+
+    def _say(self, method: str, params: list[object]) -> None:
+        self.leading.handlers[method](Told(), 1, tuple(params))
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    clock = Clock()
+    monkeypatch.setattr("ckv.node.leading.time", clock)
+    with World() as world, gevent.Timeout(20, AssertionError("the test hangs")):
+        cluster = Cluster(world, clock)
+        yield cluster
+        cluster.routing.close()
+
+
+def owner_names(cluster: Cluster) -> set[str]:
+    nodes = cluster.routing.router.map.nodes
+    owners = {nodes[number] for number in set(cluster.routing.router.map.owners) if number < len(nodes)}
+    return {node.name for node in owners if node is not None}
+
+
+def test_slots_go_to_the_nodes_that_it_is_connected_to(cluster: Cluster) -> None:
+    cluster.join("a", cluster.nodes[0].address)
+    cluster.join("z", cluster.nowhere)
+    cluster.wait(3.0)
+    cluster.until_connected()
+    cluster.wait(2.0)
+    assert owner_names(cluster) == {"a"}
+    assert [row[3] for row in cluster.leading.leader.table(5.0)] == ["up", "up, not connected"]
+
+
+def test_what_it_waits_for_is_logged_once_and_shown(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    cluster.join("a", cluster.nodes[0].address)
+    for beat in range(2 * int(PATIENCE)):
+        cluster.sights = (Sight("b", 7, beat, active=True),)
+        cluster.wait(1.0)
+    assert str(cluster.leading.figures()["cluster_waits_for"]).startswith("b (incarnation 7), which writes ")
+    assert caplog.text.count("this primary waits for b (incarnation 7), ") == 1
+    cluster.sights = (Sight("b", 7, 99, active=False),)
+    cluster.wait(1.0)
+    assert cluster.leading.figures()["cluster_waits_for"] == "-"
+    cluster.until_connected()
+    cluster.wait(2.0)
+    assert owner_names(cluster) == {"a"}

@@ -1,0 +1,158 @@
+"""``--http``: metrics as another parser reads them, health checks, and bounds on clients, of real nodes."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from ckv import Client
+from ckv.node.figures import FIGURES, PEER
+from tests.support.eventually import eventually
+from tests.support.mariadb import MariaDB
+from tests.support.nodes import Node, Nodes, run_ckv
+from tests.support.ports import free_port
+from tests.system.registered import Joined
+
+
+def address_of(node: Node) -> tuple[str, int]:
+    found = re.search(r"http://(\S+):(\d+)", node.wait_for_log("health checks are at"))
+    assert found
+    return found[1], int(found[2])
+
+
+def ask(node: Node, path: str, method: str = "GET") -> tuple[HTTPResponse, str]:
+    connection = HTTPConnection(*address_of(node), timeout=10)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def samples(node: Node) -> Iterator[tuple[str, dict[str, str], float]]:
+    answer, text = ask(node, "/metrics")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    for family in text_string_to_metric_families(text):
+        assert family.documentation, family.name
+        for sample in family.samples:
+            yield sample.name, dict(sample.labels), sample.value
+
+
+def test_every_figure_is_a_metric_of_a_primary_or_a_secondary(nodes: Nodes) -> None:
+    cluster = nodes.start_cluster(1, secondary_options=["--http=0"], primary_options=["--http=127.0.0.1:0"])
+    for node, role in ((cluster.primary, "primary"), (cluster.secondaries[0], "secondary")):
+        found = list(samples(node))
+        (info,) = [labels for name, labels, _ in found if name == "ckv_info"]
+        for figure in FIGURES:
+            if role not in figure.roles or figure.kind == "text":
+                continue
+            if figure.kind == "label":
+                assert figure.metric in info
+                continue
+            wanted = {"peer": cluster.secondaries[0].address} if PEER in figure.name else dict(figure.labels[:1])
+            assert [name for name, labels, _ in found if name == figure.metric and labels == wanted], figure.name
+        assert info["role"] == role
+        assert len({(name, *sorted(labels.items())) for name, labels, _ in found}) == len(found)
+
+
+def test_metrics_count(nodes: Nodes) -> None:
+    node = nodes.start_secondary(options=["--http=0"])
+    with Client("127.0.0.1", node.port) as client:
+        client.put("a", "x")
+        assert [client.get(key) for key in ("a", "a", "b")] == ["x", "x", None]
+    found = {(name, labels.get("tier")): value for name, labels, value in samples(node)}
+    assert (found["ckv_hits_total", "memory"], found["ckv_hits_total", "pending"]) == (2, 0)
+    assert (found["ckv_records", None], found["ckv_keyspace_misses_total", None]) == (1, 1)
+
+
+def test_health(nodes: Nodes, tmp_path: Path) -> None:
+    node = nodes.start_secondary(persistent=f"sqlite:{tmp_path}/ckv.db", options=["--http=0"])
+    assert ask(node, "/livez")[1] == "ok\n"
+    answer, text = ask(node, "/readyz")
+    assert answer.status == 503
+    assert "[-]part failed: no primary" in text
+    assert ask(node, "/readyz?exclude=part")[0].status == ask(node, "/readyz/database")[0].status == 200
+    assert ask(node, "/readyz?exclude=parts")[0].status == 400
+    primary = nodes.start_primary(node, options=["--http=0"])
+    eventually(lambda: ask(node, "/readyz")[0].status == 200, what="a primary")
+    assert ask(primary, "/readyz")[0].status == 200
+    assert node.terminate() == 0, node.tail()
+    eventually(lambda: ask(primary, "/readyz/secondaries")[0].status == 503, what="the loss")
+
+
+def test_a_secondary_without_slots_is_not_ready(nodes: Nodes, mariadb: MariaDB) -> None:
+    cluster = Joined(nodes, mariadb, "evict", "--http=0")
+    cluster.add("a")
+    cluster.wait_level("a")
+    eventually(lambda: ask(cluster.secondaries["a"], "/readyz")[0].status == 200, what="it has heard of its slots")
+    port = str(cluster.primary.port)
+    assert run_ckv("rebalance", "127.0.0.1", port, "off").returncode == 0
+    cluster.add("b")
+    other = cluster.secondaries["b"]
+    eventually(lambda: "[-]part failed: it owns no slots" in ask(other, "/readyz")[1], what="it has joined")
+    assert ask(other, "/readyz")[0].status == 503
+    assert run_ckv("rebalance", "127.0.0.1", port, "on").returncode == 0
+    eventually(lambda: ask(other, "/readyz")[0].status == 200, 30.0, "slots")
+
+
+def test_the_figure_ready_is_what_readyz_says(nodes: Nodes) -> None:
+    node = nodes.start_secondary(options=["--http=0"])
+
+    def ready() -> tuple[int, object]:
+        with Client("127.0.0.1", node.port) as client:
+            info = client.call("INFO")
+        assert isinstance(info, dict)
+        return ask(node, "/readyz")[0].status, info["ready"]
+
+    assert ready() == (503, 0)
+    nodes.start_primary(node)
+    eventually(lambda: ready() == (200, 1), what="a primary")
+
+
+def test_status_is_what_info_says(nodes: Nodes) -> None:
+    node = nodes.start_secondary(options=["--http=0"])
+    with Client("127.0.0.1", node.port) as client:
+        info = client.call("INFO")
+    assert isinstance(info, dict)
+    assert json.loads(ask(node, "/status.json")[1]).keys() == info.keys()
+
+
+def test_what_is_not_served(nodes: Nodes) -> None:
+    node = nodes.start_secondary(options=["--http=0"])
+    assert ask(node, "/nothing")[0].status == 404
+    answer, _ = ask(node, "/metrics", "POST")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert ask(node, "/metrics", "HEAD")[1] == ""
+
+
+def test_a_large_head_and_a_slow_client_are_cut_off(nodes: Nodes) -> None:
+    node = nodes.start_secondary(options=["--http=0"])
+    with socket.create_connection(address_of(node), timeout=20) as large:
+        large.sendall(b"GET /livez HTTP/1.1\r\n" + b"x: y\r\n" * 3000)
+        assert b" 400 " in large.recv(100)
+    slow = [socket.create_connection(address_of(node), timeout=20) for _ in range(40)]  # more than there are places
+    for one in slow:
+        one.sendall(b"GET /li")
+    assert ask(node, "/livez")[0].status == 200
+    for one in slow:
+        assert one.recv(1) == b""
+        one.close()
+
+
+@pytest.mark.parametrize("taken", ["http", "main"])
+def test_a_port_that_is_taken(nodes: Nodes, taken: str) -> None:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
+        port = other.getsockname()[1]
+        main, http = (0, port) if taken == "http" else (port, 0)
+        node = nodes.start(["primary", f"--http={http}", str(main), "127.0.0.1:1"], 2, wait=False)
+        assert node.wait() == 4
+        assert any(f"cannot listen on 127.0.0.1:{port}" in line for line in node.log), node.tail()
