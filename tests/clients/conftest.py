@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import traceback
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from tests.clients.expected import EXPECTED
+from tests.clients.joining import Growing
+from tests.clients.server import OTHER_SERVER, Server
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
 
@@ -25,20 +25,6 @@ CAPACITY = 20
 
 CLUSTER_NODES = 3
 """Secondaries of the cluster whose clients ask the owners of keys by themselves."""
-
-OTHER_SERVER = os.environ.get("CLIENTS_SERVER", "")
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where clients connect."""
-
-    host: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"redis://{self.host}:{self.port}"
 
 
 # The clients are no part of what a developer has to have: `make test` does without these tests.
@@ -77,10 +63,25 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield Server("127.0.0.1", started.secondaries[0].port)
 
 
+@pytest.fixture(scope="session")
+def growing(request: pytest.FixtureRequest) -> Iterator[Growing]:
+    """What clients in cluster mode talk to while a secondary joins."""
+    if OTHER_SERVER:
+        pytest.skip("it is no cluster that grows")
+    with Nodes() as nodes:
+        yield Growing(nodes, request.getfixturevalue("shared_mariadb"))
+
+
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
     """What the keys of this test begin with."""
     return f"{request.module.__name__.rpartition('.')[2]}:{request.node.name}:"
+
+
+@pytest.fixture
+def pattern(prefix: str) -> str:
+    """What the keys of this test match, as SCAN and PSUBSCRIBE take it."""
+    return prefix.replace("[", "\\[").replace("]", "\\]") + "*"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import django
 from django.conf import settings
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 
 def set_up(server: Server) -> None:

@@ -22,12 +22,17 @@ class Client:
     kind: str = "Python"
     """``Python``, ``Node`` or ``command``."""
 
+    of_debian: str = ""
+    """The version that Debian 12 has, where the machine has to have it."""
+
 
 CLIENTS: Final = {
     "test_redis_py": Client("redis-py", ("redis",)),
     "test_redis_asyncio": Client("redis-py, asyncio", ("redis",)),
     "test_valkey_py": Client("valkey-py", ("valkey",)),
     "test_coredis": Client("coredis", ("coredis",)),
+    "test_glide": Client("Valkey GLIDE, asyncio", ("valkey-glide",)),
+    "test_glide_sync": Client("Valkey GLIDE, synchronous", ("valkey-glide-sync",)),
     "test_django_core": Client("Django: its own Redis cache, and sessions", ("django", "redis")),
     "test_django_redis": Client("django-redis", ("django-redis", "django", "redis")),
     "test_cachelib": Client("cachelib", ("cachelib", "redis")),
@@ -35,11 +40,24 @@ CLIENTS: Final = {
     "test_dogpile": Client("dogpile.cache", ("dogpile-cache", "redis")),
     "test_aiocache": Client("aiocache", ("aiocache", "redis")),
     "test_cashews": Client("cashews", ("cashews", "redis")),
+    "test_fastapi_cache": Client("fastapi-cache2", ("fastapi-cache2", "fastapi", "redis")),
+    "test_limits": Client("limits", ("limits", "redis")),
     "test_celery": Client("Celery: results", ("celery", "redis")),
-    "test_redis_cli": Client("redis-cli", (), "command"),
+    "test_redis_cli": Client("redis-cli", (), "command", "7.0.15"),
+    "test_iredis": Client("iredis", ("iredis",)),
     "test_node_redis": Client("node-redis", ("redis",), "Node"),
     "test_ioredis": Client("ioredis", ("ioredis",), "Node"),
+    "test_iovalkey": Client("iovalkey", ("iovalkey",), "Node"),
+    "test_glide_node": Client("Valkey GLIDE for Node", ("@valkey/valkey-glide",), "Node"),
     "test_keyv": Client("Keyv", ("keyv", "@keyv/redis"), "Node"),
+    "test_connect_redis": Client(
+        "connect-redis, for sessions of Express", ("connect-redis", "express-session", "redis"), "Node"
+    ),
+    "test_redis_commander": Client("Redis Commander", ("redis-commander",), "Node"),
+    "test_phpredis": Client("phpredis, and sessions of PHP", (), "command", "5.3.7"),
+    "test_redis_rb": Client("redis-rb, for Ruby", (), "command", "4.8.0"),
+    "test_redis_perl": Client("Redis, the module of Perl", (), "command", "2.000"),
+    "test_redis_exporter": Client("redis_exporter, for Prometheus", (), "command", "1.45.0"),
 }
 """By the file of their tests, in the order of the page."""
 

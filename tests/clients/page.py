@@ -11,11 +11,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.clients.expected import EXPECTED
+from tests.clients.expected import (
+    EXPECTED,
+    NOT_RUN_OF_DJANGO_REDIS,
+    OF_DJANGO_REDIS,
+    PASSES_OF_DJANGO_REDIS,
+)
 from tests.clients.lacks import CLIENTS, Client
 
 HERE = Path(__file__).parent
-PYTHON_LOCK = HERE.parents[1] / "requirements-clients.lock"
+PYTHON_LOCKS = [HERE.parents[1] / f"requirements-{name}.lock" for name in ("clients", "iredis")]
 NODE_LOCK = HERE / "node" / "package-lock.json"
 
 
@@ -27,8 +32,9 @@ def tests_of(file: str) -> Iterator[tuple[str, str]]:
 
 
 def python_versions() -> dict[str, str]:
-    """What the lock of Python has; of a package with several versions, that for the oldest Python."""
-    found = re.findall(r"^([\w.-]+)==([^\s;]+)", PYTHON_LOCK.read_text(), re.MULTILINE)
+    """What the locks of Python have; of a package with several versions, that of the first for the oldest Python."""
+    locks = "\n".join(path.read_text() for path in PYTHON_LOCKS)
+    found = re.findall(r"^([\w.-]+)==([^\s;]+)", locks, re.MULTILINE)
     return dict(reversed(found))
 
 
@@ -40,7 +46,7 @@ def node_versions() -> dict[str, str]:
 
 def _versions(client: Client) -> str:
     if not client.packages:
-        return "the one of the machine (Debian 12: 7.0.15)"
+        return f"the one of the machine (Debian 12: {client.of_debian})"
     versions = node_versions() if client.kind == "Node" else python_versions()
     return ", ".join(f"{package} {versions[package]}" for package in client.packages)
 
@@ -59,6 +65,7 @@ def page() -> str:
     details = "\n".join(
         f"## {client.name}\n\n| what was run | |\n|---|---|\n"
         + "".join(f"| {text} | {_result(file, test)} |\n" for test, text in tests_of(file))
+        + (_own_tests_of_django_redis() if file == "test_django_redis" else "")
         for file, client in CLIENTS.items()
     )
     return f"""\
@@ -67,15 +74,41 @@ def page() -> str:
 `make test-clients` runs these clients of Redis, and what is built on them, each doing what its users do. They talk to a
 primary with two secondaries that keep few records in memory, so that most come from MariaDB. Each of the tests passes
 with Redis too. What is expected not to work is tested as well: when it begins to, that test fails until this page says
-so. The commands of Redis that ckv has, and what is different, are in [redis.md](redis.md).
+so. ckv keeps strings alone: whatever is made of lists, hashes, sets, sorted sets or streams does not work with it, such
+as the queues of Celery. The lines of the [README](../README.md#from-a-web-framework) are tried too, PHP among them. The
+commands of Redis that ckv has, and what is different, are in [redis.md](redis.md).
 
 | client | version | works |
 |---|---|---|
 {overview}
 
+Each row below is a test, in the test's own words. A run fails where a test ends otherwise than its row says, in either
+direction, so that what a run showed and this page are the same; clients that a machine does not have are skipped there.
 Where a test lacks several things, the first that it met is named.
 
 {details}"""
+
+
+def _own_tests_of_django_redis() -> str:
+    passes = " and ".join(f"{number} with the setting `{name}`" for name, number in PASSES_OF_DJANGO_REDIS.items())
+    left_out = "".join(
+        f"| {lack.reason} | {', '.join(f'`{test}`' for test in tests.split())} |\n"
+        for lack, tests in OF_DJANGO_REDIS.items()
+    )
+    not_run = "".join(
+        f"- {', '.join(f'`{name}`' for name in names.split(', '))}: {reason}.\n"
+        for names, reason in NOT_RUN_OF_DJANGO_REDIS.items()
+    )
+    return f"""
+Of its own tests {passes} pass. These fail with each of the two, and have to, for what ckv lacks; one that passes, and
+another number of those that pass, is a failure of the run until this page says so:
+
+| what ckv lacks | tests |
+|---|---|
+{left_out}
+The other settings are not run:
+
+{not_run}"""
 
 
 def _count(file: str) -> str:

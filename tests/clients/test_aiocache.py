@@ -9,7 +9,7 @@ from aiocache import RedisCache
 from aiocache.lock import RedLock
 from aiocache.serializers import PickleSerializer
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 Steps = Callable[[RedisCache], Awaitable[None]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cachelib.redis import RedisCache
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 
 @pytest.fixture

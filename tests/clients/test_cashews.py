@@ -8,7 +8,7 @@ from typing import Any
 
 from cashews import Cache
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 Steps = Callable[[Cache], Awaitable[None]]
 

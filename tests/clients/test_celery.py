@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.clients.conftest import Server
 from tests.clients.scenarios import run
+from tests.clients.server import Server
 from tests.support.nodes import ROOT
 
 Carry = Callable[[str], str]

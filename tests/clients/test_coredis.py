@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import coredis
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 Steps = Callable[["coredis.Redis[bytes]"], Awaitable[None]]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.clients.conftest import Server
 from tests.clients.django_in_process import set_up
+from tests.clients.server import Server
 from tests.support.nodes import ROOT
 
 ITS_TESTS = Path(sys.prefix) / "clients" / "django" / "tests"

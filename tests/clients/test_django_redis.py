@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.clients.conftest import Server
+from tests.clients import own_tests
 from tests.clients.django_in_process import set_up
+from tests.clients.expected import OF_DJANGO_REDIS, PASSES_OF_DJANGO_REDIS
+from tests.clients.server import OTHER_SERVER, Server
 
 
 @pytest.fixture
@@ -45,9 +49,14 @@ def test_many(cache: Any, prefix: str) -> None:
 
 
 def test_counters(cache: Any, prefix: str) -> None:
-    """Counters: `incr`"""
-    cache.set(prefix, 5, timeout=None)
-    assert cache.incr(prefix, 2) == 7
+    """Counters: `incr`, which keeps the time to live and makes no counter, and counts all that many add at once"""
+    cache.set(prefix, 5, timeout=100)
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(lambda _: cache.incr(prefix, 2), range(100))) == list(range(7, 206, 2))
+    assert 90 < cache.ttl(prefix) <= 100
+    with pytest.raises(ValueError, match="not found"):
+        cache.incr(f"{prefix}none")
+    assert cache.get(f"{prefix}none") is None
 
 
 def test_patterns(cache: Any, prefix: str) -> None:
@@ -68,3 +77,17 @@ def test_clear(cache: Any, prefix: str) -> None:
     cache.set(prefix, "1", timeout=None)
     cache.clear()
     assert cache.get(prefix) is None
+
+
+@pytest.mark.timeout(own_tests.TIMEOUT + 20)
+@pytest.mark.parametrize("setting", PASSES_OF_DJANGO_REDIS)
+def test_its_own_tests(server: Server, tmp_path: Path, setting: str) -> None:
+    """django-redis's own tests, from its source package, as far as they need strings alone (see below)"""
+    if not own_tests.SOURCE.exists():
+        pytest.skip("the tests of django-redis are not there: `make test-clients` fetches them")
+    outcomes = own_tests.run(server, setting, tmp_path)
+    expected = {} if OTHER_SERVER else own_tests.by_test(OF_DJANGO_REDIS)
+    assert not [*own_tests.complaints(outcomes, expected)]
+    assert sum(not outcome.error for outcome in outcomes) == PASSES_OF_DJANGO_REDIS[setting] + (
+        len(own_tests.by_test(OF_DJANGO_REDIS)) if OTHER_SERVER else 0
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from dogpile.cache import make_region
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 
 def region(server: Server, **more: object) -> Any:

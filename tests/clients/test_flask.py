@@ -7,7 +7,7 @@ import flask_caching
 import flask_session
 import redis
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 
 def caching(server: Server, prefix: str, timeout: int) -> tuple[flask.Flask, flask_caching.Cache]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.clients.conftest import Server
 from tests.clients.scenarios import run_node
+from tests.clients.server import Server
 
 FILE = "keyv.mjs"
 

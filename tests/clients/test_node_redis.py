@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.clients.conftest import Server
-from tests.clients.scenarios import run_node
+from tests.clients.joining import Growing
+from tests.clients.scenarios import run_node, running_node
+from tests.clients.server import Server
 
 FILE = "node_redis.mjs"
 
@@ -46,3 +47,9 @@ def test_channels(server: Server, prefix: str) -> None:
 def test_cluster_mode(cluster: Server, prefix: str) -> None:
     """Cluster mode: `createCluster`, which asks the owner of each key"""
     run_node(FILE, "cluster", cluster, prefix)
+
+
+def test_a_node_joins(growing: Growing, prefix: str) -> None:
+    """Cluster mode while a node joins: none is lost, if its caller repeats what is answered `TRYAGAIN`"""
+    with running_node(FILE, "joining", growing.server, prefix):
+        growing.join()

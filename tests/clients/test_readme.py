@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.conftest import Server
-from tests.clients.scenarios import NODE_FOLDER, run
+from tests.clients.scenarios import NODE_FOLDER, php, run
+from tests.clients.server import Server
 from tests.support.nodes import ROOT
 
 (SECTION,) = re.findall(
     r"^## From a web framework\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
 )
-DJANGO, FLASK, FASTAPI, NODE = re.findall(r"```(?:python|js)\n(.*?)```", SECTION, re.DOTALL)
+DJANGO, FLASK, FASTAPI, CELERY, NODE, PHP = re.findall(r"```(?:python|js|php)\n(.*?)```", SECTION, re.DOTALL)
 
 USE_DJANGO = """
 from django.conf import settings
@@ -40,20 +40,35 @@ with TestClient(app) as browser:
 """
 
 
+USE_CELERY = """
+from celery.contrib.testing.worker import start_worker
+with start_worker(app, perform_ping_check=False):
+    result = mail.delay("bob")
+    assert result.get(timeout=60) == "bob@gmail.com"
+    assert app.backend.client.exists(f"celery-task-meta-{result.id}")
+    print(result.get())
+"""
+USE_PHP = """
+session_write_close();
+echo $ckv->exists("PHPREDIS_SESSION:" . session_id()), "\\n";
+"""
+
+
 def typed(code: str, server: Server) -> str:
-    """The code with the server of the test in the place of the README's."""
+    """The code with the server of the test in the place of the README's, and tasks that stay in the process."""
     changed = code.replace("localhost:8080", f"{server.host}:{server.port}")
     assert changed != code
-    return changed
+    changed = changed.replace('"localhost", 8080', f'"{server.host}", {server.port}')
+    return changed.replace("amqp://localhost", "memory://")
 
 
 @pytest.mark.parametrize(
     ("shown", "used"),
-    [(DJANGO, USE_DJANGO), (FLASK, USE_FLASK), (FASTAPI, USE_FASTAPI)],
-    ids=["Django", "Flask", "FastAPI"],
+    [(DJANGO, USE_DJANGO), (FLASK, USE_FLASK), (FASTAPI, USE_FASTAPI), (CELERY, USE_CELERY)],
+    ids=["Django", "Flask", "FastAPI", "Celery"],
 )
 def test_python(shown: str, used: str, server: Server, tmp_path: Path) -> None:
-    """Django, Flask and FastAPI"""
+    """Django, Flask, FastAPI and Celery"""
     program = tmp_path / "program.py"
     program.write_text(typed(shown, server) + used)
     assert run([sys.executable, str(program)]) == "bob@gmail.com\n"
@@ -66,3 +81,10 @@ def test_node(server: Server) -> None:
     program = NODE_FOLDER / "readme.mjs"
     program.write_text(typed(NODE, server))
     assert run(["node", str(program)]) == "bob@gmail.com\n"
+
+
+def test_php(server: Server, tmp_path: Path) -> None:
+    """PHP"""
+    program = tmp_path / "program.php"
+    program.write_text(typed(PHP, server) + USE_PHP)
+    assert run([php(), str(program)]) == "bob@gmail.com\n1\n"

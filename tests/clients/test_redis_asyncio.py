@@ -8,7 +8,7 @@ from typing import Any
 
 from redis import asyncio as redis
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 Steps = Callable[[Any], Awaitable[None]]
 

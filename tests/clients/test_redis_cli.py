@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.conftest import Server
 from tests.clients.scenarios import run
+from tests.clients.server import Server
 
 Cli = Callable[..., str]
 

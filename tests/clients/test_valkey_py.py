@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import valkey
 
-from tests.clients.conftest import Server
+from tests.clients.server import Server
 
 
 @pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])

@@ -1,7 +1,8 @@
 // ioredis.
 
 import { Cluster, Redis } from "ioredis";
-import { assert, records, run } from "./scenario.mjs";
+import { runIoredis } from "./ioredis_like.mjs";
+import { assert, records } from "./scenario.mjs";
 
 const scenarios = {
   async values(client, prefix) {
@@ -41,23 +42,4 @@ const scenarios = {
   },
 };
 
-// What asks the owner of each key by itself.
-const cluster = {
-  async cluster(client, prefix) {
-    const all = Object.entries(records(prefix));
-    for (const [key, value] of all) assert.equal(await client.set(key, value), "OK");
-    for (const [key, value] of all) assert.equal(await client.get(key), value);
-    assert.equal(client.nodes("master").length, 3);
-  },
-};
-
-if (process.argv.at(-1) in cluster) {
-  await run(cluster, (host, port) => new Cluster([{ host, port }]), (client) => client.quit());
-  process.exit();
-}
-
-await run(
-  scenarios,
-  (host, port) => new Redis({ host, port, retryStrategy: () => null, maxRetriesPerRequest: 0 }),
-  (client) => client.quit(),
-);
+await runIoredis(Redis, Cluster, scenarios);

@@ -1,7 +1,8 @@
 // node-redis, the package `redis` of npm.
 
+import { setTimeout } from "node:timers/promises";
 import { createClient, createCluster } from "redis";
-import { assert, records, run } from "./scenario.mjs";
+import { assert, joining, records, run } from "./scenario.mjs";
 
 const scenarios = {
   async values(client, prefix) {
@@ -51,6 +52,18 @@ const scenarios = {
   },
 };
 
+/** Does a call until it is not answered TRYAGAIN, and gives its result. */
+async function again(call) {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!error.message.startsWith("TRYAGAIN")) throw error;
+      await setTimeout(10);
+    }
+  }
+}
+
 // What asks the owner of each key by itself.
 const cluster = {
   async cluster(client, prefix) {
@@ -58,6 +71,12 @@ const cluster = {
     for (const [key, value] of all) assert.equal(await client.set(key, value), "OK");
     for (const [key, value] of all) assert.equal(await client.get(key), value);
     assert.equal(client.masters.length, 3);
+  },
+  // TRYAGAIN, which an owner answers while a slot is on its way, the package hands to its caller.
+  async joining(client, prefix) {
+    const set = (key, value) => again(() => client.set(key, value));
+    const get = (key) => again(() => client.get(key));
+    await joining({ set, get }, prefix);
   },
 };
 

@@ -19,3 +19,23 @@ export async function run(scenarios, connect, close) {
     await close(client);
   }
 }
+
+/** Does `step` again and again until the test closes stdin. What it throws ends that at once. */
+async function untilStdinEnds(step) {
+  let ended = false;
+  process.stdin.on("end", () => (ended = true)).resume();
+  while (!ended) await step();
+}
+
+/** Of a client in cluster mode: writes and reads the records until the test closes stdin, in which time a node joins. */
+export async function joining(client, prefix) {
+  const keys = Object.keys(records(prefix));
+  let count = 0;
+  await untilStdinEnds(async () => {
+    count += 1;
+    const value = String(count);
+    await Promise.all(keys.map(async (key) => assert.equal(await client.set(key, value), "OK")));
+    await Promise.all(keys.map(async (key) => assert.equal(await client.get(key), value)));
+  });
+  assert.ok(count > 0);
+}

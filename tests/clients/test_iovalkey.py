@@ -1,0 +1,35 @@
+"""iovalkey."""
+
+from __future__ import annotations
+
+from tests.clients.joining import Growing
+from tests.clients.scenarios import run_node, running_node
+from tests.clients.server import Server
+
+FILE = "iovalkey.mjs"
+
+
+def test_values(server: Server, prefix: str) -> None:
+    """Values: `mset`, `mget`, `exists`, `del`"""
+    run_node(FILE, "values", server, prefix)
+
+
+def test_pipeline(server: Server, prefix: str) -> None:
+    """Pipelines: `pipeline`, with times to live"""
+    run_node(FILE, "pipeline", server, prefix)
+
+
+def test_transaction(server: Server, prefix: str) -> None:
+    """Transactions: `multi`"""
+    run_node(FILE, "transaction", server, prefix)
+
+
+def test_cluster_mode(cluster: Server, prefix: str) -> None:
+    """Cluster mode: `Cluster`, which asks the owner of each key"""
+    run_node(FILE, "cluster", cluster, prefix)
+
+
+def test_a_node_joins(growing: Growing, prefix: str) -> None:
+    """Cluster mode while a node joins: records go to their new owner, and none is lost"""
+    with running_node(FILE, "joining", growing.server, prefix):
+        growing.join()
