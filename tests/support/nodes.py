@@ -61,11 +61,16 @@ class Node:
     """One process of a role that listens. Its log lines (stderr) are collected while it runs, across restarts."""
 
     def __init__(
-        self, arguments: Sequence[str], port_at: int, env: Mapping[str, str] | None = None, name: str | None = None
+        self,
+        arguments: Sequence[str],
+        port_at: int,
+        env: Mapping[str, str] | None = None,
+        name: str | None = None,
+        command: Sequence[str] = (),
     ) -> None:
         """``arguments`` follow the command; the port stands at ``port_at`` among them and may be ``0``.
 
-        A restart listens on the port that the first start was given.
+        A restart listens on the port that the first start was given. ``command``: another one than usual.
         """
         self.name = name or arguments[0]
         self.port = int(arguments[port_at])
@@ -73,6 +78,7 @@ class Node:
         self._arguments = list(arguments)
         self._port_at = port_at
         self._env = env
+        self._command = command
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._more = threading.Condition()
@@ -99,7 +105,7 @@ class Node:
         self._log_ended = False
         since = len(self.log)
         self._process = subprocess.Popen(
-            [*ckv_command(), *self._arguments],
+            [*(self._command or ckv_command()), *self._arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -254,9 +260,10 @@ class Nodes:
         env: Mapping[str, str] | None = None,
         name: str | None = None,
         wait: bool = True,
+        command: Sequence[str] = (),
     ) -> Node:
         """Any role that listens; see :class:`Node`."""
-        node = Node(arguments, port_at, env, name)
+        node = Node(arguments, port_at, env, name, command)
         self._nodes.append(node)
         return node.start(wait)
 
@@ -273,11 +280,17 @@ class Nodes:
         env: Mapping[str, str] | None = None,
         wait: bool = True,
         name: str | None = None,
+        command: Sequence[str] = (),
     ) -> Node:
         """``ckv secondary`` on a free port, or on ``port``; ``options`` are long ones, like ``--drain-timeout=2``."""
         positional = (primary, port or free_port(), persistent, capacity, policy, pool_size)
         return self.start(
-            ["secondary", *options, *map(str, positional)], 2 + len(options), env=env, wait=wait, name=name
+            ["secondary", *options, *map(str, positional)],
+            2 + len(options),
+            env=env,
+            wait=wait,
+            name=name,
+            command=command,
         )
 
     def start_primary(
@@ -288,11 +301,12 @@ class Nodes:
         env: Mapping[str, str] | None = None,
         wait: bool = True,
         name: str | None = None,
+        command: Sequence[str] = (),
     ) -> Node:
         """``ckv primary`` on a free port, or on ``port``, over nodes or addresses."""
         addresses = [node.address if isinstance(node, Node) else node for node in secondaries]
         arguments = ["primary", *options, str(port or free_port()), *addresses]
-        return self.start(arguments, 1 + len(options), env=env, wait=wait, name=name)
+        return self.start(arguments, 1 + len(options), env=env, wait=wait, name=name, command=command)
 
     def start_cluster(
         self,
