@@ -167,9 +167,16 @@ class Servers:
         process = self.start(["env", f"{SWITCH}=off", *command, *arguments], answers(port, PING, PONG))
         return [Contender(INTERPRETED, "msgpack", port, (process.pid,))]
 
-    def cluster(self, name: str = "ckv", *, secondaries: int = 2, capacity: int = DEFAULT_CAPACITY) -> Contender:
+    def cluster(
+        self,
+        name: str = "ckv",
+        *,
+        secondaries: int = 2,
+        capacity: int = DEFAULT_CAPACITY,
+        primary_options: Sequence[str] = (),
+    ) -> Contender:
         """A ckv primary in front of secondaries."""
-        cluster: Cluster = self._nodes.start_cluster(secondaries, capacity=capacity)
+        cluster: Cluster = self._nodes.start_cluster(secondaries, capacity=capacity, primary_options=primary_options)
         pids = [pid for node in (cluster.primary, *cluster.secondaries) for pid in family(node.pid)]
         return Contender(name, "msgpack", cluster.primary.port, tuple(pids))
 

@@ -1,7 +1,8 @@
-"""One process of an application: greenlets that read and write, each with its own connections.
+"""One process of an application: greenlets that read and write.
 
-``python -m bench.clients.application ckv PORT`` or ``... cache-aside CACHE-PORT DATABASE-PORT``, then the options. It
-prints ``ready``, starts when a line comes in, and prints one JSON object in the end.
+``python -m bench.clients.application ckv PORT``, ``... direct PORT`` (the client asks the owners of keys) or
+``... cache-aside CACHE-PORT DATABASE-PORT``, then the options. It prints ``ready``, starts when a line comes in, and
+prints one JSON object in the end.
 """
 
 from __future__ import annotations
@@ -59,10 +60,10 @@ def main() -> None:
     made = {number: record(number) for number in set(choices)}
     application = Application([made[number] for number in choices], options.get_percent / 100, options.seed)
     stores: list[Store]
-    if options.kind == "ckv":
-        stores = [Ckv(options.ports[0])] * options.greenlets
-    else:
+    if options.kind == "cache-aside":
         stores = [CacheAside(*options.ports) for _ in range(options.greenlets)]
+    else:
+        stores = [Ckv(options.ports[0], is_direct=options.kind == "direct")] * options.greenlets
     print("ready", flush=True)
     sys.stdin.readline()
     started = time.perf_counter()
@@ -80,7 +81,7 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("ckv", "cache-aside"))
+    parser.add_argument("kind", choices=("ckv", "direct", "cache-aside"))
     parser.add_argument("ports", type=int, nargs="+")
     parser.add_argument("--keys", type=int, required=True)
     parser.add_argument("--zipf", type=float, required=True)

@@ -24,11 +24,11 @@ class Store(Protocol):
 
 
 class Ckv:
-    """One node does it all. Greenlets share the client, which has one connection for them."""
+    """One node does it all, or the owners of the keys. Greenlets share the client, which has one connection to each."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, is_direct: bool = False) -> None:
         self.hits = 0
-        self._client = Client("127.0.0.1", port, timeout=60.0)
+        self._client = Client("127.0.0.1", port, timeout=60.0, direct=is_direct)
 
     def get(self, key: str) -> str | None:
         value = self._client.get(key)

@@ -7,8 +7,10 @@ from typing import Final
 from bench.part import Part
 from bench.parts import (
     ceiling,
+    direct,
     evict,
     expiring,
+    fence,
     growth,
     latency,
     many,
@@ -23,9 +25,11 @@ from bench.parts import (
 PARTS: Final[tuple[Part, ...]] = (
     secondary.PART,
     primary.PART,
+    direct.PART,
     many.PART,
     expiring.PART,
     evict.PART,
+    fence.PART,
     miss.PART,
     tiers.PART,
     memory.PART,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import subprocess
 from dataclasses import replace
 
+from bench import redis_benchmark
 from bench.part import CPU, THOUSAND_CALLS, Context, Part, Target
-from bench.results import Cell, Sample
-from bench.servers import IN_RESP, Contender, Servers, installed
+from bench.results import Cell
+from bench.servers import IN_RESP, Servers
 
 OWNERS = 3
 KEYS_OF_ONE = 100
@@ -25,30 +24,19 @@ def measure(context: Context) -> list[Cell]:
     """One setting, for all contenders in turn."""
     cell = Cell({"op": "mget", "keys": KEYS_OF_ONE, "owners": OWNERS})
     calls = QUICK_CALLS if context.quick else CALLS
+    options = ("-c", str(CONNECTIONS))
+    get = ["MGET", *[redis_benchmark.ANY_KEY] * KEYS_OF_ONE]
     with Servers() as servers:
         cluster = replace(servers.cluster(IN_RESP, secondaries=OWNERS, capacity=2 * KEYS), protocol="resp")
         contenders = [cluster, servers.redis()]
         for contender in contenders:
-            command = ["SET", "key:__rand_int__", "x" * VALUE_BYTES]
-            _run(contender, KEYS * PREFILL_TIMES, command, "-P", "64")
+            put = ["SET", redis_benchmark.ANY_KEY, "x" * VALUE_BYTES]
+            redis_benchmark.run(contender, KEYS * PREFILL_TIMES, put, keys=KEYS, options=(*options, "-P", "64"))
         for number in range(context.rounds):
             context.say(f"many: round {number + 1} of {context.rounds}")
             for contender in contenders if number % 2 == 0 else contenders[::-1]:
-                cell.add(contender.name, _run(contender, calls, ["MGET", *["key:__rand_int__"] * KEYS_OF_ONE]))
+                cell.add(contender.name, redis_benchmark.run(contender, calls, get, keys=KEYS, options=options))
     return [cell]
-
-
-def _run(contender: Contender, calls: int, command: list[str], *options: str) -> Sample:
-    """What ``redis-benchmark`` finds: the generator of the other parts has no request of many keys."""
-    before = contender.cpu_seconds()
-    options = ("-c", str(CONNECTIONS), "-n", str(calls), "-r", str(KEYS), "--csv", *options)
-    program = [installed("redis-benchmark"), "-h", "127.0.0.1", "-p", str(contender.port), *options, *command]
-    done = subprocess.run(program, check=True, capture_output=True, text=True)
-    row = list(csv.reader(done.stdout.splitlines()))[-1]
-    return {
-        "calls_per_second": float(row[1]),
-        "server_cpu_us": (contender.cpu_seconds() - before) / calls * 1e6,
-    }
 
 
 PART = Part(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import subprocess
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from bench.applications import Work, figures, run_applications
 from bench.database import database, info, make_plain, wait_saved
 from bench.generator import Load, run
 from bench.part import Column, Context, Part, Plot, Target
 from bench.results import Cell, Sample
 from bench.servers import Contender, Servers
 from bench.turns import sample
-from tests.support.nodes import ROOT
 
 RECORDS, QUICK_RECORDS = 1_000_000, 50_000
 TIMES_MEMORY = 10
@@ -25,7 +20,6 @@ ZIPF = 0.99
 PROCESSES, GREENLETS = 2, 25
 POOL_SIZE = 4
 SECONDS_TIMES = 5.0
-CHOICES = 200_000
 ROOM_FOR_BUFFERS = 4 << 20
 """Bytes that Redis may take for its clients at first."""
 TRIES = 3
@@ -150,55 +144,17 @@ def _records(setup: Setup) -> float:
 
 def _turn(setup: Setup, records: int, seconds: float, number: int) -> Sample:
     before = _memory_hits(setup.node)
-    reports = _applications(setup, records, seconds, number)
+    work = Work(records, GET_PERCENT, ZIPF, GREENLETS, seconds, seed=1 + number * PROCESSES)
+    reports = run_applications(setup.kind, setup.ports, work, PROCESSES)
     after = _memory_hits(setup.node)
-    latencies = sorted(latency for report in reports for latency in report["latencies_us"])
     hits, gets = sum(report["hits"] for report in reports), sum(report["gets"] for report in reports)
     if setup.node is not None:
         hits, gets = after[0] - before[0], after[1] - before[1]
     return {
         "records": _records(setup),
-        "calls_per_second": len(latencies) / max(report["seconds"] for report in reports),
-        "p50_us": latencies[len(latencies) // 2],
-        "p99_us": latencies[len(latencies) * 99 // 100],
-        "worst_us": latencies[-1],
+        **figures(reports),
         "hit_percent": hits / gets * 100,
     }
-
-
-def _applications(setup: Setup, records: int, seconds: float, number: int) -> Sequence[dict[str, Any]]:
-    """Start all processes, let them begin together, and collect what they say."""
-    processes = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "bench.clients.application", setup.kind, *map(str, setup.ports)),
-                *(f"--keys={records}", f"--zipf={ZIPF}", f"--get-percent={GET_PERCENT}", f"--greenlets={GREENLETS}"),
-                *(f"--seconds={seconds}", f"--seed={1 + number * PROCESSES + at}", f"--choices={CHOICES}"),
-            ],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for at in range(PROCESSES)
-    ]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                raise AssertionError(f"a client of {setup.name} did not start")
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        outputs = [process.communicate()[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    if any(process.returncode != 0 for process in processes):
-        raise AssertionError(f"a client of {setup.name} failed; what it said is above")
-    return [json.loads(output) for output in outputs]
 
 
 PART = Part(
