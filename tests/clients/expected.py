@@ -8,6 +8,7 @@ from tests.clients.lacks import Lack
 
 SCRIPTS: Final = Lack("scripts in Lua", "ckv runs no Lua")
 TYPES: Final = Lack("types other than strings", r"ckv keeps strings only")
+LISTS: Final = Lack("lists", r"ckv keeps strings only, no lists")
 HASHES: Final = Lack("hashes", r"ckv keeps strings only, no hashes")
 SETS: Final = Lack("sets", r"ckv keeps strings only, no sets")
 SORTED_SETS: Final = Lack("sorted sets", r"ckv keeps strings only, no sorted sets")
@@ -15,6 +16,8 @@ CHORDS: Final = Lack("sorted sets, in which workers keep the parts of a chord", 
 TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side caching is supported by Redis")
 SLOW_REQUESTS: Final = Lack("`SLOWLOG`; the exporter goes on without", r"there are no \['slowlog_last_id'")
 AGE_OF_CLIENTS: Final = Lack("`age` and `idle` in `CLIENT LIST`", r"no details of clients: \[\]")
+DATABASES: Final = Lack("a database besides number 0", r"DB index is out of range")
+ONE_NODE: Final = Lack("`WATCH` over keys of several nodes", r"CrossNode: ")
 RENAME: Final = Lack("`RENAME`", r"two keys may be on two nodes")
 
 EXPECTED: Final[dict[str, dict[str, Lack]]] = {
@@ -32,6 +35,27 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
     },
     "test_celery": {
         "test_a_chord": CHORDS,
+    },
+    "test_dramatiq": {
+        "test_a_task": SCRIPTS,
+        "test_results": LISTS,
+        "test_window": ONE_NODE,
+    },
+    "test_huey": {
+        "test_a_task": LISTS,
+    },
+    "test_rq": {
+        "test_a_task": SETS,
+    },
+    "test_walrus": {
+        "test_lock": SCRIPTS,
+        "test_rate_limit": LISTS,
+    },
+    "test_bullmq": {
+        "test_a_task": SCRIPTS,
+    },
+    "test_redis_cli": {
+        "test_other_database": DATABASES,
     },
     "test_redis_commander": {
         "test_rename": RENAME,

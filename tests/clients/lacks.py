@@ -43,6 +43,10 @@ CLIENTS: Final = {
     "test_fastapi_cache": Client("fastapi-cache2", ("fastapi-cache2", "fastapi", "redis")),
     "test_limits": Client("limits", ("limits", "redis")),
     "test_celery": Client("Celery: results", ("celery", "redis")),
+    "test_dramatiq": Client("Dramatiq", ("dramatiq", "redis")),
+    "test_huey": Client("Huey", ("huey", "redis")),
+    "test_rq": Client("RQ", ("rq", "redis")),
+    "test_walrus": Client("walrus", ("walrus", "redis")),
     "test_redis_cli": Client("redis-cli", (), "command", "7.0.15"),
     "test_iredis": Client("iredis", ("iredis",)),
     "test_node_redis": Client("node-redis", ("redis",), "Node"),
@@ -53,10 +57,12 @@ CLIENTS: Final = {
     "test_connect_redis": Client(
         "connect-redis, for sessions of Express", ("connect-redis", "express-session", "redis"), "Node"
     ),
+    "test_bullmq": Client("BullMQ", ("bullmq",), "Node"),
     "test_redis_commander": Client("Redis Commander", ("redis-commander",), "Node"),
     "test_phpredis": Client("phpredis, and sessions of PHP", (), "command", "5.3.7"),
     "test_redis_rb": Client("redis-rb, for Ruby", (), "command", "4.8.0"),
     "test_redis_perl": Client("Redis, the module of Perl", (), "command", "2.000"),
+    "test_hiredis": Client("hiredis, for C", (), "command", "0.14.1"),
     "test_redis_exporter": Client("redis_exporter, for Prometheus", (), "command", "1.45.0"),
 }
 """By the file of their tests, in the order of the page."""

@@ -60,6 +60,16 @@ def test_transaction(cli: Cli, prefix: str) -> None:
     assert cli(stdin=f"MULTI\nSET {prefix} 1\nGET {prefix}\nEXEC\n") == "OK\nQUEUED\nQUEUED\nOK\n1\n"
 
 
+def test_login(cli: Cli) -> None:
+    """A user and a password: `--user`, `-a`"""
+    assert cli("--no-auth-warning", "--user", "default", "-a", "any", "PING") == "PONG\n"
+
+
+def test_other_database(cli: Cli) -> None:
+    """Another database than number 0: `-n`"""
+    assert cli("-n", "1", "SELECT", "1") == "OK\n"
+
+
 def test_scan(cli: Cli, prefix: str) -> None:
     """All keys: `--scan --pattern`"""
     cli("SET", prefix, "1")
@@ -70,6 +80,36 @@ def test_big_keys(cli: Cli, prefix: str) -> None:
     """The longest values: `--bigkeys`"""
     cli("SET", prefix, "1" * 100)
     assert "Biggest string found" in cli("--bigkeys")
+
+
+def test_mem_keys(cli: Cli, prefix: str) -> None:
+    """Those that take most memory: `--memkeys`"""
+    cli("SET", prefix, "1" * 100)
+    assert "Biggest string found" in cli("--memkeys")
+
+
+def test_latency(cli: Cli) -> None:
+    """How long an answer takes: `--latency`"""
+    least, _most, _average, _count = cli("--latency", "-i", "1", "--raw").split()[:4]
+    assert float(least) >= 0
+
+
+def test_cluster(cluster: Server) -> None:
+    """Who owns what: `--cluster check`, `--cluster info`, and `-c`, which follows `MOVED`"""
+    address = f"{cluster.host}:{cluster.port}"
+    checked = run(["redis-cli", "--cluster", "check", address])
+    assert "All nodes agree about slots configuration" in checked
+    assert "All 16384 slots covered" in checked
+    assert "keys in 3 masters" in run(["redis-cli", "--cluster", "info", address])
+    for number in range(20):
+        set_ = ["redis-cli", "-c", "-h", cluster.host, "-p", str(cluster.port), "SET", f"cli:{number}", "1"]
+        assert run(set_).endswith("OK\n")
+
+
+def test_benchmark_in_cluster_mode(cluster: Server) -> None:
+    """redis-benchmark: `--cluster`"""
+    command = ["redis-benchmark", "-h", cluster.host, "-p", str(cluster.port), "--cluster", "-t", "set,get"]
+    assert "Cluster has 3 master nodes" in run([*command, "-n", "1000", "-q"])
 
 
 def test_benchmark(cli: Cli, server: Server) -> None:
