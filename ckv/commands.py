@@ -76,6 +76,8 @@ COMMANDS: Final[dict[str, Command]] = {
             "Read the value of a key and set when it expires: milliseconds since 1970, 0 for never."),
         Command("DELIFEQ key expected", "writer", "flag", "`true` if it was deleted, else `false`",
             "Delete a key if its value is the expected one."),
+        Command("EXTEND key expected milliseconds since", "writer", "flag", "`true` if it was put off, else `false`",
+            "Have a record that expires, if it has this value, do so so long after since; 0 for after it would."),
         Command("INCRBY key amount", "writer", "number", "the sum",
             "Add an integer to the one under a key, 0 if there is none; both have 64 bits and a sign."),
         Command("COUNT key amount condition expires", "writer", "table", "`[counted, sum]`",

@@ -66,10 +66,10 @@ which the table says otherwise.
 
 ## Commands that read before they write
 
-`SET`, `GETDEL`, `GETEX`, `DELIFEQ`, `INCRBY`, `COUNT`, `INCRBYFLOAT` and `APPEND` are one step each: nothing comes
-between what they read and what they write, whoever else writes the key. A value that only the database has is loaded
-first, and what is asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot be
-loaded the answer is `ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is
+`SET`, `GETDEL`, `GETEX`, `DELIFEQ`, `EXTEND`, `INCRBY`, `COUNT`, `INCRBYFLOAT` and `APPEND` are one step each: nothing
+comes between what they read and what they write, whoever else writes the key. A value that only the database has is
+loaded first, and what is asked of the key meanwhile comes after it ([guarantees.md](guarantees.md#order)). If it cannot
+be loaded the answer is `ValueUnknown`, and nothing was written. None of them is to be sent again when its outcome is
 unknown: it might be carried out twice.
 
 `SET` has all of its arguments always; what is not wanted is empty, and `expires` is 0:
@@ -83,6 +83,9 @@ unknown: it might be carried out twice.
 
 Of its answer `written` says whether the value was stored, `found` whether there was a record before, and `old` is its
 value, with `GET` alone. Without a condition and `GET` it is a PUT, which does not look: `[true, false, ""]`.
+
+`EXTEND` is for locks: a record that expires, and has the expected value, does so `milliseconds` after `since`, which is
+a time in milliseconds since 1970, or 0 for when it would have expired.
 
 Values are equal when their bytes are, be they a str or a bin. A sum, and what is appended to, has the type that the
 record has; a new record has that of the argument, and is a str where the amount is a number of msgpack.
@@ -375,9 +378,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   and what comes behind that waits for its answer.
 - **There is no Lua.** The scripts with which most libraries give a lock back, or keep it, are known by their text,
   whatever its spaces and quotes: "if the value is the first argument, delete the key", and the same with `PEXPIRE`. So
-  are those with which django-redis adds to a counter, whether it is there or only if it is, and with which limits adds
-  to one that expires. Each is one step of the node that owns the key. All others are refused, among them that of
-  `Lock.extend` in redis-py.
+  are that of `Lock.extend` in redis-py, those with which django-redis adds to a counter, whether it is there or only if
+  it is, and that with which limits adds to one that expires. Each is one step of the node that owns the key. All others
+  are refused.
 - **A transaction is one step of each node**, and WATCH compares digests: [see below](#what-exec-promises).
 - **Messages stay at the node** where they are published: [see below](#channels-of-one-node).
 - There is one database, number 0, and no password yet.

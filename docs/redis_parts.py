@@ -112,6 +112,8 @@ of which a row could be deleted between the walk and the look at it, and told al
   one that was used longest ago; it also forgets one that nobody went on with for {IDLE / 60:g} minutes, and all of them
   when it is started anew, or its database is replaced. Then the answer is `-ERR Refused: there is no scan with the
   cursor ..: begin again with 0`. Where Redis takes any number for a cursor, ckv takes those that it gave.
+- *While slots move* from one node to another, where nodes have [joined](joining.md), `SCAN`, `KEYS` and `DBSIZE` are
+  answered `-TRYAGAIN`; a cursor from before is refused then, with the same words, and the scan has to begin again.
 - *When the database is away* the answer is `-TRYAGAIN`, and the same cursor can be sent again.
 - *Where much is written* a record whose expiry was put off during the scan may be left out, if more than 20,000 others
   were saved between two answers near the end. Without a database, and with `--memory-max`, the same goes for records
@@ -189,7 +191,7 @@ believes on until another one speaks, or is connected that no more nodes have re
 - *Who owns what does not change* while such a cluster runs, where the primary has a list: see
   [guarantees.md](guarantees.md#one-list-of-secondaries). Where secondaries join, slots move, and clients follow them by
   `-MOVED`. The secondary that a slot is about to leave, or that nobody confirms, answers `-TRYAGAIN` for a moment,
-  which most clients repeat by themselves; node-redis hands it to its caller. No
-  slot is ever half at one node, so that there is no `-ASK`.
+  and has done nothing. Most clients repeat that by themselves; node-redis hands it to its caller, and so does redis-py
+  in a transaction. No slot is ever half at one node, so that there is no `-ASK`.
 """
 """What clients are told that go to the owners of keys by themselves."""

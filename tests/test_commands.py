@@ -64,6 +64,7 @@ def test_the_commands_of_the_protocol() -> None:
         "GETDEL": ("key",),
         "GETEX": ("key", "expires"),
         "DELIFEQ": ("key", "expected"),
+        "EXTEND": ("key", "expected", "milliseconds", "since"),
         "INCRBY": ("key", "amount"),
         "COUNT": ("key", "amount", "condition", "expires"),
         "INCRBYFLOAT": ("key", "amount"),

@@ -565,7 +565,7 @@ def test_completion() -> None:
     assert completions("HELP d") == ["DEL", "DELIFEQ", "DBSIZE", "DIGEST"]
     assert completions("help ") == [*COMMANDS, "HELP", "EXIT", "QUIT"]
     assert completions("help DEL ") == []
-    assert completions("ex") == ["EXISTS ", "EXPIRE ", "EXPIRETIME ", "EXEC ", "EXIT"]
+    assert completions("ex") == ["EXTEND ", "EXISTS ", "EXPIRE ", "EXPIRETIME ", "EXEC ", "EXIT"]
     assert completions("GET p") == []
     assert completions("GET ") == []
 
@@ -827,6 +827,7 @@ def test_a_character_that_the_terminal_lacks_is_shown_as_it_can_be_typed(
         ),
         ("DELIFEQ", True, "OK", b"1", "true"),
         ("DELIFEQ", False, "no", b"0", "false"),
+        ("EXTEND", True, "OK", b"1", "true"),
         ("EXISTS", True, "yes", b"1", "true"),
         ("INCRBY", -3, "-3", b"-3", "-3"),
         ("INCRBYFLOAT", "0.5", "0.5", b"0.5", '"0.5"'),

@@ -117,6 +117,18 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         equal = to_bytes(checked_value(expected, max_value_bytes))
         return update(caller, msgid, key, lambda old: Change(True, None) if _is(old, equal) else kept(False))
 
+    def extend(caller: Caller, msgid: int, key: str, expected: object, milliseconds: object, since: object) -> object:
+        equal = to_bytes(checked_value(expected, max_value_bytes))
+        longer, begin = _amount(milliseconds)[0], checked_expires(_number(since))
+
+        def modify(old: Value | None, before: int) -> Change:
+            if not before or not _is(old, equal):
+                return kept(False)
+            # 0 would be for ever; what is over by then is no record any more.
+            return Change(True, old, expires=checked_expires(max(1, (begin or before) + longer)))
+
+        return told(caller, msgid, store.update_record(key, modify))
+
     def increase(caller: Caller, msgid: int, key: str, amount: object) -> object:
         number, made = _amount(amount)
 
@@ -177,6 +189,7 @@ def update_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         "GETDEL": get_and_delete,
         "GETEX": get_and_expire,
         "DELIFEQ": delete_if_equal,
+        "EXTEND": extend,
         "INCRBY": increase,
         "COUNT": count,
         "INCRBYFLOAT": increase_float,
@@ -211,8 +224,13 @@ class _Shows:
 
 def _until(expires: object) -> int:
     """When a record that is SET expires: milliseconds of the epoch, 0 for never, KEEP. Raises a Refused."""
-    number = integer(expires) if isinstance(expires, (str, bytes)) else expires
+    number = _number(expires)
     return KEEP if type(number) is int and number == KEEP else checked_expires(number)
+
+
+def _number(word: object) -> object:
+    """The number that a word stands for, where it is one."""
+    return integer(word) if isinstance(word, (str, bytes)) else word
 
 
 def _word(name: str, word: object, allowed: tuple[str, ...]) -> str:

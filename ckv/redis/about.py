@@ -227,7 +227,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("MEMORY USAGE key", -2, ("readonly",), (2, 2, 1), "reader", "server",
         "Answer how many bytes of memory a record takes, about.", subcommands("memory", _MEMORY), ("GET",)),
     Row("OBJECT subcommand key", -2, ("readonly",), (2, 2, 1), "reader", "generic",
-        "ENCODING, as Redis would have it; IDLETIME is 0 and REFCOUNT 1 for every key.",
+        "ENCODING, as Redis would have it; IDLETIME is 0 and REFCOUNT 1 for every key, and FREQ is not told.",
         subcommands("object", _OBJECT), ("GET",)),
 )  # fmt: skip
 """What is about the node."""

@@ -47,6 +47,13 @@ def _expire_if_equal(facts: Facts, session: RespSession, key: bytes, arguments: 
     return call(session, facts.handlers["SET"], params, written_flag_reply)
 
 
+def _extend_if_equal(facts: Facts, session: RespSession, key: bytes, arguments: list[bytes]) -> Any:
+    expected, milliseconds, replaces = arguments
+    since = 0 if replaces == b"0" else int(facts.now() * 1000)
+    params = (text_of(key), expected, integer_of(milliseconds), since)
+    return call(session, facts.handlers["EXTEND"], params, flag_reply)
+
+
 def _count(facts: Facts, session: RespSession, key: bytes, arguments: list[bytes]) -> Any:
     (amount,) = arguments
     return call(session, facts.handlers["INCRBY"], (text_of(key), integer_of(amount)), number_reply)
@@ -65,6 +72,7 @@ def _count_and_expire(facts: Facts, session: RespSession, key: bytes, arguments:
 
 _DELETES: Final = Script(_delete_if_equal, 1)
 _EXPIRES: Final = Script(_expire_if_equal, 2)
+_EXTENDS: Final = Script(_extend_if_equal, 3)
 _COUNTS: Final = Script(_count, 1)
 _COUNTS_EXISTING: Final = Script(_count_existing, 1)
 _COUNTS_AND_EXPIRES: Final = Script(_count_and_expire, 2)
@@ -77,6 +85,10 @@ _KNOWN: Final[dict[str, Script]] = {
     "ifredis.call('get',keys[1])==argv[1]thenreturnredis.call('pexpire',keys[1],argv[2])elsereturn0end": _EXPIRES,
     "localtoken=redis.call('get',keys[1])ifnottokenortoken~=argv[1]thenreturn0end"
     "redis.call('pexpire',keys[1],argv[2])return1": _EXPIRES,
+    "localtoken=redis.call('get',keys[1])ifnottokenortoken~=argv[1]thenreturn0end"
+    "localexpiration=redis.call('pttl',keys[1])ifnotexpirationthenexpiration=0endifexpiration<0thenreturn0end"
+    "localnewttl=argv[2]ifargv[3]=='0'thennewttl=argv[2]+expirationendredis.call('pexpire',keys[1],newttl)"
+    "return1": _EXTENDS,
     "returnredis.call('incrby',keys[1],argv[1])": _COUNTS,
     "localexists=redis.call('exists',keys[1])if(exists==1)thenreturnredis.call('incrby',keys[1],argv[1])"
     "elsereturnfalseend": _COUNTS_EXISTING,
@@ -151,7 +163,7 @@ _SCRIPT: Final[dict[str, tuple[int, Sub]]] = {
     "flush": (-2, _script_flush),
 }
 
-_NEEDS: Final = ("DELIFEQ", "SET", "INCRBY", "COUNT")
+_NEEDS: Final = ("DELIFEQ", "SET", "EXTEND", "INCRBY", "COUNT")
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("EVAL script numkeys key arg [arg ...]", -3, WRITE, NONE, "writer", "scripting",

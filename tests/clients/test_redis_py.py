@@ -109,8 +109,10 @@ def test_watch(client: Any, prefix: str) -> None:
 
 
 def test_lock(client: Any, prefix: str) -> None:
-    """Locks: `lock()`, which is SET NX PX and a script"""
-    with client.lock(prefix, timeout=20):
+    """Locks: `lock()`, which is SET NX PX and a script; `extend`, `reacquire`"""
+    with client.lock(prefix, timeout=20) as lock:
+        assert lock.extend(30)
+        assert lock.reacquire()
         other = client.lock(prefix, timeout=20)
         assert other.acquire(blocking=False) is False
     assert client.lock(prefix, timeout=20).acquire(blocking=False) is True

@@ -36,7 +36,7 @@ ODD = [None, 0, -1, 7, 2**64 - 1, 1.5, True, [], [["a"]], {}, {"a": 1}, {1: [2]}
 VALUE = object()
 UPDATES: list[tuple[bytes, *tuple[object, ...]]] = [
     (b"INCRBY", 1), (b"INCRBY", "-7"), (b"APPEND", VALUE), (b"GETDEL",), (b"EXISTS",), (b"DELIFEQ", "loaded"),
-    (b"COUNT", 1, "XX", -1), (b"COUNT", b"7", "", 1 << 50),
+    (b"COUNT", 1, "XX", -1), (b"COUNT", b"7", "", 1 << 50), (b"EXTEND", "loaded", 1, 0),
     (b"SET", "5", 0, "NX", "", ""), (b"SET", VALUE, 0, "XX", "", "GET"), (b"SET", VALUE, 0, "", "", ""),
 ]  # fmt: skip
 """Methods that read before they write, and what stands behind the key."""

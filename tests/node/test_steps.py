@@ -83,11 +83,12 @@ def test_all_methods_of_records() -> None:
         *(("PUT", ("a", b"1")), ("GET", ("a",)), ("INCRBY", ("a", 4)), ("GET", ("a",)), ("APPEND", ("a", b"0"))),
         *(("STRLEN", ("a",)), ("EXISTS", ("b",)), ("PUTEX", ("b", "x", 2**50)), ("EXPIRETIME", ("b",))),
         *(("EXPIRE", ("b", 0, "")), ("EXPIRETIME", ("b",)), ("SET", ("a", b"2", 0, "NX", "", "GET"))),
+        ("EXTEND", ("a", b"50", 1, 0)),
         *(("DELIFEQ", ("a", b"50")), ("INCRBYFLOAT", ("c", "1.5")), ("GETDEL", ("c",)), ("GET", ("c",))),
         *(("DEL", ("b",)), ("DEL", ("b",)), ("EXPIRETIME", ("b",)), ("DIGEST", ("b",))),
     ) == [
         *(True, (True, b"1"), 5, (True, b"5"), 2, 2, False, True, 2**50, 1, -1, (False, True, b"50")),
-        *(True, "1.5", (True, "1.5"), (False, ""), True, False, -2, b""),
+        *(False, True, "1.5", (True, "1.5"), (False, ""), True, False, -2, b""),
     ]  # fmt: skip
     assert node.store.keys() == []
 

@@ -288,6 +288,31 @@ def test_what_is_appended_is_its_bytes(parts: list[bytes], is_text: bool, data: 
     assert node("STRLEN", "k") == len(b"".join(parts))
 
 
+def test_a_lock_is_extended() -> None:
+    """From when it would expire, or from another time; not one that never does, nor somebody else's."""
+    store = MemoryStore(POLICIES["lru"](100))
+    node = Methods(store)
+    assert node("EXTEND", "lock", b"mine", 500, 0) is False
+    store.put("lock", "mine")
+    assert node("EXTEND", "lock", b"mine", 500, 0) is False
+    assert store.expires_of("lock") == 0
+    store.put("lock", "mine", 1 << 50)
+    assert node("EXTEND", "lock", b"yours", 500, 0) is False
+    assert node("EXTEND", "lock", b"mine", 500, 0) is True
+    assert store.expires_of("lock") == (1 << 50) + 500
+    assert node("EXTEND", "lock", "mine", "-200", "0") is True
+    assert store.expires_of("lock") == (1 << 50) + 300
+    assert node("EXTEND", "lock", b"mine", 7, 1 << 51) is True
+    assert store.expires_of("lock") == (1 << 51) + 7
+    assert node("GET", "lock") == (True, "mine")
+    for wrong in ((1.5, 0), (500, -1), ("x", 0), (1 << 60, 0)):
+        with pytest.raises(errors.Refused):
+            node("EXTEND", "lock", b"mine", *wrong)
+    assert store.expires_of("lock") == (1 << 51) + 7
+    assert node("EXTEND", "lock", b"mine", -(1 << 60), 0) is True
+    assert store.expires_of("lock") == 1, "it is over, and not there for ever"
+
+
 def test_a_counter_is_added_to_only_where_it_is() -> None:
     store = MemoryStore(POLICIES["lru"](100))
     node = Methods(store)
@@ -333,18 +358,18 @@ def test_all_of_them_wait_for_the_value(mode: str) -> None:
     asked = [
         ("INCRBY", "n", 1), ("GETDEL", "a"), ("DELIFEQ", "b", "1"), ("INCRBYFLOAT", "c", "0.5"), ("APPEND", "d", "y"),
         ("SET", "e", "2", 0, "NX", "", "GET"), ("EXISTS", "f"), ("STRLEN", "g"), ("SET", "h", "2", 0, "IFEQ", "1", ""),
-        ("GETEX", "i", 1 << 52), ("COUNT", "j", 2, "XX", -1),
+        ("GETEX", "i", 1 << 52), ("COUNT", "j", 2, "XX", -1), ("EXTEND", "k", "1", 5, 0),
     ]  # fmt: skip
     for msgid, (method, *params) in enumerate(map(list[Any], asked)):
         assert node(method, *params, msgid=msgid) is LATER
     query = store.load_begin()
-    store.load_end(query, dict.fromkeys("nabcdefghij", "1"))
+    store.load_end(query, dict.fromkeys("nabcdefghijk", "1"))
     store.flush_end(store.flush_begin())
     answers = {msgid: result for msgid, error, result in node.told.answers if error is None}
     assert len(node.told.answers) == len(asked)
     assert [answers[msgid] for msgid in range(len(asked))] == [
         2, [True, "1"], True, "1.5", 2, [False, True, "1"], True, 1, [True, True, ""],
-        [True, "1"], [True, 3],
+        [True, "1"], [True, 3], False,
     ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ SET = {
     "DEL": True,
     "SET": [True, ""],
     "DELIFEQ": True,
+    "EXTEND": True,
     "EXISTS": True,
 } | dict.fromkeys(("INCRBY", "COUNT"), 1)
 

@@ -35,6 +35,26 @@ KEEPS = [
 ]
 
 
+EXTEND = """
+        local token = redis.call('get', KEYS[1])
+        if not token or token ~= ARGV[1] then
+            return 0
+        end
+        local expiration = redis.call('pttl', KEYS[1])
+        if not expiration then
+            expiration = 0
+        end
+        if expiration < 0 then
+            return 0
+        end
+
+        local newttl = ARGV[2]
+        if ARGV[3] == "0" then
+            newttl = ARGV[2] + expiration
+        end
+        redis.call('pexpire', KEYS[1], newttl)
+        return 1
+"""
 ADD = "\n    return redis.call('INCRBY', KEYS[1], ARGV[1])\n    "
 ADD_TO_EXISTING = """
     local exists = redis.call('EXISTS', KEYS[1])
@@ -57,7 +77,7 @@ return current
 
 @pytest.fixture
 def node() -> Node:
-    node = Node("SET", "DELIFEQ", "INCRBY", "COUNT")
+    node = Node("SET", "DELIFEQ", "EXTEND", "INCRBY", "COUNT")
     node.results.update(DELIFEQ=True, SET=(True, True, ""))
     return node
 
@@ -80,6 +100,17 @@ def test_a_lock_is_kept(node: Node, script: str, is_equal: bool, answer: bytes) 
     node.results["SET"] = (is_equal, True, "")
     assert node.send("EVAL", script, "1", "lock", "mine", "3000") == answer
     assert node.asked == [("SET", "lock", b"mine", int(NOW * 1000) + 3000, "IFEQ", b"mine", "")]
+
+
+@pytest.mark.parametrize(("is_put_off", "answer"), [(True, b":1\r\n"), (False, b":0\r\n")])
+def test_a_lock_is_extended(node: Node, is_put_off: bool, answer: bytes) -> None:
+    node.results["EXTEND"] = is_put_off
+    assert node.send("EVAL", EXTEND, "1", "lock", "mine", "3000", "0") == answer
+    assert node.send("EVAL", EXTEND, "1", "lock", "mine", "3000", "1") == answer
+    assert node.asked == [("EXTEND", "lock", b"mine", 3000, 0), ("EXTEND", "lock", b"mine", 3000, int(NOW * 1000))]
+    assert (
+        node.send("EVAL", EXTEND, "1", "lock", "mine", "x", "0") == b"-ERR value is not an integer or out of range\r\n"
+    )
 
 
 def test_a_counter_is_added_to(node: Node) -> None:

@@ -231,7 +231,7 @@ def test_exec_whose_turn_comes_later() -> None:
 
 def test_all_that_it_asks_goes_to_the_node_at_once() -> None:
     """Whatever the commands are, with those between them that ask nothing."""
-    node = Node("SET", "DELIFEQ", "INCRBY", "COUNT", "PUTEX", "EXPIRE", "EXPIRETIME", "GETDEL")
+    node = Node("SET", "DELIFEQ", "EXTEND", "INCRBY", "COUNT", "PUTEX", "EXPIRE", "EXPIRETIME", "GETDEL")
     known = "if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end"
     requests = [
         *(

@@ -333,6 +333,10 @@ def test_a_lock_of_redis_py(client: redis.Redis) -> None:
         assert client.expire("other", 1)
         assert lock.reacquire()
         assert client.ttl("other") > 50
+        assert lock.extend(1000)
+        assert 1050 < client.ttl("other") <= 1060
+        assert lock.extend(90, replace_ttl=True)
+        assert 80 < client.ttl("other") <= 90
     assert client.get("other") is None
 
 

@@ -43,7 +43,7 @@ def for_people(name: str, result: Any, encoding: str = "utf-8") -> str:
             return ("OK" if written else "not written") + before
         case "COUNT", [bool() as counted, total]:
             return str(total) if counted else "not counted"
-        case ("DEL" | "DELIFEQ", True) | (_, None):
+        case ("DEL" | "DELIFEQ" | "EXTEND", True) | (_, None):
             return "OK"
         case _, bool() as answer:
             return "yes" if answer else "no"
