@@ -18,7 +18,14 @@ arguments = st.one_of(
     st.sampled_from([b"v" * 4096, b"v" * 4097, b"\r\n" * 20, b"9" * 19, b"1e400", b"SETNAME", b"ID", b"LIST"]),
     st.binary(max_size=20),
 )
-requests = st.builds(
+several = st.builds(
+    lambda pairs, more, options: packed([b"MSETEX", b"%d" % (len(pairs) + more), *sum(pairs, ()), *options]),
+    st.lists(st.tuples(arguments, arguments), max_size=4),
+    st.sampled_from([0, 0, 0, 1, -1]),
+    st.lists(st.sampled_from([b"NX", b"XX", b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL", b"1", b"1000001"]), max_size=3),
+)
+"""MSETEX, which arguments by chance are hardly ever: the number of its keys is that of the pairs mostly."""
+requests = several | st.builds(
     lambda name, rest: packed([name, *rest]), names | refused | arguments, st.lists(arguments, max_size=5)
 )
 lines = st.builds(
