@@ -50,6 +50,11 @@ cdef inline bint is_nowhere(Table table, Table absent, const Request *request) n
     return at != 0
 
 
+# The same, and nothing is counted.
+cdef inline bint is_known_absent(Table table, Table absent, const Request *request) noexcept:
+    return table.may_miss or absent.find(request.key, request.key_bytes, absent.hash_of(request.key, request.key_bytes)) != 0
+
+
 # Whether the record of a key, or that there is none, may be deleted: a persistent tier has to know of it.
 cdef inline bint may_delete(Table table, uint32_t at) noexcept:
     return table.may_put and table.may_miss and not (at and table.entries[at].flags & EXPIRES)

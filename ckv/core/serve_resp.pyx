@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """The requests of Redis clients that memory alone decides, from the bytes of a socket to the bytes of the answers.
 
-GET, SET without options, DEL and EXISTS of one key, and PING: the same as :mod:`ckv.core.serve` for the other protocol, over
-the same table. Its twin is the session (:mod:`ckv.protocol.resp.session`). It is given the bytes of a session that owes
+GET, MGET, SET without options, DEL and EXISTS of one key, and PING: the same as :mod:`ckv.core.serve` for the other protocol,
+over the same table. Its twin is the session (:mod:`ckv.protocol.resp.session`). It is given the bytes of a session that owes
 nobody an answer, and stops where one has to wait, for answers leave in the order of the requests.
 """
 
@@ -16,16 +16,17 @@ from ckv.core cimport buffer as buffers
 from ckv.core.buffer cimport KEPT_BYTES, Buffer, append, empty, end_of, has_room, set_end, slice_of
 from ckv.core.deciding cimport (
     CUT, ENOUGH, ENOUGH_BYTES, LARGE, LARGE_BYTES, LEFT, MAX_ANSWER_HEAD_BYTES, NO, NONE, STORED, VALUE, WINDOW, Outcome, Why,
-    decide, is_enough,
+    decide, is_enough, is_known_absent,
 )
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
 from ckv.core.request cimport GET, PING, Input, Request, input_of
-from ckv.core.resp cimport pass_by, read_request, write_bulk, write_bytes, write_flag, write_size
+from ckv.core.resp cimport pass_by, read_bulk, read_mget, read_request, write_bulk, write_bytes, write_flag, write_size
 from ckv.core.slots cimport SLOTS, slot_of
 
 cdef enum:
     CRLF_BYTES = 2
+    ARRAY = 42  # the mark in front of how many elements there are
 
 
 @cython.final
@@ -57,9 +58,60 @@ cdef class Server:
     def serve_all(self, list inbox not None):
         return serve_sessions(self, inbox)
 
-    # There is no message of many.
-    cdef inline bint several(self, Input *_input, object _session) except -1:
+    # An MGET, if memory decides all of it; whether it is one. Else nothing was looked up that counts. Where other nodes answer
+    # for other keys there is more to say of several.
+    cdef bint several(self, Input *input, object session) except -1:
+        cdef const uint8_t *start = input.at
+        cdef uint64_t count
+        cdef Input keys
+        if not PyBytes_GET_SIZE(self.served) and read_mget(input, &count):
+            keys = input[0]
+            if self.are_decided(input, count):
+                self.answer_all(&keys, count, session)
+                return True
+        input.at = start
+        input.cut = False
         return False
+
+    # Whether memory decides a GET of each key, and all values together are few enough bytes.
+    cdef bint are_decided(self, Input *keys, uint64_t count) noexcept:
+        cdef Request window[WINDOW]
+        cdef uint64_t length = 0, done
+        cdef uint32_t at
+        cdef int size, i
+        for done in range(0, count, WINDOW):
+            size = <int>min(WINDOW, count - done)
+            for i in range(size):
+                if not read_bulk(keys, &window[i].key, &window[i].key_bytes) or window[i].key_bytes > MAX_KEY_BYTES:
+                    return False
+                hash_key(self.table, &window[i])
+            prefetch(self.table, window, size)
+            for i in range(size):
+                at = self.table.find(window[i].key, window[i].key_bytes, window[i].hash)
+                if at:
+                    length += self.table.entries[at].value_bytes
+                    if length > ENOUGH_BYTES or self.table.is_over_entry(&self.table.entries[at]):
+                        return False
+                elif not is_known_absent(self.table, self.absent, &window[i]):
+                    return False
+        return True
+
+    cdef bint answer_all(self, Input *keys, uint64_t count, object session) except -1:
+        cdef Request request
+        cdef uint8_t *start
+        cdef uint64_t i
+        if not has_room(&self.out, MAX_ANSWER_HEAD_BYTES):
+            raise MemoryError
+        start = end_of(&self.out)
+        set_end(&self.out, write_size(start, <uint32_t>count))
+        start[0] = ARRAY
+        request.kind = GET
+        for i in range(count):
+            read_bulk(keys, &request.key, &request.key_bytes)
+            request.hash = self.table.hash_of(request.key, request.key_bytes)
+            if not self.answer(&request, session):
+                raise MemoryError
+        return True
 
     # Answers a request, if memory decides it. Otherwise nothing was written.
     cdef inline bint answer(self, Request *request, object session) except -1:

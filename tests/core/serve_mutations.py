@@ -232,4 +232,40 @@ MUTATIONS = (
         " and is_served(server, request)",
         "",
     ),
+    Mutation(
+        "expired-among-several",
+        "MGET is answered in the loop where nothing of it is over",
+        "ckv/core/serve_resp.pyx",
+        " or self.table.is_over_entry(&self.table.entries[at]):",
+        ":",
+    ),
+    Mutation(
+        "several-guessed",
+        "MGET is answered in the loop where memory knows of each key",
+        "ckv/core/serve_resp.pyx",
+        "                elif not is_known_absent(self.table, self.absent, &window[i]):\n"
+        "                    return False\n",
+        "",
+    ),
+    Mutation(
+        "several-without-end",
+        "MGET is answered in the loop as far as its answer is short",
+        "ckv/core/serve_resp.pyx",
+        "                    if length > ENOUGH_BYTES or",
+        "                    if",
+    ),
+    Mutation(
+        "several-elsewhere",
+        "MGET is answered in the loop where the keys of all nodes are for this one",
+        "ckv/core/serve_resp.pyx",
+        "        if not PyBytes_GET_SIZE(self.served) and read_mget",
+        "        if read_mget",
+    ),
+    Mutation(
+        "several-counted-as-one",
+        "the answer to MGET says how many it has",
+        "ckv/core/serve_resp.pyx",
+        "write_size(start, <uint32_t>count)",
+        "write_size(start, 1)",
+    ),
 )
