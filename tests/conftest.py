@@ -13,6 +13,8 @@ from types import FrameType
 import pytest
 
 from tests.support import products
+from tests.support.galera import GaleraCluster
+from tests.support.galera import missing as galera_missing
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
 from tests.support.products import Template
@@ -97,6 +99,25 @@ def _server(template: Template) -> Iterator[MariaDB]:
             yield server
         finally:
             server.kill()
+
+
+@pytest.fixture(scope="session")
+def shared_galera(mariadb_template: Template) -> Iterator[GaleraCluster]:
+    """The cluster behind ``galera``, which is what a test asks for."""
+    if (why := galera_missing(mariadb_template.product)) is not None:
+        pytest.skip(why)
+    with (
+        tempfile.TemporaryDirectory(prefix="ckv-galera-") as folder,
+        GaleraCluster(Path(folder), mariadb_template) as cluster,
+    ):
+        yield cluster
+
+
+@pytest.fixture
+def galera(shared_galera: GaleraCluster) -> GaleraCluster:
+    """Two running servers that are one cluster, without ckv's database. Shared as ``mariadb`` is."""
+    shared_galera.empty()
+    return shared_galera
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 .venv/bin/python -m tests.failures.failovers                # 300 of them, on a private MariaDB
 .venv/bin/python -m tests.failures.failovers --unfenced     # the control: it has to end with 1
+.venv/bin/python -m tests.failures.failovers --galera       # owners write to two servers of one Galera cluster
 
 Two processes take one name in turn (:mod:`tests.failures.owner`). The one that has it saves batches over several
 sessions until SIGSTOP hits it, at any moment. The other one fences it, reads what is there, saves newer values of some
-keys, and then the first one is woken, and goes on with the batches that it had at hand. Two things have to be true
-after each turn:
+keys, and then the first one is woken, and goes on with the batches that it had at hand. One of three is not stopped:
+it is fenced while it saves, as one that is cut off from everything but the database. Two things have to be true after
+each turn:
 
 - What the first one was told is saved was there when the other one had fenced it.
 - Each row is the newest that the other one has read or saved.
@@ -22,6 +24,7 @@ import signal
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -30,6 +33,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from tests.failures.owner import KEYS, Ended, Order, Taken, Values, own
+from tests.support.galera import GaleraCluster
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.products import make_template
 
@@ -37,6 +41,9 @@ ROUNDS: Final = 300
 
 LATEST_STOP: Final = 0.02
 """Seconds for which an owner writes before it is stopped, at most; a transaction takes a few thousandths."""
+
+SHARE_STOPPED: Final = 2 / 3
+"""Of the owners that are fenced."""
 
 PATIENCE: Final = 60.0
 """Seconds that an owner may take for anything."""
@@ -47,16 +54,18 @@ class Report:
     """What came of it."""
 
     rounds: int = 0
+    stopped: int = 0
+    """Rounds in which the owner was stopped."""
     in_transaction: int = 0
-    """Rounds in which the owner was stopped in the middle of a transaction, by what the server says."""
+    """Those of them in which it was in the middle of a transaction, by what the server says."""
     fenced_after: list[float] = field(default_factory=list)
     """Seconds from the question for the name to the end of the process before, as the database knows it."""
     batches: int = 0
     """Transactions of owners that were told that they are saved."""
     refused: int = 0
     """Sessions of owners that were told that they are fenced."""
-    codes: dict[int, int] = field(default_factory=dict)
-    """How often a transaction failed with which error number; 0 where the connection broke."""
+    codes: Counter[int] = field(default_factory=Counter)
+    """How often a statement of an owner failed with which error number; 0 where the connection broke."""
     overwritten: int = 0
     """Rows that were not the newest in the end."""
     lost: int = 0
@@ -71,8 +80,8 @@ class Report:
         codes = ", ".join(f"{code}: {count}" for code, count in sorted(self.codes.items()))
         return "\n".join(
             [
-                f"fail-overs: {self.rounds}, {self.in_transaction} of them in the middle of a transaction",
-                f"saved batches: {self.batches:,}; failed by error number: {codes or 'none'}",
+                f"fail-overs: {self.rounds}, stopped: {self.stopped}, within a transaction: {self.in_transaction}",
+                f"saved batches: {self.batches:,}; statements that failed, by error number: {codes or 'none'}",
                 f"sessions that heard that they are fenced: {self.refused}",
                 f"to fence: median {median:.0f} ms, worst {1000 * max(self.fenced_after):.0f} ms",
                 f"rows that are not the newest: {self.overwritten}; saved and lost: {self.lost}",
@@ -161,7 +170,9 @@ def run(servers: Sequence[MariaDB], rounds: int, *, fenced: bool = True, seed: i
         for _ in range(rounds):
             old.write()
             time.sleep(choices.uniform(0, LATEST_STOP))
-            report.in_transaction += old.pause() > 0
+            if choices.random() < SHARE_STOPPED:
+                report.stopped += 1
+                report.in_transaction += old.pause() > 0
             taken = new.take()
             newest = taken.found | new.save_once()
             ended = old.wake()
@@ -169,12 +180,11 @@ def run(servers: Sequence[MariaDB], rounds: int, *, fenced: bool = True, seed: i
             report.fenced_after.append(taken.fenced_after)
             report.batches += ended.batches
             report.refused += ended.fenced
-            for code in ended.codes:
-                report.codes[code] = report.codes.get(code, 0) + 1
+            report.codes += ended.codes
             report.lost += sum(value > taken.found.get(key, "") for key, value in ended.saved.items())
+            tables = [server.rows() for server in servers]
             report.overwritten += sum(
-                sum(rows.get(key.encode(), b"").decode() != newest.get(key, "") for key in KEYS)
-                for rows in (server.rows() for server in servers)
+                any(rows.get(key.encode(), b"").decode() != newest.get(key, "") for rows in tables) for key in KEYS
             )
             old, new = new, old
     return report
@@ -185,15 +195,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how many (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="when owners are stopped (default %(default)s)")
     parser.add_argument("--unfenced", action="store_true", help="owners do not look whether they are fenced")
+    parser.add_argument("--galera", action="store_true", help="owners write to two nodes of one Galera cluster")
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="ckv-failovers-") as folder, ExitStack() as ends:
         for name in ("template", "server"):
             (Path(folder) / name).mkdir()
         template = make_template(Path(folder) / "template")
-        server = MariaDB(Path(folder) / "server", template)
-        server.start()
-        ends.callback(server.kill)
-        report = run([server], arguments.rounds, fenced=not arguments.unfenced, seed=arguments.seed)
+        if arguments.galera:
+            servers: Sequence[MariaDB] = ends.enter_context(GaleraCluster(Path(folder) / "server", template)).servers
+        else:
+            servers = [MariaDB(Path(folder) / "server", template)]
+            servers[0].start()
+            ends.callback(servers[0].kill)
+        report = run(servers, arguments.rounds, fenced=not arguments.unfenced, seed=arguments.seed)
     print(report)
     return 0 if report.is_right else 1
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection as Pipe
 from typing import Final, Literal, NamedTuple
 
 from ckv.errors import Fenced, TierUnavailable
 from ckv.persistent import Session
+from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.fence import MySQLFence
 from ckv.persistent.mysql.tier import MySQLTier
 from ckv.persistent.opening import open_tier
@@ -50,16 +52,26 @@ class Ended(NamedTuple):
     batches: int
     fenced: int
     """How many of them were told that they are fenced."""
-    codes: list[int]
-    """The error numbers with which transactions failed."""
+    codes: Counter[int]
+    """How often statements have failed with which error number; 0 where the connection broke."""
 
 
-def own(orders: Connection, address: str, seed: int, fenced: bool) -> None:
+def own(orders: Pipe, address: str, seed: int, fenced: bool) -> None:
     """Does what it is told until the pipe is closed."""
     if not fenced:
         # The patch of the control: what a transaction begins with says nothing.
         MySQLFence._check = lambda *_: ("DO 0", "DO 0")  # type: ignore[method-assign]
     owner = _Owner(address, random.Random(seed))
+    plain = Connection.run
+
+    def counted(connection: Connection, *statements: str) -> tuple[tuple[object, ...], ...]:
+        try:
+            return plain(connection, *statements)
+        except StatementFailed as error:
+            owner.codes[error.code] += 1
+            raise
+
+    Connection.run = counted  # type: ignore[assignment, method-assign]
     while True:
         try:
             order = orders.recv()
@@ -75,6 +87,7 @@ class _Owner:
         self._lock = threading.Lock()
         self._count = 0
         self._writers: list[_Writer] = []
+        self.codes: Counter[int] = Counter()
 
     def take(self) -> Taken:
         """Takes the name, from a process that has it and stands still."""
@@ -99,10 +112,16 @@ class _Owner:
             return dict.fromkeys(chosen, f"{self._fence.incarnation:06} {self._count:08} {PADDING}")
 
     def save(self) -> Values:
-        with closing(self._tier.connect()) as session:
-            values = self.batch(KEYS)
-            session.save_many(list(values.items()))
-            return values
+        values = self.batch(KEYS)
+        while True:
+            try:
+                with closing(self._tier.connect()) as session:
+                    session.save_many(list(values.items()))
+                    return values
+            except Fenced:
+                raise
+            except TierUnavailable:
+                pass  # one that is not fenced, in the control, was quicker
 
     def write(self) -> None:
         """Has all sessions write; returns when each has saved something."""
@@ -117,11 +136,12 @@ class _Owner:
             writer.told_to_end.set()
         for writer in self._writers:
             writer.join()
+        codes, self.codes = self.codes, Counter()
         return Ended(
             {key: value for writer in self._writers for key, value in writer.saved.items()},
             sum(writer.batches for writer in self._writers),
             sum(writer.fenced for writer in self._writers),
-            [code for writer in self._writers for code in writer.codes],
+            codes,
         )
 
     def connect(self) -> Session:
@@ -141,7 +161,6 @@ class _Writer(threading.Thread):
         self.saved: Values = {}
         self.batches = 0
         self.fenced = False
-        self.codes: list[int] = []
 
     def run(self) -> None:
         last = False
@@ -160,8 +179,7 @@ class _Writer(threading.Thread):
                             self.has_saved.set()
                         except Fenced:
                             raise
-                        except TierUnavailable as error:
-                            self.codes.append(error.number)
+                        except TierUnavailable:
                             session = None
         except Fenced:
             self.fenced = True

@@ -15,7 +15,7 @@ from pymysql.constants import ER
 from ckv.errors import Fenced, Forbidden, RowsRefused, TierUnavailable
 from ckv.persistent import Fence, Holder, Seen, Session
 from ckv.persistent.mysql import fence as sql
-from ckv.persistent.mysql.connection import Connection
+from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.tier import MySQLSession, MySQLTier
 from ckv.persistent.opening import open_tier
 from ckv.values import MAX_KEY_BYTES
@@ -357,6 +357,27 @@ def test_without_the_right_to_end_it_a_transaction_is_waited_for(
     stalled.run("COMMIT")  # before it was fenced: legal
     assert second.fence.fence_off(second.holder())
     assert mariadb.rows() == {b"k": b"committed"}
+
+
+@pytest.mark.parametrize(("lost", "is_fenced"), [(sql.ATTEMPTS - 1, True), (sql.ATTEMPTS, False)])
+def test_to_fence_is_tried_again_when_a_transaction_was_quicker(
+    mariadb: MariaDB, processes: list[Process], monkeypatch: pytest.MonkeyPatch, lost: int, is_fenced: bool
+) -> None:
+    first, second, _ = processes
+    assert first.fence.claim() is None
+    save(first.session(), "old")
+    holder = second.holder()
+    plain, left = Connection.run, [lost]
+
+    def run(self: Connection, *statements: str) -> tuple[tuple[object, ...], ...]:
+        if statements[-1] == "COMMIT" and left[0]:
+            left[0] -= 1
+            raise StatementFailed("Deadlock found", ER.LOCK_DEADLOCK)
+        return plain(self, *statements)
+
+    monkeypatch.setattr(Connection, "run", run)
+    assert second.fence.fence_off(holder) == is_fenced
+    assert {state for _, _, state in fence_rows(mariadb)} == {"fenced" if is_fenced else "active"}
 
 
 def test_who_has_beaten_meanwhile_is_not_fenced(mariadb: MariaDB, processes: list[Process]) -> None:

@@ -47,6 +47,10 @@ NOT_ACTIVE: Final = ER.SUBQUERY_NO_1_ROW
 ANSWER_TIMEOUT: Final = 2.0
 """Seconds that a statement of the fence's own connection may take."""
 
+ATTEMPTS: Final = 20
+"""How often in turn a process is fenced that goes on saving meanwhile at another server of a Galera cluster, where its
+connections are not ended: its transactions and this one collide, and the first at its COMMIT wins."""
+
 _DENIED = (ER.TABLEACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR)
 
 
@@ -198,23 +202,26 @@ class MySQLFence:
         with self._own() as connection:
             self._kill(connection, which)
             connection.run("SET SESSION innodb_lock_wait_timeout = 1")
-            try:
-                rows = connection.run(
-                    "BEGIN",
-                    f"SELECT beat FROM {TABLE} WHERE node = {node} AND incarnation = {holder.incarnation}"
-                    f" AND worker = {BEAT} FOR UPDATE",
-                )
-                unmoved = [int(beat) for (beat,) in rows] == [holder.beat]
-                if unmoved:
-                    connection.run(f"UPDATE {TABLE} SET state = 'fenced' WHERE {which} AND state = 'active'", "COMMIT")
-                else:
+            look = (
+                f"SELECT beat FROM {TABLE} WHERE node = {node} AND incarnation = {holder.incarnation}"
+                f" AND worker = {BEAT} FOR UPDATE"
+            )
+            for _ in range(ATTEMPTS):
+                try:
+                    unmoved = [int(beat) for (beat,) in connection.run("BEGIN", look)] == [holder.beat]
+                    if unmoved:
+                        fence = f"UPDATE {TABLE} SET state = 'fenced' WHERE {which} AND state = 'active'"
+                        connection.run(fence, "COMMIT")
+                    else:
+                        connection.run("ROLLBACK")
+                    return unmoved
+                except StatementFailed as error:
+                    if error.code not in (ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK):
+                        raise
                     connection.run("ROLLBACK")
-                return unmoved
-            except StatementFailed as error:
-                if error.code not in (ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK):
-                    raise
-                connection.run("ROLLBACK")
-                return False
+                    if error.code == ER.LOCK_WAIT_TIMEOUT:
+                        break
+            return False
 
     def _kill(self, connection: Connection, which: str) -> None:
         """Ends connections of theirs that are still there: a transaction that stalls past its check holds its row."""

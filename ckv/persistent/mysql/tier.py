@@ -316,8 +316,18 @@ class MySQLSession:
             return
         steps = [["BEGIN", *self._check(connection), statements[0]], *([statement] for statement in statements[1:])]
         steps[-1].append("SELECT @@global.read_only")
+
+        def transaction() -> None:
+            self._write(connection, steps)
+            # Only now a Galera cluster may find that another of its servers has written one of the rows.
+            connection.run("COMMIT")
+
+        _undisturbed(transaction)
+
+    def _write(self, connection: Connection, steps: Sequence[Sequence[str]]) -> None:
+        """Begins a transaction, and carries it out but for its end."""
         try:
-            *_, answer = _undisturbed(lambda: [connection.run(*step) for step in steps])
+            *_, answer = [connection.run(*step) for step in steps]
         except StatementFailed as error:
             if error.is_loss or error.code in OUTAGE_ERRORS:
                 raise
@@ -329,7 +339,6 @@ class MySQLSession:
         if answer[0][0] not in (b"0", b"OFF"):
             # A server that was demoted, and an account that may write all the same: nobody would ever see it.
             raise StatementFailed("the server is read-only", ER.OPTION_PREVENTS_STATEMENT)
-        connection.run("COMMIT")
 
     @contextmanager
     def _in_use(self, *, writing: bool = False) -> Iterator[Connection]:
