@@ -49,6 +49,7 @@ def test_a_primary() -> None:
         cluster_clients=False,
         coordinator="-",
         advertise="",
+        follow=None,
         max_connections=10_000,
         max_value_bytes=1_048_576,
         keys_max=100_000,
@@ -101,6 +102,18 @@ def test_a_coordinator_is_named_without_its_password_where_it_cannot_be() -> Non
         ({"--coordinator": "sqlite://me:secret@x"}, "^--coordinator: 'sqlite://\\*\\*\\*@x' is not a coordinator"),
         (PRIMARY | {"--coordinator": "mysql://me:secret@x"}, "^--coordinator: 'mysql://\\*\\*\\*@x' with a list"),
         ({"--advertise": "a b"}, "^--advertise: 'a b' is not a host"),
+    ):
+        with pytest.raises(BadSetting, match=why):
+            roles.read("primary", {"<port>": "8080", "<secondary>": []} | words, {})
+
+
+def test_a_primary_follows_one_or_has_another_way_to_know() -> None:
+    chosen = roles.read("primary", {"<port>": "8080", "<secondary>": [], "--follow": "a:1"}, {})
+    assert chosen.follow == Address("a", 1)
+    for words, why in (
+        ({"--follow": "a"}, "^--follow: 'a' is not an address"),
+        (PRIMARY | {"--follow": "a:1"}, "^--follow: 'a:1' with a list of secondaries"),
+        ({"--follow": "a:1", "--coordinator": "mysql://x"}, "^--follow: 'a:1' with --coordinator"),
     ):
         with pytest.raises(BadSetting, match=why):
             roles.read("primary", {"<port>": "8080", "<secondary>": []} | words, {})

@@ -18,6 +18,9 @@ BEAT: Final = "BEAT"
 LEAVE: Final = "LEAVE"
 """What a secondary says to its primary."""
 
+FOLLOW: Final = "FOLLOW"
+"""What a primary says to the one that it follows."""
+
 ASK_THE_LEADER: Final = "another primary leads: ask "
 """What a primary says, before the address of the one that leads, to whoever asks it what that one alone does."""
 
@@ -138,6 +141,22 @@ class Leave(NamedTuple):
         raise ValueError("this is no LEAVE")
 
 
+# --- from a primary to the one that it follows ------------------------------------------------------------------------
+
+
+class Follow(NamedTuple):
+    """A primary routes by this map, and wants a later one."""
+
+    version: Version
+
+    def pack(self) -> list[object]:
+        return list(self.version)
+
+    @classmethod
+    def unpack(cls, params: object) -> Follow:
+        return cls(unpack_version(params))
+
+
 # --- the answers -----------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +203,16 @@ class Left(NamedTuple):
         return ["leave", self.done, self.slots]
 
 
+class Followed(NamedTuple):
+    """The answer to a FOLLOW."""
+
+    map: Map | None
+    """The one that the primary routes by, if it is a later one."""
+
+    def pack(self) -> list[object]:
+        return ["map", self.map.pack() if self.map is not None else None]
+
+
 class Again(NamedTuple):
     """To a JOIN: a moment later, please. To any other: it has to JOIN first."""
 
@@ -217,7 +246,7 @@ class NoEntry(NamedTuple):
         return ["refused", self.why]
 
 
-Answer = Joined | Beaten | Left | Again | Static | Elsewhere | NoEntry
+Answer = Joined | Beaten | Left | Followed | Again | Static | Elsewhere | NoEntry
 
 
 def unpack_answer(packed: object, slots: int = SLOTS) -> Answer:
@@ -231,6 +260,8 @@ def unpack_answer(packed: object, slots: int = SLOTS) -> Answer:
             return Beaten(confirmed, unpack_version(version), world, primaries)
         case ["leave", bool() as done, int() as count]:
             return Left(done, count)
+        case ["map", known]:
+            return Followed(Map.unpack(known, slots) if known is not None else None)
         case ["join"]:
             return Again()
         case ["static"]:

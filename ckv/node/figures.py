@@ -93,11 +93,14 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "cluster_nodes": gauge("Secondaries that have joined; 0 for a primary with a list."),
         "cluster_leads": gauge(
             "1 if it deals the slots, 0 while it looks for the last map, another one leads, or by a list."),
-        "cluster_leader": text("Which primary leads, where there is a coordinator; - for none, or not known (text)."),
+        "cluster_leader": text(
+            "Which primary leads, where there is a coordinator, or which one this follows; - for none, or not known "
+            "(text)."),
         "cluster_coordinator": label(
             "Where primaries decide that (--coordinator), without the password; - for none (text).", "coordinator"),
         "cluster_coordinator_connected": gauge(
-            "1 if it answers, 0 if not or not yet; 1 also for a primary that has none, and so misses none."),
+            "1 if it answers, or the primary that this one follows; 0 if not or not yet. 1 also for a primary that has "
+            "neither, and so misses none."),
         "cluster_coordinator_reason": text("Why it cannot be asked or written to now; - where it can be (text)."),
         "cluster_waits_for": text("What it needs before it deals slots, - for nothing, and for the first 10 s (text)."),
         "cluster_rebalances": gauge("1 if it levels the shares by itself (ckv rebalance)."),

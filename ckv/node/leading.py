@@ -1,6 +1,7 @@
 """A primary without a list: it takes secondaries in, deals the slots to them, and moves them.
 
-:class:`ckv.cluster.leader.Leader` decides; what it wants done is done here.
+:class:`ckv.cluster.leader.Leader` decides; what it wants done is done here. Of one that follows another one nothing is
+wanted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ckv.cluster.memory import Memory
 from ckv.cluster.messages import (
     ASK_THE_LEADER,
     BEAT,
+    FOLLOW,
     JOIN,
     LEAVE,
     Again,
@@ -27,6 +29,8 @@ from ckv.cluster.messages import (
     Beat,
     Beaten,
     Elsewhere,
+    Follow,
+    Followed,
     Join,
     Leave,
     NoEntry,
@@ -40,6 +44,7 @@ from ckv.cluster.roster import is_shared
 from ckv.node.asker import Asker
 from ckv.node.coordinating import EMPTY, Coordinating, Coordinator
 from ckv.node.figures import Info
+from ckv.node.following import Following
 from ckv.node.routing import Routing
 from ckv.protocol.handler import Caller, Handler
 
@@ -74,20 +79,28 @@ NO_CLUSTER: Final[Info] = {
 }
 """What INFO says where there is a list."""
 
-STATIC: Final[dict[str, Handler]] = dict.fromkeys((JOIN, BEAT, LEAVE), lambda _caller, _msgid, _params: Static().pack())
-"""What a primary with a list answers to secondaries that would join."""
+STATIC: Final[dict[str, Handler]] = dict.fromkeys(
+    (JOIN, BEAT, LEAVE, FOLLOW), lambda _caller, _msgid, _params: Static().pack()
+)
+"""What a primary with a list answers to secondaries that would join, and to primaries that would follow it."""
 
 
 class Leading:
     """What a leader decides, carried out; or, while another primary leads, where that is."""
 
     def __init__(
-        self, routing: Routing, options: Options | None = None, coordinator: Coordinator | None = None
+        self,
+        routing: Routing,
+        options: Options | None = None,
+        coordinator: Coordinator | None = None,
+        following: Following | None = None,
     ) -> None:
-        """``coordinator``: where several primaries decide which of them leads; None for the only one."""
+        """``coordinator``: where several primaries decide which of them leads; None for the only one. ``following``:
+        for one that never does."""
         self.leader = Leader(options or Options())
         self.coordinating: Coordinating | None = None
         self._authority: Authority
+        self._following = following
         self._routing = routing
         self._carrying = False
         self._leads = False
@@ -95,7 +108,9 @@ class Leading:
         self._waits_for = ""
         """What it was found to wait for last."""
         self.leader.roster.reaches = self._reaches
-        if coordinator is None:
+        if following is not None:
+            self._authority = following
+        elif coordinator is None:
             self._authority = Memory(self.leader, first_term=int(time.time()))
             self.leader.gather(time.monotonic())
         else:
@@ -109,11 +124,12 @@ class Leading:
 
     @property
     def handlers(self) -> dict[str, Handler]:
-        """What secondaries ask, and operators."""
+        """What secondaries ask, other primaries, and operators."""
         return {
             JOIN: lambda _caller, _msgid, params: self._hear(Join.unpack, self._join, params),
             BEAT: lambda _caller, _msgid, params: self._hear(Beat.unpack, self.leader.beat, params),
             LEAVE: lambda _caller, _msgid, params: self._hear(Leave.unpack, self.leader.leave, params),
+            FOLLOW: self._follow,
             SLOTS: self._slots,
             DRAIN: self._drain,
             REBALANCE: self._rebalance,
@@ -127,13 +143,15 @@ class Leading:
     def figures(self) -> Info:
         """What INFO says of the cluster."""
         leader, moved, parking = self.leader, self.leader.moved, self._routing.parking
-        world = leader.map if leader.leads or self.coordinating is None else self._routing.router.map
+        way = self._following or self.coordinating
+        world = leader.map if leader.leads or way is None else self._routing.router.map
         return {
             "cluster_map": show(world.version) if world.version[0] else "-",
             "cluster_map_epoch": world.version[1] if world.version[0] else 0,
             "cluster_nodes": sum(node is not None for node in world.nodes),
             "cluster_leads": int(leader.leads),
-            **(self.coordinating.figures() if self.coordinating is not None else EMPTY),
+            **EMPTY,
+            **(way.figures() if way is not None else {}),
             "cluster_waits_for": self._waits_for or "-",
             "cluster_rebalances": int(world.rebalances),
             "cluster_moves": moved.moves,
@@ -236,6 +254,15 @@ class Leading:
             answered = answered._replace(primaries=self.coordinating.primaries)
         self.carry_out()
         return answered.pack()
+
+    def _follow(self, _caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        try:
+            known = Follow.unpack(params).version
+        except ValueError as error:
+            raise errors.BadArguments(str(error)) from None
+        world = self._routing.router.map
+        # One without a term is no leader's, and says no more than who is there.
+        return Followed(world if world.version[0] and world.version > known else None).pack()
 
     def _look_who_leads(self) -> None:
         """Raises Refused, with where the leader is, if it is another primary."""

@@ -23,6 +23,7 @@ from ckv.node.direct import of_list as owners_by_list
 from ckv.node.direct import of_map as owners_by_map
 from ckv.node.everywhere import Everywhere
 from ckv.node.figures import Info, of_peers
+from ckv.node.following import Following
 from ckv.node.lanes import new_lanes, route_loops
 from ckv.node.leading import NO_CLUSTER, STATIC, TICK, Leading
 from ckv.node.node import Node, Wait, own, pong
@@ -106,7 +107,8 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
     node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max, http=settings.http)
     routing = Routing(node.poller, settings, limits)
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
-    leading = Leading(routing, options, open_coordinator(settings.coordinator))
+    following = Following(settings.follow, limits, routing) if settings.follow is not None else None
+    leading = Leading(routing, options, open_coordinator(settings.coordinator), following)
 
     def tell(world: Map) -> None:
         node.placing.view = of_map(world)
@@ -134,13 +136,15 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
     ticker.start(leading.tick)
     if leading.coordinating is not None:
         leading.coordinating.begin(lambda: node.address, settings.advertise)
+    if following is not None:
+        following.begin()
     try:
         return node.serve(
             Address(settings.bind, settings.port),
             handlers(routing.slots, settings.max_value_bytes)
             | AllOwners(routing, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_, OWNERS: own(OWNERS, owners)},
-            f"secondaries=those that join coordinator={leading.coordinator_name}",
+            f"secondaries=those that join coordinator={leading.coordinator_name} follows={settings.follow or '-'}",
             drain,
             routing.cores,
             others=leading.handlers,
@@ -154,6 +158,8 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
         ticker.stop()
         if leading.coordinating is not None:
             leading.coordinating.end()
+        if following is not None:
+            following.end()
         routing.close()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from ckv.address import Address, parse_host
+from ckv.address import Address, parse_address, parse_host
 from ckv.errors import BadSetting
 from ckv.units import whole
 
@@ -24,7 +24,7 @@ COORDINATORS: Final = "mysql://"
 """What the address of one begins with."""
 
 NOWHERE: Final = "-"
-"""Stands for no address to listen on."""
+"""Stands for no address."""
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -95,6 +95,15 @@ def advertised(text: str) -> str:
     ('ckv-0.ckv', '')
     """
     return "" if text == NO_TIER else parse_host(text)
+
+
+def followed(text: str) -> Address | None:
+    """The address of a primary; ``None`` for no primary.
+
+    >>> followed("ckv-0.ckv:8080"), followed("-")
+    (Address(host='ckv-0.ckv', port=8080), None)
+    """
+    return None if text == NOWHERE else parse_address(text)
 
 
 def name(text: str) -> str:

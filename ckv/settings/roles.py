@@ -48,6 +48,7 @@ class PrimarySettings(NodeSettings):
     cluster_clients: bool
     coordinator: str
     advertise: str
+    follow: Address | None
 
     def __post_init__(self) -> None:
         if self.coordinator != NO_TIER and self.secondaries:
@@ -55,6 +56,9 @@ class PrimarySettings(NodeSettings):
                 f"--coordinator: {hidden(self.coordinator)!r} with a list of secondaries, by which all is decided:"
                 " allowed is either"
             )
+        if self.follow is not None and (self.secondaries or self.coordinator != NO_TIER):
+            other = "a list of secondaries" if self.secondaries else "--coordinator"
+            raise BadSetting(f"--follow: {str(self.follow)!r} with {other}: allowed is either")
         for index, address in enumerate(self.secondaries):
             if address in self.secondaries[:index]:
                 raise BadSetting(f"<secondary>: {str(address)!r} is given twice: allowed is each secondary once")

@@ -142,6 +142,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--advertise", ("primary",), parsers.advertised,
         "With a coordinator: the host at which secondaries and other primaries reach this one; - for that of --bind, "
         "or, with a wildcard, the address from which it reaches the coordinator.", parsers.NO_TIER, "HOST"),
+    Setting("--follow", ("primary",), parsers.followed,
+        "Without a list and a coordinator: the primary, host:port, by whose map this one routes, also while that one "
+        "is away. It never leads, and sends secondaries there, who have to reach it by this address; - for none.",
+        parsers.NOWHERE, "ADDRESS"),
     Setting("--name", ("secondary",), parsers.name,
         "Who this node is beside others that share a database, 1 to 120 letters, digits and signs without spaces. Only "
         "one process of a name can write: another one that is started waits for the end of the first.",

@@ -16,6 +16,8 @@ from ckv.cluster.messages import (
     Beaten,
     Elsewhere,
     FenceOff,
+    Follow,
+    Followed,
     Freeze,
     Join,
     Joined,
@@ -38,6 +40,7 @@ MESSAGES: list[Any] = [
     Join("a", 2**62, 3, "host", 8081, 100, "evict", "mysql:17", None),
     Beat("a", 5, 3, (1, 2), {"records": 7}, (Sight("b", 1, 99, True),)),
     Leave("a", 5, 3),
+    Follow((1, 2)),
     Prepare(7, (1, 2), (0, 5, SLOTS - 1)),
     Freeze(7, (1, 2)),
     FenceOff("b", 1, 99, 3),
@@ -46,7 +49,7 @@ MESSAGES: list[Any] = [
 ANSWERS: list[Answer] = [
     Beaten(True, (1, 2), None),
     Beaten(False, (1, 2), None, (Address("a", 8080), Address("::1", 8081))),
-    Left(False, 12), Again(), Static(), Elsewhere("host", 8080), NoEntry("why not"),
+    Left(False, 12), Followed(None), Again(), Static(), Elsewhere("host", 8080), NoEntry("why not"),
 ]  # fmt: skip
 
 
@@ -70,11 +73,13 @@ def test_an_answer_arrives_as_it_left(answer: Answer) -> None:
 def test_maps_arrive_with_them() -> None:
     joined = unpack_answer(over_the_wire(Joined(3, 5.0, WORLD, cluster_clients=True).pack()))
     beaten = unpack_answer(over_the_wire(Beaten(True, (1, 2), WORLD).pack()))
+    followed = unpack_answer(over_the_wire(Followed(WORLD).pack()))
     join = Join.unpack(over_the_wire(Join("a", 1, 0, "host", 1, 1, "evict", "", WORLD).pack()))
     assert isinstance(joined, Joined)
     assert joined.cluster_clients
     assert isinstance(beaten, Beaten)
-    for there in (joined.map, beaten.map, join.map):
+    assert isinstance(followed, Followed)
+    for there in (joined.map, beaten.map, join.map, followed.map):
         assert there is not None
         assert there.pack() == WORLD.pack()
 

@@ -109,6 +109,7 @@ class Rig:
         settings = PrimarySettings(
             coordinator="-",
             advertise="",
+            follow=None,
             port=0,
             bind="127.0.0.1",
             max_connections=10,
