@@ -1,4 +1,4 @@
-"""A primary's way to the row that several primaries share, in the database: who leads, and the map.
+"""A primary's way to the row that several primaries share: who leads, and the map.
 
 :class:`ckv.cluster.candidate.Candidate` says what is asked of the row. Here is the greenlet that asks, one thing after
 the other, and what becomes of the answers. Primaries that do not lead learn the map in the same way.
@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final
 
 import gevent
 import msgpack
@@ -21,12 +21,12 @@ from ckv.address import WILDCARDS, Address, parse_address
 from ckv.cluster.candidate import Candidate, Put, Step, StepDown
 from ckv.cluster.election import PATIENCE, Beat, Election, Look, Row, Stand
 from ckv.cluster.leader import Leader
-from ckv.cluster.map import Map, Version, show
+from ckv.cluster.map import Map, show
 from ckv.errors import BadSetting, Forbidden, TierUnavailable
 from ckv.node.figures import Info
 from ckv.node.routing import Routing
 from ckv.node.troubles import Kind, Troubles
-from ckv.persistent.mysql.coordinator import State
+from ckv.persistent.coordinator import Coordinator, State
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +50,6 @@ EMPTY: Final[Info] = {
     "cluster_coordinator_reason": "-",
 }
 """What INFO says without a coordinator."""
-
-
-class Coordinator(Protocol):
-    """The row: :class:`ckv.persistent.mysql.coordinator.MySQLCoordinator`. Each call may raise TierUnavailable."""
-
-    local_host: str
-
-    @property
-    def name(self) -> str: ...
-    def look(self, known: Version) -> State: ...
-    def stand(self, name: str, term: int, leader: str, beat: int, known: Version) -> State | None: ...
-    def beat(self, name: str, term: int) -> bool: ...
-    def replace(self, name: str, expected: Version, following: Version, packed: bytes) -> bool: ...
-    def step_down(self, name: str, term: int) -> None: ...
-    def attend(self, name: str) -> list[str]: ...
-    def close(self) -> None: ...
 
 
 class Coordinating:
@@ -108,7 +92,7 @@ class Coordinating:
 
     def begin(self, address: Callable[[], Address | None], advertised: str) -> None:
         """Takes part from when it is known where the primary listens. ``advertised``: at which host others reach it, if
-        that is said; else the one that it listens on, or with a wildcard the one from which it reaches the database."""
+        that is said; else the one that it listens on, or with a wildcard the one from which it reaches the row."""
         self._address, self._advertised = address, advertised
         self._greenlet = gevent.spawn(self._run)
 

@@ -42,10 +42,11 @@ from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
 from ckv.cluster.roster import is_shared
 from ckv.node.asker import Asker
-from ckv.node.coordinating import EMPTY, Coordinating, Coordinator
+from ckv.node.coordinating import EMPTY, Coordinating
 from ckv.node.figures import Info
 from ckv.node.following import Following
 from ckv.node.routing import Routing
+from ckv.persistent.coordinator import Coordinator
 from ckv.protocol.handler import Caller, Handler
 
 log = logging.getLogger(__name__)

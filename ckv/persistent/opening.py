@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ckv.persistent import Tier
 
 if TYPE_CHECKING:
-    from ckv.persistent.mysql.coordinator import MySQLCoordinator
+    from ckv.persistent.coordinator import Coordinator
 
 NONE = "-"
 _SQLITE = "sqlite:"
@@ -32,7 +32,7 @@ def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
     return MySQLTier(parse(address, environ))
 
 
-def open_coordinator(address: str, *, environ: Mapping[str, str] = os.environ) -> MySQLCoordinator | None:
+def open_coordinator(address: str, *, environ: Mapping[str, str] = os.environ) -> Coordinator | None:
     """The coordinator at ``mysql://user:password@host:port/database``, None for ``-``; does not connect. ``environ``
     and what is raised: as for :func:`open_tier`."""
     if address == NONE:

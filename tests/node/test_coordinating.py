@@ -18,7 +18,7 @@ from ckv.cluster.messages import BEAT, JOIN, Beat, Join
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.node import readiness
 from ckv.node.leading import Leading
-from ckv.persistent.mysql.coordinator import State
+from ckv.persistent.coordinator import State
 from tests.net.conftest import World
 from tests.node.callers import Told
 from tests.node.routed import Rig
@@ -52,7 +52,7 @@ class FakeCoordinator:
         self._ask("look")
         return self.state
 
-    def stand(self, name: str, term: int, leader: str, beat: int, known: tuple[int, int]) -> State | None:
+    def stand(self, name: str, term: int, leader: str, beat: int, known: tuple[int, int] = (0, 0)) -> State | None:
         self._ask("stand")
         if self.state[:3] != (term, leader, beat):
             return None

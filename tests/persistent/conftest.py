@@ -1,4 +1,4 @@
-"""Both persistent tiers behind one face, for the laws that hold for either."""
+"""Both persistent tiers behind one face, for the laws that hold for either; and coordinators."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from ckv.persistent import Session, Tier
 from ckv.persistent.opening import open_tier
+from tests.persistent.coordinators import Primaries
 from tests.support.mariadb import DATABASE, MariaDB
 
 
@@ -86,3 +87,9 @@ def session(tier: Tier) -> Iterator[Session]:
     opened = tier.connect()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def primaries_by_mysql(mariadb: MariaDB) -> Iterator[Primaries]:
+    with contextlib.ExitStack() as stack:
+        yield Primaries(f"mysql://root:password@{mariadb.address}/{DATABASE}", stack)

@@ -1,49 +1,19 @@
-"""The row that primaries share: one leads at a time, and what an earlier one sends later changes nothing."""
+"""The laws of the row that primaries share, wherever it is: one leads at a time, and what an earlier one sends later
+changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from typing import Any
-
 import pytest
 
-from ckv.errors import BadSetting, Forbidden, TierUnavailable
-from ckv.persistent.mysql import coordinator as sql
-from ckv.persistent.mysql.connection import Connection
-from ckv.persistent.mysql.coordinator import MySQLCoordinator, State
+from ckv.persistent.coordinator import State
 from ckv.persistent.opening import open_coordinator
-from tests.support.mariadb import DATABASE, MariaDB
-
-ONE, OTHER = "one:8080", "other:8080"
-NOTHING = (0, 0)
+from tests.persistent.coordinators import NOTHING, ONE, OTHER, Primaries
 
 
-class Primaries:
-    """Two of them, each with a connection of its own."""
-
-    def __init__(self, server: MariaDB, stack: ExitStack) -> None:
-        self._server = server
-        self._stack = stack
-        self.one, self.other = self.new(), self.new()
-
-    def new(self, account: str = "root:password") -> MySQLCoordinator:
-        made = open_coordinator(f"mysql://{account}@{self._server.address}/{DATABASE}", environ={})
-        assert made is not None
-        self._stack.callback(made.close)
-        return made
-
-    def elect(self, coordinator: MySQLCoordinator, name: str) -> State:
-        seen = coordinator.look(NOTHING)
-        found = coordinator.stand(name, seen.term, seen.leader, seen.beat)
-        assert found is not None
-        return found
-
-
-@pytest.fixture
-def primaries(mariadb: MariaDB) -> Iterator[Primaries]:
-    with ExitStack() as stack:
-        yield Primaries(mariadb, stack)
+@pytest.fixture(params=["mysql"])
+def primaries(request: pytest.FixtureRequest) -> Primaries:
+    made: Primaries = request.getfixturevalue(f"primaries_by_{request.param}")
+    return made
 
 
 def test_there_is_a_row_from_the_first_look_on(primaries: Primaries) -> None:
@@ -59,19 +29,6 @@ def test_one_of_those_who_stand_at_once_leads(primaries: Primaries) -> None:
     assert stood == [State(seen.term + 1, ONE, 1, 1, is_new=True, map=None), None]
     assert primaries.one.beat(ONE, seen.term + 1)
     assert not primaries.other.beat(OTHER, seen.term + 1)
-
-
-def test_who_was_overtaken_before_it_has_read_the_map_does_not_lead(
-    primaries: Primaries, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen, read = primaries.one.look(NOTHING), primaries.one._row
-
-    def read_late(connection: Connection, columns: str) -> tuple[Any, ...]:
-        primaries.elect(primaries.other, OTHER)
-        return read(connection, columns)
-
-    monkeypatch.setattr(primaries.one, "_row", read_late)
-    assert primaries.one.stand(ONE, *seen[:3]) is None
 
 
 def test_a_beat_that_has_moved_keeps_the_others_from_standing(primaries: Primaries) -> None:
@@ -148,43 +105,23 @@ def test_who_steps_down_is_followed_at_once(primaries: Primaries) -> None:
     assert primaries.other.look(NOTHING)[:2] == (first.term, "")
 
 
-def test_all_that_are_there_are_known(primaries: Primaries, mariadb: MariaDB) -> None:
+def test_all_that_are_there_are_known(primaries: Primaries) -> None:
     assert primaries.one.attend(ONE) == [ONE]
     assert primaries.other.attend(OTHER) == [ONE, OTHER]
-    mariadb.query(f"UPDATE {DATABASE}.{sql.PRIMARIES} SET seen = seen - {sql.PRESENT + 5} WHERE address = 'one:8080'")
-    assert primaries.other.attend(OTHER) == [OTHER]
+    assert primaries.one.attend(ONE) == [ONE, OTHER]
 
 
-def test_a_server_that_ends_connections_is_asked_again(primaries: Primaries, mariadb: MariaDB) -> None:
-    first = primaries.elect(primaries.one, ONE)
-    mariadb.end_connections(DATABASE)
-    with pytest.raises(TierUnavailable):
-        primaries.one.beat(ONE, first.term)
-    assert primaries.one.beat(ONE, first.term)
+def test_it_is_known_from_where_it_is_reached(primaries: Primaries) -> None:
+    assert primaries.one.local_host == ""
+    primaries.one.look(NOTHING)
     assert primaries.one.local_host == "127.0.0.1"
 
 
-def test_a_server_that_is_read_only_decides_nothing(primaries: Primaries, mariadb: MariaDB) -> None:
+def test_one_that_was_closed_can_be_asked_again(primaries: Primaries) -> None:
     first = primaries.elect(primaries.one, ONE)
-    mariadb.query("SET GLOBAL read_only = ON")
-    try:
-        for coordinator in (primaries.one, primaries.new()):
-            with pytest.raises(TierUnavailable, match="read-only"):
-                coordinator.beat(ONE, first.term)
-    finally:
-        mariadb.query("SET GLOBAL read_only = OFF")
+    primaries.one.close()
+    assert primaries.one.beat(ONE, first.term)
 
 
-def test_who_may_not_use_the_tables_is_told_what_to_grant(primaries: Primaries, mariadb: MariaDB) -> None:
-    primaries.one.look(NOTHING)
-    with mariadb.account("limited", "quite-secret") as limited:
-        mariadb.query(f"GRANT CREATE ON {DATABASE}.* TO limited@'127.0.0.1'")
-        with pytest.raises(Forbidden, match="GRANT the account SELECT, INSERT, UPDATE and DELETE") as raised:
-            primaries.new(limited).look(NOTHING)
-    assert "quite-secret" not in str(raised.value)
-
-
-def test_where_it_cannot_be(primaries: Primaries) -> None:
+def test_no_coordinator() -> None:
     assert open_coordinator("-") is None
-    with pytest.raises(BadSetting, match="coordinator 'mysql://\\*\\*\\*@host:x'"):
-        open_coordinator("mysql://me:secret@host:x", environ={})
