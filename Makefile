@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -40,7 +40,7 @@ venv: $(CORE) ## install what ckv runs on into .venv, and compile its core where
 demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent tier)
 	$(PY) ckv.py demo
 
-test: $(DEV) $(CORE) mariadb ## run the tests of the source, with real processes and a private MariaDB
+test: $(DEV) $(CORE) mariadb zookeeper ## run the tests of the source, with real processes, a private MariaDB and ZooKeeper
 	$(PYTEST) --ignore=tests/clients --ignore=tests/upstream/test_suites.py $(ARGS)
 
 # The usual run makes about a quarter of them, others with each commit.
@@ -57,7 +57,7 @@ MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcri
 	$(SCENARIOS)::test_the_secondary_and_the_database_are_killed \
 	$(SCENARIOS)::test_connections_are_cut_in_the_middle_of_a_commit \
 	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late
-test-mysql: $(DEV) $(CORE) ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
+test-mysql: $(DEV) $(CORE) zookeeper ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
 	@.ci/newest-servers $(NEWEST)
 	@TEST_MYSQL=$(NEWEST) $(PYTEST) -k "not sqlite" $(MYSQL_TESTS) $(ARGS)
 
@@ -98,12 +98,15 @@ types: $(DEV) ## check the types
 	$(PY) -m mypy
 
 # What the others begin with, for whoever runs several of them at the same time.
-ready: $(DEV) $(CORE) $(BUILD) mariadb ## install all that testing and building need
+ready: $(DEV) $(CORE) $(BUILD) mariadb zookeeper ## install all that testing and building need
 
 check: lint format-check types test ## all of these: what has to pass before a commit
 
 mariadb: ## install MariaDB's server programs where they are missing (Debian, as root)
 	@.ci/need-mariadb
+
+zookeeper: ## install ZooKeeper where it is missing (Debian, as root)
+	@.ci/need-zookeeper
 
 core-check: $(DEV) $(CORE) ## run the laws of the compiled core under the sanitizers for addresses and undefined behaviour
 	$(PY) -m tests.core.sanitized
@@ -149,7 +152,7 @@ WITH_PROCESSES = $(shell grep -l tests.support.nodes $(COMPILED_TESTS))
 BINARY_TESTS ?= tests/binary tests/system $(WITH_PROCESSES) tests/test_cli.py tests/test_demo.py tests/test_ping.py \
 	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
-test-binary: build $(DEV) mariadb ## run the tests of whole processes on the native program
+test-binary: build $(DEV) mariadb zookeeper ## run the tests of whole processes on the native program
 	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PYTEST) $(BINARY_TESTS) $(ARGS)
 
 # The package with the modules that are compiled in the native program, for a Python of ours.

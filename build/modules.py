@@ -44,6 +44,7 @@ THIRD_PARTY: Final[tuple[str, ...]] = (
     "docopt",
     "gevent",
     "greenlet",
+    "kazoo",
     "msgpack",
     "prompt_toolkit",
     "pymysql",

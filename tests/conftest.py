@@ -12,12 +12,13 @@ from types import FrameType
 
 import pytest
 
-from tests.support import products
+from tests.support import products, zookeeper
 from tests.support.galera import GaleraCluster
 from tests.support.galera import missing as galera_missing
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
 from tests.support.products import Template
+from tests.support.zookeeper import Ensemble, ZooKeeper
 
 COMPILED = "TEST_COMPILED"
 """Where this variable is set, each process of a run has to have the compiled modules of the native program."""
@@ -87,6 +88,60 @@ def private_mariadb(mariadb_template: Template) -> Iterator[MariaDB]:
     """A running server for this test alone: kill it, pause it, restart it."""
     with _server(mariadb_template) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def zookeeper_classes() -> None:
+    """Skips where ZooKeeper is not installed, and fails in CI where it could have been."""
+    missing = zookeeper.missing()
+    if missing is not None:
+        reason = f"ZooKeeper is not installed: no {missing}"
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes") and zookeeper.can_be_installed():
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_zookeeper(zookeeper_classes: None) -> Iterator[ZooKeeper]:
+    """A running server. Shared by the session, so do not stop or pause it, and take a path that nobody else has."""
+    with _zookeeper() as server:
+        yield server
+
+
+@pytest.fixture
+def private_zookeeper(zookeeper_classes: None) -> Iterator[ZooKeeper]:
+    """A running server for this test alone: kill it, pause it, start it again."""
+    with _zookeeper() as server:
+        yield server
+
+
+@pytest.fixture
+def stopped_ensemble(zookeeper_classes: None) -> Iterator[Ensemble]:
+    """Three servers of one ZooKeeper, for this test alone, which starts them."""
+    with tempfile.TemporaryDirectory(prefix="ckv-zookeeper-") as folder:
+        servers = Ensemble(Path(folder))
+        try:
+            yield servers
+        finally:
+            servers.kill()
+
+
+@pytest.fixture
+def ensemble(stopped_ensemble: Ensemble) -> Ensemble:
+    """The same, running."""
+    stopped_ensemble.start()
+    return stopped_ensemble
+
+
+@contextmanager
+def _zookeeper() -> Iterator[ZooKeeper]:
+    with tempfile.TemporaryDirectory(prefix="ckv-zookeeper-") as folder:
+        server = ZooKeeper(Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
 
 
 @contextmanager

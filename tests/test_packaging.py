@@ -69,7 +69,7 @@ def test_a_wheel_holds_the_package_and_says_what_it_needs(wheel: Path) -> None:
     assert [need for need in needs if "extra ==" not in need] == ["msgpack>=1.2.4"]
     assert metadata.get_all("Provides-Extra") == ["server"]
     server = {re.split(r"[^\w-]", need)[0] for need in needs if need.endswith("extra == 'server'")}
-    assert server >= {"docopt-ng", "gevent", "prompt-toolkit", "pymysql", "tenacity"}
+    assert server >= {"docopt-ng", "gevent", "kazoo", "prompt-toolkit", "pymysql", "tenacity"}
 
 
 CLIENT = """

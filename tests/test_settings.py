@@ -101,6 +101,7 @@ def test_a_coordinator_is_named_without_its_password_where_it_cannot_be() -> Non
     for words, why in (
         ({"--coordinator": "sqlite://me:secret@x"}, "^--coordinator: 'sqlite://\\*\\*\\*@x' is not a coordinator"),
         (PRIMARY | {"--coordinator": "mysql://me:secret@x"}, "^--coordinator: 'mysql://\\*\\*\\*@x' with a list"),
+        (PRIMARY | {"--coordinator": "zk://me:secret@x,y/z"}, "^--coordinator: 'zk://\\*\\*\\*@x,y/z' with a list"),
         ({"--advertise": "a b"}, "^--advertise: 'a b' is not a host"),
     ):
         with pytest.raises(BadSetting, match=why):

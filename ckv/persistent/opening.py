@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 NONE = "-"
 _SQLITE = "sqlite:"
+_ZOOKEEPER = "zk://"
 
 
 def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
@@ -33,10 +34,15 @@ def open_tier(address: str, *, environ: Mapping[str, str] = os.environ) -> Tier:
 
 
 def open_coordinator(address: str, *, environ: Mapping[str, str] = os.environ) -> Coordinator | None:
-    """The coordinator at ``mysql://user:password@host:port/database``, None for ``-``; does not connect. ``environ``
-    and what is raised: as for :func:`open_tier`."""
+    """The coordinator at ``mysql://user:password@host:port/database`` or ``zk://user:password@host,host/path``, None
+    for ``-``; does not connect. ``environ`` and what is raised: as for :func:`open_tier`."""
     if address == NONE:
         return None
+    if address.startswith(_ZOOKEEPER):
+        from ckv.persistent.zookeeper.address import parse as parse_ensemble
+        from ckv.persistent.zookeeper.coordinator import ZooKeeperCoordinator
+
+        return ZooKeeperCoordinator(parse_ensemble(address))
     from ckv.persistent.mysql.address import parse
     from ckv.persistent.mysql.coordinator import MySQLCoordinator
 

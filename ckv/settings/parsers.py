@@ -20,7 +20,7 @@ WriteMode = Literal["evict", "behind", "through"]
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
 
-COORDINATORS: Final = "mysql://"
+COORDINATORS: Final = ("mysql://", "zk://")
 """What the address of one begins with."""
 
 NOWHERE: Final = "-"
@@ -71,8 +71,8 @@ def coordinator(text: str) -> str:
     """The address of a coordinator, as it is: whoever opens it knows what it may look like."""
     if text != NO_TIER and not text.startswith(COORDINATORS):
         raise BadSetting(
-            f"{hidden(text)!r} is not a coordinator: allowed is mysql://user:password@host:port/database, or {NO_TIER}"
-            " for none"
+            f"{hidden(text)!r} is not a coordinator: allowed is mysql://user:password@host:port/database,"
+            f" zk://host:port,host:port/path, or {NO_TIER} for none"
         )
     return text
 

@@ -137,8 +137,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "from the primary."),
     Setting("--coordinator", ("primary",), parsers.coordinator,
         "Without a list, where several primaries decide which of them leads, and keep the map: "
-        "mysql://user:password@host:port/database, or - for none, with a single primary. What the address does not say "
-        "comes from where a secondary has it. All of them are given the same.", parsers.NO_TIER, "ADDRESS"),
+        "mysql://user:password@host:port/database, whose parts that are left out come from where a secondary has them; "
+        "or zk://user:password@host:port,host:port/path of a ZooKeeper, where account, ports and path may be left out; "
+        "or - for none, with a single primary. All of them are given the same.", parsers.NO_TIER, "ADDRESS"),
     Setting("--advertise", ("primary",), parsers.advertised,
         "With a coordinator: the host at which secondaries and other primaries reach this one; - for that of --bind, "
         "or, with a wildcard, the address from which it reaches the coordinator.", parsers.NO_TIER, "HOST"),

@@ -41,6 +41,8 @@ class Proxy:
         self.cuts = 0
         self.late = 0.5
         """Seconds after its connection broke at which a late piece arrives."""
+        self.arrived_late = 0
+        """Late pieces that the server has."""
         self._server_port = server_port
         self._open = threading.Event()
         self._open.set()
@@ -148,6 +150,7 @@ class Proxy:
                     _shut(client)
                     time.sleep(self.late)
                 server.sendall(data)
+                self.arrived_late += cut is Cut.LATE
             self._open.wait()
         _shut(server)
 

@@ -1,8 +1,9 @@
-"""Both persistent tiers behind one face, for the laws that hold for either; and coordinators."""
+"""Both persistent tiers behind one face, for the laws that hold for either; and so both coordinators."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ckv.persistent import Session, Tier
 from ckv.persistent.opening import open_tier
 from tests.persistent.coordinators import Primaries
 from tests.support.mariadb import DATABASE, MariaDB
+from tests.support.zookeeper import ZooKeeper
 
 
 @dataclass
@@ -93,3 +95,13 @@ def session(tier: Tier) -> Iterator[Session]:
 def primaries_by_mysql(mariadb: MariaDB) -> Iterator[Primaries]:
     with contextlib.ExitStack() as stack:
         yield Primaries(f"mysql://root:password@{mariadb.address}/{DATABASE}", stack)
+
+
+_paths = itertools.count()
+
+
+@pytest.fixture
+def primaries_by_zookeeper(shared_zookeeper: ZooKeeper) -> Iterator[Primaries]:
+    """Below a path that nobody else has."""
+    with contextlib.ExitStack() as stack:
+        yield Primaries(f"zk://{shared_zookeeper.address}/tests/{next(_paths)}", stack)

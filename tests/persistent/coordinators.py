@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Final
+from typing import Final, TypeVar
 
+import gevent
+
+from ckv.errors import TierUnavailable
 from ckv.persistent.coordinator import Coordinator, State
 from ckv.persistent.opening import open_coordinator
+from tests.support.eventually import eventually
+
+T = TypeVar("T")
 
 ONE: Final = "one:8080"
 OTHER: Final = "other:8080"
@@ -35,3 +42,21 @@ class Primaries:
         found = coordinator.stand(name, seen.term, seen.leader, seen.beat)
         assert found is not None
         return found
+
+
+def path_of(primaries: Primaries) -> str:
+    """Of a ZooKeeper."""
+    return "/" + primaries.address.removeprefix("zk://").partition("/")[2]
+
+
+def again(call: Callable[[], T], timeout: float = 20.0) -> T:
+    """What a call answers as soon as it is answered."""
+
+    def attempt() -> tuple[T]:
+        try:
+            return (call(),)
+        except TierUnavailable as error:
+            gevent.sleep(0.05)  # the client lives on greenlets of this thread
+            raise AssertionError(str(error)) from error
+
+    return eventually(attempt, timeout, "an answer")[0]

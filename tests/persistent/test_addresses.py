@@ -1,4 +1,4 @@
-"""What the address of a persistent tier may look like, and what an environment adds to it."""
+"""What the address of a persistent tier or of a coordinator may look like, and what an environment adds to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from ckv.errors import BadSetting
 from ckv.persistent.mysql.address import parse
-from ckv.persistent.opening import open_tier
+from ckv.persistent.opening import open_coordinator, open_tier
 
 FILE = "CKV_MYSQL_PASSWORD_FILE"
 
@@ -143,3 +143,51 @@ def test_a_sqlite_address_is_the_path() -> None:
     assert open_tier("sqlite:a b/c.db", environ={}).name == f"sqlite:{Path.cwd()}/a b/c.db"
     assert open_tier("sqlite:/a/../b.db", environ={}).name == "sqlite:/b.db"
     assert "password" not in repr(parse("db:1", {}))
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("zk://localhost", "zk://localhost:2181/ckv"),
+        ("zk://a,b:1,[::1],[::1]:2/x", "zk://a:2181,b:1,[::1]:2181,[::1]:2/x"),
+        ("zk://a/x/y-1_2.3/", "zk://a:2181/x/y-1_2.3"),
+        ("zk://a/", "zk://a:2181/ckv"),
+        ("zk://ann:s/e@c#r,e?t@a,b/x", "zk://ann@a:2181,b:2181/x"),
+        ("zk://a%40b:secret@a", "zk://a%40b@a:2181/ckv"),
+    ],
+)
+def test_zookeeper_addresses(address: str, name: str) -> None:
+    made = open_coordinator(address)
+    assert made is not None
+    assert made.name == name
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "zk://",
+        "zk:///x",
+        "zk://a:0",
+        "zk://a:x",
+        "zk://a,,b",
+        "zk://a b",
+        "zk://a/x//y",
+        "zk://a/../x",
+        "zk://a/x y",
+        "zk://a/x?y",
+        "zk://@a",
+        "zk://ann@a",
+        "zk://:secret@a",
+        "zk://ann:@a",
+        "zk://ann:se%3Acret@a",
+        "zk://root:secret",
+        "zk://root:secret,b/x",
+    ],
+)
+def test_bad_addresses_of_zookeeper(address: str) -> None:
+    with pytest.raises(
+        BadSetting, match=r"^coordinator 'zk://.*': allowed is zk://user:password@host:port,host"
+    ) as caught:
+        open_coordinator(address)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

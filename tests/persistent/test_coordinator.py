@@ -10,7 +10,7 @@ from ckv.persistent.opening import open_coordinator
 from tests.persistent.coordinators import NOTHING, ONE, OTHER, Primaries
 
 
-@pytest.fixture(params=["mysql"])
+@pytest.fixture(params=["mysql", "zookeeper"])
 def primaries(request: pytest.FixtureRequest) -> Primaries:
     made: Primaries = request.getfixturevalue(f"primaries_by_{request.param}")
     return made

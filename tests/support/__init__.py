@@ -1,1 +1,1 @@
-"""What the tests share: a private MariaDB, real ckv processes, a raw protocol client, and waiting on conditions."""
+"""What the tests share: a private MariaDB and ZooKeeper, real ckv processes, a raw client, waiting on conditions."""

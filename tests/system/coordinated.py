@@ -1,4 +1,4 @@
-"""Clusters with several primaries, as real processes: they share a row in MariaDB."""
+"""Clusters with several primaries, as real processes: they share a row in MariaDB, or in ZooKeeper."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Coordinated:
         primaries: int = 2,
         coordinators: Sequence[str] = (),
     ) -> None:
-        """``coordinators``: by which address each primary, or all of them, reach the row, if not as the records."""
+        """``coordinators``: by which address each primary, or all of them, reach the row, if not as the records; one of
+        MariaDB may be without ``mysql://``."""
         self._nodes = nodes
         self._persistent = mariadb.address
         self._mode = mode
@@ -35,7 +36,9 @@ class Coordinated:
         ports = [free_port() for _ in range(primaries)]
         self.primaries = [
             nodes.start_primary(
-                port=port, options=[f"--settle={SETTLE}", f"--coordinator=mysql://{way}"], name=f"primary {number}"
+                port=port,
+                options=[f"--settle={SETTLE}", f"--coordinator={way if '://' in way else f'mysql://{way}'}"],
+                name=f"primary {number}",
             )
             for number, (port, way) in enumerate(zip(ports, ways, strict=False))
         ]
