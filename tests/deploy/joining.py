@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ckv.address import Address
+from ckv.persistent.zookeeper.address import SCHEME
+from ckv.persistent.zookeeper.address import parse as parse_ensemble
 from ckv.settings.parsers import NO_TIER
 from tests.deploy.commandline import parse, server
 from tests.deploy.rendered import Cluster, Container, Object, name
@@ -13,6 +15,9 @@ from tests.deploy.wiring import is_headless, selected
 
 LEAST_PRIMARIES: Final = 2
 """One may be away."""
+
+LEAST_SERVERS: Final = 3
+"""Of ZooKeeper, which needs a majority: one may be away."""
 
 
 def names(cluster: Cluster) -> Iterator[str]:
@@ -58,23 +63,68 @@ def primaries(cluster: Cluster) -> Iterator[str]:
 
 
 def databases(cluster: Cluster) -> Iterator[str]:
-    """The database of the secondaries and the coordinator of the primaries are the server that is there."""
-    (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
-    (database,) = (container for container in cluster.containers() if not container.is_ckv)
+    """The database of the secondaries is the server that is there."""
+    (secondary,) = cluster.of_role("secondary")
+    yield from _database_of(cluster, secondary, parse(secondary.args, secondary.environ).persistent)
+
+
+def coordinators(cluster: Cluster) -> Iterator[str]:
+    """The coordinator of the primaries is there: that server, or all servers of ZooKeeper, and no account of MySQL."""
+    (primary,) = cluster.of_role("primary")
     coordinator = parse(primary.args, primary.environ).coordinator
     if coordinator == NO_TIER:
         yield f"{primary.name}: has no coordinator, so that each primary would lead"
-        return
-    persistent = parse(secondary.args, secondary.environ).persistent
-    for container, address in ((primary, coordinator), (secondary, persistent)):
-        place = server(address, container.environ)
-        yield from _service_of(cluster, place.address, database)
-        for what, ours, theirs in (
-            ("user", place.user, database.environ.get("MYSQL_USER")),
-            ("database", place.database, database.environ.get("MYSQL_DATABASE")),
-        ):
-            if ours != theirs:
-                yield f"{container.name}: the {what} is {ours}, and the server makes {theirs}"
+    elif not coordinator.startswith(SCHEME):
+        yield from _database_of(cluster, primary, coordinator)
+    elif cluster.zookeeper is None:
+        yield f"{primary.name}: there is no ZooKeeper"
+    else:
+        yield from _servers_of(cluster, cluster.zookeeper, parse_ensemble(coordinator).servers)
+        yield from (f"{primary.name}: {variable}" for variable in primary.environ if variable.startswith("CKV_MYSQL"))
+        yield from (
+            f"{primary.name}: mounts a Secret" for volume in primary.pod.get("volumes", []) if "secret" in volume
+        )
+
+
+def _database_of(cluster: Cluster, container: Container, address: str) -> Iterator[str]:
+    database, place = cluster.database, server(address, container.environ)
+    yield from _service_of(cluster, place.address, database)
+    for what, ours, theirs in (
+        ("user", place.user, database.environ.get("MYSQL_USER")),
+        ("database", place.database, database.environ.get("MYSQL_DATABASE")),
+    ):
+        if ours != theirs:
+            yield f"{container.name}: the {what} is {ours}, and the server makes {theirs}"
+
+
+def _servers_of(cluster: Cluster, zookeeper: Container, named: Sequence[Address]) -> Iterator[str]:
+    """Primaries name all pods, and these each other."""
+    service = str(zookeeper.workload["spec"].get("serviceName"))
+    pods = [zookeeper.of_pod(number) for number in range(zookeeper.workload["spec"]["replicas"])]
+    if len(pods) < LEAST_SERVERS or len(pods) % 2 == 0:
+        yield f"{zookeeper.name}: {len(pods)} servers"
+    client, *among = zookeeper.port_numbers
+    wanted = [Address(f"{pod.pod_name}.{service}", client) for pod in pods]
+    if list(named) != wanted:
+        yield f"the primaries ask {', '.join(map(str, named))}"
+    configuration = zoo_cfg(cluster)
+    servers = [f"{address.host}:{':'.join(map(str, among))}" for address in wanted]
+    if [value for key, value in configuration.items() if key.startswith("server.")] != servers:
+        yield f"{zookeeper.name}: the servers do not know each other"
+    if configuration.get("clientPort") != str(client):
+        yield f"{zookeeper.name}: listens on {configuration.get('clientPort')}"
+    found = cluster.find("Service", service)
+    if found is None or not found["spec"].get("publishNotReadyAddresses"):
+        yield f"{zookeeper.name}: servers cannot find each other before they are ready"
+    if zookeeper.workload["spec"].get("podManagementPolicy") != "Parallel":
+        yield f"{zookeeper.name}: the first one waits for ever for the second one"
+
+
+def zoo_cfg(cluster: Cluster) -> dict[str, str]:
+    """The configuration of the servers of ZooKeeper."""
+    (text,) = (thing["data"]["zoo.cfg"] for thing in cluster.of_kind("ConfigMap") if "zoo.cfg" in thing["data"])
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {key: value for key, _, value in (line.partition("=") for line in lines)}
 
 
 def _service_of(cluster: Cluster, address: Address, container: Container) -> Iterator[str]:

@@ -212,12 +212,12 @@ def _(o: Objects) -> None:
     del o("Service", "ckv-primary")["spec"]["publishNotReadyAddresses"]
 
 
-@mistake("two primaries without a coordinator", joining.databases)
+@mistake("two primaries without a coordinator", joining.coordinators)
 def _(o: Objects) -> None:
     del options(o, "primary")["CKV_COORDINATOR"]
 
 
-@mistake("the coordinator's address is no Service", joining.databases)
+@mistake("the coordinator's address is no Service", joining.coordinators)
 def _(o: Objects) -> None:
     options(o, "primary")["CKV_COORDINATOR"] = "mysql://mysql:3306"
 

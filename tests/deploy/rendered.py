@@ -134,6 +134,22 @@ class Cluster:
     def of_role(self, role: str) -> list[Container]:
         return [container for container in self.containers() if container.is_ckv and container.role == role]
 
+    def of_component(self, component: str) -> Container | None:
+        """The one container whose pods are labelled as this component, which is none of ckv's."""
+        labelled = {"app.kubernetes.io/component": component}
+        return next((each for each in self.containers() if labels_of(each.workload).items() >= labelled.items()), None)
+
+    @property
+    def database(self) -> Container:
+        found = self.of_component("database")
+        assert found is not None
+        return found
+
+    @property
+    def zookeeper(self) -> Container | None:
+        """Where primaries decide which of them leads, if not in the database."""
+        return self.of_component("coordinator")
+
     def _options(self, spec: Object) -> dict[str, str]:
         found: dict[str, str] = {}
         for source in spec.get("envFrom", []):

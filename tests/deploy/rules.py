@@ -21,6 +21,7 @@ RULES: Final[tuple[Rule, ...]] = (
     joining.scaling,
     joining.primaries,
     joining.databases,
+    joining.coordinators,
     running.arguments,
     running.probes,
     running.time_to_stop,

@@ -71,8 +71,15 @@ def probes(cluster: Cluster) -> Iterator[str]:
                 yield from (f"{container.name}: {kind}: {problem}" for problem in _ping(container, probe, command))
                 if ("--ready" in command) != (kind == "readinessProbe"):
                     yield f"{container.name}: {kind}: {command} asks for something else"
-            elif f"--port={container.port_numbers[0]}" not in command:
-                yield f"{container.name}: {kind}: {command} does not ask port {container.port_numbers[0]}"
+            elif not _asks(container, probe, command):
+                yield f"{container.name}: {kind}: {probe} does not ask port {container.port_numbers[0]}"
+
+
+def _asks(container: Container, probe: dict[str, Any], command: list[str]) -> bool:
+    """Whether a probe asks the port of what is not ckv's, in the way of the program that it runs or by connecting."""
+    port, name = container.port_numbers[0], container.spec["ports"][0]["name"]
+    ways = (f"--port={port}", f"/dev/tcp/127.0.0.1/{port} ")
+    return any(way in word + " " for way in ways for word in command) or probe.get("tcpSocket") == {"port": name}
 
 
 def _ping(container: Container, probe: dict[str, Any], command: list[str]) -> Iterator[str]:
@@ -135,11 +142,12 @@ def images(cluster: Cluster) -> Iterator[str]:
 
 
 def password_file(cluster: Cluster) -> Iterator[str]:
-    """Where the nodes and the server read a password, a Secret is mounted, and all read the same key."""
-    (database,) = (container for container in cluster.containers() if not container.is_ckv)
+    """Where the nodes and the server read a password, a Secret is mounted, and all read the same key. With ZooKeeper
+    primaries read none."""
+    database = cluster.database
     theirs = _key_at(database, database.environ.get("MYSQL_PASSWORD_FILE"))
     for container in cluster.containers():
-        if container.is_ckv:
+        if container.is_ckv and (container.role == "secondary" or cluster.zookeeper is None):
             ours = _key_at(container, container.environ.get(PASSWORD_FILE))
             if ours is None or ours != theirs:
                 yield f"{container.name}: reads {ours}, the server {theirs}"

@@ -78,7 +78,9 @@ class StatefulSet:
         port_at = arguments.index(self._number_of_port)
         arguments[port_at] = str(self._ports.get(number) or free_port())
         env = {name: self._local(value) for name, value in pod.environ.items()}
-        env |= {"CKV_BIND": "127.0.0.1", PASSWORD_FILE: str(self._password)} | dict(self._options)
+        env |= {"CKV_BIND": "127.0.0.1"} | dict(self._options)
+        if PASSWORD_FILE in env:
+            env[PASSWORD_FILE] = str(self._password)
         return self._nodes.start(arguments, port_at, env=env, name=pod.pod_name)
 
     def _local(self, text: str) -> str:

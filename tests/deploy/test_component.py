@@ -1,7 +1,8 @@
-"""deploy/components/monitoring: with it, as the manual has it put in, each overlay keeps all rules."""
+"""deploy/components: with each of them, as the manual has it put in, and with all, each overlay keeps all rules."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,23 +11,55 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.deploy import running, traffic
-from tests.deploy.mistake import Objects, container, options
-from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, objects
+from tests.deploy import joining, running, traffic, wiring
+from tests.deploy.mistake import Objects, container, options, pod
+from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, Object, objects
 from tests.deploy.rules import RULES, Rule
 from tests.deploy.schema import VERSIONS, problems
 from tests.deploy.walkthrough import PAGE, yaml_block
 
+MONITORING: Final = "components/monitoring"
+ZOOKEEPER: Final = "components/zookeeper"
+
+
+def with_components(overlay: Path, folder: Path, *components: str) -> Path:
+    """A copy of an overlay, in an empty folder, with the lines of the manual at its end."""
+    shutil.copytree(DEPLOY, folder / "deploy", ignore=shutil.ignore_patterns("secrets"))
+    found = folder / "deploy" / "overlays" / overlay.name
+    lines = [yaml_block(PAGE, component).splitlines() for component in components]
+    assert {heading for heading, _ in lines} == {"components:"}
+    with (found / "kustomization.yaml").open("a") as file:
+        file.write("\n".join(["components:", *(line for _, line in lines)]))
+    return found
+
 
 @pytest.fixture(scope="module", params=OVERLAYS, ids=lambda overlay: overlay.name)
+def monitored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_components(request.param, tmp_path_factory.mktemp("component"), MONITORING)
+
+
+@pytest.fixture(scope="module", params=OVERLAYS, ids=lambda overlay: overlay.name)
+def with_zookeeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_components(request.param, tmp_path_factory.mktemp("component"), ZOOKEEPER)
+
+
+COMPONENTS: Final = {"monitored": (MONITORING,), "with_zookeeper": (ZOOKEEPER,), "with_both": (ZOOKEEPER, MONITORING)}
+
+
+@pytest.fixture(
+    scope="module",
+    params=itertools.product(OVERLAYS, COMPONENTS.values()),
+    ids=[f"{overlay.name}-{what}" for overlay, what in itertools.product(OVERLAYS, COMPONENTS)],
+)
 def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of an overlay with the lines of the manual at its end."""
-    deploy = tmp_path_factory.mktemp("component") / "deploy"
-    shutil.copytree(DEPLOY, deploy, ignore=shutil.ignore_patterns("secrets"))
-    found: Path = deploy / "overlays" / request.param.name
-    with (found / "kustomization.yaml").open("a") as file:
-        file.write(yaml_block(PAGE, "components:"))
-    return found
+    of, components = request.param
+    return with_components(of, tmp_path_factory.mktemp("component"), *components)
+
+
+def test_no_component_is_left_out() -> None:
+    assert {f"components/{path.parent.name}" for path in DEPLOY.glob("components/*/kustomization.yaml")} == {
+        MONITORING, ZOOKEEPER,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -39,10 +72,10 @@ def test_a_rule_is_kept(overlay: Path, rule: Rule) -> None:
     assert list(rule(Cluster(objects(overlay)))) == []
 
 
-def test_both_roles_tell_prometheus_by_a_port_of_the_name_that_it_looks_for(overlay: Path) -> None:
+def test_both_roles_tell_prometheus_by_a_port_of_the_name_that_it_looks_for(monitored: Path) -> None:
     found = yaml.safe_load(yaml_block(PAGE, "scrape_configs"))["scrape_configs"][0]
     (kept,) = [rule["regex"] for rule in found["relabel_configs"] if rule.get("action") == "keep"]
-    cluster = Cluster(objects(overlay))
+    cluster = Cluster(objects(monitored))
     for role in ("primary", "secondary"):
         (node,) = cluster.of_role(role)
         assert [port["name"] for port in node.spec["ports"]] == ["ckv", kept]
@@ -85,7 +118,88 @@ MISTAKES: Final[dict[str, tuple[Rule, Callable[[Objects], object]]]] = {
 
 
 @pytest.mark.parametrize(("rule", "make"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_seen(overlay: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
+def test_a_mistake_is_seen(monitored: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
+    check_that_it_is_seen(monitored, rule, make)
+
+
+def zookeeper(o: Objects) -> Object:
+    return o("StatefulSet", "ckv-zookeeper")
+
+
+def name_another_port(o: Objects) -> None:
+    data = o("ConfigMap", "ckv-zookeeper")["data"]
+    data["zoo.cfg"] = data["zoo.cfg"].replace("2181", "2182")
+
+
+def name_two_servers(o: Objects) -> None:
+    data = o("ConfigMap", "ckv-zookeeper")["data"]
+    data["zoo.cfg"] = data["zoo.cfg"].replace("server.3", "#server.3")
+
+
+def ask_two_servers(o: Objects) -> None:
+    found = options(o, "primary")
+    found["CKV_COORDINATOR"] = found["CKV_COORDINATOR"].replace(",ckv-zookeeper-2.ckv-zookeeper", "")
+
+
+def keep_the_way_to_mysql(o: Objects) -> None:
+    (port,) = o("NetworkPolicy", "ckv-primary")["spec"]["egress"][1]["ports"]
+    o("NetworkPolicy", "ckv-primary")["spec"]["egress"].append(
+        {
+            "to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/component": "database"}}}],
+            "ports": [port | {"port": 3306}],
+        }
+    )
+    o("NetworkPolicy", "ckv-mysql")["spec"]["ingress"][0]["from"].append({"podSelector": {}})
+
+
+OF_ZOOKEEPER: Final[dict[str, tuple[Rule, Callable[[Objects], object]]]] = {
+    "an even number of servers": (joining.coordinators, lambda o: zookeeper(o)["spec"].update(replicas=4)),
+    "one server": (joining.coordinators, lambda o: zookeeper(o)["spec"].update(replicas=1)),
+    "a server that the others do not know": (joining.coordinators, name_two_servers),
+    "a server that the primaries do not know": (joining.coordinators, ask_two_servers),
+    "servers listen on another port": (joining.coordinators, name_another_port),
+    "servers start one after the other": (
+        joining.coordinators,
+        lambda o: zookeeper(o)["spec"].update(podManagementPolicy="OrderedReady"),
+    ),
+    "servers find each other when they are ready, for which they have to": (
+        joining.coordinators,
+        lambda o: o("Service", "ckv-zookeeper")["spec"].pop("publishNotReadyAddresses"),
+    ),
+    "primaries keep the account of MySQL": (
+        joining.coordinators,
+        lambda o: options(o, "primary").update(CKV_MYSQL_USER="ckv"),
+    ),
+    "primaries keep the password of MySQL": (
+        joining.coordinators,
+        lambda o: pod(o.primary).update(volumes=pod(o.secondary)["volumes"]),
+    ),
+    "primaries keep the way to MySQL": (traffic.network_policies, keep_the_way_to_mysql),
+    "anybody may ask the servers": (
+        traffic.network_policies,
+        lambda o: o("NetworkPolicy", "ckv-zookeeper")["spec"]["ingress"][0].pop("from"),
+    ),
+    "servers cannot talk to each other": (
+        traffic.network_policies,
+        lambda o: o("NetworkPolicy", "ckv-zookeeper")["spec"]["ingress"].pop(),
+    ),
+    "a probe asks another port": (
+        running.probes,
+        lambda o: container(zookeeper(o))["livenessProbe"].update(tcpSocket={"port": "peer"}),
+    ),
+    "no budget for the servers": (
+        wiring.budgets,
+        lambda o: o.things.remove(o("PodDisruptionBudget", "ckv-zookeeper")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "make"), OF_ZOOKEEPER.values(), ids=OF_ZOOKEEPER)
+def test_a_mistake_with_zookeeper_is_seen(with_zookeeper: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
+    check_that_it_is_seen(with_zookeeper, rule, make)
+
+
+def check_that_it_is_seen(overlay: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
     broken = objects(overlay)
     make(Objects(broken))
     assert broken != objects(overlay)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,16 @@ import pytest
 
 from ckv import Client
 from ckv.tools.slots import read
+from tests.deploy.joining import zoo_cfg
 from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, Container, objects
 from tests.deploy.statefulset import StatefulSet
+from tests.deploy.test_component import ZOOKEEPER, with_components
 from tests.deploy.visitors import Visitors
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
 from tests.support.ports import free_port
+from tests.support.zookeeper import Ensemble
 from tests.system.coordinated import all_answered
 
 PASSWORD = "as in the Secret"
@@ -42,14 +45,17 @@ class Pods:
     secondaries: StatefulSet
 
 
-def pods_of(overlay: Path, account: str, nodes: Nodes, folder: Path) -> Pods:
+def pods_of(
+    overlay: Path, account: str, nodes: Nodes, folder: Path, elsewhere: Mapping[str, str] | None = None
+) -> Pods:
+    """``elsewhere``: what stands for further addresses of the cluster on this machine."""
     cluster = Cluster(objects(overlay))
     (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
     password = folder / "password"
     password.write_text(f"{PASSWORD}\n")  # as `base64` writes it
     count = primary.workload["spec"]["replicas"]
     ports = {number: free_port() for number in range(count)}
-    here = {"ckv-mysql:3306": account}
+    here = {"ckv-mysql:3306": account, **(elsewhere or {})}
     for number, port in ports.items():
         at = f"{primary.of_pod(number).pod_name}.{primary.workload['spec']['serviceName']}"
         here |= {f"{at}:{primary.port_numbers[0]}": f"127.0.0.1:{port}", at: "127.0.0.1"}
@@ -90,6 +96,30 @@ def test_the_pods_make_a_cluster(overlay: Path, account: str, mariadb: MariaDB, 
     pods.secondaries.scale(0)
     pods.primaries.scale(0)
     assert mariadb.query("SELECT COUNT(*) FROM CelonisData", database="celonis") == [(len(keys),)]
+
+
+def test_primaries_decide_by_the_zookeeper_of_the_component(
+    account: str, stopped_ensemble: Ensemble, nodes: Nodes, tmp_path: Path
+) -> None:
+    overlay = with_components(DEPLOY / "overlays/local", tmp_path / "overlay", ZOOKEEPER)
+    cluster = Cluster(objects(overlay))
+    servers = cluster.zookeeper
+    assert servers is not None
+    # Here they listen on the loopback alone, and no machine has their names.
+    shipped = {key: value for key, value in zoo_cfg(cluster).items() if key != "quorumListenOnAllIPs"}
+    stopped_ensemble.start(shipped)
+    names = [f"{servers.of_pod(number).pod_name}.{servers.workload['spec']['serviceName']}" for number in range(3)]
+    elsewhere = dict(zip(names, (server.address for server in stopped_ensemble.servers), strict=True))
+    pods = pods_of(overlay, account, nodes, tmp_path, elsewhere)
+    pods.secondaries.scale(2)
+    for number in range(2):
+        pods.primaries.wait_ready(number)
+    wait_level(pods.primaries, pods.secondaries)
+    stopped_ensemble.leader().kill()
+    pods.secondaries.scale(3)
+    wait_level(pods.primaries, pods.secondaries)
+    pods.secondaries.scale(0)
+    pods.primaries.scale(0)
 
 
 def wait_level(primaries: StatefulSet, secondaries: StatefulSet) -> None:

@@ -39,19 +39,27 @@ Flow = tuple[str, str, str, int]
 
 def network_policies(cluster: Cluster) -> Iterator[str]:
     """Clients to primaries, nodes to each other but for the primaries, nodes to MySQL and to DNS, Prometheus to nodes
-    that tell it anything, and nothing else."""
+    that tell it anything, and nothing else. Where there is ZooKeeper, primaries to that in the place of MySQL, and its
+    servers to each other and to DNS."""
     (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
     ours = {container.workload["metadata"]["name"]: container for container in cluster.containers()}
-    database = next(name for name, container in ours.items() if not container.is_ckv)
+    database, zookeeper = cluster.database.workload["metadata"]["name"], cluster.zookeeper
     first, second = primary.workload["metadata"]["name"], secondary.workload["metadata"]["name"]
     wanted: set[Flow] = {
         (CLIENT.name, first, "TCP", primary.port_numbers[0]),
         (second, first, "TCP", primary.port_numbers[0]),
         *((name, second, "TCP", secondary.port_numbers[0]) for name in (first, second)),
-        *((name, database, "TCP", ours[database].port_numbers[0]) for name in (first, second)),
+        (second, database, "TCP", cluster.database.port_numbers[0]),
         *((PROMETHEUS.name, name, "TCP", port) for name in (first, second) for port in ours[name].port_numbers[1:]),
         *((name, DNS.name, protocol, DNS_PORT) for name in (first, second) for protocol in ("TCP", "UDP")),
     }
+    if zookeeper is None:
+        wanted.add((first, database, "TCP", cluster.database.port_numbers[0]))
+    else:
+        servers = zookeeper.workload["metadata"]["name"]
+        client, *among = zookeeper.port_numbers
+        wanted |= {(first, servers, "TCP", client), *((servers, servers, "TCP", port) for port in among)}
+        wanted |= {(servers, DNS.name, protocol, DNS_PORT) for protocol in ("TCP", "UDP")}
     pods = [
         Pod(name, container.workload["metadata"]["namespace"], tuple(labels_of(container.workload).items()))
         for name, container in ours.items()

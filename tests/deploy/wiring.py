@@ -112,8 +112,8 @@ def volumes(cluster: Cluster) -> Iterator[str]:
 
 
 def budgets(cluster: Cluster) -> Iterator[str]:
-    """Each role of ckv has a budget that lets one pod go at a time; of primaries, which keep nothing, those that are
-    not ready as well."""
+    """Each role of ckv, and ZooKeeper, has a budget that lets one pod go at a time; of primaries, which keep nothing,
+    those that are not ready as well."""
     budgeted = []
     for budget in cluster.of_kind("PodDisruptionBudget"):
         budgeted += selected(cluster, budget)
@@ -126,5 +126,5 @@ def budgets(cluster: Cluster) -> Iterator[str]:
         if policy != ("AlwaysAllow" if roles == {"primary"} else "IfHealthyBudget"):
             yield f"{name(budget)}: {policy} for those that are not ready"
     for container in cluster.containers():
-        if container.is_ckv and budgeted.count(container.workload) != 1:
+        if (container.is_ckv or container == cluster.zookeeper) and budgeted.count(container.workload) != 1:
             yield f"{name(container.workload)}: has {budgeted.count(container.workload)} budgets"
