@@ -125,9 +125,9 @@ class Pair:
         needs = self._bytes(key, value, expires) - (self._bytes(key, old[1], old[4]) if old is not None else 0)
         others = len(quick) - (old is not None)
         if not others or quick.bytes + needs + SLACK_BYTES <= quick.max_bytes:
-            assert quick.has_room_for(key, value), "a victim is asked for without need"
+            assert quick.has_room_for(key, value, expires), "a victim is asked for without need"
         elif quick.bytes + needs - SLACK_BYTES > quick.max_bytes:
-            assert not quick.has_room_for(key, value), "the bound in bytes is broken"
+            assert not quick.has_room_for(key, value, expires), "the bound in bytes is broken"
 
     def _bytes(self, key: str, value: Value, expires: int) -> int:
         return self._head + len(to_bytes(key)) + len(to_bytes(value)) + OVERHEAD_BYTES + EXPIRY_BYTES * (expires != 0)
