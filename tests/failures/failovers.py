@@ -170,7 +170,8 @@ def run(servers: Sequence[MariaDB], rounds: int, *, fenced: bool = True, seed: i
         for _ in range(rounds):
             old.write()
             time.sleep(choices.uniform(0, LATEST_STOP))
-            if choices.random() < SHARE_STOPPED:
+            # One that never ends by itself, and is not stopped, would not let the other one have its rows.
+            if not fenced or choices.random() < SHARE_STOPPED:
                 report.stopped += 1
                 report.in_transaction += old.pause() > 0
             taken = new.take()
