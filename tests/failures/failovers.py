@@ -198,6 +198,8 @@ def main() -> int:
     parser.add_argument("--unfenced", action="store_true", help="owners do not look whether they are fenced")
     parser.add_argument("--galera", action="store_true", help="owners write to two nodes of one Galera cluster")
     arguments = parser.parse_args()
+    # By default SIGTERM ends Python on the spot, and the servers would live on.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with TemporaryDirectory(prefix="ckv-failovers-") as folder, ExitStack() as ends:
         for name in ("template", "server"):
             (Path(folder) / name).mkdir()
