@@ -1,9 +1,10 @@
 """How a primary that has started anew learns the map: its nodes remember it.
 
 Where nodes have a database in common it tells who can still write. Once all of these were heard, the latest map that
-they know is the latest one that anybody acts upon; who is not heard, and stands still, is fenced first. Elsewhere a
-lease has to pass, for nobody but a leader prolongs it. Until then nothing is decided; requests are routed by what was
-found, which is safe, as each node looks at what it is asked.
+they know is the latest one that anybody acts upon; who is not heard, and stands still, is fenced first. Elsewhere all
+nodes of the latest map have to be heard, for a later one would be known to one of them; or a lease has to pass, for
+nobody but a leader prolongs it, and whoever was not heard then is given up. Until then nothing is decided; requests are
+routed by what was found, which is safe, as each node looks at what it is asked.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from array import array
 from typing import Final
 
+from ckv.cluster.dealing import without
 from ckv.cluster.map import NO_VERSION, NOBODY, Key, Map, Node
 from ckv.cluster.messages import Join
 from ckv.cluster.roster import is_shared
@@ -63,7 +65,14 @@ class Gathering:
     @property
     def remembered(self) -> Map:
         """The latest one, by which to lead: under no lower an epoch than any that was found."""
-        return Map((self.latest.version[0], self._epoch), *self.latest.content)
+        world = self.latest if is_shared(self._tier) else without(self.latest, self._unheard)
+        return Map((self.latest.version[0], self._epoch), *world.content)
+
+    @property
+    def _unheard(self) -> list[int]:
+        """The numbers of the nodes of the latest map that may serve by it, and were not heard."""
+        nodes = enumerate(self.latest.nodes)
+        return [n for n, node in nodes if node and node.state != "away" and node.key not in self._heard]
 
     def missing(self, watch: Watch) -> list[Key]:
         """The processes that can still write, and were not heard: they may know a later map."""
@@ -75,7 +84,10 @@ class Gathering:
             return False
         if is_shared(self._tier):
             return watch.reported >= self._began + LOOK and not self.missing(watch)
-        return now - self._began >= self._lease + MARGIN
+        # With a slot of nobody's somebody may have been dealt it of whom nobody else has heard.
+        if self.latest.version != NO_VERSION and NOBODY not in self.latest.owners and not self._unheard:
+            return True
+        return now - max(self._first_heard, watch.since) >= self._lease + MARGIN
 
     def waits_for(self, watch: Watch, now: float) -> str:
         """What is still to come, for people; nothing if it is done, or nobody has joined long enough ago."""

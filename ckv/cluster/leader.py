@@ -126,8 +126,8 @@ class Leader:
             return
         move, self.move = self.move, None
         self.map = following
-        if move is not None and move.phase == "decided":
-            self.moved.count(move, now)
+        if move is not None:
+            self.moved.end(move, following.version, now)
         self._out.append(Publish(following))
         self._decide(now)
 
@@ -190,17 +190,16 @@ class Leader:
             return Again()
         known.heard = now
         known.leaves = True
-        known.gone = self._owned(known.key) == 0
+        stays = self.moved.keeps(known.key, self.roster, now - self._silence)
+        known.gone = not stays and self._owned(known.key) == 0
         self.tick(now)
         left = self._owned(known.key)
-        return Left(not (left and self._takers(known, now)), left)
+        return Left(not (stays or (left and self._takers(known, now))), left)
 
     def _owned(self, key: Key) -> int:
         """How many slots a process has, by what is decided already."""
         world = self._following or self.map
-        number = world.number_of(key[0])
-        node = world.nodes[number] if number is not None else None
-        return world.owners.count(number) if number is not None and node is not None and node.key == key else 0
+        return len(world.slots_of(key[0])) if world.has(key) else 0
 
     def _takers(self, leaving: Known, now: float) -> bool:
         """Whether somebody else can take slots."""
@@ -392,7 +391,7 @@ class Leader:
         return self._gathering is not None
 
     def waits_for(self, now: float) -> str:
-        """What it waits for before it leads; nothing if it leads, or has just started."""
+        """What it waits for; nothing if it leads, or has just started."""
         return self._gathering.waits_for(self.watch, now) if self._gathering is not None else ""
 
     def table(self, now: float) -> list[Row]:

@@ -100,6 +100,11 @@ class Map:
                 return number
         return None
 
+    def named(self, name: str) -> Node | None:
+        """The node of that name."""
+        number = self.number_of(name)
+        return self.nodes[number] if number is not None else None
+
     def owner(self, slot: int) -> Node | None:
         """Who owns a slot."""
         number = self.owners[slot]
@@ -107,9 +112,13 @@ class Map:
 
     def has(self, key: Key) -> bool:
         """Whether this process is a node of it, and not another one of its name."""
-        number = self.number_of(key[0])
-        node = self.nodes[number] if number is not None else None
+        node = self.named(key[0])
         return node is not None and node.key == key
+
+    def is_up(self, key: Key) -> bool:
+        """Whether it has this process, which was not given up."""
+        node = self.named(key[0])
+        return node is not None and node.key == key and node.state != "away"
 
     def slots_of(self, name: str) -> frozenset[int]:
         """What is owned by the node of that name, whatever its incarnation."""

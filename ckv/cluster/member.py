@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ckv.address import Address
-from ckv.cluster.map import NO_VERSION, Key, Map, Version, show
+from ckv.cluster.copying import Copies
+from ckv.cluster.map import NO_VERSION, Key, Map, Node, Version, show
 from ckv.cluster.messages import (
     Again,
     Answer,
@@ -27,6 +28,7 @@ from ckv.cluster.messages import (
     Sight,
     Static,
 )  # fmt: skip
+from ckv.cluster.roster import is_shared
 from ckv.cluster.slots import SLOTS
 
 BEAT_EVERY: Final = 1.0
@@ -46,6 +48,8 @@ class StartPrepare(NamedTuple):
 
     move: int
     slots: frozenset[int]
+    target: Node
+    """The node that is to have them."""
 
 
 class StartFreeze(NamedTuple):
@@ -67,6 +71,8 @@ class Forget(NamedTuple):
     slots: frozenset[int]
     lost: frozenset[int]
     """Those of them which were lost without a move: what was still to be saved of them is lost too."""
+    received: frozenset[int] = frozenset()
+    """Those whose records have come from another node, and take the place of what is dropped."""
 
 
 class Tell(NamedTuple):
@@ -82,6 +88,7 @@ Output = StartPrepare | StartFreeze | EndMove | Forget | Tell
 class _Move:
     number: int
     slots: frozenset[int]
+    target: Key
     frozen: bool = False
 
 
@@ -137,11 +144,14 @@ class Member:
         """The slots for which whoever routes by its map asks it: also those of an earlier process of its name."""
         self._forgetting: set[int] = set()
         self._released: set[int] = set()
+        self.copies = None if is_shared(identity.tier) else Copies()
+        """What it knows of records that go from one node to another; None where they are in a database."""
         self._move: _Move | None = None
         self._lost_at: Version = _ANY_MAP
         self._lease = 0.0
         self._leased_until = 0.0
-        self._leaves = False
+        self.leaves = False
+        """Whether it was told to stop."""
         self._known = False
         """Whether the primary of now knows it."""
         self._due = 0.0
@@ -201,7 +211,11 @@ class Member:
         mine = asked if following.has(self.key) else frozenset()
         lost, gained = self._owned - mine, mine - self._owned
         # Under maps that never arrived here a slot may have gone and come back: what was released is not known now.
-        stale = lost | gained | self._released
+        stale, received = lost | gained | self._released, frozenset[int]()
+        if self.copies is not None:
+            keeps, has_all = self.copies.end(self.map, following)
+            stale -= mine - gained if keeps else frozenset()
+            received = gained if has_all else received
         if self.map.version == NO_VERSION:
             stale = frozenset(range(len(self.serves)))  # what it was asked for while it was on its own
         if not self._asked <= mine or self._released or self._frozen or self.map.version == NO_VERSION:
@@ -215,7 +229,7 @@ class Member:
             self._move = None
         if stale:
             self._forgetting |= stale
-            self._out.append(Forget(frozenset(stale), unsaved))
+            self._out.append(Forget(frozenset(stale), unsaved, received))
         self._renew(stale | mine)
         self.when_told()
         return True
@@ -224,16 +238,19 @@ class Member:
     def _frozen(self) -> frozenset[int]:
         return self._move.slots if self._move is not None and self._move.frozen else frozenset()
 
-    def prepare(self, move: int, version: Version, slots: Iterable[int]) -> None:
-        """The leader wants to move these slots away. Raises Denied."""
+    def prepare(self, move: int, version: Version, slots: Iterable[int], target: str) -> None:
+        """The leader wants to move these slots away, to the node of that name. Raises Denied."""
         self._check(version)
         chosen = frozenset(slots)
         if not chosen <= self._owned or chosen & self._forgetting:
             raise Denied("not all of these slots are served here")
         if self._move is not None:
             raise Denied("another move is under way")
-        self._move = _Move(move, chosen)
-        self._out.append(StartPrepare(move, chosen))
+        node = self.map.named(target)
+        if node is None or node.key == self.key:
+            raise Denied(f"there is no other node {target}")
+        self._move = _Move(move, chosen, node.key)
+        self._out.append(StartPrepare(move, chosen, node))
 
     def freeze(self, move: int, version: Version) -> None:
         """The slots of the move are not served from now on. Raises Denied."""
@@ -254,6 +271,8 @@ class Member:
         if self._move is None or self._move.number != move or not self._move.frozen:
             return False
         self._released |= self._move.slots
+        if self.copies is not None:
+            self.copies.released(self._move.target)
         return True
 
     def forgotten(self, slots: Iterable[int]) -> None:
@@ -290,7 +309,7 @@ class Member:
             self._tell(self._join())
             return
         self._beat(now)
-        if self._leaves and not self.has_left:
+        if self.leaves and not self.has_left:
             self._tell(Leave(*self._me))
 
     @property
@@ -313,7 +332,7 @@ class Member:
 
     def leave(self, now: float) -> None:
         """The node was told to stop: it is to own nothing any more. :attr:`has_left` says when."""
-        self._leaves = True
+        self.leaves = True
         if not self.joined or self.static:
             self.has_left = True
         elif self._known:
@@ -352,11 +371,22 @@ class Member:
         self._due = now  # the first BEAT, which confirms it
         self.refused = ""
         self._lease = answer.lease
+        world = answer.map
         if self.identity.incarnation != answer.incarnation:
+            if self.copies is not None:
+                world = self._begin_anew(world)
             self.identity.incarnation = answer.incarnation
         self.cluster_clients = answer.cluster_clients
-        if not self.take_map(answer.map):
+        if not self.take_map(world):
             self.when_told()
+
+    def _begin_anew(self, world: Map) -> Map:
+        """It is another process for the others, who may have written what it has as the one before: it knows nothing.
+        The map to begin with, as it may have heard of a later one."""
+        world = max(world, self.map, key=lambda each: each.version)
+        self.map, self._owned, self.copies = Map.empty(len(self.serves)), frozenset(), Copies()
+        self._released.clear()
+        return world
 
     def be_listed(self) -> None:
         """A primary that has a list of its secondaries has this one in it: so it does not join, if it has not, and is

@@ -297,29 +297,32 @@ class Push(NamedTuple):
 
 
 class Prepare(NamedTuple):
-    """These slots are going to move: have the database know as much of them as can be while they are served."""
+    """These slots are going to move: have the database, or without one the target, know as much of them as can be
+    while they are served."""
 
     move: int
     version: Version
     slots: tuple[int, ...]
+    target: str
+    """The name of the node that is to have them."""
 
     @property
     def method(self) -> str:
         return PREPARE
 
     def pack(self) -> list[object]:
-        return [self.move, list(self.version), pack_slots(self.slots)]
+        return [self.move, list(self.version), pack_slots(self.slots), self.target]
 
     @classmethod
     def unpack(cls, params: object, slots: int = SLOTS) -> Prepare:
         match params:
-            case [int() as move, version, packed]:
-                return cls(move, unpack_version(version), tuple(unpack_slots(packed, slots)))
+            case [int() as move, version, packed, str() as target]:
+                return cls(move, unpack_version(version), tuple(unpack_slots(packed, slots)), target)
         raise ValueError("this is no PREPARE")
 
 
 class Freeze(NamedTuple):
-    """Serve these slots no more, and say when the database has all of them."""
+    """Serve these slots no more, and say when the database, or without one the target, has all of them."""
 
     move: int
     version: Version

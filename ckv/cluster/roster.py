@@ -50,7 +50,7 @@ class Known:
     leaves: bool = False
     """It was told to stop."""
     fenced: bool = False
-    """It was given up, and cannot write any more."""
+    """It was given up: it cannot write any more or, without a database, is to begin anew, under another incarnation."""
     gone: bool = False
     """It owns nothing, and has gone."""
     figures: Mapping[str, int] = field(default_factory=dict)
@@ -97,7 +97,7 @@ class Roster:
         known = self._known.get(said.name)
         if known is None or (known.boot, known.incarnation) != (said.boot, said.incarnation):
             return None
-        return known
+        return known if is_shared(known.tier) or not known.fenced else None
 
     def forget_all(self) -> None:
         """Nobody has joined."""
@@ -105,10 +105,15 @@ class Roster:
 
     def why_not(self, ask: Join, world: Map) -> str:
         """What speaks against a process that wants to join; nothing, if all is well."""
+        if ask.tier == OWN_TIER:
+            return (
+                "it keeps its records in SQLite, where no other node can have them: a node that joins needs MySQL or"
+                " MariaDB, or no persistent node (-)"
+            )
         known = self._known.get(ask.name)
         if known is not None and known.boot != ask.boot and 0 < ask.incarnation <= known.incarnation:
             return f"a later process has the name {ask.name}"
-        if 0 < ask.incarnation < _incarnation(world, ask.name):
+        if is_shared(ask.tier) and 0 < ask.incarnation < _incarnation(world, ask.name):
             return f"a later process had the name {ask.name}"
         others = {node.name for node in world.nodes if node is not None}
         others |= {other.name for other in self if not other.gone}
@@ -116,21 +121,24 @@ class Roster:
             return f"a cluster has {MAX_NODES} nodes at most"
         for other in self:
             if other.name != ask.name and other.tier != ask.tier and not other.gone:
-                return f"its persistent node is not that of {other.name}: all nodes of a cluster have one, or none has"
+                return (
+                    f"it keeps its records {_where(ask.tier)}, and {other.name} {_where(other.tier)}: all nodes of a"
+                    " cluster need the same persistent node, or none"
+                )
         return ""
 
     def join(self, ask: Join, world: Map, now: float) -> bool:
         """Takes it in; whether it is a new process."""
         known = self._known.get(ask.name)
-        if known is not None and known.boot == ask.boot:
+        begins_anew = self._begins_anew(ask, world)
+        if known is not None and known.boot == ask.boot and not begins_anew:
             known.heard = now
             known.host, known.port, known.weight = ask.host, ask.port, ask.weight
             known.incarnation = max(known.incarnation, ask.incarnation)
             return False
-        number = world.number_of(ask.name)
-        before = world.nodes[number] if number is not None else None
+        before = world.named(ask.name)
         highest = max(known.incarnation if known is not None else 0, _incarnation(world, ask.name))
-        incarnation = ask.incarnation or highest + 1
+        incarnation = highest + 1 if begins_anew else ask.incarnation or highest + 1
         # A leader that has started anew knows the process already by its map.
         self._known[ask.name] = Known(
             *(ask.name, ask.boot, incarnation, ask.host, ask.port, ask.weight, ask.tier, now, now),
@@ -138,19 +146,28 @@ class Roster:
         )
         return before is None or before.key != (ask.name, incarnation)
 
+    def _begins_anew(self, ask: Join, world: Map) -> bool:
+        """Whether others may have had, as far as is known, what the process had under its incarnation."""
+        if is_shared(ask.tier) or not ask.incarnation or world.version == NO_VERSION:
+            return False
+        known = self._known.get(ask.name)
+        if known is not None and known.boot == ask.boot:
+            return known.fenced and known.incarnation == ask.incarnation
+        return not world.is_up((ask.name, ask.incarnation))
+
     def remember(self, world: Map) -> None:
-        """Those that have joined before it was known by which map to lead drain on, if they do by that."""
-        for node in world.nodes:
-            known = self._known.get(node.name) if node is not None else None
-            if node is not None and known is not None and known.key == node.key:
-                known.drains |= node.state == "draining"
+        """Those that have joined before it was known by which map to lead drain, or are given up, as that says."""
+        for known in self:
+            node = world.named(known.name)
+            known.drains |= node is not None and known.key == node.key and node.state == "draining"
+            known.fenced |= not (is_shared(known.tier) or world.is_up(known.key))
 
     def give_up(self, nodes: Iterable[Node | None]) -> None:
-        """These processes have had everything taken. Where they are fenced as well they are not taken in again."""
+        """These processes have had everything taken, and are not taken in again as what they were."""
         for node in nodes:
             known = self._known.get(node.name) if node is not None else None
             if node is not None and known is not None and known.key == node.key:
-                known.fenced = is_shared(known.tier)
+                known.fenced = True
 
     def fit(self, world: Map, now: float, silence: float) -> frozenset[int]:
         """The numbers of the nodes that can take part in something."""
@@ -188,7 +205,7 @@ class Roster:
         for known in self._known.values():
             number = world.number_of(known.name)
             if number is None:
-                if not (known.gone or known.leaves):
+                if not (known.gone or known.leaves or known.fenced):
                     _place(nodes, known.node)
                 continue
             before = world.nodes[number]
@@ -223,9 +240,12 @@ class Roster:
 
 def _incarnation(world: Map, name: str) -> int:
     """That of the process which a map has under a name; 0 if it has none."""
-    number = world.number_of(name)
-    node = world.nodes[number] if number is not None else None
+    node = world.named(name)
     return node.incarnation if node is not None else 0
+
+
+def _where(tier: str) -> str:
+    return f"in {tier}" if is_shared(tier) else "in memory alone (-)"
 
 
 def _place(nodes: list[Node | None], node: Node) -> None:

@@ -3,6 +3,7 @@
 A node that is silent may live, and be cut off from the leader alone: then the database still confirms it, and its beat
 there moves. So it is given up only when both have stood still for longer than a lease, and, where there is a database,
 when it is fenced there: from then on nothing that it writes counts. If nobody can ask the database nobody is given up.
+Without a database its lease is over by then, and all that it has is lost; it is given up only while others are heard.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Watch:
         given up. ``silence``: how old may be what nodes say of the database."""
         self._timeout = timeout
         self._silence = silence
-        self._since = NEVER
+        self.since = NEVER
+        """From when on it could hear of nodes."""
+        self._heard = self._heard_again = NEVER
+        """When any node was heard last, and for the first time after nobody was for too long."""
         self._seen: dict[Key, _Seen] = {}
         self._highest: dict[str, int] = {}
         self.reported = NEVER
@@ -53,13 +57,16 @@ class Watch:
 
     def begin(self, now: float) -> None:
         """Nothing that came before counts: who leads now has heard nobody yet, or has slept."""
-        self._since = now
+        self.since = now
         self.reported = NEVER
         for seen in self._seen.values():
             seen.since = now
 
     def see(self, sights: Iterable[Sight], now: float) -> None:
-        """What a node has seen in the database."""
+        """A node was heard, and what it has seen in the database."""
+        if now - self._heard > self._silence:
+            self._heard_again = now  # all may have been cut off from here, and come back one by one
+        self._heard = now
         for sight in sights:
             self.reported = now
             name, incarnation = key = sight.key
@@ -99,9 +106,12 @@ class Watch:
 
     def verdict(self, node: Node, heard: float, tier: str, now: float) -> Verdict:
         """What becomes of a node that was ``heard`` last at that time."""
-        if not self._timeout or tier == OWN_TIER or now - max(heard, self._since) <= self._timeout:
+        if not self._timeout or tier == OWN_TIER or now - max(heard, self.since) <= self._timeout:
             return "lives"
-        if not is_shared(tier) or self.is_inactive(node.key):
+        if not is_shared(tier):
+            lives = now - self._heard > self._silence or now - self._heard_again <= self._timeout
+            return "lives" if lives else "gone"
+        if self.is_inactive(node.key):
             return "gone"
         return "fence" if self.stands_still(node.key, now) else "lives"
 

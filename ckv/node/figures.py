@@ -119,7 +119,7 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "cluster_joined": gauge("1 if a primary has taken it in."),
         "cluster_slots": gauge("Slots that it owns by the map."),
         "cluster_turned_away": counter("Requests for slots that it does not serve (NotOwner)."),
-        "cluster_warmed": counter("Records that it loaded because they were in memory where their slots came from."),
+        "cluster_warmed": counter("Records that it loaded, or was sent, as they were in memory where slots came from."),
     }),
     ("Records", ("secondary",), {
         "write_mode": label("evict, behind or through (text)."),

@@ -1,13 +1,14 @@
 """How a secondary is a node of a cluster whose map changes: what it knows, who talks to its primary, what it serves.
 
-Only with a database that nodes have in common: records go from one node to another one by way of it. Any other
-secondary asks its primary as well, which says that it cannot be taken in.
+Records go from one node to another one by way of the database that nodes have in common, or as copies where they keep
+them in memory alone. A secondary with SQLite asks its primary as well, which says that it cannot be taken in.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,6 +19,7 @@ from ckv.cluster.map import show
 from ckv.cluster.member import Identity, Member, Tell
 from ckv.cluster.messages import FENCE
 from ckv.cluster.view import View, of_map
+from ckv.node.copying import Copying
 from ckv.node.fencing import Fencing
 from ckv.node.figures import Info
 from ckv.node.guard import Guard
@@ -28,6 +30,7 @@ from ckv.node.warming import Warming
 from ckv.protocol.handler import Caller, Handler
 from ckv.protocol.limits import Limits
 from ckv.settings.roles import SecondarySettings
+from ckv.store.alone import MemoryStore
 from ckv.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -50,27 +53,35 @@ class Joining:
         loop: Any,
         settings: SecondarySettings,
         limits: Limits,
-        store: Store | None,
+        store: Store | MemoryStore | None,
         naming: Naming | None,
         tier: str,
     ) -> None:
         """``store``: None where nobody else can have its records, so that the node cannot join. ``tier``: by what name
-        its database is known; all nodes of a cluster have to have the same one."""
+        its database is known, or one of :mod:`ckv.cluster.roster`; all nodes of a cluster have to have the same."""
         self._naming = naming
         self._fencing: Fencing | None = None
-        self._patience = settings.drain_timeout / 2
-        """Seconds for slots to go to others: what is not handed over has to be saved, which takes time too."""
+        self._patience = settings.drain_timeout / (1 if isinstance(store, MemoryStore) else 2)
+        """Seconds for slots to go to others: what is not handed over has to be saved, if it can be, which takes time
+        too."""
+        self._name = settings.name
         self._is_known = False
         """Whether it is known who this is, so that it can ask."""
         host = "" if settings.bind in WILDCARDS else settings.bind
-        boot, known_by = random.getrandbits(53), tier if store is not None else ""
-        self.member = Member(Identity("", boot, host, 0, write_mode=settings.write_mode, tier=known_by))
+        boot = random.getrandbits(53)
+        self.member = Member(Identity("", boot, host, 0, write_mode=settings.write_mode, tier=tier))
         self.guard = Guard(self.member, time.monotonic)
         self._membership = Membership(self.member, settings.primaries, limits, self._carry_out)
         self._moves: Moves | None = None
-        if store is not None:
-            warming = Warming(self.member, self.guard, store, limits, settings.warm_rate)
-            self._moves = Moves(self.member, store, self.guard, self._membership.tell, warming)
+        tell, rate = self._membership.tell, settings.warm_rate
+        match store:
+            case MemoryStore():
+                self._moves = Moves(self.member, store, self.guard, tell, Copying(self.member, store, limits, rate))
+            case Store():
+                self._moves = Moves(
+                    self.member, store, self.guard, tell, Warming(self.member, self.guard, store, limits, rate)
+                )
+        if self._moves is not None:
             self.member.figures = self._moves.figures
         self.has_list: Callable[[], bool] = lambda: False
         """Whether a primary with a list has taken it for one of that."""
@@ -107,7 +118,7 @@ class Joining:
     def _names_itself(self) -> bool:
         identity = self.member.identity
         if self._moves is None or self._naming is None:
-            identity.name = f"{identity.host or 'secondary'}:{identity.port}"
+            identity.name = self._name or f"{socket.gethostname()}:{identity.port}"
             return True
         # Without the number that it writes under it could not be fenced.
         identity.name, identity.incarnation = self._naming.name, self._naming.incarnation

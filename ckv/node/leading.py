@@ -33,14 +33,12 @@ from ckv.cluster.messages import (
     Followed,
     Join,
     Leave,
-    NoEntry,
     Order,
     Prepare,
     Static,
 )
 from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
-from ckv.cluster.roster import is_shared
 from ckv.node.asker import Asker
 from ckv.node.coordinating import EMPTY, Coordinating
 from ckv.node.figures import Info
@@ -127,7 +125,7 @@ class Leading:
     def handlers(self) -> dict[str, Handler]:
         """What secondaries ask, other primaries, and operators."""
         return {
-            JOIN: lambda _caller, _msgid, params: self._hear(Join.unpack, self._join, params),
+            JOIN: lambda _caller, _msgid, params: self._hear(Join.unpack, self.leader.join, params),
             BEAT: lambda _caller, _msgid, params: self._hear(Beat.unpack, self.leader.beat, params),
             LEAVE: lambda _caller, _msgid, params: self._hear(Leave.unpack, self.leader.leave, params),
             FOLLOW: self._follow,
@@ -135,11 +133,6 @@ class Leading:
             DRAIN: self._drain,
             REBALANCE: self._rebalance,
         }
-
-    def _join(self, ask: Join, now: float) -> Answer:
-        if not is_shared(ask.tier):
-            return NoEntry("it has no MySQL database, by way of which records go from one node to another")
-        return self.leader.join(ask, now)
 
     def figures(self) -> Info:
         """What INFO says of the cluster."""

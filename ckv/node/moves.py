@@ -9,22 +9,22 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import chain
+from typing import Any, Final, Protocol
 
 import gevent
 
 from ckv import errors
-from ckv.cluster.map import Map, pack_slots
+from ckv.cluster.map import Map, Node, pack_slots
 from ckv.cluster.member import Denied, EndMove, Forget, Member, StartFreeze, StartPrepare, Tell
 from ckv.cluster.messages import EPOCH, FREEZE, KEPT, MAP, PREPARE, Beat, Freeze, Join, Leave, Prepare
 from ckv.cluster.slots import SLOTS, slot_of
+from ckv.node.copying import NotCopied
 from ckv.node.guard import Guard, between_turns, turn_out
-from ckv.node.warming import Warming
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.store.memory.slots import SlotSet
-from ckv.store.moving import Move, NotTaken
-from ckv.store.store import Store
+from ckv.store.moving import NotTaken
 
 log = logging.getLogger(__name__)
 
@@ -39,38 +39,89 @@ ALL: Final = SlotSet(bytes([1]) * SLOTS, slot_of)
 _Asked = tuple[Caller, int]
 
 
+class Leaving(Protocol):
+    """Slots that leave: :class:`ckv.store.moving.Move`, :class:`ckv.store.copying.Copy`."""
+
+    slots: SlotSet
+    keys: int
+    rows: int
+    rounds: int
+    prepared: bool
+
+    def prepare(self) -> Iterator[object]: ...
+    def freeze(self) -> None: ...
+    def hand_over(self) -> Iterator[object]: ...
+
+
+class Movable(Protocol):
+    """The store: :class:`ckv.store.store.Store`, :class:`ckv.store.alone.MemoryStore`."""
+
+    @property
+    def absent(self) -> Sized: ...
+    @property
+    def holds(self) -> bool: ...
+    @property
+    def move(self) -> Leaving | None: ...
+    def begin_move(self, slots: SlotSet) -> Leaving: ...
+    def end_move(self) -> None: ...
+    def forget(self, slots: SlotSet) -> Iterator[None]: ...
+
+
+class Passing(Protocol):
+    """What other nodes are told of records: :class:`ckv.node.warming.Warming`, :class:`ckv.node.copying.Copying`."""
+
+    @property
+    def by_database(self) -> bool:
+        """Whether records go from one node to another by way of a database."""
+
+    @property
+    def handlers(self) -> dict[str, Handler]: ...
+    @property
+    def warmed(self) -> int: ...
+    @property
+    def is_idle(self) -> bool: ...
+    def begin(self, move: int, target: Node) -> None: ...
+    def pass_on(self, step: object) -> None: ...
+    def drop(self, slots: SlotSet) -> Iterator[None]: ...
+    def install(self, slots: SlotSet) -> Iterator[None]: ...
+    def look(self) -> None: ...
+    def end(self) -> None: ...
+
+
 class Moves:
     """Carries out what a member of the cluster is to do."""
 
     def __init__(
         self,
         member: Member,
-        store: Store,
+        store: Movable,
         guard: Guard,
         tell: Callable[[Join | Beat | Leave], None],
-        warming: Warming,
+        passing: Passing,
     ) -> None:
         """``tell`` sends a message to the primary."""
         self._member = member
         self._store = store
         self._guard = guard
         self._tell = tell
-        self._warming = warming
+        self._passing = passing
         self._asked: dict[type, _Asked] = {}
         """Who asked for what the move does now."""
         self._preparing = -1
         """The number of the move."""
         self._worker: gevent.Greenlet[..., None] | None = None
         """Goes on with the move."""
-        self._forgetters: set[gevent.Greenlet[..., None]] = set()
+        self._forgetters: dict[Any, frozenset[int]] = {}
+        """Who drops what there is of which slots, and puts there what was received."""
         self._forgets = 0
         self._last_forget = array("L", [0]) * SLOTS
         """For each slot the last one that drops it."""
         self._served = b""
         self._may_be_here = bytearray([1]) * SLOTS
         """1 for each slot of which there may be records, or something that is to be saved."""
-        self._saves_first = True
-        """What is here was taken in before the node was in any map, and is nobody else's."""
+        self._saves_first = passing.by_database
+        """What is here was taken in before the node was in any map, and is nobody else's: without a database it is
+        dropped."""
         self._saving = False
         """That is being saved."""
 
@@ -78,7 +129,7 @@ class Moves:
     def handlers(self) -> dict[str, Handler]:
         """What a primary asks of the node, and another secondary, beside requests."""
         asked = {MAP: self._map, EPOCH: self._guard.epoch, PREPARE: self._prepare, FREEZE: self._freeze}
-        return {name: between_turns(handler) for name, handler in asked.items()} | self._warming.handlers
+        return {name: between_turns(handler) for name, handler in asked.items()} | self._passing.handlers
 
     def carry_out(self) -> None:
         """Does what the member has decided. To be called after whatever may have changed its mind."""
@@ -86,18 +137,20 @@ class Moves:
         while outputs:
             for output in outputs:
                 match output:
-                    case StartPrepare(number, slots):
+                    case StartPrepare(number, slots, target):
+                        self._passing.begin(number, target)
                         move = self._store.begin_move(_set_of(slots))
                         self._worker = gevent.spawn(self._go_on, PREPARE, number, move, move.prepare())
                     case StartFreeze(number, _):
                         self._start_freeze(number)
                     case EndMove():
                         self._end_move()
-                    case Forget(slots, lost):
-                        self._forget(slots, lost)
+                    case Forget(slots, lost, received):
+                        self._forget(slots, lost, received)
                     case Tell(message):
                         self._tell(message)
             outputs = self._member.take()
+        self._passing.look()
         self._note_served()
         self._guard.look_again()
 
@@ -110,17 +163,17 @@ class Moves:
     def end(self) -> None:
         """Stops whatever goes on."""
         gevent.killall([*self._forgetters, *filter(None, [self._worker])], block=False)
-        self._warming.end()
+        self._passing.end()
 
     @property
     def warmed(self) -> int:
         """Records that were loaded here because another node had them in memory."""
-        return self._warming.warmed
+        return self._passing.warmed
 
     @property
     def has_told_all(self) -> bool:
         """Whether other nodes have heard what was in memory here of the slots that are theirs."""
-        return not self._forgetters and self._warming.is_idle
+        return not self._forgetters and self._passing.is_idle
 
     def figures(self) -> dict[str, int]:
         """What a BEAT tells of it."""
@@ -158,7 +211,7 @@ class Moves:
         if self._saving:
             raise errors.Refused("what was written before the node joined is not saved yet")
         try:
-            self._member.prepare(asked.move, asked.version, asked.slots)
+            self._member.prepare(asked.move, asked.version, asked.slots, asked.target)
         except Denied as denied:
             raise errors.Refused(str(denied)) from None
         self._preparing = asked.move
@@ -198,16 +251,21 @@ class Moves:
         move.freeze()
         self._worker = gevent.spawn(self._go_on, FREEZE, number, move, move.hand_over())
 
-    def _go_on(self, what: str, number: int, move: Move, steps: Iterator[None]) -> None:
+    def _go_on(self, what: str, number: int, move: Leaving, steps: Iterator[object]) -> None:
         """Goes through the steps, and answers whoever asked for them."""
         order = Prepare if what == PREPARE else Freeze
         began = time.monotonic()
         rows = move.rows
         try:
-            for _ in steps:
+            for step in steps:
+                self._passing.pass_on(step)
                 gevent.sleep(BREATH)
                 if self._store.move is not move:
                     return  # it is over, and somebody was told so
+        except NotCopied as error:
+            log.warning("a move of %d slots cannot go on: %s", sum(move.slots.flags), error)
+            self._answer(order, None, [KEPT, b"", str(error)])
+            return
         except NotTaken as error:
             log.warning("a move of %d slots cannot go on: %s", sum(move.slots.flags), error)
             self._answer(order, None, [KEPT, pack_slots(error.slots), str(error)])
@@ -220,7 +278,7 @@ class Moves:
         else:
             self._answer(order, errors.Refused("the move is over"))
 
-    def _prepared(self, move: Move) -> list[object]:
+    def _prepared(self, move: Leaving) -> list[object]:
         return ["prepared", move.keys, move.rows, move.rounds]
 
     def _end_move(self) -> None:
@@ -242,8 +300,9 @@ class Moves:
             both = int.from_bytes(self._may_be_here, "big") | int.from_bytes(serves, "big")
             self._may_be_here = bytearray(both.to_bytes(SLOTS, "big"))
 
-    def _forget(self, slots: frozenset[int], lost: frozenset[int]) -> None:
-        """Drops all that there may be of these slots. Where there is nothing, as in most that come, at once."""
+    def _forget(self, slots: frozenset[int], lost: frozenset[int], received: frozenset[int]) -> None:
+        """Drops all that there may be of these slots. Where there is nothing, as in most that come, at once. What was
+        received takes its place."""
         if self._saving:
             return  # All slots are dropped when it is saved, and none is served before that.
         if self._saves_first:
@@ -254,11 +313,13 @@ class Moves:
                 return
             self._may_be_here = bytearray(SLOTS)
         here = frozenset(slot for slot in slots if self._may_be_here[slot])
-        self._member.forgotten(slots - here)
+        self._member.forgotten(slots - here - received)
         if lost:
             log.warning("%d slots are another node's without having been handed over", len(lost))
-        if here:
-            self._drop_later(here, self._store.forget(_set_of(here), self._warming.note))
+        if here or received:
+            drop = self._passing.drop(_set_of(here)) if here else iter(())
+            install = self._passing.install(_set_of(received)) if received else iter(())
+            self._drop_later(here | received, chain(drop, install))
 
     @property
     def _is_empty(self) -> bool:
@@ -269,9 +330,11 @@ class Moves:
         while True:
             move = self._store.begin_move(ALL)
             try:
-                yield from move.prepare()
+                for _ in move.prepare():
+                    yield
                 move.freeze()
-                yield from move.hand_over()
+                for _ in move.hand_over():
+                    yield
                 break
             except NotTaken as error:
                 log.error("what was written before the node joined cannot be saved, so it serves nothing: %s", error)
@@ -288,14 +351,23 @@ class Moves:
         self._forgets += 1
         for slot in slots:
             self._last_forget[slot] = self._forgets
-        self._forgetters.add(gevent.spawn(self._drop, self._forgets, slots, steps))
+        # What an earlier one still drops, or puts there, is dropped after it.
+        earlier = [other for other, theirs in self._forgetters.items() if not theirs.isdisjoint(slots)]
+        self._forgetters[gevent.spawn(self._drop, self._forgets, slots, steps, earlier)] = slots
 
-    def _drop(self, number: int, slots: frozenset[int], steps: Iterator[None]) -> None:
+    def _drop(
+        self,
+        number: int,
+        slots: frozenset[int],
+        steps: Iterator[None],
+        earlier: list[Any],
+    ) -> None:
         try:
+            gevent.joinall(earlier)
             for _ in steps:
                 gevent.sleep(BREATH)
         finally:
-            self._forgetters.discard(gevent.getcurrent())
+            self._forgetters.pop(gevent.getcurrent(), None)
         # Those of a later one are not done, and must not be served while it drops what there is.
         done = [slot for slot in slots if self._last_forget[slot] == number]
         for slot in done:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from ckv import core
 from ckv.address import Address
+from ckv.cluster import roster
 from ckv.cluster.directory import OWNERS
 from ckv.cluster.view import NO_SLOTS, View
 from ckv.commands import COMMANDS
@@ -199,8 +200,10 @@ def _joining(
     naming: Naming | None,
 ) -> Joining:
     """The part of the node in a cluster that it may join."""
+    if workers is None and isinstance(store, MemoryStore):
+        return Joining(node.loop, settings, limits, store, None, roster.NO_TIER)
     shared = store if isinstance(store, Store) and is_shared(settings.persistent) else None
-    tier = workers.tier.name if workers is not None else ""
+    tier = workers.tier.name if workers is not None and shared is not None else roster.OWN_TIER
     joining = Joining(node.loop, settings, limits, shared, naming, tier)
     if workers is not None:
         workers.may_tell = joining.may_tell

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import gevent
@@ -25,6 +25,7 @@ from ckv.node.link import FAILURES, Link
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import Limits
 from ckv.store.loading import LOAD_RECORDS, Load
+from ckv.store.memory.slots import SlotSet
 from ckv.store.store import Store
 from ckv.values import Value, checked_key
 
@@ -43,6 +44,8 @@ ANSWER_TIMEOUT: Final = 10.0
 
 class Warming:
     """Both sides: what this node tells others, and what it is told."""
+
+    by_database: Final = True
 
     def __init__(self, member: Member, guard: Guard, store: Store, limits: Limits, bytes_per_second: int) -> None:
         """``bytes_per_second``: how much others are to load for this node; 0 for nothing."""
@@ -91,6 +94,23 @@ class Warming:
             self._has_work.set()
             if self._greenlet is None:
                 self._greenlet = gevent.spawn(self._tell_all)
+
+    def begin(self, move: int, target: Node) -> None:
+        """A move begins: all that the other node needs will be in the database."""
+
+    def pass_on(self, step: object) -> None:
+        """A step of a move was made."""
+
+    def drop(self, slots: SlotSet) -> Iterator[None]:
+        """Drops the records of these slots, and notes them."""
+        return self._store.forget(slots, self.note)
+
+    def install(self, slots: SlotSet) -> Iterator[None]:
+        """Nothing has come but by way of the database."""
+        return iter(())
+
+    def look(self) -> None:
+        """There may be another map."""
 
     def end(self) -> None:
         """Tells nothing more."""

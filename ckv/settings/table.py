@@ -171,7 +171,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long a write waits for room among those before it is refused, 0 to 10m.", "1s", "SECONDS"),
     Setting("--warm-rate", ("secondary",), size(0, 2**40),
         "In a registered cluster: bytes of records a second that the new owners of its slots load, of those that were "
-        "in memory here, 0 to 1024GiB; 0 for none.", "16MiB", "BYTES"),
+        "in memory here, 0 to 1024GiB; 0 for none. Without a persistent node: that they are sent; 0 for no bound.",
+        "16MiB", "BYTES"),
     Setting("--max-connections", _NODES, whole(1, 10**6),
         "Clients that are served at a time, 1 to 1000000, or fewer where there are not so many open files. When all "
         "places are taken, operators and probes (INFO, PING, ...) are still answered.", "10000", "N"),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ckv.store import Place, Records
 from ckv.store.change import KEEP, Loaded, ModifyRecord, Run
+from ckv.store.copying import Copy
 from ckv.store.figures import Figures
 from ckv.store.loading import Asker, Load
 from ckv.store.memory import POLICIES, Memory
@@ -25,6 +26,8 @@ class MemoryStore(Records):
     def __init__(self, memory: Memory, now_ms: Callable[[], int] = int) -> None:
         """``now_ms``: the time of day in milliseconds of the epoch; by default it stands still."""
         super().__init__(memory, absent=POLICIES["lru"](1))  # which stays empty
+        self.move: Copy | None = None
+        """The slots that are on their way to another node."""
         memory.now_ms = now_ms
         memory.may_put = memory.may_add = memory.may_drop = memory.may_miss = True
 
@@ -81,6 +84,18 @@ class MemoryStore(Records):
 
     def drain_begin(self) -> None:
         self.memory.may_put = False
+
+    def begin_move(self, slots: SlotSet) -> Copy:
+        """Begins to move these slots away, until :meth:`end_move`."""
+        assert self.move is None
+        self.move = Copy(slots, self.memory)
+        return self.move
+
+    def end_move(self) -> None:
+        """The move is over, be it done or called off. None of its iterators may be gone on with."""
+        assert self.move is not None
+        self.move.end()
+        self.move = None
 
     def forget(self, slots: SlotSet) -> Iterator[None]:
         for keys in pieces(self.memory, slots):

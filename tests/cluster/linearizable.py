@@ -12,6 +12,9 @@ from typing import Final, Literal, NamedTuple
 NEVER: Final = float("inf")
 """The end of a call without an answer: it may have happened at any time since, or not."""
 
+SAME: Final = object()
+"""Among the values of a loss: perhaps nothing was lost."""
+
 Kind = Literal["read", "write", "loss"]
 
 
@@ -37,7 +40,8 @@ def is_linearizable(calls: Iterable[Call], initial: object = None) -> bool:
         elif call.kind == "loss":
             values = call.value
             assert isinstance(values, tuple)
-            possible = {(value, done) for _, done in _closure(possible, open_) for value in values}
+            reached = _closure(possible, open_)
+            possible = {(state if value is SAME else value, done) for state, done in reached for value in values}
         else:
             bit = 1 << number
             possible = {(state, done & ~bit) for state, done in _closure(possible, open_) if done & bit}

@@ -87,7 +87,7 @@ class Primary(Process):
         self.router = Router(self.world.slots)
         if self._leads:
             self.leader = Leader(self.world.options, self.world.slots)
-            self.authority: Authority = Memory(self.leader, int(self.schedule.now) + 1)
+            self.authority: Authority = Memory(self.leader, int(self.schedule.now * 1000) + 1)
             self.every(0.25, self._tick)
         else:
             self.every(POLL, self._ask_for_map)
@@ -149,6 +149,7 @@ class Primary(Process):
     def _publish(self, output: Publish) -> None:
         self.schedule.say(f"{self.name} publishes {output.map}")
         self.schedule.count("maps")
+        self.world.look_who_is_given_up(self.router.map, output.map)
         self._take_map(output.map)
         for node in output.map.nodes:
             if node is not None:

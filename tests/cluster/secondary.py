@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from ckv.cluster.copying import Copy
 from ckv.cluster.map import Key, Map, Version
 from ckv.cluster.member import Denied, EndMove, Forget, Identity, Member, StartFreeze, StartPrepare, Tell
 from ckv.cluster.messages import FenceOff, Freeze, Joined, Prepare, Push
+from ckv.cluster.roster import NO_TIER
 from tests.cluster.candidate import place_of
+from tests.cluster.copied import CopiedRecords
 from tests.cluster.records import Records
 from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
 
@@ -48,6 +51,8 @@ class Secondary(Process):
         self.primary_links = [Link(schedule, self, primary) for primary in world.primaries]
         self.member: Member
         self.records: Records
+        """Where there is a database, else:"""
+        self.copied: CopiedRecords
         self._carry: dict[type, Callable[[Any], None]] = {
             StartPrepare: self._start_prepare,
             StartFreeze: self._start_freeze,
@@ -61,12 +66,15 @@ class Secondary(Process):
     def boot(self) -> None:
         """A new process takes the name."""
         self._boot()
-        self._claim()
+        if self.world.copies:
+            self._begin(0)
+        else:
+            self._claim()
 
     def start_with(self, incarnation: int, world_map: Map) -> None:
         """Has had the name for a while, and been a node of this map."""
         self._boot()
-        self._begin(incarnation)
+        self._begin(0 if self.world.copies else incarnation)
         now = self.schedule.now
         self.member.tick(now)
         (join,) = self.member.take()
@@ -92,6 +100,9 @@ class Secondary(Process):
         self._last_forget: dict[int, int] = {}
         self._parked: list[tuple[Link, int, str, str, str]] = []
         self._sights: tuple[Any, ...] = ()
+        self._had: frozenset[int] = frozenset()
+        """The slots that were its own by the map of before."""
+        self._taken: Version = (0, 0)
         self._answer_move: Callable[[object], None] = ignored
 
     def _claim(self) -> None:
@@ -115,15 +126,18 @@ class Secondary(Process):
         return self.boot_number in self.world.sees_the_end and not lives
 
     def _begin(self, incarnation: int) -> None:
+        tier = NO_TIER if self.world.copies else "db"
         me = Identity(
-            self.node_name, self.boot_number, "host", self.port, self.weight, tier="db", incarnation=incarnation
+            self.node_name, self.boot_number, "host", self.port, self.weight, tier=tier, incarnation=incarnation
         )
         self.member = Member(me, self.world.slots)
         self.member.sights = lambda: self._sights
         self.records = Records(self, self.world.mode)
+        self.copied = CopiedRecords(self)
         self._serves = True
         self.every(0.25, self._tick)
-        self.every(1.0, self._beat_database)
+        if not self.world.copies:
+            self.every(1.0, self._beat_database)
 
     def kill(self) -> None:
         """kill -9."""
@@ -135,6 +149,11 @@ class Secondary(Process):
     def serves_as(self, key: Key) -> bool:
         """Whether a process of it is that incarnation."""
         return self.up and self._serves and self.member.key == key
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is part of a cluster, or tries to be."""
+        return self._serves
 
     def serves(self, slot: int) -> bool:
         """Whether it answers requests of the slot."""
@@ -172,7 +191,12 @@ class Secondary(Process):
         if not self._stopping:
             self._stopping = True
             self.schedule.say(f"{self.name} leaves with {self.member.slots_left} slots")
-            self.records.drain(self._release)
+            if self.world.copies:
+                if self.member.owned or not self.member.has_left:
+                    self.world.crashed(self)
+                self._end()
+            else:
+                self.records.drain(self._release)
 
     def _release(self) -> None:
         self.fence_link.call(self.database.release, lambda _: self._end(), self.member.key)
@@ -188,6 +212,10 @@ class Secondary(Process):
     def _carry_out(self) -> None:
         for output in self.member.take():
             self._carry[type(output)](output)
+        self._had = self.member.owned
+        if self._taken != self.member.version:
+            self._taken = self.member.version
+            self.copied.staged = {}  # of a move that is over
 
     def _tell(self, output: Tell) -> None:
         message, asked_at = output.message, self.schedule.now
@@ -197,7 +225,10 @@ class Secondary(Process):
         def answered(answer: Any) -> None:
             now = self.schedule.now
             answer = None if answer == NOT_SENT else answer
+            key, owned = self.member.key, self.member.owned
             self.member.answered(message, answer, asked_at, now)
+            if self.world.copies and key[1] and key != self.member.key:
+                self.world.gives_up(key, owned)
             if answer is None:
                 self.member.lost(now)
                 self.member.leader = None
@@ -229,11 +260,17 @@ class Secondary(Process):
         return [key for key, slot in self.world.keys.items() if slot in slots]
 
     def _start_prepare(self, output: StartPrepare) -> None:
-        answer = self._answer_move
-        self.records.save(self._keys(output.slots), lambda: answer(["prepared", 0, 0, 0]), frozen=False)
+        answer, keys = self._answer_move, self._keys(output.slots)
+        if self.world.copies:
+            self.copied.prepare(output.move, keys, output.target, answer)
+        else:
+            self.records.save(keys, lambda: answer(["prepared", 0, 0, 0]), frozen=False)
 
     def _start_freeze(self, output: StartFreeze) -> None:
         answer = self._answer_move
+        if self.world.copies:
+            self.copied.freeze(output.move, answer)
+            return
 
         def saved() -> None:
             if self.member.released(output.move):
@@ -243,20 +280,30 @@ class Secondary(Process):
 
     def _end_move(self, _output: EndMove) -> None:
         self.records.end_move()
+        self.copied.end_move()
 
     def _forget(self, output: Forget) -> None:
+        if self.world.copies:
+            mine = output.slots & self.member.owned - output.received
+            kept = [key for key in self._keys(mine & self._had) if key in self.copied.memory]
+            self.world.dropped(self, kept + [key for key in self._keys(mine - self._had) if key in self.copied.staged])
         self.records.distrust(self._keys(output.slots))
         self._forgets += 1
         self._last_forget.update(dict.fromkeys(output.slots, self._forgets))
+        staged = self.copied.take_staged() if output.received else {}
         if self.schedule.chance.random() < 0.7:
-            self._drop(self._forgets, output)
+            self._drop(self._forgets, output, staged)
         else:
-            self.schedule.at(self.schedule.chance.choice((0.01, 0.1)), self, self._drop, self._forgets, output)
+            self.schedule.at(self.schedule.chance.choice((0.01, 0.1)), self, self._drop, self._forgets, output, staged)
 
-    def _drop(self, number: int, output: Forget) -> None:
+    def _drop(self, number: int, output: Forget, staged: dict[str, str]) -> None:
         # What has to be forgotten again is not forgotten yet; and may be served already, when it is.
         slots = frozenset(slot for slot in output.slots if self._last_forget[slot] == number)
         self.records.forget(self._keys(slots), self._keys(output.lost & slots))
+        self.copied.forget(self._keys(slots))
+        for key in staged.keys() & self._keys(slots & output.received):
+            self.schedule.count("records that are taken over")
+            self.copied.memory[key] = staged[key]
         self.member.forgotten(slots)
         self._retry()
 
@@ -284,12 +331,16 @@ class Secondary(Process):
                 self._answer_move = lambda result: link.answer(number, result)
                 try:
                     if isinstance(order, Prepare):
-                        self.member.prepare(order.move, order.version, order.slots)
+                        self.member.prepare(*order)
                     else:
                         self.member.freeze(order.move, order.version)
                 except Denied:
                     link.answer(number, None)
                 self._carry_out()
+
+    def copy(self, link: Link, number: int, said: Copy) -> None:
+        """COPY of another node."""
+        link.answer(number, self.copied.receive(said) if self._serves else None)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -326,10 +377,11 @@ class Secondary(Process):
         if self._stopping:
             link.answer(number, ("refused",))
             return True
+        records = self.copied if self.world.copies else self.records
         if kind == "write":
-            self.records.put(key, value, lambda result: link.answer(number, result))
+            records.put(key, value, lambda result: link.answer(number, result))
         else:
-            self.records.get(key, lambda result: link.answer(number, result))
+            records.get(key, lambda result: link.answer(number, result))
         return True
 
     def _retry(self) -> None:

@@ -21,7 +21,7 @@ def a_map(epoch: int, *mine: int, term: int = 1, incarnation: int = 3) -> Map:
 
 
 def a_member() -> Member:
-    return Member(Identity("me", 42, "h", 1, incarnation=3), SLOTS)
+    return Member(Identity("me", 42, "h", 1, tier="db", incarnation=3), SLOTS)
 
 
 def joined(*mine: int) -> Member:
@@ -53,7 +53,7 @@ def only(member: Member) -> Output:
 def test_it_joins_and_says_so_again_until_it_is_taken_in() -> None:
     member = a_member()
     member.tick(0.0)
-    assert only(member) == Tell(Join("me", 42, 3, "h", 1, 100, "evict", "", None))
+    assert only(member) == Tell(Join("me", 42, 3, "h", 1, 100, "evict", "db", None))
     member.tick(1.0)
     assert member.take() == []  # the first one is not answered yet
     member.lost(1.5)
@@ -274,8 +274,8 @@ def test_who_routes_by_a_later_map_makes_it_ask_for_that() -> None:
 def moving() -> Member:
     """Slots 0 and 1 are about to move."""
     member = joined(0, 1, 2)
-    member.prepare(7, (1, 5), [0, 1])
-    assert only(member) == StartPrepare(7, frozenset({0, 1}))
+    member.prepare(7, (1, 5), [0, 1], "other")
+    assert only(member) == StartPrepare(7, frozenset({0, 1}), Node("other", 1, "h", 2, 100))
     return member
 
 
@@ -329,13 +329,13 @@ def test_what_was_frozen_and_not_released_is_served_again_by_the_next_map_alone(
 @pytest.mark.parametrize("slots", [[3], [0, 3]])
 def test_what_it_does_not_own_does_not_move(slots: list[int]) -> None:
     with pytest.raises(Denied, match="not all"):
-        joined(0, 1, 2).prepare(7, (1, 5), slots)
+        joined(0, 1, 2).prepare(7, (1, 5), slots, "other")
 
 
 @pytest.mark.parametrize("version", [(1, 4), (1, 6), (2, 5)])
 def test_a_move_by_another_map_is_denied(version: Version) -> None:
     with pytest.raises(Denied, match=r"1\.5"):
-        joined(0).prepare(7, version, [0])
+        joined(0).prepare(7, version, [0], "other")
     member = moving()
     with pytest.raises(Denied, match=r"1\.5"):
         member.freeze(7, version)
@@ -344,7 +344,7 @@ def test_a_move_by_another_map_is_denied(version: Version) -> None:
 
 def test_one_move_at_a_time() -> None:
     with pytest.raises(Denied, match="another move"):
-        moving().prepare(8, (1, 5), [2])
+        moving().prepare(8, (1, 5), [2], "other")
     with pytest.raises(Denied, match="no such move"):
         moving().freeze(8, (1, 5))
     assert not moving().released(7)  # it is not frozen

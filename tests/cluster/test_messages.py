@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ckv.address import Address
+from ckv.cluster.copying import Copy
 from ckv.cluster.map import Map, Node
 from ckv.cluster.messages import (
     Again,
@@ -41,9 +42,10 @@ MESSAGES: list[Any] = [
     Beat("a", 5, 3, (1, 2), {"records": 7}, (Sight("b", 1, 99, True),)),
     Leave("a", 5, 3),
     Follow((1, 2)),
-    Prepare(7, (1, 2), (0, 5, SLOTS - 1)),
+    Prepare(7, (1, 2), (0, 5, SLOTS - 1), "b"),
     Freeze(7, (1, 2)),
     FenceOff("b", 1, 99, 3),
+    Copy("a", "b", 7, (1, 2), 3, b"records", 256, 2**64 - 1, True),
 ]
 
 ANSWERS: list[Answer] = [

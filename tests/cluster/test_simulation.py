@@ -40,6 +40,12 @@ def test_all_that_can_happen_to_those_who_lead_does() -> None:
         assert counts[what], what
 
 
+def test_all_that_can_happen_to_copies_does() -> None:
+    _, counts = first_failure(60, ("copy",), ("trouble",))
+    for what in ("copies that arrive", "records that are taken over", "losses", "kills in a move", "twins"):
+        assert counts[what], what
+
+
 def test_a_row_that_has_not_heard_of_the_last_map_is_found_out() -> None:
     _, counts = first_failure(20, ("evict",), ("elections behind",))
     assert counts["maps that are gathered"] >= 20

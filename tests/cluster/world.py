@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, NamedTuple
 
 from ckv.cluster.leader import Leader
-from ckv.cluster.map import Map, Node
+from ckv.cluster.map import Key, Map, Node
 from ckv.cluster.memory import ROOM
 from ckv.cluster.moving import Move
 from ckv.cluster.options import Options
 from tests.cluster.candidate import Elected
 from tests.cluster.database import Database, Fence
-from tests.cluster.linearizable import NEVER, Call, is_linearizable
+from tests.cluster.linearizable import NEVER, SAME, Call, is_linearizable
 from tests.cluster.primary import Primary
 from tests.cluster.schedule import Link, Process, Schedule
 from tests.cluster.secondary import Secondary
 
-MODES: Final = ("through", "behind", "evict")
+MODES: Final = ("through", "behind", "evict", "copy")
+"""The write modes; in ``copy`` there is no database for records, and slots move as copies."""
 
 KINDS: Final = ("moves", "trouble", "anew", "elections", "elections anew", "elections behind")
 """``moves``: slots move, and nodes come and go as they are told; no call may fail. ``trouble``: besides, whatever can
@@ -111,6 +112,7 @@ class World:
         self.schedule = schedule = Schedule(f"{mode} {kind} {seed}", say)
         chance = schedule.chance
         self.mode, self.kind = mode, kind
+        self.copies = mode == "copy"
         self.slots = SLOTS
         self.key_names = [f"k{slot}" for slot in range(SLOTS)]
         self.keys = {key: slot for slot, key in enumerate(self.key_names)}
@@ -122,6 +124,7 @@ class World:
         """Names that an operator had own nothing."""
         self.sees_the_end: set[int] = set()
         """Processes that can tell that the one before them has ended."""
+        self._given_up: set[Key] = set()
         self._number = 0
         self.elects, self.is_anew = kind.startswith("elections"), kind.endswith("anew")
         self.begins = 7.0 if self.is_anew else 0.5
@@ -187,10 +190,53 @@ class World:
     def crashed(self, node: Secondary) -> None:
         """What a node has answered and not saved is lost, or will be there: nobody knows."""
         now = self.schedule.now
+        if self.copies:
+            self._lose([s for s in range(SLOTS) if s in node.member.owned or node.node_name in self._owners(s)])
+            return
         for key in node.records.unsaved:
             values = tuple(self.database.values_on_the_way(key))
             self.note(key, Call(now, now, "loss", values))
             self.schedule.count("losses")
+
+    def dropped(self, node: Secondary, keys: list[str]) -> None:
+        """A node drops what is its own: it has sent it to another one, and cannot know what became of that."""
+        now = self.schedule.now
+        for key in keys:
+            self.schedule.say(f"{node.name} drops {key}")
+            self.note(key, Call(now, now, "loss", (None,)))
+            self.schedule.count("losses")
+            self.schedule.count("copies that nobody is certain of")
+
+    def _owners(self, slot: int) -> set[str]:
+        """The names of those who own a slot by any map that is known, or is about to be."""
+        maps = [self.database.map, *(primary.router.map for primary in self.primaries if primary.up)]
+        leaders = [primary.leader for primary in self.primaries if primary.up and primary.leader is not None]
+        maps += [leader._following or leader.map for leader in leaders]
+        moves = [leader.move for leader in leaders if leader.move is not None and leader.move.phase != "preparing"]
+        taking = {move.target.name for move in moves if slot in move.plan.slots}
+        return taking | {owner.name for each in maps if (owner := each.owner(slot)) is not None}
+
+    def look_who_is_given_up(self, before: Map, following: Map) -> None:
+        """A map is about to be told. Where there is no database, who is not up by it loses what it has."""
+        for node in self.nodes.values():
+            if not self.copies or not node.up or not node.has_begun or following.version <= node.member.version:
+                continue
+            key = node.member.key
+            if not following.is_up(key):
+                self.gives_up(key, before.slots_of(node.node_name) if before.is_up(key) else node.member.owned)
+
+    def gives_up(self, key: Key, slots: Collection[int]) -> None:
+        """A process loses what it has of these slots, if it has not yet."""
+        if slots and key not in self._given_up:
+            self._given_up.add(key)
+            self._lose(slots)
+
+    def _lose(self, slots: Collection[int]) -> None:
+        now = self.schedule.now
+        for key, slot in self.keys.items():
+            if slot in slots:
+                self.note(key, Call(now, now, "loss", (None, SAME)))
+                self.schedule.count("losses")
 
     def _was_fenced(self, key: tuple[str, int]) -> None:
         for node in self.nodes.values():
@@ -343,6 +389,8 @@ class World:
         for node in self.nodes.values():
             if node.node_name not in names:
                 self.start(node)
+                if self.copies:
+                    names.add(node.node_name)  # another one would take its place, and what it has
         while not self._is_well():
             if schedule.now > self.ends + CALM:
                 raise Wrong(f"the cluster did not recover: {self._first.name} has {self._leading.map}")
@@ -369,8 +417,8 @@ class World:
         return [self.database, *self.primaries, *self._up()]
 
     def _check_calls(self) -> None:
-        if self.kind == "moves" and self.failures:
-            raise Wrong(f"calls failed though nothing did: {self.failures[:3]}")
+        if self.kind == "moves" and (self.failures or (self.copies and "losses" in self.schedule.counts)):
+            raise Wrong(f"calls failed, or records were lost, though nothing did: {self.failures[:3]}")
         for key, calls in self.history.items():
             if not is_linearizable(calls):
                 raise Wrong(f"{key} was read as it cannot have been")

@@ -22,7 +22,12 @@ from tests.node.callers import Told
 def joining() -> Joining:
     """That of a node whose database is away, so that it has not got its name."""
     settings: Any = SimpleNamespace(
-        bind="127.0.0.1", drain_timeout=1.0, write_mode="evict", primaries=(Address("127.0.0.1", 1),), warm_rate=0
+        bind="127.0.0.1",
+        drain_timeout=1.0,
+        write_mode="evict",
+        primaries=(Address("127.0.0.1", 1),),
+        warm_rate=0,
+        name="n",
     )
     nameless: Any = SimpleNamespace(name="n", incarnation=0)
     store: Any = cast(Any, SimpleNamespace(move=None))

@@ -17,6 +17,7 @@ from ckv.cluster.member import Identity, Member
 from ckv.cluster.messages import Join, Joined
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.net.server import Server
+from ckv.node.copying import Copying
 from ckv.node.guard import Guard
 from ckv.node.moves import Moves
 from ckv.node.node import pong
@@ -25,6 +26,7 @@ from ckv.node.warming import Warming
 from ckv.protocol.greeting import HELLO
 from ckv.protocol.handler import NO_CORES, Handler
 from ckv.protocol.limits import Limits
+from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
@@ -43,17 +45,33 @@ needs_core = pytest.mark.skipif(not core.COMPILED, reason="without the compiled 
 class Rig:
     """A node over real sockets, with a persistent tier in a dict."""
 
-    def __init__(self, world: World, *, has_core: bool = False, name: str = "me", capacity: int = 100_000) -> None:
-        self.member = Member(Identity(name, 1, "127.0.0.1", 1, incarnation=1))
+    def __init__(
+        self,
+        world: World,
+        *,
+        has_core: bool = False,
+        name: str = "me",
+        capacity: int = 100_000,
+        in_memory: bool = False,
+    ) -> None:
+        """``in_memory``: without the persistent tier."""
+        self.member = Member(Identity(name, 1, "127.0.0.1", 1, tier="" if in_memory else "db", incarnation=1))
         self.tier: dict[str, Value] = {}
         self.takes = True
         """Whether the persistent tier takes rows."""
         environment = Environment(clock=time.monotonic, load_timeout=5.0, pending_wait=1.0, linger=0.0)
-        self.store = MODES["evict"](POLICIES["lru"](capacity), Pending(100_000, 1 << 40), environment)
+        memory = POLICIES["lru"](capacity)
         self.guard = Guard(self.member, time.monotonic)
         self.said: list[Any] = []
-        self.warming = Warming(self.member, self.guard, self.store, LIMITS, WARM_RATE)
-        self.moves = Moves(self.member, self.store, self.guard, self.said.append, self.warming)
+        self.store: Any
+        if in_memory:
+            self.store = MemoryStore(memory)
+            copying = Copying(self.member, self.store, LIMITS, 0)
+            self.moves = Moves(self.member, self.store, self.guard, self.said.append, copying)
+        else:
+            self.store = MODES["evict"](memory, Pending(100_000, 1 << 40), environment)
+            self.warming = Warming(self.member, self.guard, self.store, LIMITS, WARM_RATE)
+            self.moves = Moves(self.member, self.store, self.guard, self.said.append, self.warming)
         table = {**record_handlers(self.store, LIMITS.max_value_bytes), "PING": pong}
         cores = serve_loops(self.store, LIMITS.max_value_bytes) if has_core else NO_CORES
         self.server = Server(world.poller, table, LIMITS, 0, cores, self.handlers, None, self.guard.guarded)
@@ -61,7 +79,7 @@ class Rig:
         self.address = self.server.listen(Address("127.0.0.1", 0))
         self.guard.opens(self.server, world.poller)
         self.primary = world.ask(self.address)
-        self._worker = gevent.spawn(self._work)
+        self._worker = gevent.spawn(self._work if not in_memory else lambda: None)
 
     @property
     def handlers(self) -> dict[str, Handler]:
@@ -133,7 +151,7 @@ def declared(version: Version) -> tuple[str, list[Any]]:
 
 
 def prepare(*keys: str, version: Version = FIRST) -> tuple[str, list[Any]]:
-    return ("PREPARE", [7, list(version), pack_slots([slot_of(key) for key in keys])])
+    return ("PREPARE", [7, list(version), pack_slots([slot_of(key) for key in keys]), "other"])
 
 
 def freeze(version: Version = FIRST) -> tuple[str, list[Any]]:

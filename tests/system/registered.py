@@ -28,7 +28,7 @@ class Joined:
     def __init__(
         self,
         nodes: Nodes,
-        mariadb: MariaDB,
+        mariadb: MariaDB | None,
         mode: str = "evict",
         *options: str,
         cluster_clients: bool = False,
@@ -36,10 +36,12 @@ class Joined:
         capacity: int = DEFAULT_CAPACITY,
         pool_size: int = 1,
     ) -> None:
-        """``options``, ``capacity`` and ``pool_size``: those of all secondaries. ``database``: where their table is, if
-        not where it is by default."""
+        """``mariadb``: None for nodes that keep records in memory alone. ``options``, ``capacity`` and ``pool_size``:
+        those of all secondaries. ``database``: where their table is, if not where it is by default."""
         self._nodes = nodes
-        self._persistent = f"mysql://root:password@{mariadb.address}/{database}" if database else mariadb.address
+        self._persistent = "-"
+        if mariadb is not None:
+            self._persistent = f"mysql://root:password@{mariadb.address}/{database}" if database else mariadb.address
         self._options = [f"--write-mode={mode}", *options]
         self._capacity = capacity
         self._pool_size = pool_size

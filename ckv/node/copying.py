@@ -1,0 +1,144 @@
+"""Records that go from a node without a persistent one to another such node, when slots move (COPY).
+
+The greenlet of the move at the source sends one message after the other, and goes on when it is answered. The target
+keeps what has come apart from its records until a map says that the slots are its own (:mod:`ckv.cluster.copying`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import gevent
+
+from ckv import errors
+from ckv.address import Address
+from ckv.cluster.copying import COPY, Copy
+from ckv.cluster.map import Node
+from ckv.cluster.member import Member
+from ckv.node.link import FAILURES, Link
+from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.limits import Limits
+from ckv.protocol.packing import new_packer, unpacked
+from ckv.store.alone import MemoryStore
+from ckv.store.copying import Chunk, Copied, Received
+from ckv.store.memory.slots import SlotSet
+from ckv.values import checked_expires, checked_key, checked_value
+
+ANSWER_TIMEOUT: Final = 3.0
+"""Seconds for an answer: less than a source may take to release slots."""
+
+
+class NotCopied(Exception):
+    """The other node has not taken what it was sent."""
+
+
+class Copying:
+    """Both sides of a copy."""
+
+    by_database: Final = False
+    is_idle: Final = True
+
+    def __init__(self, member: Member, store: MemoryStore, limits: Limits, bytes_per_second: int) -> None:
+        """``bytes_per_second``: how much to send while the slots are served, unless the node leaves; 0 for any."""
+        self._member = member
+        self._store = store
+        self._limits = limits
+        self._rate = bytes_per_second
+        self._link = Link(limits)
+        self._target: Node
+        self._move = -1
+        self._version = member.version
+        self._sent = 0
+        """Messages of the move."""
+        self._received: Received | None = None
+        self._received_by = member.version
+        """The map by which it comes."""
+        self.warmed = 0
+        """Records that came."""
+
+    @property
+    def handlers(self) -> dict[str, Handler]:
+        """What another secondary asks."""
+        return {COPY: self.copy}
+
+    def end(self) -> None:
+        """Sends nothing more."""
+        self._link.close()
+
+    # --- to another node -------------------------------------------------------------------------------------------
+
+    def begin(self, move: int, target: Node) -> None:
+        """What is passed on from now on is of this move, to that node."""
+        self._link.close()  # an answer may be on its way to what was sent for a move that was called off
+        self._link = Link(self._limits)
+        self._move, self._target, self._version, self._sent = move, target, self._member.version, 0
+
+    def pass_on(self, step: object) -> None:
+        """Sends a chunk, and waits until the other node has it. Raises NotCopied."""
+        if not isinstance(step, Chunk):
+            return
+        records = new_packer().pack(step.records)
+        began = time.monotonic()
+        me, target = self._member.identity.name, self._target
+        said = Copy(me, target.name, self._move, self._version, self._sent, records, *step[1:])
+        try:
+            self._link.connect(Address(target.host, target.port))
+            self._link.call(COPY, said.pack(), ANSWER_TIMEOUT)
+        except FAILURES as error:
+            self._link.close()
+            raise NotCopied(f"{target.name} does not take the copy: {error}") from error
+        self._sent += 1
+        move = self._store.move
+        if self._rate and not self._member.leaves and move is not None and not move.frozen:
+            gevent.sleep(max(0.0, began + len(records) / self._rate - time.monotonic()))
+
+    # --- from another node -----------------------------------------------------------------------------------------
+
+    def copy(self, _caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of COPY."""
+        try:
+            said = Copy.unpack(params)
+            records = _unpack(said.records, self._limits.max_value_bytes)
+        except ValueError as error:
+            raise errors.BadArguments(str(error)) from None
+        copies = self._member.copies
+        why = copies.receive(said, self._member.map, self._member.key) if copies is not None else "it takes no copies"
+        if copies is None or why:
+            raise errors.Refused(why)
+        if said.number == 0 or self._received is None:
+            self._received, self._received_by = Received(), said.version
+        self._received.take(records)
+        self.warmed += len(records)
+        is_right = self._received.sums == (said.total, said.digest)
+        copies.received(said, is_right=is_right)
+        if not is_right:
+            raise errors.Refused("what has come is not what was sent")
+        return True
+
+    def install(self, slots: SlotSet) -> Iterator[None]:
+        """Makes records of these slots of what has come."""
+        received, self._received = self._received, None
+        return received.install(self._store, slots) if received is not None else iter(())
+
+    def drop(self, slots: SlotSet) -> Iterator[None]:
+        """Drops the records of these slots."""
+        return self._store.forget(slots)
+
+    def look(self) -> None:
+        """There may be another map: of a move that is over nothing is kept."""
+        if self._received_by != self._member.version:
+            self._received = None
+
+
+def _unpack(data: bytes, max_value_bytes: int) -> Sequence[Copied]:
+    """Raises ValueError, or a CkvError."""
+    found: list[Copied] = []
+    try:
+        for key, value, expires in unpacked(data):
+            value = None if value is None else checked_value(value, max_value_bytes)
+            found.append((checked_key(key), value, checked_expires(expires)))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"COPY takes records, each a key, a value or nil, and its expiry: {error}") from None
+    return found
