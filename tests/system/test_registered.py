@@ -338,15 +338,6 @@ def refusal(client: redis.Redis, cursor: int) -> str:
     raise AssertionError("it is not refused")
 
 
-def test_without_a_database_in_common_nobody_joins(nodes: Nodes) -> None:
-    cluster_port = nodes.start_primary(options=["--settle=0"])
-    alone = nodes.start_secondary(primary=cluster_port.address)
-    alone.wait_for_log("does not take this node in: it has no MySQL database")
-    with Client("127.0.0.1", alone.port) as client:
-        client.put("key", "value")
-        assert client.get("key") == "value"
-
-
 def test_one_of_a_list_asks_no_other_primary_any_more(nodes: Nodes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         node = nodes.start_secondary(primary=f"127.0.0.1:{other.getsockname()[1]}")
