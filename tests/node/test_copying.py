@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 
 from ckv.cluster.copying import Copy
@@ -17,8 +18,9 @@ from ckv.node.copying import Copying
 from ckv.node.moves import BREATH
 from ckv.protocol.packing import new_packer
 from ckv.store.copying import digest_of
+from ckv.store.memory.slots import SlotSet
 from ckv.values import Value
-from tests.net.conftest import World
+from tests.net.conftest import World, until
 from tests.node.test_moves import FIRST, SECOND, THIRD, Rig, declared
 
 KEYS = [f"key:{number}" for number in range(1200)]
@@ -129,6 +131,33 @@ def test_what_comes_back_is_not_mixed_with_what_was_dropped_late(pair: tuple[Rig
     second.settle()
     assert records(first) == VALUES | {KEYS[0]: "theirs"}
     assert not records(second)
+
+
+def test_what_comes_back_is_there_although_it_is_still_being_dropped(
+    pair: tuple[Rig, Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = pair
+    drop, may_go_on = first.store.forget, gevent.event.Event()
+
+    def drop_late(slots: SlotSet) -> Iterator[None]:
+        while not may_go_on.is_set():
+            yield
+        yield from drop(slots)
+
+    prepare(first)
+    freeze(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(first.store, "forget", drop_late)
+        push(second, first, world=between(first, second, SECOND, owner=1))
+    second.settle()
+    assert second.tell(("PREPARE", [8, list(SECOND), ALL, "me"]))[100][1][0] == "prepared"
+    assert second.tell(("FREEZE", [8, list(SECOND)]))[100][1][0] == "released"
+    push(first, second, world=between(first, second, THIRD))
+    second.settle()
+    assert records(first) == VALUES, "they are those of before, which nobody serves"
+    may_go_on.set()
+    until(lambda: first.moves.has_told_all, "nothing is dropped any more")
+    assert records(first) == VALUES
 
 
 def test_a_target_that_dies_costs_the_source_nothing(pair: tuple[Rig, Rig]) -> None:
