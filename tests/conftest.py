@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Under nohup, and in the background of a script, these are ignored, and every process that a test starts would be
     # born like that.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
