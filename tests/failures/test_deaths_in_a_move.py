@@ -164,17 +164,22 @@ class Recorded:
         assert not wrong, "\n".join(map(str, smallest(wrong[0])))
 
 
+def die_in_the_move(cluster: Cluster, dying: Dying, node: Node) -> None:
+    """Begins the move, in which ``node`` dies, and starts it again."""
+    with Recorded(cluster.primaries[0]) as clients:
+        cluster.start_secondary("b")
+        dying.wait(node)
+        node.start()
+        cluster.wait_level("a", "b")
+        answered(clients, CALLS)
+
+
 @pytest.mark.parametrize("step", SOURCE)
 def test_the_source_dies(cluster_through: Cluster, dying: Dying, step: str) -> None:
-    primary = cluster_through.start_primary()
+    cluster_through.start_primary()
     source = cluster_through.start_secondary("a", command=dying.command(*SOURCE[step]))
     cluster_through.wait_level("a")
-    with Recorded(primary) as clients:
-        cluster_through.start_secondary("b")
-        dying.wait(source)
-        source.start()
-        cluster_through.wait_level("a", "b")
-        answered(clients, CALLS)
+    die_in_the_move(cluster_through, dying, source)
 
 
 @pytest.mark.parametrize("step", TARGET)
@@ -195,12 +200,7 @@ def test_the_only_primary_dies(cluster: Cluster, dying: Dying, step: str) -> Non
     primary = cluster.start_primary(command=dying.command(*leaders_step(step, MEMORY)))
     cluster.start_secondary("a")
     cluster.wait_level("a")
-    with Recorded(primary) as clients:
-        cluster.start_secondary("b")
-        dying.wait(primary)
-        primary.start()
-        cluster.wait_level("a", "b")
-        answered(clients, CALLS)
+    die_in_the_move(cluster, dying, primary)
 
 
 @pytest.mark.parametrize("step", [*LEADER, *DECISION])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ckv import Client
 from ckv.errors import CkvError
 from ckv.tools.slots import read
+from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import Node, Nodes
+from tests.support.nodes import Node, Nodes, run_ckv
 from tests.support.ports import free_port
 from tests.system.registered import SETTLE, SLOTS
+
+KEYS = [f"user:{number:03}" for number in range(300)]
+
+TAKEN_OVER_WITHIN = 8.0
+"""Seconds after the end of a leader within which another one leads: 3 to 5 s, on a busy machine too."""
 
 
 class Coordinated:
@@ -27,17 +34,16 @@ class Coordinated:
         primaries: int = 2,
         coordinators: Sequence[str] = (),
     ) -> None:
-        """``coordinators``: by which address each primary, or all of them, reach the row, if not as the records; one of
-        MariaDB may be without ``mysql://``."""
+        """``coordinators``: by which address each primary, or all of them, reach the row, if not as the records."""
         self._nodes = nodes
         self._persistent = mariadb.address
         self._mode = mode
-        ways = [*(coordinators or [mariadb.address])] * primaries
+        ways = [*(coordinators or [f"mysql://{mariadb.address}"])] * primaries
         ports = [free_port() for _ in range(primaries)]
         self.primaries = [
             nodes.start_primary(
                 port=port,
-                options=[f"--settle={SETTLE}", f"--coordinator={way if '://' in way else f'mysql://{way}'}"],
+                options=[f"--settle={SETTLE}", f"--coordinator={way}"],
                 name=f"primary {number}",
             )
             for number, (port, way) in enumerate(zip(ports, ways, strict=False))
@@ -120,3 +126,83 @@ def put_all(primary: Node, keys: Sequence[str], value: str) -> dict[str, str]:
     with client(primary) as asked:
         asked.put_many(records)
     return records
+
+
+# --- what is so whatever the coordinator is ---------------------------------------------------------------------------
+
+
+class Server(Protocol):
+    """Where the row is."""
+
+    def start(self) -> object: ...
+    def kill(self) -> None: ...
+
+
+def check_that_one_that_was_stopped_changes_nothing(
+    cluster: Coordinated, row: Callable[[], object], when_taken_over: Callable[[Node], None] = lambda _follower: None
+) -> None:
+    """The leader stops for a while, and another one leads and changes the map. ``row``: what the row says of both.
+    ``when_taken_over`` is given the other one."""
+    leader = cluster.leader()
+    (follower,) = cluster.followers(leader)
+    records = put_all(leader, KEYS, "v")
+    leader.pause()
+    eventually(lambda: info(follower)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
+    when_taken_over(follower)
+    cluster.add("c")
+
+    def level() -> bool:
+        shown = run_ckv("slots", "127.0.0.1", str(follower.port)).stdout
+        return shown.count(" 5461 ") + shown.count(" 5462 ") >= 3
+
+    eventually(level, 30.0, "the slots are shared by three")
+    before = row()
+    since = len(leader.log)
+    leader.resume()
+    leader.wait_for_log("leads no more", since=since)
+    assert cluster.leader() is follower
+    assert row() == before
+    eventually(lambda: all_answered(leader, records), 10.0, "the one that is back routes by the new map")
+
+
+def check_that_one_that_is_cut_off_is_left(cluster: Coordinated, proxy: Proxy) -> None:
+    """The first primary has ``proxy`` before the row, which cuts it off while it leads."""
+    first, second = cluster.primaries
+    cluster.add("a", "b")
+    cluster.wait_level("a", "b")
+    if cluster.leader() is second:
+        second.restart()
+    assert cluster.leader() is first
+    records = put_all(first, KEYS, "v")
+    since = {name: len(node.log) for name, node in cluster.secondaries.items()}
+    proxy.hold()
+    eventually(lambda: info(second)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
+    for name, node in cluster.secondaries.items():
+        node.wait_for_log(f"known again in the cluster of {second.address}", 20.0, since[name])
+    assert info(first)["cluster_leads"] == 0
+    assert all_answered(first, records), "its map is that of now, and it goes on routing"
+    proxy.heal()
+    cluster.add("c")
+    cluster.wait_level("a", "b", "c")
+    assert cluster.leader() is second
+    eventually(lambda: all_answered(first, records), 10.0, "it routes by the new map")
+
+
+def check_that_routing_goes_on_without_it(cluster: Coordinated, server: Server, reason: str) -> None:
+    """The row is away for longer than any lease. ``reason``: a part of what INFO says of that."""
+    records = put_all(cluster.leader(), KEYS, "v")
+    since = {primary.name: len(primary.log) for primary in cluster.primaries}
+    server.kill()
+    until = time.monotonic() + 12.0  # more than any lease that the leader has given
+    while time.monotonic() < until:
+        assert all(all_answered(primary, records) for primary in cluster.primaries)
+    for primary in cluster.primaries:
+        primary.wait_for_log("nobody is taken in, moved or failed over", since=since[primary.name])
+        said = info(primary)["cluster_coordinator_reason"]
+        assert said != "-"
+        assert reason in said
+    server.start()
+    cluster.leader()
+    cluster.add("c")
+    cluster.wait_level("a", "b", "c")
+    assert all(info(primary)["cluster_coordinator_reason"] == "-" for primary in cluster.primaries)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
@@ -88,6 +88,22 @@ class Joined:
 
     def client(self, *, direct: bool = False) -> Client:
         return Client("127.0.0.1", self.primary.port, timeout=20, direct=direct)
+
+
+def wait_for_all(client: Client, expected: Mapping[str, str]) -> None:
+    """Until each of these was read once, as it has to be."""
+    left = dict(expected)
+
+    def answered() -> bool:
+        for key, value in list(left.items()):
+            try:
+                assert client.get(key) == value
+            except CkvError:
+                return False
+            del left[key]
+        return True
+
+    eventually(answered, timeout=30.0, what="all keys are read again")
 
 
 class ToPrimary(redis.Redis):

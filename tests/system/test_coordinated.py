@@ -13,13 +13,19 @@ from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.nodes import Nodes, run_ckv
-from tests.system.coordinated import Coordinated, all_answered, client, info, put_all
+from tests.system.coordinated import (
+    KEYS,
+    TAKEN_OVER_WITHIN,
+    Coordinated,
+    all_answered,
+    check_that_one_that_is_cut_off_is_left,
+    check_that_one_that_was_stopped_changes_nothing,
+    check_that_routing_goes_on_without_it,
+    client,
+    info,
+    put_all,
+)
 from tests.system.registered import SETTLE, Load
-
-KEYS = [f"user:{number:03}" for number in range(300)]
-
-TAKEN_OVER_WITHIN = 8.0
-"""Seconds after the end of a leader within which another one leads: 3 to 5 s, on a busy machine too."""
 
 
 @pytest.fixture
@@ -98,49 +104,14 @@ def test_who_was_given_one_primary_finds_the_others(nodes: Nodes, mariadb: Maria
 
 
 def test_one_that_was_stopped_for_a_while_changes_nothing(cluster: Coordinated, mariadb: MariaDB) -> None:
-    leader = cluster.leader()
-    (follower,) = cluster.followers(leader)
-    records = put_all(leader, KEYS, "v")
-    leader.pause()
-    eventually(lambda: info(follower)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
-    cluster.add("c")
-
-    def level() -> bool:
-        shown = run_ckv("slots", "127.0.0.1", str(follower.port)).stdout
-        return shown.count(" 5461 ") + shown.count(" 5462 ") >= 3
-
-    eventually(level, 30.0, "the slots are shared by three")
-    row = mariadb.query(f"SELECT term, leader, epoch FROM {DATABASE}.ckv_cluster")
-    since = len(leader.log)
-    leader.resume()
-    leader.wait_for_log("leads no more", since=since)
-    assert cluster.leader() is follower
-    assert mariadb.query(f"SELECT term, leader, epoch FROM {DATABASE}.ckv_cluster") == row
-    eventually(lambda: all_answered(leader, records), 10.0, "the one that is back routes by the new map")
+    row = f"SELECT term, leader, epoch FROM {DATABASE}.ckv_cluster"
+    check_that_one_that_was_stopped_changes_nothing(cluster, lambda: mariadb.query(row))
 
 
 def test_one_that_is_cut_off_from_the_row_is_left(nodes: Nodes, mariadb: MariaDB) -> None:
     with Proxy(mariadb.port) as proxy:
-        cluster = Coordinated(nodes, mariadb, coordinators=[proxy.address, mariadb.address])
-        first, second = cluster.primaries
-        cluster.add("a", "b")
-        cluster.wait_level("a", "b")
-        if cluster.leader() is second:
-            second.restart()
-        assert cluster.leader() is first
-        records = put_all(first, KEYS, "v")
-        since = {name: len(node.log) for name, node in cluster.secondaries.items()}
-        proxy.hold()
-        eventually(lambda: info(second)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
-        for name, node in cluster.secondaries.items():
-            node.wait_for_log(f"known again in the cluster of {second.address}", 20.0, since[name])
-        assert info(first)["cluster_leads"] == 0
-        assert all_answered(first, records), "its map is that of now, and it goes on routing"
-        proxy.heal()
-        cluster.add("c")
-        cluster.wait_level("a", "b", "c")
-        assert cluster.leader() is second
-        eventually(lambda: all_answered(first, records), 10.0, "it routes by the new map")
+        ways = [f"mysql://{proxy.address}", f"mysql://{mariadb.address}"]
+        check_that_one_that_is_cut_off_is_left(Coordinated(nodes, mariadb, coordinators=ways), proxy)
 
 
 def test_one_that_is_told_to_stop_says_so(cluster: Coordinated) -> None:
@@ -189,24 +160,10 @@ def test_both_start_anew_at_once(cluster: Coordinated) -> None:
 def test_routing_goes_on_while_the_coordinator_is_away(
     nodes: Nodes, mariadb: MariaDB, private_mariadb: MariaDB
 ) -> None:
-    cluster = Coordinated(nodes, mariadb, coordinators=[private_mariadb.address])
+    cluster = Coordinated(nodes, mariadb, coordinators=[f"mysql://{private_mariadb.address}"])
     cluster.add("a", "b")
     cluster.wait_level("a", "b")
-    leader = cluster.leader()
-    records = put_all(leader, KEYS, "v")
-    since = {primary.name: len(primary.log) for primary in cluster.primaries}
-    private_mariadb.kill()
-    until = time.monotonic() + 12.0  # more than any lease that the leader has given
-    while time.monotonic() < until:
-        assert all(all_answered(primary, records) for primary in cluster.primaries)
-    for primary in cluster.primaries:
-        primary.wait_for_log("nobody is taken in, moved or failed over", since=since[primary.name])
-        assert info(primary)["cluster_coordinator_reason"] != "-"
-    private_mariadb.start()
-    cluster.leader()
-    cluster.add("c")
-    cluster.wait_level("a", "b", "c")
-    assert all(info(primary)["cluster_coordinator_reason"] == "-" for primary in cluster.primaries)
+    check_that_routing_goes_on_without_it(cluster, private_mariadb, reason="")
 
 
 @pytest.mark.parametrize("row", ["behind", "new"])

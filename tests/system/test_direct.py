@@ -17,7 +17,7 @@ from ckv.exits import Exit
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Cluster, Node, Nodes
-from tests.system.registered import Joined, Load
+from tests.system.registered import Joined, Load, wait_for_all
 
 KEYS = [f"user:{number:03}" for number in range(300)]
 
@@ -286,18 +286,7 @@ def test_the_keys_of_one_that_is_killed_are_another_ones(nodes: Nodes, mariadb: 
     with cluster.client(direct=True) as client, cluster.client() as through:
         put_all(client)
         cluster.secondaries["b"].kill()
-        left = set(KEYS)
-
-        def answered() -> bool:
-            for key in list(left):
-                try:
-                    assert client.get(key) == f"v:{key}"
-                except CkvError:
-                    return False
-                left.discard(key)
-            return True
-
-        eventually(answered, timeout=30.0, what="all keys are read again")
+        wait_for_all(client, {key: f"v:{key}" for key in KEYS})
         put_all(client, "w")
         check_all(through, "w")
         cluster.secondaries["b"].start()

@@ -21,7 +21,7 @@ from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv
 from tests.system.refusing import accept_up_to
-from tests.system.registered import SLOTS, Joined, Load
+from tests.system.registered import SLOTS, Joined, Load, wait_for_all
 
 BACK_WITHIN = 10.0
 """Seconds after the end of a node within which its keys are another one's: 7 to 9 s, on a busy machine too."""
@@ -147,18 +147,7 @@ def test_one_that_is_killed_costs_seconds(nodes: Nodes, mariadb: MariaDB) -> Non
         put_all(client)
         killed = time.monotonic()
         cluster.secondaries["b"].kill()
-        left = set(KEYS)
-
-        def answered() -> bool:
-            for key in list(left):
-                try:
-                    assert client.get(key) == f"v:{key}"
-                except CkvError:
-                    return False
-                left.discard(key)
-            return True
-
-        eventually(answered, timeout=30.0, what="all keys are read again")
+        wait_for_all(client, {key: f"v:{key}" for key in KEYS})
         assert time.monotonic() - killed < BACK_WITHIN
         put_all(client, "w")
         check_all(client, "w")

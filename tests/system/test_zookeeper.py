@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -11,11 +10,20 @@ import pytest
 from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import Nodes, run_ckv
+from tests.support.nodes import Node, Nodes
 from tests.support.zookeeper import Ensemble, ZooKeeper
-from tests.system.coordinated import Coordinated, all_answered, info, put_all
+from tests.system.coordinated import (
+    KEYS,
+    TAKEN_OVER_WITHIN,
+    Coordinated,
+    all_answered,
+    check_that_one_that_is_cut_off_is_left,
+    check_that_one_that_was_stopped_changes_nothing,
+    check_that_routing_goes_on_without_it,
+    info,
+    put_all,
+)
 from tests.system.registered import SETTLE, Load
-from tests.system.test_coordinated import KEYS, TAKEN_OVER_WITHIN
 
 
 @pytest.fixture
@@ -62,70 +70,21 @@ def test_another_one_takes_over_and_the_map_outlives_them_all(
 
 
 def test_one_that_was_stopped_for_a_while_changes_nothing(cluster: Coordinated, private_zookeeper: ZooKeeper) -> None:
-    leader = cluster.leader()
-    (follower,) = cluster.followers(leader)
-    records = put_all(leader, KEYS, "v")
-    leader.pause()
-    eventually(lambda: info(follower)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
-    eventually(lambda: info(follower)["cluster_primaries"] == 1, 10.0, "the session of the first one is over")
-    cluster.add("c")
+    def wait_for_its_end(follower: Node) -> None:
+        eventually(lambda: info(follower)["cluster_primaries"] == 1, 10.0, "the session of the first one is over")
 
-    def level() -> bool:
-        shown = run_ckv("slots", "127.0.0.1", str(follower.port)).stdout
-        return shown.count(" 5461 ") + shown.count(" 5462 ") >= 3
-
-    eventually(level, 30.0, "the slots are shared by three")
-    before = row(private_zookeeper)
-    since = len(leader.log)
-    leader.resume()
-    leader.wait_for_log("leads no more", since=since)
-    assert cluster.leader() is follower
-    assert row(private_zookeeper) == before
-    eventually(lambda: all_answered(leader, records), 10.0, "the one that is back routes by the new map")
+    check_that_one_that_was_stopped_changes_nothing(cluster, lambda: row(private_zookeeper), wait_for_its_end)
 
 
 def test_one_that_is_cut_off_is_left(nodes: Nodes, mariadb: MariaDB, private_zookeeper: ZooKeeper) -> None:
     with Proxy(private_zookeeper.port) as proxy:
-        cluster = Coordinated(
-            nodes, mariadb, coordinators=[f"zk://{proxy.address}", f"zk://{private_zookeeper.address}"]
-        )
-        first, second = cluster.primaries
-        cluster.add("a", "b")
-        cluster.wait_level("a", "b")
-        if cluster.leader() is second:
-            second.restart()
-        assert cluster.leader() is first
-        records = put_all(first, KEYS, "v")
-        since = {name: len(node.log) for name, node in cluster.secondaries.items()}
-        proxy.hold()
-        eventually(lambda: info(second)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
-        for name, node in cluster.secondaries.items():
-            node.wait_for_log(f"known again in the cluster of {second.address}", 20.0, since[name])
-        assert info(first)["cluster_leads"] == 0
-        assert all_answered(first, records), "its map is that of now, and it goes on routing"
-        proxy.heal()
-        cluster.add("c")
-        cluster.wait_level("a", "b", "c")
-        assert cluster.leader() is second
-        eventually(lambda: all_answered(first, records), 10.0, "it routes by the new map")
+        ways = [f"zk://{proxy.address}", f"zk://{private_zookeeper.address}"]
+        check_that_one_that_is_cut_off_is_left(Coordinated(nodes, mariadb, coordinators=ways), proxy)
 
 
 def test_routing_goes_on_while_no_server_is_there(cluster: Coordinated, private_zookeeper: ZooKeeper) -> None:
-    records = put_all(cluster.leader(), KEYS, "v")
-    since = {primary.name: len(primary.log) for primary in cluster.primaries}
-    private_zookeeper.kill()
-    until = time.monotonic() + 12.0  # more than any lease that the leader has given
-    while time.monotonic() < until:
-        assert all(all_answered(primary, records) for primary in cluster.primaries)
+    check_that_routing_goes_on_without_it(cluster, private_zookeeper, reason="no connection to a server")
     for primary in cluster.primaries:
-        primary.wait_for_log("nobody is taken in, moved or failed over", since=since[primary.name])
-        assert "no connection to a server" in info(primary)["cluster_coordinator_reason"]
-    private_zookeeper.start()
-    cluster.leader()
-    cluster.add("c")
-    cluster.wait_level("a", "b", "c")
-    for primary in cluster.primaries:
-        assert info(primary)["cluster_coordinator_reason"] == "-"
         assert not [line for line in primary.log if "Connection dropped" in line], "kazoo says so at each attempt"
 
 
