@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ckv import Client
-from ckv.errors import CkvError
+from ckv.errors import CkvError, Refused
 from ckv.tools.slots import read
 from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
@@ -84,8 +84,11 @@ class Coordinated:
 
         def level() -> bool:
             leader = self.leader()
-            with client(leader) as asked:
-                rows, figures = read(asked)
+            try:
+                with client(leader) as asked:
+                    rows, figures = read(asked)
+            except Refused as why:
+                raise AssertionError(f"{leader.name} led a moment ago: {why}") from None
             counts = {row[0]: row[5] for row in rows if row[5]}
             assert counts.keys() == set(names), counts
             assert sum(counts.values()) == SLOTS, counts
