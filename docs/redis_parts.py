@@ -130,10 +130,11 @@ deleted yet is still there, and it has to be sent again. Rows of keys that no se
 touched.
 
 `DBSIZE` is the number of records in memory and of those on their way to the database, and of the rows of the table
-beyond those that memory is known to have. The rows are counted up to {FEW_ROWS:,}; beyond that it is what the server's
-statistics say, which may be wrong by half. Records in memory that have expired count until somebody asks for them, and
-rows until they are purged: to leave them out would be a look at each. A record that was changed in memory and not saved
-yet counts twice if the table has an older one.
+beyond those that memory is known to have. The rows are counted up to {FEW_ROWS:,}; beyond that it is what the
+server's statistics say, which may be wrong by half. What has expired counts until it has [left
+memory](guarantees.md#records-that-expire), which is a matter of a second, and rows count until they are purged, a
+minute later or more. A record that was changed in memory and not saved yet counts twice if the table has an older
+one.
 """
 """What SCAN, KEYS and DBSIZE promise, and what they cost."""
 CHANNELS: Final = f"""\

@@ -14,7 +14,9 @@ cdef object audit(Table table):
             clean += (entry.flags & CLEAN != 0)
             expiring += (entry.flags & EXPIRES != 0)
             noted += (entry.flags & NOTED != 0)
-            assert not entry.flags & EXPIRES or table.expiry_of_entry(entry), "a record expires never"
+            if entry.flags & EXPIRES:
+                assert table.expiry_of_entry(entry), "a record expires never"
+                assert 0 < table.ends[at / RUN] <= table.expiry_of_entry(entry), "an end is not known"
             in_all += table.bytes_of(entry)
             chained += 1
             assert chained <= table.count, "a chain has an entry too many"

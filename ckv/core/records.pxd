@@ -54,6 +54,8 @@ cdef class Table:
     cdef size_t entries_size
     cdef size_t buckets_size
     cdef size_t lists_size
+    cdef uint64_t *ends        # of each run of entries: when the first of them expires, or one did that was here; 0 for never
+    cdef size_t ends_size
     cdef uint32_t mask         # of the buckets that were there when this round of splits began
     cdef uint32_t split        # the bucket that is split next
     cdef uint32_t free_entry

@@ -30,6 +30,7 @@ cdef enum:
     LIST_BYTES = 8            # of an LFU's block
     FIRST_BUCKETS = 16        # a power of two
     OVERHEAD_BYTES = 8 + 32 + 4  # of a record besides its block: malloc's, the entry, the bucket
+    RUN = 16                  # entries, of which it is known when the first of them expires: see overdue.pxi
 
 cdef uint64_t MAX_CAPACITY = 0xFFFFFFF0  # 32 bits, with room for what counts one further
 cdef uint64_t MAX_VALUE_BYTES = 0xFFFFFFFF
@@ -52,6 +53,7 @@ cdef class Table:
         self.entries = <Entry *>reserved(&self.entries_size, (capacity + 1) * sizeof(Entry))
         self.buckets = <uint32_t *>reserved(&self.buckets_size, buckets * sizeof(uint32_t))
         self.lists = <Order *>reserved(&self.lists_size, (capacity + 2 if self.policy == LFU else 1) * sizeof(Order))
+        self.ends = <uint64_t *>reserved(&self.ends_size, (capacity / RUN + 1) * sizeof(uint64_t))
         self.now_ms = int  # the beginning of the epoch
         self.mask = FIRST_BUCKETS - 1
         self.next_entry = self.next_list = 1
@@ -67,6 +69,8 @@ cdef class Table:
             munmap(self.buckets, self.buckets_size)
         if self.lists_size:
             munmap(self.lists, self.lists_size)
+        if self.ends_size:
+            munmap(self.ends, self.ends_size)
         free(self.watched)
         free(self.noted)
 
@@ -117,6 +121,7 @@ cdef class Table:
             memcpy(self.value_of(entry) + entry.value_bytes, &expires, EXPIRY_BYTES)
             entry.flags |= EXPIRES
             self.expiring += 1
+            note_end(self, <uint32_t>(entry - self.entries), expires)
 
     cdef bint has_passed(self, uint64_t expires) noexcept:
         cdef uint64_t now = self.now or <uint64_t>self.now_ms()
@@ -361,6 +366,12 @@ cdef class Table:
     def walk(self):
         return self
 
+    def overdue(self):
+        cdef uint32_t run = 0
+        while self.expiring and run <= (self.next_entry - 1) / RUN:
+            keys, run = overdue_from(self, run)
+            yield keys
+
     def keys_at(self, uint32_t place, uint32_t count, slots=None, /):
         cdef uint32_t end = self.next_entry if count >= self.next_entry - place else place + count + 1
         return keys_between(self, place, end, flags_of(slots)), end - 1 if end < self.next_entry else 0
@@ -383,6 +394,7 @@ cdef class Table:
 
 include "keys.pxi"
 include "noting.pxi"
+include "overdue.pxi"
 include "putting.pxi"
 include "text.pxi"
 include "audit.pxi"

@@ -130,7 +130,7 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "records_max_bytes": gauge("Their bound (--memory-max); 0 for none."),
         "records_clean": gauge(
             "Records in memory whose value the database has; what the others have, a kill -9 would lose."),
-        "records_expiring": gauge("Records in memory that expire at some time, or have and were not asked for since."),
+        "records_expiring": gauge("Records in memory that expire at some time, or have and are about to leave."),
         "expired_keys": counter("Records that had expired, and were taken out of memory for it."),
         "absent_keys": gauge("Keys that are known not to exist, so that asking again costs no query."),
         "absent_bytes": gauge("Bytes of memory that they take, 16 MiB at most."),

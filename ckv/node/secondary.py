@@ -28,6 +28,7 @@ from ckv.node.node import Node, Wait, own, pong
 from ckv.node.scanning import Scans
 from ckv.node.share import Others, OwnShare, view_of
 from ckv.node.steps import step_handlers
+from ckv.node.sweeping import Sweeper
 from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
 from ckv.persistent.opening import is_shared, open_tier
@@ -93,6 +94,7 @@ def run(settings: SecondarySettings) -> int:
     joining = _joining(node, settings, limits, store, workers, naming)
     guard = joining.guard
     scans = Scans(store, walker, lambda: own_share.share, time.monotonic, joining.member)
+    sweeper = Sweeper(store, time.monotonic)
     emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic, guard.serves)
 
     def expire() -> None:
@@ -103,6 +105,7 @@ def run(settings: SecondarySettings) -> int:
         own_share.look()
         if workers is not None:
             workers.look()
+        sweeper.look()
 
     def figures() -> Info:
         return (

@@ -127,6 +127,25 @@ class Records(Protocol):
     def expire(self) -> None:
         """Ends what has waited too long. To be called some ten times a second."""
 
+    def sweep(self) -> Iterator[None]:
+        """Takes what has expired out of memory, in pieces of a fraction of a millisecond. What comes meanwhile is left
+        to the next time; and so is the rest, where it would take the room in pending that others need."""
+        for keys in self.memory.overdue():
+            if not self._may_sweep:
+                return
+            for key in keys:
+                self._end(key)
+            yield
+
+    @property
+    def _may_sweep(self) -> bool:
+        """Whether pending has room for it."""
+        return True
+
+    def _end(self, key: str) -> None:
+        """Takes a record out of memory that has expired, if it can: where the persistent tier may have an older one
+        that has not, that one must not come back."""
+
     def drain_begin(self) -> None:
         """Makes every record pending that the persistent tier lacks (I7). Nothing may be requested any more."""
 

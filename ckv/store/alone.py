@@ -71,7 +71,6 @@ class MemoryStore(Records):
         return Loaded(self.memory.get(key), self.memory.expires_of(key))
 
     def _end(self, key: str) -> None:
-        """Takes the record out if it has expired."""
         if self.memory.is_over(key):
             self.memory.remove(key)
             self.figures.expired_keys += 1

@@ -245,11 +245,15 @@ class ThroughStore(Store):
             self._wake()
 
     def _end(self, key: str) -> None:
-        # One that is not clean stays until it has to leave, and is saved then: as a deletion.
-        if self.memory.is_clean(key):
-            self.memory.remove(key)
+        record = self.memory.record(key)
+        if record is None or (not record[3] and self.pending.full and key not in self.pending):
+            return  # it stays, and does what a tombstone would
+        self.memory.remove(key)
+        self.figures.expired_keys += 1
+        if record[3]:
             self.note_absent(key)
-            self.figures.expired_keys += 1
+        else:
+            self._save(key, record[1], record[2], record[4])  # as a deletion
 
     def _is_again(self, key: str, version: int) -> bool:
         return key in self.again and self.again[key][1] == version

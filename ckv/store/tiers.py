@@ -84,11 +84,6 @@ class Tiers(Records):
         """Has a record written that leaves memory, or might be lost with it, and that the persistent tier lacks."""
 
     @abstractmethod
-    def _end(self, key: str) -> None:
-        """Takes a record out of memory that has expired, if it can: where the persistent tier may have an older one
-        that has not, that one must not come back."""
-
-    @abstractmethod
     def _victims_need_room(self) -> bool:
         """Whether a victim may need a row in pending that is not there yet."""
 
@@ -157,6 +152,10 @@ class Tiers(Records):
                 self.absent.evict()
         except MemoryError:
             pass  # it is looked for again
+
+    @property
+    def _may_sweep(self) -> bool:
+        return not self.pending.half_full
 
     # --- loads ---------------------------------------------------------------------------------------------------
 

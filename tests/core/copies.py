@@ -14,7 +14,7 @@ CORE: Final = Path("ckv", "core")
 
 LAWS: Final = (
     *("tests/core/test_records.py", "tests/store/test_memory.py", "tests/store/test_memory_expiry.py"),
-    *("tests/store/test_noting.py", "tests/store/test_walk.py"),
+    *("tests/store/test_noting.py", "tests/store/test_walk.py", "tests/store/test_sweeping.py"),
     *("-k", "not plain"),
 )
 """The tests that say what a table of records does; those of the twin alone prove nothing about it."""

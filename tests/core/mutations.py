@@ -13,7 +13,7 @@ from tests.core import route_mutations, serve_mutations
 from tests.core.copies import LAWS, WAYS, compile_core
 from tests.support.mutations import PYTEST, Mutation, main, mutant, run_in
 
-OF_THE_TABLE = ("records", "putting", "keys", "noting")
+OF_THE_TABLE = ("records", "putting", "keys", "noting", "overdue")
 """The files that are compiled into the table."""
 
 FLAGS = ("-O0", "-g0", "-fwrapv", "-fno-strict-aliasing")
@@ -264,6 +264,34 @@ _OF_RECORDS = (
         "ckv/core/records.pyx",
         "end - 1 if end < self.next_entry else 0\n",
         "end if end < self.next_entry else 0\n",
+    ),
+    Mutation(
+        "end-of-the-first",
+        "a record that expires before its neighbours is found then",
+        "ckv/core/overdue.pxi",
+        "    if end[0] == 0 or expires < end[0]:\n",
+        "    if end[0] == 0:\n",
+    ),
+    Mutation(
+        "end-of-any",
+        "one that expires before its neighbours is found also when these were looked at before",
+        "ckv/core/overdue.pxi",
+        "        if first == 0 or expires < first:\n",
+        "        if first == 0:\n",
+    ),
+    Mutation(
+        "overdue-with-a-gap",
+        "the pieces of a pass leave nothing out",
+        "ckv/core/overdue.pxi",
+        "        last = run + MOST_PASSED\n",
+        "        run += 1\n        last = run + MOST_PASSED\n",
+    ),
+    Mutation(
+        "overdue-too-early",
+        "what has not expired is not overdue",
+        "ckv/core/overdue.pxi",
+        "        if expires <= now:\n",
+        "        if expires <= now + 1:\n",
     ),
 )
 

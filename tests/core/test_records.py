@@ -45,6 +45,7 @@ calls = st.one_of(
     st.tuples(st.just("put"), keys, values, st.just(0), st.booleans(), st.integers(0, 9)),
     st.tuples(st.just("look"), keys),
     st.just(("time passes",)),
+    st.just(("overdue",)),
     st.tuples(st.just("fill"), st.integers(1, 60)),
     st.tuples(st.just("remove"), keys),
     st.tuples(st.just("mark"), keys, st.integers(-1, 1)),
@@ -86,6 +87,8 @@ def perform(memory: Memory, call: tuple[Any, ...]) -> object:
     if name == "walk_in":
         (count,) = arguments
         return sorted(walked(memory.walk(), count, one_in(2)))
+    if name == "overdue":
+        return sorted(key for keys in memory.overdue() for key in keys)
     if name == "look":
         (key,) = arguments
         return memory.peek(key), memory.is_over(key), memory.expires_of(key)

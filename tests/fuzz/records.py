@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import pytest
 
@@ -85,6 +86,7 @@ class Pair:
             quick.check()
             assert by_key(quick.records()) == by_key(plain.records())
             assert sorted(quick.keys()) == sorted(plain.keys())
+            assert sorted(chain(*quick.overdue())) == sorted(chain(*plain.overdue()))
 
     # --- the calls -----------------------------------------------------------------------------------------------
 

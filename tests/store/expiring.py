@@ -27,6 +27,8 @@ OFTEN: Final = EVENTS | {
     "get": 20,
     "replace_tier": 6,
     "advance": 8,
+    "sweep": 2,
+    "sweep_on": 2,
     "load_begin": 14,
     "load_end": 14,
     "flush_begin": 8,

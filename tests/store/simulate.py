@@ -82,8 +82,11 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
     world.alone = seed % 2 == 1
     events = EVENTS | MOVES if moves else EVENTS
     names, weights = list(events), list(events.values())
+    sweeps = random.Random(f"sweep {seed}") if seed // 8 % 2 == 1 else None
     for name in chance.choices(names, weights, k=STEPS if not moves else 4 * STEPS // 3):
         happens(world, name, keys, chance, say)
+        if sweeps is not None and sweeps.random() < 0.1:
+            happens(world, sweeps.choice(("sweep", "sweep_on")), keys, chance, say)
     if say is not None:
         say("drain_and_restart()")
     world.drain_and_restart()

@@ -11,7 +11,7 @@ commits it. What has expired is not there, wherever it is (:meth:`World.alive`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -168,6 +168,7 @@ class World:
         """A new process over the same tier."""
         self.draining = self._in_step = False
         self._most_pending = 0
+        self._sweep: Iterator[None] | None = None
         self.queries.clear()
         self.flushes.clear()
         self._queued.clear()
@@ -754,6 +755,20 @@ class World:
             waits = line.load is not None or line.requests[0].deadline > self.now
             assert waits, f"an update of {key} waits beyond its time for a write that is on its way"
 
+    def sweep(self) -> None:
+        """All that has expired leaves memory."""
+        for _ in self.store.sweep():
+            self.check()
+        if not self.pending.half_full:
+            left = [key for key in self.history if self.memory.is_over(key)]
+            assert not left, f"{left} have expired, and are still in memory"
+
+    def sweep_on(self) -> None:
+        """A sweep goes on by a piece, or begins; or is over."""
+        self._sweep = self._sweep or self.store.sweep()
+        if next(self._sweep, self) is self:
+            self._sweep = None
+
     def settle(self) -> None:
         """Everything under way ends, and everything that waits is carried; parked rows are tried again."""
         self.accept_loads()
@@ -786,6 +801,7 @@ class World:
         self.draining = True
         self.store.drain_begin()
         self.check()
+        self.sweep_on()  # as time goes on
         self.settle()
         assert self.store.unsaved == 0, f"{self.store.unsaved} left after the drain"
         truth = {key: self._last(key) for key in self._last_value if self._exists(key)}

@@ -89,6 +89,42 @@ def test_rows_that_have_expired_leave_the_database(request: pytest.FixtureReques
     session.close()
 
 
+def test_they_leave_memory_by_themselves(nodes: Nodes) -> None:
+    node = nodes.start_secondary(capacity=5000)
+    with Client("127.0.0.1", node.port) as client:
+        when = now() + SOON
+        pipeline = client.pipeline()
+        for number in range(4000):
+            pipeline.call("PUTEX", f"k {number}", "v", when)
+        pipeline.execute()
+        assert client.call("DBSIZE") == 4000 or now() >= when
+        eventually(lambda: client.call("DBSIZE") == 0)
+        assert when <= now() < when + 5000
+        info = client.call("INFO")
+        assert (info["expired_keys"], info["records_expiring"], info["records"]) == (4000, 0, 0)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_they_do_so_over_a_database_and_nothing_older_comes_back(mariadb: MariaDB, nodes: Nodes, mode: str) -> None:
+    node = nodes.start_secondary(
+        persistent=mariadb.address, capacity=100, options=[f"--write-mode={mode}", "--write-delay=0"]
+    )
+    with Client("127.0.0.1", node.port) as client:
+        client.put("k", "older, and for ever")
+    assert node.terminate() == 0
+    node.start()
+    with Client("127.0.0.1", node.port) as client:
+        client.call("PUTEX", "k", "v", now() + 300)
+        eventually(lambda: client.call("INFO")["expired_keys"] == 1)  # type: ignore[index]
+        eventually(lambda: client.call("INFO")["pending_records"] == 0)  # type: ignore[index]
+        assert client.call("INFO")["records"] == 0  # type: ignore[index]
+        assert client.get("k") is None
+    assert node.terminate() == 0
+    node.start()
+    with Client("127.0.0.1", node.port) as client:
+        assert client.get("k") is None
+
+
 def test_an_update_of_what_only_the_database_has_expires_through_a_primary(mariadb: MariaDB, nodes: Nodes) -> None:
     cluster = nodes.start_cluster(2, persistent=mariadb.address, capacity=2)
     with Client("127.0.0.1", cluster.primary.port) as client:

@@ -49,12 +49,6 @@ _REASONS: Final = (
     Reason("lua", "scripts of their own: ckv runs no Lua", r"ckv runs no Lua"),
     Reason("queued", "`UNSUBSCRIBE` in a transaction", r"ERR Command not allowed inside a transaction"),
     Reason("watched", "more than 1,024 keys that one client watches", r"a client watches at most"),
-    # What is otherwise.
-    Reason(
-        "size",
-        "`DBSIZE` without what has expired and nobody has asked for since: it is an estimate",
-        r"Keys did not actively expire|Target dbsize not reached",
-    ),
 )
 
 _FAR: Final = Reason("far", "a time of expiry beyond the year 287396", "invalid expire time")

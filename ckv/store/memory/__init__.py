@@ -161,6 +161,13 @@ class Memory(Protocol):
     def walk(self) -> Walk:
         """A walk through the keys, in as many pieces as one likes, while records come and go."""
 
+    def overdue(self) -> Iterator[list[str]]:
+        """The keys of records that have expired, in pieces of less than a hundred, which may be empty: each is of
+        the moment when it is asked for, and found in some 50 us.
+
+        One that had expired when this began, and is here all the while, comes once.
+        """
+
     def watch(self, slots: SlotSet | None) -> None:
         """From now on takes note of the records of these slots that are put and are not clean; with None of none.
 

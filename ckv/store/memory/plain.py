@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Final
 
+from ckv.store.memory.ends import Ends
 from ckv.store.memory.slots import SlotSet
 from ckv.values import Value
 
@@ -24,8 +25,8 @@ OVERHEAD_BYTES: Final = 268
 room for others too. It is less while nothing has to leave. An LFU's takes another 100."""
 
 
-EXPIRY_BYTES: Final = 32
-"""What a record takes that expires, besides."""
+EXPIRY_BYTES: Final = 110
+"""What a record takes that expires, besides: the number, and its place in a dict."""
 
 
 class Listed:
@@ -60,6 +61,7 @@ class Table:
         self._count = 0
         self._watched: SlotSet | None = None
         self._noted: dict[str, None] = {}
+        self._ends = Ends()
         self._records: dict[str, Record] = {}
         """Where a record that comes is put. The dict has the key as the object that is in the record."""
         self._older: list[dict[str, Record]] = []
@@ -124,13 +126,17 @@ class Table:
             version = self._version + 1
         if self._watched is not None and not clean and key in self._watched:
             self._noted[key] = None
+        if expires:
+            self._ends.add(key if old is None else old[0], expires)
         if old is None:
             self._add((key, value, version, clean, expires))
             self._count += 1
         else:
             self._renew((old[0], value, version, clean, expires))
             self.clean -= old[3]
-            self.expiring -= old[4] != 0
+            if old[4]:
+                self._ends.remove(key, old[4], expires)
+                self.expiring -= 1
         if version > self._version:
             self._version = version
         self.bytes += more
@@ -201,7 +207,9 @@ class Table:
         self._count -= 1
         self.bytes -= _size(key, record[1], record[4])
         self.clean -= record[3]
-        self.expiring -= record[4] != 0
+        if record[4]:
+            self._ends.remove(key, record[4])
+            self.expiring -= 1
         return record
 
     def clear(self) -> None:
@@ -248,6 +256,10 @@ class Table:
     def walk(self) -> Listed:
         return Listed(self.keys())
 
+    def overdue(self) -> Iterator[list[str]]:
+        for keys in self._ends.until(self.now_ms()):
+            yield [key for key in keys if self.is_over(key)]
+
     def watch(self, slots: SlotSet | None) -> None:
         self._watched = slots
         self._noted = {}
@@ -270,6 +282,8 @@ class Table:
         assert all(id(record[0]) in keys for record in records), "a record is under another key"
         assert self.clean == sum(record[3] for record in records), "clean is miscounted"
         assert self.expiring == sum(record[4] != 0 for record in records), "those that expire are miscounted"
+        ends = {(record[0], record[4] // 1000) for record in records if record[4]}
+        assert self._ends.pairs() == ends, "it is not known when one expires"
         assert self.bytes == sum(_size(record[0], record[1], record[4]) for record in records), "bytes are miscounted"
 
 
