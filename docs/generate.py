@@ -388,7 +388,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   latest.
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.
 - `CONFIG GET` answers some names that clients look at, `CLIENT LIST` the clients of Redis of this node alone, and
-  `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`.
+  `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`. It counts requests in all, and
+  not by command (`commandstats`), which would be work with each of them. `db0` has the keys in memory and on their way
+  to the database, and is not there at a primary, which would have to ask all nodes: `DBSIZE` does.
 - **SCAN and KEYS read the database**, as far as what they match does not begin with what they can look for: [see
   below](#all-keys). DBSIZE is an estimate.
 - `MEMORY USAGE` and `OBJECT` read the record, which is a use, and may load it from the database.

@@ -6,6 +6,8 @@ from ckv.core.lane import Lane
 def slot_of_bytes(key: bytes) -> int: ...
 
 class Router:
+    @property
+    def requests(self) -> int: ...
     def __init__(
         self,
         owners: array[int],

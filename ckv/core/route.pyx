@@ -36,6 +36,7 @@ cdef class Router:
     cdef list lanes
     cdef uint32_t lane_count
     cdef Why why                # the rest of the bytes was not passed on
+    cdef readonly uint64_t requests  # requests that were passed on, or answered here, since the start
     cdef uint32_t batch_requests
     cdef size_t batch_bytes     # of the requests in a BATCH
     cdef uint64_t bulky_bytes
@@ -87,6 +88,7 @@ cdef class Router:
             input.at = start
             break
         if count:
+            self.requests += count
             caller.defer(count)
         self.why = CUT if input.cut else LEFT
         return b""
@@ -191,12 +193,14 @@ cdef class RespRouter(Router):
                 count = self.pass_on(&request, NULL, size_of(&request), caller, number)
             elif number == caller.head and not caller.waiting:
                 append(&self.out, b"+PONG\r\n")
+                self.requests += 1
                 continue
             if not count:
                 input.at = start
                 break
             number += 1
             calls += count
+        self.requests += number - first
         return number == first or caller.begin(number - first, calls)
 
     # Passes on the keys of an MGET, so many at most, or any number if the client waits for nothing else; how many there are, 0

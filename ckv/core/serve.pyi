@@ -12,6 +12,8 @@ class Arriving:
     def message(self) -> bytes: ...
 
 class Server:
+    @property
+    def requests(self) -> int: ...
     def __init__(
         self,
         table: Table,

@@ -38,6 +38,7 @@ cdef class Server:
     cdef Table table
     cdef Table absent     # keys that are known to have no record
     cdef Buffer out       # the answers to one session, or a part of them
+    cdef readonly uint64_t requests  # requests that were answered here, since the start
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # the session has something to do before what is behind
     cdef uint64_t max_value_bytes
@@ -78,6 +79,7 @@ cdef class Server:
             input.at = start
             return False
         set_end(&self.out, write_array(write_head(end_of(&self.out), head.msgid, head.msgid_bytes), count))
+        self.requests += count
         for done in range(0, count, WINDOW):
             size = min(WINDOW, count - done)
             for i in range(size):
@@ -139,6 +141,7 @@ cdef class Server:
         if not self.answer(&arriving.request, None):
             return None
         arriving.request.block = NULL  # it is the table's
+        self.requests += 1
         return slice_of(self.out.data, end_of(&self.out))
 
     # Answers a request that is a message of its own, if memory decides it. Otherwise nothing was written.

@@ -34,6 +34,7 @@ cdef class Server:
     cdef Table table
     cdef Table absent     # keys that are known to have no record
     cdef Buffer out       # the answers to one session, or a part of them
+    cdef readonly uint64_t requests  # requests that were answered here, since the start
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # never
     cdef bytes served     # for each slot whether keys of it are for this node; empty where all are
@@ -68,6 +69,7 @@ cdef class Server:
             keys = input[0]
             if self.are_decided(input, count):
                 self.answer_all(&keys, count, session)
+                self.requests += 1
                 return True
         input.at = start
         input.cut = False

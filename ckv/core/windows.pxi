@@ -39,10 +39,13 @@ cdef list serve_in_windows(Server server, list inbox):
         for i in range(size):
             session, data = <tuple>inbox[first + i]
             answers = large(server, &window[i]) if lone[i] else None
-            if answers is None:
+            if answers is not None:
+                server.requests += 1
+            else:
                 server.out.length = 0
                 if lone[i] and server.answer(&window[i], session):
                     answers = slice_of(server.out.data, end_of(&server.out))
+                    server.requests += 1
                 else:
                     inputs[i] = input_of(<bytes>data)
                     answers = serve(server, &inputs[i], session)
@@ -103,7 +106,9 @@ cdef bint run(Server server, Input *input, object session) except -1:
             if server.out.length >= ENOUGH_BYTES or not server.answer(&window[i], session):
                 input.at = starts[i]
                 input.cut = False
+                server.requests += i
                 return input.at > start
+        server.requests += size
     return input.at > start
 
 

@@ -37,6 +37,12 @@ class Inbox:
         self.inbox: Pairs = []
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
+    @property
+    def requests(self) -> int:
+        """Requests that came, since the start, each of several in one message counted."""
+        sources = (self._methods, self._resp, self._all_cores.rpc, self._all_cores.resp)
+        return sum(source.requests for source in sources if source is not None)
+
     def new_session(self, line: Line, first: int) -> Session:
         if self._resp is not None and first in FIRST_BYTES:
             return QuickRespSession(line, self._resp)

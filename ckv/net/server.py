@@ -98,6 +98,8 @@ class Server:
         """Clients that are served at a time."""
         self.rejected = 0
         """Connections that found all places taken."""
+        self.accepted = 0
+        """All that there have been, these included."""
 
     def listen(self, address: Address) -> Address:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
@@ -132,6 +134,11 @@ class Server:
         return len(self._connections)
 
     @property
+    def requests(self) -> int:
+        """Requests that came, since the start."""
+        return sum(inbox.requests for inbox in self._inboxes)
+
+    @property
     def in_flight(self) -> int:
         """Requests that were read and are not answered yet."""
         return sum(connection.in_flight for connection in self._connections)
@@ -152,8 +159,8 @@ class Server:
             inbox.refuse_nothing()
 
     @property
-    def _inboxes(self) -> tuple[Inbox, ...]:
-        return (self._clients, self._guarded, self._for_lobby)
+    def _inboxes(self) -> set[Inbox]:
+        return {self._clients, self._guarded, self._for_lobby}
 
     def trust_nobody(self) -> None:
         """From now on looks at each request, but those of whom it is told to :meth:`trust`."""
@@ -241,6 +248,7 @@ class Server:
             sock.close()
             return
         self._connections.add(connection)
+        self.accepted += 1
         log.debug("connection from %s", peer)
         if is_guest:
             if not self._lobby.guests:

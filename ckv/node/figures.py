@@ -63,8 +63,14 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "connected_clients": gauge("Connections that are open, those of primaries and of whoever asks included."),
         "maxclients": gauge(
             "Clients served at a time: --max-connections, or fewer where open files are too few.", "ckv_max_clients"),
+        "total_connections_received": counter(
+            "Connections that were accepted, those that found all places taken included.",
+            "ckv_connections_received_total"),
         "rejected_connections": counter(
             "Connections that found all places taken, also those of operators, who are answered."),
+        "total_commands_processed": counter(
+            "Requests that came, whatever became of them: of clients, nodes and operators, each in a BATCH or a "
+            "transaction counted.", "ckv_commands_processed_total"),
         "pubsub_channels": gauge("Channels that anybody has subscribed to here."),
         "pubsub_patterns": gauge("Patterns of channels, each counted once."),
         "pubsub_clients": gauge("Clients that have subscribed to any."),

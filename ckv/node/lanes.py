@@ -36,6 +36,11 @@ class RouteLoop:
         self._nodes = [(peer, lanes[number]) for number, peer in peers.items()]
         self._router.route_by(targets, [lanes.get(number) for number in range(max(peers, default=-1) + 1)])
 
+    @property
+    def requests(self) -> int:
+        """See :class:`ckv.protocol.handler.Loop`."""
+        return int(self._router.requests)
+
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """See :class:`ckv.protocol.handler.Core`."""
         for peer, lane in self._nodes:

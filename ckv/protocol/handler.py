@@ -124,6 +124,10 @@ class Loop(Protocol):
     """Answers the requests of one protocol: :class:`ckv.core.serve_resp.Server`, or passes them on:
     :class:`ckv.core.route.RespRouter`."""
 
+    @property
+    def requests(self) -> int:
+        """Requests that it has answered or passed on, each of several that came as one counted."""
+
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """What became of the bytes of each session, up to where there are so many answers that they have to be sent
         first. Raises MemoryError, and whatever Python raises that it asks: nobody knows what was answered then.

@@ -55,6 +55,8 @@ class RpcMethods:
         self.pack: Callable[[object], bytes] = new_packer().pack
         """Packs one answer. Whoever has it pack a large one has to :meth:`renew` it. No Packer for UTF-8 alone, which
         would leave a value's UTF-8 with a str that the store has measured."""
+        self.requests = 0
+        """Requests that came to the sessions, each of a BATCH counted."""
 
     def refuse_everything(self, error: errors.Refused, but: Iterable[str] = ()) -> None:
         """From now on every request is answered with this error, ``but`` those of these methods."""
@@ -106,6 +108,7 @@ class RpcMethods:
     def _batch(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """BATCH: the results in their order, in one answer, and what is left for later; see :func:`carry_out`."""
         session = cast(RpcSession, caller)  # a notification cannot be a BATCH
+        self.requests += len(params) // 2 - 1  # which it was counted as itself
         results, large = carry_out(session, self.handlers, self.to_wire, msgid, params)
         done = len(results)
         rest = params[2 * done :]
@@ -158,6 +161,7 @@ class RpcSession(Reader):
         except (TypeError, ValueError):
             return self._serve(iter((message,)))
         shared = self._shared
+        shared.requests += 1
         try:
             result = shared.methods[method](self, msgid, params)
         except Exception as error:  # noqa: BLE001 - one bad request must not end the node
@@ -179,6 +183,7 @@ class RpcSession(Reader):
         except Exception as error:  # noqa: BLE001 - the Unpacker's, which was handed over as the messages to come
             self._broken = not_msgpack(error)
         self._count = len(found)
+        self._shared.requests += len(found)
         self._to_come = iter(found)
         return self._serve_left()
 

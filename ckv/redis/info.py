@@ -57,6 +57,8 @@ def sections(figures: Figures, run_id: str, now: float, *, has_cluster_clients: 
         },
         "Persistence": {"loading": 0, "async_loading": 0, "rdb_bgsave_in_progress": 0, "aof_enabled": 0},
         "Stats": {
+            "total_connections_received": number("total_connections_received"),
+            "total_commands_processed": number("total_commands_processed"),
             "rejected_connections": number("rejected_connections"),
             "expired_keys": number("expired_keys"),
             "evicted_keys": number("evicted_keys"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -92,6 +93,21 @@ def test_latency(cli: Cli) -> None:
     """How long an answer takes: `--latency`"""
     least, _most, _average, _count = cli("--latency", "-i", "1", "--raw").split()[:4]
     assert float(least) >= 0
+
+
+def test_stat(cli: Cli, server: Server) -> None:
+    """How much a node has to do: `--stat`"""
+    assert cli("PING") == "PONG\n"
+    words = ["stdbuf", "-oL", "redis-cli", "-h", server.host, "-p", str(server.port), "--stat", "-i", "0.1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as shown:
+        assert shown.stdout is not None
+        rows = [shown.stdout.readline().split() for _ in range(4)]
+        shown.kill()
+    assert rows[1] == ["keys", "mem", "clients", "blocked", "requests", "connections"]
+    *_, requests, _, connections = rows[2]
+    assert int(requests) >= 2
+    assert int(connections) >= 2
+    assert int(rows[3][4]) > int(requests)
 
 
 def test_cluster(cluster: Server) -> None:

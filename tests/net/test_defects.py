@@ -61,6 +61,8 @@ class Clients:
 class Failing:
     """Compiled code that asks Python for something, which raises."""
 
+    requests = 0
+
     def __init__(self, error: Exception) -> None:
         self._error = error
 
@@ -70,6 +72,8 @@ class Failing:
 
 class Repeating:
     """Compiled code that answers what it was sent."""
+
+    requests = 0
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         return [data for _, data in inbox]

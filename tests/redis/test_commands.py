@@ -573,6 +573,8 @@ def test_info_has_the_sections_that_clients_look_for() -> None:
         role="secondary",
         used_cpu_sys=0.5,
         used_cpu_user=1.25,
+        total_connections_received=5,
+        total_commands_processed=17,
     )
     text = node.ask("INFO").decode()
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
@@ -580,6 +582,7 @@ def test_info_has_the_sections_that_clients_look_for() -> None:
     assert lines["loading"] == "0"
     assert lines["role"] == "master"
     assert lines["db0"] == "keys=7,expires=2,avg_ttl=0"
+    assert (lines["total_connections_received"], lines["total_commands_processed"]) == ("5", "17")
     assert lines["database_state"] == "up"
     assert lines["ckv_role"] == "secondary"
     assert len(lines["run_id"]) == 40

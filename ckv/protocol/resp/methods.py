@@ -83,9 +83,15 @@ class RespMethods:
         self._all = _spelled({name: row.carry_out for name, row in commands.items()})
         self.commands = self._all
         """By the two usual spellings of their names."""
+        self.requests = 0
+        """Requests that came to the sessions."""
         self._refusal: errors.Refused | None = None
         self._kept: frozenset[str] = frozenset()
         """The methods that are not refused."""
+
+    def count(self, requests: int) -> None:
+        """Takes note that so many came to a session."""
+        self.requests += requests
 
     def find(self, name: bytes) -> CarryOut | None:
         """The command with this name, however it is spelled."""

@@ -48,6 +48,7 @@ class RespSession(AnsweringSession):
     def received(self, data: bytes) -> bytes:
         parser = self._parser
         requests = parser.parse(data)
+        self._shared.count(len(requests))
         if (
             len(requests) == 1
             and parser.is_between
@@ -73,7 +74,9 @@ class RespSession(AnsweringSession):
     def feed(self, data: bytes) -> None:
         if self._parser.broken or self.failed or self._ended:
             return
-        self._to_come = self._to_come[self._at :] + self._parser.parse(data)
+        requests = self._parser.parse(data)
+        self._shared.count(len(requests))
+        self._to_come = self._to_come[self._at :] + requests
         self._at = 0
         self.attention = True
 
