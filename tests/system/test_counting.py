@@ -33,7 +33,15 @@ def role(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=SWITCHES)
 def node(request: pytest.FixtureRequest, nodes: Nodes, role: str) -> Node:
     env = {SWITCH: SWITCHES[request.param]}
-    return nodes.start_secondary(env=env) if role == "secondary" else nodes.start_cluster(2, env=env).primary
+    # Secondaries that were told of this primary would ask it to join, which counts, at a time of their own.
+    secondary = nodes.start_secondary(env=env)
+    if role == "secondary":
+        return secondary
+    others = [secondary, nodes.start_secondary(env=env)]
+    primary = nodes.start_primary(*others, env=env)
+    for each in others:
+        primary.wait_peer(each.address)
+    return primary
 
 
 @contextmanager
