@@ -391,6 +391,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`. It counts requests in all, and
   not by command (`commandstats`), which would be work with each of them. `db0` has the keys in memory and on their way
   to the database, and is not there at a primary, which would have to ask all nodes: `DBSIZE` does.
+- `SLOWLOG` has requests that had to wait for their answers, for the database or for another node, and how long that was;
+  what memory decides takes some microseconds, and is not timed. What a primary passes on is in the log of the secondary
+  that answers it. Of the arguments it keeps the first alone, which is never a value.
 - **SCAN and KEYS read the database**, as far as what they match does not begin with what they can look for: [see
   below](#all-keys). DBSIZE is an estimate.
 - `MEMORY USAGE` and `OBJECT` read the record, which is a use, and may load it from the database.

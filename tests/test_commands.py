@@ -46,7 +46,7 @@ def test_a_role_that_lacks_a_handler_does_not_start(change: str, named: str) -> 
         del table["DEL"]
     else:
         table["FLY"] = None
-    node = Node("secondary", Limits(), drain_timeout=1, files=0, keys_max=1000)
+    node = Node("secondary", Limits(), drain_timeout=1, files=0, keys_max=1000, slow_time=1)
     with pytest.raises(LookupError, match=named):
         node.serve(Address("127.0.0.1", 0), table, "", lambda _wait: 0, figures=dict, checks={})  # type: ignore[arg-type]
 
@@ -82,6 +82,7 @@ def test_the_commands_of_the_protocol() -> None:
         "OWNERS": (),
         "PING": (),
         "INFO": (),
+        "SLOWLOG": ("count",),
         "RETRY": (),
         "PEEK": ("key",),
         "AUDIT": ("cursor", "count"),

@@ -31,6 +31,7 @@ from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.session import Session
+from ckv.protocol.slow import NEVER, SlowLog
 
 log = logging.getLogger(__name__)
 
@@ -62,28 +63,30 @@ class Server:
         others: Mapping[str, Handler] | None = None,
         resp: Callable[[Mapping[str, Handler]], RespMethods] | None = None,
         guard: Callable[[str, Handler], Handler] | None = None,
+        slow: SlowLog = NEVER,
     ) -> None:
         """``files``: open files that the node needs beside its clients' connections. ``cores``: see :class:`Inbox`.
 
         ``others``: what nodes ask, and may ask wherever they are. ``resp`` makes of handlers what clients of Redis may
         call; without it they are not served. ``guard`` makes of a handler one that looks whether a request is for this
-        node, for whoever is not trusted, once they are told apart (:meth:`trust_nobody`).
+        node, for whoever is not trusted, once they are told apart (:meth:`trust_nobody`). ``slow``: where is noted
+        which requests took long; those of Redis have been given theirs.
         """
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._clients = Inbox(RpcMethods(handlers, limits, others), cores, resp and resp(handlers))
+        self._clients = Inbox(RpcMethods(handlers, limits, others, slow), cores, resp and resp(handlers))
         guarded, self._guarded = handlers, self._clients
         if guard is not None:
             guarded = {name: guard(name, handler) for name, handler in handlers.items()}
-            self._guarded = Inbox(RpcMethods(guarded, limits, others), NO_CORES, resp and resp(guarded))
+            self._guarded = Inbox(RpcMethods(guarded, limits, others, slow), NO_CORES, resp and resp(guarded))
         self._admitted = self._clients
         """Who serves clients of which nothing is known."""
         for_guests = {name: self._for_guests(name, handler) for name, handler in guarded.items()}
         said: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(others or {})}
         for name in said.keys() & {HELLO, DIRECT}:
             said[name] = self._for_guests(name, said[name])
-        self._for_lobby = Inbox(RpcMethods(for_guests, limits, said), NO_CORES, resp and resp(for_guests))
+        self._for_lobby = Inbox(RpcMethods(for_guests, limits, said, slow), NO_CORES, resp and resp(for_guests))
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.

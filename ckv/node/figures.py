@@ -71,6 +71,9 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "total_commands_processed": counter(
             "Requests that came, whatever became of them: of clients, nodes and operators, each in a BATCH or a "
             "transaction counted.", "ckv_commands_processed_total"),
+        "slow_requests": counter(
+            "Requests that had to wait, and took longer than --slow-time; SLOWLOG has the latest.",
+            "ckv_slow_requests_total"),
         "pubsub_channels": gauge("Channels that anybody has subscribed to here."),
         "pubsub_patterns": gauge("Patterns of channels, each counted once."),
         "pubsub_clients": gauge("Clients that have subscribed to any."),

@@ -28,6 +28,7 @@ from ckv.node.signals import Signals
 from ckv.node.turns import Turns
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
+from ckv.protocol.slow import KEPT, SlowLog
 from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
 from ckv.redis.table import for_node
@@ -71,11 +72,12 @@ class Node:
         held: Callable[[], int] = lambda: 0,
         *,
         keys_max: int,
+        slow_time: float,
         http: Address | None = None,
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
-        memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``http``: where it tells its figures
-        and whether it is well."""
+        memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``slow_time``: seconds from which on
+        a request is slow. ``http``: where it tells its figures and whether it is well."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
@@ -90,6 +92,7 @@ class Node:
             self._files += FILES
             self._http = HttpServer(lambda environ, start: self._pages(environ, start))
         self._keys_max = keys_max
+        self._slow = SlowLog(slow_time)
         self._stop = Event()
         self._hurry = False
         self._lost = False
@@ -164,7 +167,7 @@ class Node:
         without one that is the host's and the port. ``others``: what only nodes ask. ``joining``: its part in a
         cluster whose nodes join. ``figures``: what INFO answers. ``checks``: what has to be well for it to be ready.
         """
-        handlers = {**handlers, "INFO": own("INFO", figures)}
+        handlers = {**handlers, "INFO": own("INFO", figures), "SLOWLOG": own("SLOWLOG", self._slow_requests)}
         self._checks = {"serving": self._why_not_serving, **checks}
         self._pages = Pages(figures, self._checks, _rest)
         self._server = Server(
@@ -173,10 +176,12 @@ class Node:
                 self.limits,
                 subscribers=self._channels,
                 placing=self.placing,
+                slow=self._slow,
                 keys_max=self._keys_max,
                 next_turn=Turns().add,
             ),
             joining.guard.guarded if joining is not None else None,
+            self._slow,
         )
         if joining is not None:
             joining.guard.opens(self._server, self.poller)
@@ -232,6 +237,14 @@ class Node:
             return "it was told to stop"
         return "" if self._serves else "it does not serve yet, or not any more; its log says why"
 
+    def _slow_requests(self, count: object) -> object:
+        """Raises BadArguments."""
+        if type(count) is not int or not 0 <= count <= KEPT:
+            raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 0 to {KEPT}")
+        if not count:
+            self._slow.clear()
+        return self._slow.latest(count)
+
     def figures(self) -> Info:
         """What INFO says about the process, whatever its role is. Only for a node that serves."""
         why = "; ".join(reason for check in self._checks.values() if (reason := check()))
@@ -252,6 +265,7 @@ class Node:
             "total_connections_received": self._server.accepted,
             "rejected_connections": self._server.rejected,
             "total_commands_processed": self._server.requests,
+            "slow_requests": self._slow.count,
             "pubsub_channels": len(self._channels),
             "pubsub_patterns": self._channels.patterns,
             "pubsub_clients": self._channels.clients,

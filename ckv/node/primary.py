@@ -59,7 +59,12 @@ def run(settings: PrimarySettings) -> int:
     if not settings.secondaries:
         return _lead(settings, limits)
     files = FILES_OF_A_PEER * len(settings.secondaries)
-    node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max, http=settings.http)
+    node = Node(
+        *("primary", limits, settings.drain_timeout, files),
+        keys_max=settings.keys_max,
+        slow_time=settings.slow_time,
+        http=settings.http,
+    )
     room = WaitingRoom()
     count = len(settings.secondaries)
     lanes = new_lanes(count)
@@ -104,7 +109,12 @@ def run(settings: PrimarySettings) -> int:
 def _lead(settings: PrimarySettings, limits: Limits) -> int:
     """As :func:`run`, without a list: secondaries join, and are dealt slots."""
     files = FILES_OF_A_PEER * EXPECTED_NODES
-    node = Node("primary", limits, settings.drain_timeout, files, keys_max=settings.keys_max, http=settings.http)
+    node = Node(
+        *("primary", limits, settings.drain_timeout, files),
+        keys_max=settings.keys_max,
+        slow_time=settings.slow_time,
+        http=settings.http,
+    )
     routing = Routing(node.poller, settings, limits)
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
     following = Following(settings.follow, limits, routing) if settings.follow is not None else None

@@ -85,6 +85,7 @@ def run(settings: SecondarySettings) -> int:
         files,
         lambda: store.measured().held_bytes,
         keys_max=settings.keys_max,
+        slow_time=settings.slow_time,
         http=settings.http,
     )
     naming = _naming(node, workers, lambda: store.unsaved)

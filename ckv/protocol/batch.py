@@ -68,7 +68,7 @@ def carry_out(
         if type(result) is bool:
             add(result)
         elif result is LATER:
-            session.defer()
+            session.defer_request(msgid + 1 + at // 2, method, inner)
             add(None)
             if line.held:
                 break

@@ -9,6 +9,7 @@ from operator import length_hint
 from typing import Any, Final, cast
 
 from ckv import errors
+from ckv.commands import COMMANDS
 from ckv.protocol.batch import carry_out
 from ckv.protocol.defects import meant
 from ckv.protocol.greeting import ANSWER, HELLO
@@ -18,6 +19,7 @@ from ckv.protocol.messages import BATCH, Message, arguments, is_bulky, new_reque
 from ckv.protocol.packing import NOTIFICATION, REQUEST, RESPONSE, new_batch_packer, new_packer
 from ckv.protocol.reading import Reader
 from ckv.protocol.session import Unanswered
+from ckv.protocol.slow import NEVER, Begun, SlowLog
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,12 @@ SHOWN_METHODS: Final = 12
 
 _BATCHES: Final = (BATCH, BATCH.encode())
 
+_BEGINS_WITH_KEY: Final[dict[object, bool]] = {
+    method: command.arguments[:1] == ("key",) for name, command in COMMANDS.items() for method in (name, name.encode())
+}
+"""For the methods that the slow log may tell, which are not those of nodes alone, whether it may tell the first
+argument: that of EXEC has values in it."""
+
 _NOTHING: Final[Iterator[Any]] = iter(())
 
 
@@ -39,10 +47,15 @@ class RpcMethods:
     """What all sessions of a server share: methods, and one set of Packers, which stays in the processor's caches."""
 
     def __init__(
-        self, handlers: Mapping[str, Handler], limits: Limits, others: Mapping[str, Handler] | None = None
+        self,
+        handlers: Mapping[str, Handler],
+        limits: Limits,
+        others: Mapping[str, Handler] | None = None,
+        slow: SlowLog = NEVER,
     ) -> None:
-        """``others`` may be asked for only by themselves."""
+        """``others`` may be asked for only by themselves. ``slow``: where is noted what took long."""
         self.limits = limits
+        self.slow = slow
         self._names = tuple(handlers)
         self.handlers = _with_bins(handlers)
         """What may be asked for by itself, in a BATCH and in a notification."""
@@ -134,13 +147,15 @@ class RpcMethods:
 class RpcSession(Reader):
     """Answers the requests of one peer, one after the other. A handler that returns LATER holds up nobody."""
 
-    __slots__ = ("_broken", "_first", "_more", "_shared", "_to_come")
+    __slots__ = ("_begun", "_broken", "_first", "_more", "_shared", "_to_come")
 
     def __init__(self, line: Line, shared: RpcMethods) -> None:
         super().__init__(line, shared.limits, new_requests_unpacker)
         self._shared = shared
         self._to_come: Iterator[Any] = _NOTHING
         """Goes through the messages that were found, so that what it has not come to is left."""
+        self._begun: dict[int, Begun] = {}
+        """Requests that wait for their answers, by their msgids."""
         self._broken = ""
         """What is wrong behind them."""
         self._first = b""
@@ -167,7 +182,7 @@ class RpcSession(Reader):
         except Exception as error:  # noqa: BLE001 - one bad request must not end the node
             return shared.pack((RESPONSE, msgid, shared.to_wire(error, method), None))
         if result is LATER:
-            self.defer()
+            self.defer_request(msgid, method, params)
             return shared.take() if method in _BATCHES else b""
         answer = shared.pack((RESPONSE, msgid, None, result))
         if len(answer) > SPARE_BUFFER_BYTES:
@@ -227,7 +242,7 @@ class RpcSession(Reader):
                         pack((RESPONSE, msgid, shared.to_wire(error, method), None))
                         continue
                     if result is LATER:
-                        self.defer()
+                        self.defer_request(msgid, method, params)
                         if line.held:
                             break
                     else:
@@ -250,7 +265,19 @@ class RpcSession(Reader):
             self.attention = True
             self.line.pause()
 
+    def defer_request(self, number: int, method: object, params: Sequence[object]) -> None:
+        self.defer()
+        if method is PUT_OFF:
+            method, params = params[0], arguments(params[1])
+        begins_with_key = _BEGINS_WITH_KEY.get(method)
+        if begins_with_key is not None:
+            first = params[0] if params and begins_with_key else None
+            self._begun[number] = self._shared.slow.begun(method, first, len(params))
+
     def respond(self, msgid: int, error: object, result: object) -> None:
+        begun = self._begun.pop(msgid, None)
+        if begun is not None:
+            self._shared.slow.answered(begun, self.line.peer)
         try:
             # The one result of any size is that of a GET: [true, value].
             if error is None and type(result) is tuple and is_bulky(result):
@@ -287,6 +314,7 @@ class RpcSession(Reader):
     def close(self) -> None:
         super().close()
         self._to_come = _NOTHING
+        self._begun.clear()
         self._first = b""
         self._more.clear()
 

@@ -91,7 +91,7 @@ class QuickSession(RpcSession):
         except Exception as error:  # noqa: BLE001 - one bad request must not end the node
             return shared.pack((shared.to_wire(error, method),)), True
         if result is LATER:
-            self.defer()
+            self.defer_request(msgid, method, params)
             return shared.pack(None), not self.line.held
         if type(result) is tuple and is_bulky(result):
             self.defer()

@@ -8,7 +8,7 @@ some. A protocol is one subclass of this; ``ckv/net/inbox.py`` chooses it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar, Final
 
 from ckv.protocol.handler import Line
@@ -100,6 +100,10 @@ class Session:
         if self.in_flight >= self._max:
             self._full = True
             self.line.hold(IN_FLIGHT)
+
+    def defer_request(self, number: int, method: object, params: Sequence[object]) -> None:
+        """The same for one request, which will be answered under this number."""
+        self.defer()
 
     def break_off(self) -> None:
         """Ends the connection at once: nobody knows any more what its peer was answered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
 
@@ -10,10 +10,14 @@ from ckv.protocol.resp.methods import CarryOut, shown
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, Simple, Text, array, bulk, encode, integer
 from ckv.protocol.resp.session import RespSession
+from ckv.protocol.slow import KEPT
 from ckv.redis.connection import NONE, Sub, refuse, simply, subcommands
 from ckv.redis.info import Figures, sections, text_of_sections
-from ckv.redis.row import FREE, SYNTAX, Facts, Row, call, keys_in, text_of
+from ckv.redis.row import FREE, SYNTAX, Facts, Row, call, integer_of, keys_in, text_of
 from ckv.values import to_bytes
+
+SLOW_SHOWN: Final = 10
+"""Slow requests that are told to whoever does not say how many."""
 
 _OVERHEAD_BYTES: Final = 64
 """What a record takes beside its key and its value, about."""
@@ -149,6 +153,34 @@ _CONFIG: Final[dict[str, tuple[int, Sub]]] = {
     "resetstat": (2, refuse("CONFIG RESETSTAT: the figures of ckv count from its start")),
 }
 
+# --- SLOWLOG ---------------------------------------------------------------------------------------------------------
+
+
+def _of_slow(count: int, answer: Callable[[list[Any]], object]) -> Sub:
+    """What ``answer`` makes of up to so many slow requests; 0 has them forgotten."""
+
+    def carry_out(facts: Facts, session: RespSession, _request: Request) -> Any:
+        def reply(session: RespSession, result: Any) -> bytes:
+            return encode(answer(result), session.protocol)
+
+        return call(session, facts.handlers["SLOWLOG"], (count,), reply)
+
+    return carry_out
+
+
+def _slow_get(facts: Facts, session: RespSession, request: Request) -> Any:
+    count = integer_of(request[2]) if len(request) > 2 else SLOW_SHOWN
+    if count < -1:
+        raise ReplyError("ERR count should be greater than or equal to -1")
+    return _of_slow(KEPT, lambda entries: entries[: count if count >= 0 else KEPT])(facts, session, request)
+
+
+_SLOWLOG: Final[dict[str, tuple[int, Sub]]] = {
+    "get": (-2, _slow_get),
+    "len": (2, _of_slow(KEPT, len)),
+    "reset": (2, _of_slow(0, lambda _entries: Simple("OK"))),
+}
+
 # --- what monitoring asks --------------------------------------------------------------------------------------------
 
 
@@ -208,6 +240,7 @@ _OBJECT: Final[dict[str, tuple[int, Sub]]] = {
     "refcount": (3, _object_number(1)),
 }
 _MODULE: Final[dict[str, tuple[int, Sub]]] = {"list": (2, _nothing)}
+_LATENCY: Final[dict[str, tuple[int, Sub]]] = {"latest": (2, _nothing)}
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("COMMAND [subcommand]", -1, FREE, NONE, "anyone", "server",
@@ -224,6 +257,11 @@ ROWS: Final[tuple[Row, ...]] = (
         simply(_last_save)),
     Row("MODULE LIST", -2, FREE, NONE, "operator", "server", "Answer that there are none.",
         subcommands("module", _MODULE)),
+    Row("SLOWLOG subcommand", -2, FREE, NONE, "operator", "server",
+        "GET [count], LEN and RESET: the requests that had to wait for their answers longer than `--slow-time`.",
+        subcommands("slowlog", _SLOWLOG), ("SLOWLOG",)),
+    Row("LATENCY LATEST", -2, FREE, NONE, "operator", "server",
+        "Answer that there are no events: `SLOWLOG` has what took long.", subcommands("latency", _LATENCY)),
     Row("MEMORY USAGE key", -2, ("readonly",), (2, 2, 1), "reader", "server",
         "Answer how many bytes of memory a record takes, about.", subcommands("memory", _MEMORY), ("GET",)),
     Row("OBJECT subcommand key", -2, ("readonly",), (2, 2, 1), "reader", "generic",

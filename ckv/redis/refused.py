@@ -47,8 +47,6 @@ REASONS: Final = {
     "the database is the one to copy records from and to": "dump restore restore-asking migrate",
     "nobody knows all keys without reading the database": "randomkey",
     "ckv stops by a signal": "shutdown",
-    "ckv keeps no list of slow requests": "slowlog",
-    "ckv keeps no list of events that took long": "latency",
     "it is for those who work on Redis": "debug monitor",
     "there are no users yet": "acl",
 }

@@ -15,6 +15,7 @@ from ckv.commands import STEP_METHODS
 from ckv.protocol.handler import Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.methods import CarryOut, Connected, RespCommand, RespMethods
+from ckv.protocol.slow import NEVER, SlowLog
 from ckv.redis import (
     about,
     channels,
@@ -60,6 +61,7 @@ def for_node(
     *,
     subscribers: Channels | None = None,
     placing: Placing | None = None,
+    slow: SlowLog = NEVER,
     keys_max: int,
     next_turn: Callable[[Callable[[], None]], object],
 ) -> Callable[[Mapping[str, Handler]], RespMethods]:
@@ -67,7 +69,8 @@ def for_node(
     channels.
 
     ``keys_max`` and ``next_turn``: see :class:`ckv.redis.row.Facts`. ``placing``: what the node tells clients that go
-    to the owners of keys; without it there are none. ``now``: the time of day in seconds of the epoch.
+    to the owners of keys; without it there are none. ``slow``: where is noted what took long. ``now``: the time of day
+    in seconds of the epoch.
     """
     of_node = subscribers if subscribers is not None else Channels()
     places = placing or Placing()
@@ -88,6 +91,6 @@ def for_node(
             name: RespCommand(counted(row, placed(row, row.make(facts), places)), frozenset(row.needs))
             for name, row in rows.items()
         }
-        return RespMethods(commands, limits, connected, no_command)
+        return RespMethods(commands, limits, connected, no_command, slow)
 
     return made

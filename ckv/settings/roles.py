@@ -30,6 +30,7 @@ class NodeSettings:
     max_connections: int
     max_value_bytes: int
     keys_max: int
+    slow_time: float
     allow_flush: bool
     drain_timeout: float
     log_level: str

@@ -182,6 +182,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--keys-max", _NODES, whole(1, 10**7),
         "The most keys in one answer to KEYS, 1 to 10000000: beyond them it is refused, and SCAN has to be used.",
         "100000", "N"),
+    Setting("--slow-time", _NODES, duration(0, 3600),
+        "From how long on a request that had to wait for its answer is in SLOWLOG, 0 to 60m.", "10ms", "SECONDS"),
     Setting("--allow-flush", _NODES, bool,
         "Carry out FLUSHDB and FLUSHALL, which delete all records, in the persistent node too. A primary and its "
         "secondaries all need it."),

@@ -14,7 +14,6 @@ SETS: Final = Lack("sets", r"ckv keeps strings only, no sets")
 SORTED_SETS: Final = Lack("sorted sets", r"ckv keeps strings only, no sorted sets")
 CHORDS: Final = Lack("sorted sets, in which workers keep the parts of a chord", r"TimeoutError")
 TRACKING: Final = Lack("`CLIENT TRACKING`", r"CLIENT TRACKING|client-side caching is supported by Redis")
-SLOW_REQUESTS: Final = Lack("`SLOWLOG`; the exporter goes on without", r"there are no \['slowlog_last_id'")
 AGE_OF_CLIENTS: Final = Lack("`age` and `idle` in `CLIENT LIST`", r"no details of clients: \[\]")
 DATABASES: Final = Lack("a database besides number 0", r"DB index is out of range")
 ONE_NODE: Final = Lack("`WATCH` over keys of several nodes", r"CrossNode: ")
@@ -61,7 +60,6 @@ EXPECTED: Final[dict[str, dict[str, Lack]]] = {
         "test_rename": RENAME,
     },
     "test_redis_exporter": {
-        "test_slow_requests": SLOW_REQUESTS,
         "test_clients": AGE_OF_CLIENTS,
     },
 }

@@ -268,8 +268,6 @@ def test_what_a_node_without_the_methods_makes_of_get(words: str, answer: object
         (f"MGET a {'k' * 1025}", "ERR KeyTooLong: the key has 1025 bytes, 1024 are allowed"),
         (f"MSET a 1 b {'v' * 1001}", "ERR ValueTooLarge: the value has 1001 bytes, 1000 are allowed"),
         ("LPUSH a b", "ERR unknown command 'LPUSH': ckv keeps strings only, no lists"),
-        ("SLOWLOG GET", "ERR unknown command 'SLOWLOG': ckv keeps no list of slow requests"),
-        ("LATENCY LATEST", "ERR unknown command 'LATENCY': ckv keeps no list of events that took long"),
         ("NOSUCH a b c", "ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b'"),
         ("SELECT 1", "ERR DB index is out of range"),
         ("CLIENT KILL nobody:1", "ERR No such client"),
@@ -601,6 +599,22 @@ def test_what_monitoring_asks() -> None:
     assert node.ask("TIME") == [b"1000000", b"0"]
     assert node.ask("LASTSAVE") == 1_000_000
     assert node.ask("MODULE", "LIST") == []
+    assert node.ask("LATENCY", "LATEST") == []
+
+
+def test_what_took_long() -> None:
+    node = Node("SLOWLOG")
+    entries = [[number, 1_000_000, 20_000, ["GET", "k"], "127.0.0.1:7", ""] for number in range(20)]
+    node.results["SLOWLOG"] = entries
+    told = [[number, 1_000_000, 20_000, [b"GET", b"k"], b"127.0.0.1:7", b""] for number in range(20)]
+    for asked, expected in (((), told[:10]), (("3",), told[:3]), (("0",), []), (("-1",), told)):
+        assert node.ask("SLOWLOG", "GET", *asked) == expected
+    assert node.ask("SLOWLOG", "len") == 20
+    assert str(node.ask("SLOWLOG", "GET", "-2")) == "ERR count should be greater than or equal to -1"
+    assert str(node.ask("SLOWLOG", "GET", "many")) == "ERR value is not an integer or out of range"
+    assert node.asked == [("SLOWLOG", 128)] * 5
+    assert node.ask("SLOWLOG", "RESET") == b"OK"
+    assert node.asked[-1] == ("SLOWLOG", 0)
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from ckv.protocol.defects import meant
 from ckv.protocol.limits import Limits
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError, error, error_of
+from ckv.protocol.slow import NEVER, SlowLog
 
 CarryOut = Callable[[Any, Request], Any]
 """Carries out a command, given the session (:class:`~ckv.protocol.resp.session.RespSession`) and the whole request.
@@ -74,9 +75,12 @@ class RespMethods:
         limits: Limits,
         connected: Connected,
         no_command: Callable[[Request], str],
+        slow: SlowLog = NEVER,
     ) -> None:
-        """``commands`` by their names in lower case. ``no_command`` says what is wrong with one that is not there."""
+        """``commands`` by their names in lower case. ``no_command`` says what is wrong with one that is not there.
+        ``slow``: where is noted what took long."""
         self.limits = limits
+        self.slow = slow
         self.connected = connected
         self.no_command = no_command
         self._rows = dict(commands)

@@ -15,6 +15,7 @@ from ckv.protocol.resp.client import RespClient
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.replies import error_of
 from ckv.protocol.session import IN_FLIGHT
+from ckv.protocol.slow import Begun
 
 Reply = Callable[[Any, Any], bytes]
 """Makes the answer of a result, given the session."""
@@ -37,7 +38,7 @@ class AnsweringSession(RespClient):
 
     in_order: ClassVar[bool] = True
     __slots__ = (
-        *("_behind", "_early_bytes", "_limit", "_out", "_part", "_parts", "_prompt", "_pushed", "_replies"),
+        *("_begun", "_behind", "_early_bytes", "_limit", "_out", "_part", "_parts", "_prompt", "_pushed", "_replies"),
         *("_behind_bytes", "_serving", "_shared", "_slowed_by", "early", "head", "ticket"),
     )
 
@@ -65,6 +66,8 @@ class AnsweringSession(RespClient):
         """What the request that is carried out has itself pushed to: it leaves behind the answer to that."""
         self._serving = False
         """Whether somebody will take them at once."""
+        self._begun: dict[int, Begun] = {}
+        """Those of them of which the slow log is told."""
         self._prompt: tuple[int, object, object] | None = None
         """Number, error and result of a request that said only then that it would wait."""
         self._slowed_by: set[Hashable] = set()
@@ -82,6 +85,7 @@ class AnsweringSession(RespClient):
         self._replies.clear()
         self.early.clear()
         self._parts.clear()
+        self._begun.clear()
         self._slowed_by.clear()
         self._out.clear()
         self._behind.clear()
@@ -199,6 +203,9 @@ class AnsweringSession(RespClient):
         """Answers the request of this number, which waits, as soon as all before it are answered."""
         if not self.is_open:
             return
+        begun = self._begun.pop(number, None)
+        if begun is not None:
+            self._shared.slow.answered(begun, self.line.peer)
         early = self.early
         try:
             if number != self.head:

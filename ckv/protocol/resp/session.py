@@ -110,6 +110,7 @@ class RespSession(AnsweringSession):
         if self._behind:
             self._push_behind()
         if answer is LATER:
+            self._has_begun(request)
             return self.take() if self._out else b""
         if len(answer) > SPARE_BUFFER_BYTES:
             self.attention = True
@@ -153,6 +154,7 @@ class RespSession(AnsweringSession):
                 except Exception as raised:  # noqa: BLE001 - one bad request must not end the node
                     answer = shared.failed(raised, request)
                 if answer is LATER:
+                    self._has_begun(request)
                     stops = line.held
                 elif self.head == self.ticket:
                     out.append(answer)
@@ -177,6 +179,13 @@ class RespSession(AnsweringSession):
                 self._at = 0
         if size > SPARE_BUFFER_BYTES:
             self.attention = True
+
+    def _has_begun(self, request: Request) -> None:
+        """Takes note of a request that waits for its answer, if it does still."""
+        number = self.ticket - 1
+        if number >= self.head and number not in self.early:
+            arguments = len(request) - 1
+            self._begun[number] = self._shared.slow.begun(request[0], request[1] if arguments else None, arguments)
 
     def _find(self, request: Request) -> Any:
         """The command, whose name is spelled in no usual way; one that says why when there is none."""
