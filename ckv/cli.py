@@ -45,7 +45,8 @@ Roles:
 
   "ckv secondary --help" explains every argument and option of a role; so does a role without the arguments it needs.
   An option with a value has an environment twin: CKV_WRITE_MODE for --write-mode. The option beats it, and it beats
-  the default. A variable whose name begins with CKV_ and that nobody reads is named at start.
+  the file of --config, which beats the default. A variable whose name begins with CKV_ and that nobody reads is named
+  at start.
 
 Options:
   -h, --help  Show this page.

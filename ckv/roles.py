@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "slots", "drain", "rebalance", "demo"]
+RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "slots", "drain", "rebalance", "config", "demo"]
 
 
 class Role(NamedTuple):
@@ -106,6 +106,15 @@ when it has none. The exit status is 1, with one line on stderr, if that cannot 
 ckv rebalance, which says whether a primary levels the shares of its secondaries by itself. Who leaves or is drained
 gives its slots away in any case.""",
             "ckv.tools.rebalance", on_gevent=False),
+        Role("config", "<action> [<file>]",
+            "Checks a file of options, shows what comes of it, or prints a sample.",
+            """\
+ckv config, which helps with the file of --config. "check" reads it, and says nothing but that it is fine or, in one
+line, what is wrong. "show" prints all options that nodes would be started with in this environment, and where each one
+comes from. "sample" prints a file with all of them, explained and commented out.
+
+What depends on the arguments of a node is checked when it is started. The exit status is 2 if something is wrong.""",
+            "ckv.tools.config", on_gevent=False),
         Role("demo", "[(<host> <port>)]",
             "Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.",
             """\

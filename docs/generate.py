@@ -213,7 +213,7 @@ def configuration() -> str:
 # Configuration
 
 A role without the arguments it needs prints its usage page. An option beats its environment variable, which beats the
-default. A bad value is refused at start with one line that names it and says what is allowed; an empty variable is a
+[file of options](#a-file-of-options), and that beats the default. A bad value is refused at start with one line that names it and says what is allowed; an empty variable is a
 value too. A variable whose name begins with `CKV_` and that no role reads is named at start, with the one that may have
 been meant; one that another role reads is fine, and so are those that Kubernetes makes for a Service.
 
@@ -230,6 +230,26 @@ Durations take `ms`, `s` and `m`; sizes take `k`, `M`, `G` (powers of 1000) and 
 | option | roles | default | environment | |
 |---|---|---|---|---|
 {options}
+
+## A file of options
+
+`--config=ckv.toml`, or `CKV_CONFIG`, names a file in [TOML](https://toml.io) with options of nodes, without their dashes in
+front. What stands before the first table is for both roles, as far as they have such an option; what stands in
+`[primary]` or `[secondary]` is for that role, and beats it there:
+
+```toml
+log-format = "json"
+max-value-bytes = "4MiB"
+
+[secondary]
+write-mode = "through"
+load-timeout = "2s"
+```
+
+`ckv config sample` prints a file with all options, explained and commented out; `ckv config check ckv.toml` says in one
+line what is wrong with one, and `ckv config show ckv.toml` what nodes would be started with in this environment, and where
+each value comes from. A name that is no option of the role is refused, with the one that may have been meant. The file
+is read once, at start. It may have the password of a coordinator: then nobody else should be able to read it.
 
 ## The database
 

@@ -167,7 +167,7 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "--name": "HOSTNAME:PORT", "--write-delay": "1s", "--write-batch": "500",
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
         "--http": "-",
-        "--keys-max": "100000", "--slow-time": "10ms", "--warm-rate": "16MiB",
+        "--keys-max": "100000", "--slow-time": "10ms", "--config": "-", "--warm-rate": "16MiB",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))
     assert {name: re.search(r"\(default (\S+?)[,)]", text)[1] for name, text in shown.items() if "default" in text} == (  # type: ignore[index]

@@ -1,7 +1,8 @@
 """What each role is started with, and how it is read from the command line and the environment.
 
-An option on the command line beats its environment twin, which beats the default. A bad value raises
-:class:`~ckv.errors.BadSetting` with one line that names it and says what is allowed. All times are in seconds.
+An option on the command line beats its environment twin, which beats the file (:mod:`ckv.settings.file`), and that
+beats the default. A bad value raises :class:`~ckv.errors.BadSetting` with one line that names it and says what is
+allowed. All times are in seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, Final
 from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.roles import RoleName
+from ckv.settings import file
 from ckv.settings.parsers import NO_TIER, Policy, WriteMode, hidden
-from ckv.settings.table import settings_of
+from ckv.settings.table import Setting, settings_of
 from ckv.units import show_size
 
 
@@ -35,6 +37,7 @@ class NodeSettings:
     drain_timeout: float
     log_level: str
     log_format: str
+    config: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +164,26 @@ class VerifySettings(ToolSettings):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigSettings:
+    """What ``config`` is started with."""
+
+    action: str
+    file: str
+
+    def __post_init__(self) -> None:
+        if (self.action == "sample") != (self.file == NO_TIER):
+            allowed = "none with sample" if self.action == "sample" else f"{self.action} FILE"
+            raise BadSetting(f"<file>: {self.file!r} with {self.action}: allowed is {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
 class DemoSettings:
     """What the demo is started with: the cluster to use, or ``None`` for one of its own."""
 
     address: Address | None
 
+
+_NOTHING: Final[Mapping[str, str | bool]] = {}
 
 CLASSES: Final[Mapping[RoleName, type]] = {
     "primary": PrimarySettings,
@@ -177,6 +195,7 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "slots": ToolSettings,
     "drain": DrainSettings,
     "rebalance": RebalanceSettings,
+    "config": ConfigSettings,
     "demo": DemoSettings,
 }
 
@@ -189,20 +208,42 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     if role == "demo" and arguments["<host>"] is None:
         return DemoSettings(None)
     values: dict[str, Any] = {}
-    for setting in settings_of(role):
-        source, twin = setting.name, setting.environment
-        given: Any = arguments.get(setting.name)
-        if given is None and twin is not None and twin in environ:
-            source, given = twin, environ[twin]
-        if given is None:
-            given = setting.default
-        try:
-            parse = setting.parse
-            values[setting.field] = tuple(map(parse, given)) if isinstance(given, list) else parse(given)
-        except BadSetting as error:
-            raise BadSetting(f"{source}: {error}") from None
+    known = settings_of(role)
+    path = next((given(setting, arguments, environ)[1] for setting in known if setting.name == file.OPTION), NO_TIER)
+    options = file.read(path)[role] if path != NO_TIER else {}
+    for setting in known:
+        source, value = given(setting, arguments, environ, options, path)
+        values[setting.field] = parsed(setting, source, value)
     if "host" in values:
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":
         values["command"] = tuple(arguments.get("<command>") or ())
     return CLASSES[role](**values)
+
+
+def given(
+    setting: Setting,
+    arguments: Mapping[str, Any],
+    environ: Mapping[str, str],
+    options: Mapping[str, str | bool] = _NOTHING,
+    path: str = "",
+) -> tuple[str, Any]:
+    """Where the value of a setting comes from, as it is named in an error, and the value as it was typed there.
+    ``options``: those of the file at ``path``."""
+    value: Any = arguments.get(setting.name)
+    twin = setting.environment
+    if value is not None and value is not False:  # docopt's for an option without a value that was not given
+        return setting.name, value
+    if twin is not None and twin in environ:
+        return twin, environ[twin]
+    if setting.name in options:
+        return f"{path}: {setting.name.removeprefix('--')}", options[setting.name]
+    return setting.name, setting.default if value is None else value
+
+
+def parsed(setting: Setting, source: str, value: Any) -> Any:
+    """What a value means that was typed there. Raises BadSetting."""
+    try:
+        return tuple(map(setting.parse, value)) if isinstance(value, list) else setting.parse(value)
+    except BadSetting as error:
+        raise BadSetting(f"{source}: {error}") from None
