@@ -21,7 +21,7 @@ from ckv.values import Value, checked_key, to_bytes
 
 _NEEDS_NO_VALUE: Final = frozenset({"PUT", "PUTEX"})
 
-_TELLS_VALUE: Final = frozenset({"GET", "GETDEL"})
+_TELLS_VALUE: Final = frozenset(name for name, command in COMMANDS.items() if command.reply == "value")
 """What answers with a value; SET does if it is asked."""
 
 ANSWER_BYTES: Final = 24

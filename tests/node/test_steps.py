@@ -234,17 +234,19 @@ def test_values_beyond_the_bound_are_not_read() -> None:
     for key in ("a", "b"):
         node("PUT", key, b"x" * 100)
     answers = node.exec(
-        *[("GET", ("a",))] * 5, ("GETDEL", ("b",)), ("SET", ("b", b"y", 0, "", "", "GET")), ("PUT", ("c", "z"))
+        *[("GET", ("a",))] * 5,
+        *(("GETDEL", ("b",)), ("GETEX", ("b", 0)), ("SET", ("b", b"y", 0, "", "", "GET")), ("PUT", ("c", "z"))),
     )
     told = [
         answer if isinstance(answer, str) else len(answer[-1]) if type(answer) is tuple else answer
         for answer in answers
     ]
     refused = "BadArguments: not carried out: the answers before it are too many bytes"
-    assert told == [100, 100, 100, *[refused] * 4, True]
+    assert told == [100, 100, 100, *[refused] * 5, True]
     assert node("GET", "b") == (True, b"x" * 100), "what could not be told is not taken"
     longest = 64 * 1024 + 4 * MAX_VALUE_BYTES
-    assert len(node("EXEC", packed_requests([("GET", ("a",))] * 100))[1]) < longest
+    for request in (("GET", ("a",)), ("GETEX", ("a", 0))):
+        assert len(node("EXEC", packed_requests([request] * 100))[1]) < longest
 
 
 def test_a_defect_of_one_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
