@@ -22,6 +22,7 @@ from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.node.figures import Info, processor_seconds, resident_bytes
 from ckv.node.heap import Heap
+from ckv.node.manager import READY, STOPPING, Manager
 from ckv.node.naming import Naming
 from ckv.node.pages import Check, Pages
 from ckv.node.signals import Signals
@@ -104,6 +105,7 @@ class Node:
         self.address: Address | None = None
         """Where it listens; None before it does."""
         self._signals = Signals(self.stop)
+        self._manager = Manager()
         self._heap = Heap(held)
         self._channels = Channels()
         self.placing = Placing()
@@ -144,6 +146,7 @@ class Node:
         self._signals.tick()
         logs.tick()
         self._heap.look()
+        self._manager.tick()
 
     def serve(
         self,
@@ -213,7 +216,9 @@ class Node:
         gc.set_threshold(COLLECT_AFTER)
         if joining is not None:
             joining.begin(bound)
+        self._manager.tell(READY, f"STATUS={self._role} on {bound}")
         self._stop.wait()
+        self._manager.tell(STOPPING)
         wait = self._wait_for(time.monotonic())
         if joining is not None and not self._lost:
             joining.leave(wait)

@@ -1,0 +1,71 @@
+"""The units of systemd: what they start is a command line that ckv takes, and what they say agrees with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ckv.exits import Exit
+from ckv.settings.table import SETTINGS
+from ckv.units import duration
+from tests.deploy.commandline import parse
+from tests.support.nodes import ROOT
+
+UNITS = sorted((ROOT / "deploy/systemd").iterdir())
+
+
+def lines(unit: Path) -> list[tuple[str, str]]:
+    """Names and values, in their order."""
+    found = (line.partition("=") for line in unit.read_text().splitlines() if line and line[0] not in "#[")
+    return [(name, value) for name, _, value in found]
+
+
+def values(unit: Path, name: str) -> list[str]:
+    return [value for each, value in lines(unit) if each == name]
+
+
+def environment(unit: Path) -> dict[str, str]:
+    pairs = (pair.partition("=") for value in values(unit, "Environment") for pair in value.split())
+    return {name: value for name, _, value in pairs}
+
+
+def words(unit: Path) -> list[str]:
+    """What is started, with all that systemd puts in."""
+    (command,) = values(unit, "ExecStart")
+    known = environment(unit)
+    return [
+        re.sub(r"\$\{(\w+)\}", lambda match: known[match[1]], word).replace("%i", "8081") for word in command.split()
+    ]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit(unit: Path) -> None:
+    program, *arguments = words(unit)
+    assert program == "/usr/local/bin/ckv"
+    options = {name: value for name, value in environment(unit).items() if name.startswith("CKV_")}
+    assert options.pop("CKV_CONFIG") == "/etc/ckv/ckv.toml"
+    settings = parse(arguments, options)
+    assert float(values(unit, "TimeoutStopSec")[0]) > settings.drain_timeout
+    assert str(int(Exit.BAD_SETTING)) in values(unit, "RestartPreventExitStatus")[0].split()
+    assert values(unit, "Type") == ["notify"], "it tells when it is ready"
+    assert float(values(unit, "WatchdogSec")[0]) > 5
+    assert int(values(unit, "LimitNOFILE")[0]) > settings.max_connections
+    assert values(unit, "DynamicUser") == ["yes"]
+
+
+def test_the_secondary_gives_up_a_name_that_another_has_taken() -> None:
+    (unit,) = (unit for unit in UNITS if "@" in unit.name)
+    assert str(int(Exit.FENCED)) in values(unit, "RestartPreventExitStatus")[0].split()
+    (credential,) = values(unit, "LoadCredential")
+    assert environment(unit)["CKV_MYSQL_PASSWORD_FILE"] == f"%d/{credential.partition(':')[0]}"
+
+
+def test_the_page_names_what_is_there() -> None:
+    page = (ROOT / "docs/systemd.md").read_text()
+    for unit in UNITS:
+        assert unit.name in page
+    (default,) = (setting.default for setting in SETTINGS if setting.name == "--drain-timeout")
+    assert default is not None
+    assert duration(0, 3600)(default) < 45
