@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "slots", "drain", "rebalance", "config", "demo"]
+RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner", "config", "demo"]
 
 
 class Role(NamedTuple):
@@ -106,6 +106,14 @@ when it has none. The exit status is 1, with one line on stderr, if that cannot 
 ckv rebalance, which says whether a primary levels the shares of its secondaries by itself. Who leaves or is drained
 gives its slots away in any case.""",
             "ckv.tools.rebalance", on_gevent=False),
+        Role("owner", "[options] <host> <port> <key>",
+            "Shows which node owns a key, and where its record is.",
+            """\
+ckv owner, which asks a primary which secondary owns a key, and that one where the record is: in memory, on its way to
+the database, or elsewhere, which is in the database or nowhere. It is not used by that, and not moved.
+
+The exit status is 1, with one line on stderr, if nobody owns the key now, or a node does not answer.""",
+            "ckv.tools.owner", on_gevent=False),
         Role("config", "<action> [<file>]",
             "Checks a file of options, shows what comes of it, or prints a sample.",
             """\

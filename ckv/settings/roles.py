@@ -164,6 +164,13 @@ class VerifySettings(ToolSettings):
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerSettings(ToolSettings):
+    """What ``owner`` is started with."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigSettings:
     """What ``config`` is started with."""
 
@@ -195,6 +202,7 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "slots": ToolSettings,
     "drain": DrainSettings,
     "rebalance": RebalanceSettings,
+    "owner": OwnerSettings,
     "config": ConfigSettings,
     "demo": DemoSettings,
 }
