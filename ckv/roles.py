@@ -10,7 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-RoleName = Literal["primary", "secondary", "shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner", "config", "demo"]
+RoleName = Literal[
+    "primary",
+    "secondary",
+    "shell",
+    "status",
+    "ping",
+    "verify",
+    "slots",
+    "drain",
+    "rebalance",
+    "owner",
+    "config",
+    "demo",
+]
 
 
 class Role(NamedTuple):

@@ -213,9 +213,10 @@ def configuration() -> str:
 # Configuration
 
 A role without the arguments it needs prints its usage page. An option beats its environment variable, which beats the
-[file of options](#a-file-of-options), and that beats the default. A bad value is refused at start with one line that names it and says what is allowed; an empty variable is a
-value too. A variable whose name begins with `CKV_` and that no role reads is named at start, with the one that may have
-been meant; one that another role reads is fine, and so are those that Kubernetes makes for a Service.
+[file of options](#a-file-of-options), and that beats the default. A bad value is refused at start with one line that
+names it and says what is allowed; an empty variable is a value too. A variable whose name begins with `CKV_` and that
+no role reads is named at start, with the one that may have been meant; one that another role reads is fine, and so are
+those that Kubernetes makes for a Service.
 
 Durations take `ms`, `s` and `m`; sizes take `k`, `M`, `G` (powers of 1000) and `KiB`, `MiB`, `GiB`.
 
@@ -233,9 +234,9 @@ Durations take `ms`, `s` and `m`; sizes take `k`, `M`, `G` (powers of 1000) and 
 
 ## A file of options
 
-`--config=ckv.toml`, or `CKV_CONFIG`, names a file in [TOML](https://toml.io) with options of nodes, without their dashes in
-front. What stands before the first table is for both roles, as far as they have such an option; what stands in
-`[primary]` or `[secondary]` is for that role, and beats it there:
+`--config=ckv.toml`, or `CKV_CONFIG`, names a file in [TOML](https://toml.io) with options of nodes, without their
+dashes in front. What stands before the first table is for both roles, as far as they have such an option; what stands
+in `[primary]` or `[secondary]` is for that role, and beats it there:
 
 ```toml
 log-format = "json"
@@ -247,9 +248,9 @@ load-timeout = "2s"
 ```
 
 `ckv config sample` prints a file with all options, explained and commented out; `ckv config check ckv.toml` says in one
-line what is wrong with one, and `ckv config show ckv.toml` what nodes would be started with in this environment, and where
-each value comes from. A name that is no option of the role is refused, with the one that may have been meant. The file
-is read once, at start. It may have the password of a coordinator: then nobody else should be able to read it.
+line what is wrong with one, and `ckv config show ckv.toml` what nodes would be started with in this environment, and
+where each value comes from. A name that is no option of the role is refused, with the one that may have been meant. The
+file is read once, at start. It may have the password of a coordinator: then nobody else should be able to read it.
 
 ## The database
 
@@ -411,9 +412,9 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`. It counts requests in all, and
   not by command (`commandstats`), which would be work with each of them. `db0` has the keys in memory and on their way
   to the database, and is not there at a primary, which would have to ask all nodes: `DBSIZE` does.
-- `SLOWLOG` has requests that had to wait for their answers, for the database or for another node, and how long that was;
-  what memory decides takes some microseconds, and is not timed. What a primary passes on is in the log of the secondary
-  that answers it. Of the arguments it keeps the first alone, which is never a value.
+- `SLOWLOG` has requests that had to wait for their answers, for the database or for another node, and how long that
+  was; what memory decides takes some microseconds, and is not timed. What a primary passes on is in the log of the
+  secondary that answers it. Of the arguments it keeps the first alone, which is never a value.
 - **SCAN and KEYS read the database**, as far as what they match does not begin with what they can look for: [see
   below](#all-keys). DBSIZE is an estimate.
 - `MEMORY USAGE` and `OBJECT` read the record, which is a use, and may load it from the database.

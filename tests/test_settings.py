@@ -179,7 +179,7 @@ def test_a_bad_value_is_named_as_it_was_given(setting: Setting) -> None:
     arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY, "status": SHELL, "ping": SHELL,
                  "verify": {**SHELL, "<persistent-node>": "localhost:3306"}}[role]  # fmt: skip
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
-    bad = "" if setting.name == "--history" else "no such:thing"
+    bad = "" if setting.name in ("--history", "--config") else "no such:thing"
     with pytest.raises(BadSetting) as caught:
         roles.read(role, {**arguments, setting.name: bad}, {})
     assert str(caught.value).startswith(f"{setting.name}: {bad!r} is ")

@@ -89,7 +89,9 @@ def test_the_sample_has_all_options_with_their_defaults(path: Path) -> None:
     path.write_text(re.sub(r"(?m)^#(?! )", "", done.stdout))
     found = file.read(str(path))
     for role in file.NODES:
-        known = {each.name: each for each in SETTINGS if role in each.roles and each.is_option and each.name != file.OPTION}
+        known = {
+            each.name: each for each in SETTINGS if role in each.roles and each.is_option and each.name != file.OPTION
+        }
         assert found[role] == {name: each.default if each.unit else False for name, each in known.items()}
     defaults = dataclasses.asdict(secondary(path, {"--config": "-"}))
     assert dataclasses.asdict(secondary(path)) == defaults | {"config": str(path)}

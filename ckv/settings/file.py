@@ -21,7 +21,7 @@ from ckv.spelling import nearest
 OPTION: Final = "--config"
 """The option that names the file. It cannot stand in the file itself."""
 
-NODES: Final[tuple[RoleName, ...]] = tuple(name for name, role in ROLES.items() if role.is_node)
+NODES: Final[tuple[RoleName, ...]] = tuple(role.name for role in ROLES.values() if role.is_node)
 """The roles that a file can be for."""
 
 
@@ -57,7 +57,8 @@ def read(path: str) -> dict[RoleName, dict[str, str | bool]]:
         _refuse_unknown(path, f"[{role}] ", table, known)
         of_all = {name: value for name, value in content.items() if name in known}
         found[role] = {
-            known[name].name: _text(known[name], value, f"{path}: {name}") for name, value in {**of_all, **table}.items()
+            known[name].name: _text(known[name], value, f"{path}: {name}")
+            for name, value in {**of_all, **table}.items()
         }
     return found
 
@@ -102,8 +103,6 @@ def _explained(settings: Iterable[Setting]) -> Iterator[str]:
 
 def written(setting: Setting, value: str | bool | None) -> str:
     """The line of the file that says so."""
-    if isinstance(value, bool):
-        shown = str(value).lower()
-    else:
-        shown = json.dumps(value, ensure_ascii=False)  # which a string of TOML may be, too
+    # A string of JSON may be one of TOML, too.
+    shown = str(value).lower() if isinstance(value, bool) else json.dumps(value, ensure_ascii=False)
     return f"{setting.name.removeprefix('--')} = {shown}"

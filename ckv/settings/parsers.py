@@ -157,6 +157,13 @@ def history(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def file_name(text: str) -> str:
+    """The name of a file; :data:`NO_TIER` for none."""
+    if not text:
+        raise BadSetting(f"{text!r} is no name of a file: allowed is a path, or {NO_TIER}")
+    return text
+
+
 def one_of(*allowed: str, what: str = "known") -> Callable[[str], str]:
     """The parser of these words, whatever their case; any other one "is not" ``what``.
 

@@ -217,7 +217,8 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
         return DemoSettings(None)
     values: dict[str, Any] = {}
     known = settings_of(role)
-    path = next((given(setting, arguments, environ)[1] for setting in known if setting.name == file.OPTION), NO_TIER)
+    named = [setting for setting in known if setting.name == file.OPTION]
+    path = parsed(named[0], *given(named[0], arguments, environ)) if named else NO_TIER
     options = file.read(path)[role] if path != NO_TIER else {}
     for setting in known:
         source, value = given(setting, arguments, environ, options, path)

@@ -197,13 +197,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "info", "LEVEL"),
     Setting("--log-format", _NODES, parsers.one_of(*logs.FORMATS),
         "How the log on stderr looks: text, or json with one object a line.", "text", "FORMAT"),
-    Setting("--config", _NODES, str,
-        "A file with options, in TOML: write-mode = \"through\" for --write-mode=through, before the first table for "
-        "all roles, or in [primary] or [secondary]. What is given here or in the environment beats it; - for none.",
-        parsers.NO_TIER, "FILE"),
+    Setting("--config", _NODES, parsers.file_name,
+        'A file of options in TOML, or - for none. A line of it is write-mode = "through"; what stands before the '
+        "first table is for all roles, and the tables are [primary] and [secondary]. What is given here or in the "
+        "environment beats it.", parsers.NO_TIER, "FILE"),
     Setting("<action>", ("config",), parsers.one_of("check", "show", "sample", what="an action"),
         "check, show or sample."),
-    Setting("<file>", ("config",), str, "The file that is checked or shown; - for none.", parsers.NO_TIER),
+    Setting("<file>", ("config",), parsers.file_name, "The file that is checked or shown; - for none.",
+        parsers.NO_TIER),
     Setting("--timeout", ("shell", "status", "verify", "slots", "drain", "rebalance", "owner"), duration(0.01, 600),
         "How long a node may take to answer a command, 10ms to 10m.", "10s", "SECONDS"),
     Setting("--timeout", ("ping",), duration(0.01, 600),

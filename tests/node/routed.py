@@ -115,6 +115,8 @@ class Rig:
             max_connections=10,
             max_value_bytes=LIMITS.max_value_bytes,
             keys_max=1000,
+            slow_time=1.0,
+            config="-",
             http=None,
             allow_flush=True,
             drain_timeout=1.0,
