@@ -45,6 +45,10 @@ ELECTION: Final = 8.0
 """The same where there are several: one that has died is followed within 5 s, and then it has to be found."""
 
 
+FIRST_ANSWER: Final = 3.0
+"""Seconds for a primary to answer a node that begins. Without one it does what any one asks, until it joins."""
+
+
 class Joining:
     """One secondary's part."""
 
@@ -65,6 +69,11 @@ class Joining:
         """Seconds for slots to go to others: what is not handed over has to be saved, if it can be, which takes time
         too."""
         self._name = settings.name
+        self._placed = False
+        """Whether it is known by what it serves."""
+        self._begun = 0.0
+        self.when_placed: Callable[[], None] = lambda: None
+        """Is called then, once."""
         self._is_known = False
         """Whether it is known who this is, so that it can ask."""
         host = "" if settings.bind in WILDCARDS else settings.bind
@@ -95,18 +104,43 @@ class Joining:
     def begin(self, address: Address) -> None:
         """The node serves at this address."""
         self.member.identity.port = address.port
+        self._begun = time.monotonic()
         self._ticker.start(self._tick)
+        self._tick()
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether anything is known of a primary, or that there is none."""
+        return self._placed or self._membership.has_answered
+
+    def _place(self) -> None:
+        """Looks whether it is known by what the node serves. One of a cluster serves nothing before it has joined:
+        others may have what was its own, and have written to it since."""
+        member, membership = self.member, self._membership
+        if self._placed:
+            return
+        is_alone = not membership.has_answered and (
+            not self._is_known  # so it cannot ask
+            or membership.has_asked_all
+            or time.monotonic() - self._begun > FIRST_ANSWER
+        )
+        if member.static or member.joined or is_alone:
+            self._placed = True
+            self.guard.look_again()  # first, lest anything be served unseen
+            self.when_placed()
 
     def _tick(self) -> None:
         if self.has_list():
             self.member.be_listed()
         self.guard.tick()  # nobody waits for long, also while it is not known who this is
         if self.member.static:
+            self._place()
             self._ticker.stop()  # for ever, so that it costs nothing
             return
         if not self._is_known:
             self._is_known = self._names_itself()
             if not self._is_known:
+                self._place()
                 return
             self._membership.start()
         self.member.tick(time.monotonic())
@@ -125,6 +159,7 @@ class Joining:
         return identity.incarnation > 0
 
     def _carry_out(self) -> None:
+        self._place()
         if self._moves is not None:
             self._moves.carry_out()
             return

@@ -60,6 +60,9 @@ class Membership:
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self.answered_at = time.monotonic()
         """When the primary answered last, or this began."""
+        self.has_answered = False
+        """Whether a primary has answered that has no list, in whatever words: then this is a node of a cluster."""
+        self._failures = 0
         self._why = ""
         """What was logged last about not being taken in."""
 
@@ -67,6 +70,11 @@ class Membership:
     def primaries(self) -> list[Address]:
         """Those that it was given, and that a leader has named."""
         return [*self._primaries, *(each for each in self._member.primaries if each not in self._primaries)]
+
+    @property
+    def has_asked_all(self) -> bool:
+        """Whether as many attempts have failed as there are primaries."""
+        return self._failures >= len(self.primaries)
 
     def start(self) -> None:
         """Sends what there is to say from now on, until :meth:`close`."""
@@ -102,6 +110,7 @@ class Membership:
             log.debug("another primary said that %s leads, which is none of this cluster", self._to)
             self._ask_another()
             answer = None
+        self.has_answered = self.has_answered or not (answer is None or isinstance(answer, Static))
         self._member.answered(message, answer, asked_at, now)
         if answer is None:
             self._member.lost(now)
@@ -149,10 +158,13 @@ class Membership:
             return asked_at, Static()  # it is older than clusters
         except errors.Draining as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
+            self._failures += 1
             self._ask_another()  # it leads no more
         except errors.Refused as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
+            self.has_answered = True
         except FAILURES as error:
+            self._failures += 1
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
             self._link.close()
             self._ask_another()

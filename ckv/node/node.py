@@ -93,12 +93,13 @@ class Node:
             self._files += FILES
             self._http = HttpServer(lambda environ, start: self._pages(environ, start))
         self._keys_max = keys_max
-        self._slow = SlowLog(slow_time)
+        self._slow = SlowLog(slow_time, time.monotonic, time.time)
         self._stop = Event()
         self._hurry = False
         self._lost = False
         self._serves = False
         """Whether it has begun to serve, and has its name."""
+        self._has_name = self._has_place = True
         self._started = time.monotonic()
         self._server: Server
         self._checks: dict[str, Check] = {}
@@ -126,16 +127,27 @@ class Node:
             self.stop(hurry=True)
 
     def admit(self, serves: bool) -> None:
-        """Whether requests are served; while they are not, they are answered with ``Starting``."""
-        if self.stopping:
-            return
-        self._serves = serves
-        if serves:
-            self._server.admit()
+        """Whether the node has its name. While it has not, requests are answered with ``Starting``."""
+        if not self.stopping:
+            self._serves = self._has_name = serves
+            self._admit()
+
+    def place(self, is_known: bool) -> None:
+        """Whether it is known by what the node serves: a list, or a map. While it is not, requests are answered with
+        ``Starting``."""
+        if not self.stopping:
+            self._has_place = is_known
+            self._admit()
+
+    def _admit(self) -> None:
+        if not self._has_name:
+            why = errors.Starting("the node may not be the only one of its name; its log says more")
+            self._server.refuse(why, ANSWERED)
+        elif not self._has_place:
+            why = errors.Starting("it is not known yet whether the node is one of a cluster, and what it serves there")
+            self._server.refuse(why, ANSWERED)
         else:
-            self._server.refuse(
-                errors.Starting("the node may not be the only one of its name; its log says more"), ANSWERED
-            )
+            self._server.admit()
 
     @property
     def stopping(self) -> bool:
@@ -188,6 +200,8 @@ class Node:
         )
         if joining is not None:
             joining.guard.opens(self._server, self.poller)
+            self.place(False)
+            joining.when_placed = lambda: self.place(True)
         try:
             bound = self._listen(address, naming, name)
         except OSError as error:
@@ -209,13 +223,15 @@ class Node:
                 gevent.sleep(POLL)
             description += f" name={naming.name} incarnation={naming.incarnation}"
         self._serves = self._serves or naming is None
+        if joining is not None:
+            joining.begin(bound)
+            while not (joining.has_heard or self.stopping):
+                gevent.sleep(POLL)
         log.info("%s ready on %s core=%s %s", self._role, bound, core.KIND, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
-        if joining is not None:
-            joining.begin(bound)
         self._manager.tell(READY, f"STATUS={self._role} on {bound}")
         self._stop.wait()
         self._manager.tell(STOPPING)
