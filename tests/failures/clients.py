@@ -40,8 +40,17 @@ class Clients:
     """Threads with one connection each. Values are unique, and of both types."""
 
     def __init__(
-        self, port: int, keys: Sequence[str], *, count: int, seed: int, timeout: float, sizes: Sizes = tiny
+        self,
+        port: int,
+        keys: Sequence[str],
+        *,
+        count: int,
+        seed: int,
+        timeout: float,
+        sizes: Sizes = tiny,
+        name: str = "",
     ) -> None:
+        """``name``: what their values begin with, so that those of other clients of the same keys are others."""
         self.mix = MIX
         """What they call from now on."""
         self._port = port
@@ -51,6 +60,7 @@ class Clients:
         self._weights = [1 / (rank + 3) for rank in range(len(keys))]
         self._timeout = timeout
         self._sizes = sizes
+        self._name = name
         self._stopping = threading.Event()
         self._calls: list[list[Call]] = [[] for _ in range(count)]
         self._answered = [0] * count
@@ -91,7 +101,7 @@ class Clients:
         try:
             with Client("127.0.0.1", self._port, timeout=self._timeout, connect_timeout=self._timeout) as client:
                 while not self._stopping.is_set():
-                    call = self._call(client, rng, f"{number}.{len(self._calls[number])}")
+                    call = self._call(client, rng, f"{self._name}{number}.{len(self._calls[number])}")
                     self._calls[number].append(call)
                     if call.fate is Fate.ANSWERED:
                         self._answered[number] += 1

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.failures.harness import MODES, Outcome, Run, Setup
+from tests.failures.harness import MODES, Run, Setup
+from tests.failures.judging import Outcome
 from tests.support.mariadb import MariaDB
 from tests.support.products import Template
 

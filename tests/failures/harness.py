@@ -19,8 +19,7 @@ import os
 import re
 import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,8 @@ from typing import Any, Final
 from ckv import Client
 from ckv.values import Value
 from tests.failures.clients import Clients, Sizes, record, tiny
-from tests.failures.linearizability import Call, Fate, Kind, after_crash, by_key, linearize, smallest
+from tests.failures.judging import Outcome, judge
+from tests.failures.linearizability import Call, Fate, Kind
 from tests.failures.proxy import Proxy
 from tests.failures.sightings import Sightings, table
 from tests.support.eventually import eventually
@@ -75,22 +75,6 @@ AGAIN: Final = 300
 
 DEFAULT_SEED: Final = 1
 """What the clients do; another one: CKV_FAILURES_SEED=2."""
-
-
-@dataclass
-class Outcome:
-    """One row of the table at the end."""
-
-    scenario: str
-    mode: str
-    calls: int = 0
-    unanswered: int = 0
-    refused: int = 0
-    violations: int = 0
-    lost: int = 0
-    may_be_lost: int = 0
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -349,29 +333,8 @@ class Run:
         return min(crash, self._lost_database) - BEHIND_WINDOW if self.mode == "behind" else -math.inf
 
     def _judge(self) -> None:
-        outcome = self.outcome
-        calls = self.clients.calls
-        outcome.calls = len(calls)
-        outcome.refused = sum(call.error is not None and call.error.written == "no" for call in calls)
-        outcome.unanswered = sum(call.error is not None and call.error.written != "no" for call in calls)
-        broken = []
-        undone: Counter[float] = Counter()
-        for key, history in by_key(self.history).items():
-            order = linearize(history)
-            if order is None:
-                broken.append(key)
-                continue
-            crashes = [step for step in order if step.call.kind is Kind.CRASH]
-            outcome.may_be_lost += sum(len([*after_crash(step.call, step.before)]) > 1 for step in crashes)
-            undone.update(crash.begin for crash in what_undid(history))
-        outcome.violations = len(broken)
-        outcome.lost = undone.total()
-        if broken:
-            pieces = [smallest(by_key(self.history)[key]) for key in broken[:3]]
-            shown = "\n\n".join("\n".join(map(str, piece)) for piece in pieces)
-            raise AssertionError(
-                f"{len(broken)} keys have no order that explains every answer; seed {self.seed}\n{shown}"
-            )
+        self.outcome.count(self.clients.calls)
+        undone = judge(self.history, self.outcome, self.seed)
         if self.mode == "behind":
             bound = int(str(self._options["pending-max"]))
             for begin, _, _ in self._crashes:
@@ -386,15 +349,3 @@ class Run:
         (self._folder / "history.txt").write_text("\n".join(map(str, calls)))
         (self._folder / "mariadb.log").write_text(self.mariadb.error_log())
         print(f"the history and the logs are in {self._folder}")
-
-
-def what_undid(history: Sequence[Call]) -> list[Call]:
-    """The crashes that must have undone something: without one of them the history has no order."""
-    guilty = []
-    for crash in (call for call in history if call.kind is Kind.CRASH):
-        without = [call for call in history if call is not crash]
-        if linearize(without) is None:
-            guilty.append(crash)
-        else:
-            history = without
-    return guilty
