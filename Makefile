@@ -56,7 +56,8 @@ MYSQL_TESTS ?= tests/test_support.py tests/persistent tests/system/test_transcri
 	$(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
 	$(SCENARIOS)::test_the_secondary_and_the_database_are_killed \
 	$(SCENARIOS)::test_connections_are_cut_in_the_middle_of_a_commit \
-	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late
+	$(SCENARIOS)::test_the_secondary_is_killed_and_its_commit_arrives_late \
+	tests/failures/test_lost_nodes.py::test_a_node_stands_still_for_twice_its_lease
 test-mysql: $(DEV) $(CORE) zookeeper ## run the tests of the persistent tier on the newest MySQL (Debian, as root: .ci/newest-servers)
 	@.ci/newest-servers $(NEWEST)
 	@TEST_MYSQL=$(NEWEST) $(PYTEST) -k "not sqlite" $(MYSQL_TESTS) $(ARGS)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.failures.harness import MODES, Run, Setup
 from tests.failures.judging import Outcome
+from tests.failures.registered import Registered
 from tests.support.mariadb import MariaDB
 from tests.support.products import Template
 
@@ -55,23 +56,48 @@ def database(hardened: MariaDB) -> MariaDB:
 
 
 @pytest.fixture
-def scenario_on(request: pytest.FixtureRequest, mode: str, tmp_path: Path) -> Iterator[ScenarioMaker]:
-    """``with scenario_on(mariadb) as run: ...`` for a database of one's own."""
-    outcomes: list[Outcome] = []
-
-    def make(mariadb: MariaDB, **setup: Any) -> Run:
-        name = request.function.__name__.removeprefix("test_").replace("_", " ")
-        run = Run(name, mode, mariadb, tmp_path, Setup(**setup))
-        outcomes.append(run.outcome)
-        return run
-
-    yield make
-    for row in outcomes:
+def outcomes(request: pytest.FixtureRequest) -> Iterator[list[Outcome]]:
+    """What comes of the scenarios of a test: rows of the table."""
+    rows: list[Outcome] = []
+    yield rows
+    for row in rows:
         line = (
             f"| {row.scenario} | {row.mode} | {row.calls} | {row.unanswered} | {row.refused} | {row.violations} "
             f"| {row.lost} / {row.may_be_lost} | {row.seconds:.1f} | {'; '.join(row.notes)} |"
         )
         request.node.user_properties += [("scenarios", TITLE), ("scenarios", line)]
+
+
+@pytest.fixture
+def scenario_on(request: pytest.FixtureRequest, mode: str, tmp_path: Path, outcomes: list[Outcome]) -> ScenarioMaker:
+    """``with scenario_on(mariadb) as run: ...`` for a database of one's own."""
+
+    def make(mariadb: MariaDB, **setup: Any) -> Run:
+        run = Run(_name(request), mode, mariadb, tmp_path, Setup(**setup))
+        outcomes.append(run.outcome)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def elects() -> bool:
+    """Whether there are two primaries, which elect one: ``@pytest.mark.parametrize("elects", [True])``."""
+    return False
+
+
+@pytest.fixture
+def registered(
+    request: pytest.FixtureRequest, mode: str, elects: bool, database: MariaDB, tmp_path: Path, outcomes: list[Outcome]
+) -> Registered:
+    """``with registered as run: ...``"""
+    run = Registered(_name(request), mode, database, tmp_path, elects=elects)
+    outcomes.append(run.outcome)
+    return run
+
+
+def _name(request: pytest.FixtureRequest) -> str:
+    return str(request.function.__name__).removeprefix("test_").replace("_", " ")
 
 
 @pytest.fixture
