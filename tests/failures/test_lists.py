@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,10 +13,12 @@ import redis
 
 from ckv import Client
 from ckv.errors import NodeDown
-from tests.failures.harness import PATIENCE
+from tests.failures.harness import MODES, PATIENCE
+from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes
+from tests.support.ports import free_port
 
 KEYS: Final = [f"key {number}" for number in range(300)]
 
@@ -84,6 +87,55 @@ def test_a_primary_with_another_order_of_the_list_is_not_served(nodes: Nodes, op
         client.put(KEYS[0], "from the other one")
     assert got(primary) == expected
     assert [info(node)["share"] for node in (first, second)] == ["1/2", "2/2"]
+
+
+def test_nodes_that_have_swapped_their_addresses_are_not_served(nodes: Nodes, options: dict[str, Any]) -> None:
+    first, second = (nodes.start_secondary(**options) for _ in range(2))
+    with Proxy(first.port) as here, Proxy(second.port) as there:
+        primary = nodes.start_primary(here.address, there.address, options=IMPATIENT)
+        for way in (here, there):
+            primary.wait_peer(way.address)
+        expected = put(primary, "value")
+        here.turn_to(second.port)
+        there.turn_to(first.port)
+        for number, way in enumerate((here, there), 1):
+            line = primary.wait_for_log(f"peer {way.address} cannot be reached (WrongNode: ", PATIENCE)
+            assert f"this node is number {3 - number} of 2 by another list, not number {number} of 2" in line
+        with Client("127.0.0.1", primary.port, timeout=PATIENCE) as client:
+            for key in (HERE, THERE):
+                with pytest.raises(NodeDown):
+                    client.get(key)
+        since = len(primary.log)
+        here.turn_to(first.port)
+        there.turn_to(second.port)
+        for way in (here, there):
+            primary.wait_for_log(f"peer {way.address} back", PATIENCE, since)
+        assert got(primary) == expected
+
+
+@pytest.mark.parametrize(("mode", "how"), [(mode, signal.SIGTERM) for mode in MODES] + [("through", signal.SIGKILL)])
+def test_nodes_that_come_back_with_swapped_addresses_are_right(
+    nodes: Nodes, database: MariaDB, mode: str, how: signal.Signals
+) -> None:
+    """As two pods do; the list stays as it was."""
+    ports = {name: free_port() for name in ("one", "two")}
+
+    def start(name: str, port: int) -> Node:
+        options = [f"--name={name}", f"--write-mode={mode}"]
+        return nodes.start_secondary(persistent=database.address, port=port, options=options)
+
+    secondaries = [start(name, port) for name, port in ports.items()]
+    primary = nodes.start_primary(*secondaries)
+    expected = put(primary, "value")
+    for node in secondaries:
+        node.signal(how)
+    for node in secondaries:
+        assert node.wait() == (0 if how is signal.SIGTERM else -how)
+    since = len(primary.log)
+    for node in [start(name, port) for name, port in zip(ports, reversed(ports.values()), strict=True)]:
+        primary.wait_for_log(f"peer {node.address} back", PATIENCE, since)
+    assert got(primary) == expected
+    written(primary, "another value", primary)
 
 
 def test_a_second_primary_with_the_same_list_is_served(nodes: Nodes, options: dict[str, Any]) -> None:
