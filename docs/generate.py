@@ -184,7 +184,10 @@ the host says otherwise; 32 connections are served at a time, for 5 s each.
 A secondary is not ready before a primary has it in its list or has dealt it slots, nor while its database is away,
 though it serves what it can then. A primary is ready while one secondary is connected: what only some of the keys lack
 takes no primary out of service, and is seen in `ckv_peer_connected`. A primary whose secondaries join is not
-ready before it knows a map of slots, whichever primary leads. `ready` among the figures says the same as `/readyz`.
+ready before it knows a map of slots, whichever primary leads. One that cannot reach its coordinator, or the primary
+that it follows, is ready with the map that it has, also if it led: while nobody can change the map all primaries are
+like that. It is not ready once it has found that a secondary has a later map which it is not told within 2 s. `ready`
+among the figures says the same as `/readyz`.
 
 Have `ckv ping HOST PORT`, with the node's own port, say whether a node is to be killed, not `httpGet` of `/livez`:
 connections that ask for nothing hold the places of this server, 200 of them for half a minute, and a secondary that is

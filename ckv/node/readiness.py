@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
-from ckv.cluster.map import NOBODY
+from ckv.cluster.map import NOBODY, show
 
 if TYPE_CHECKING:
     from ckv.cluster.leader import Leader
@@ -43,7 +43,15 @@ def secondaries(peers: Collection[Peer]) -> str:
 
 
 def slots(leader: Leader, routing: Routing, now: float) -> str:
-    """Why a primary whose secondaries join does not know the owner of each key, whichever primary leads."""
-    if not routing.router.knows:
+    """Why a primary whose secondaries join does not know the owner of each key, whichever primary leads.
+
+    One that cannot ask for the map goes by the one that it has, and is ready: while the coordinator is away that is
+    true of all primaries, and no slot changes its owner. It is not when a node has a later map.
+    """
+    router = routing.router
+    if not router.knows:
         return f"no map of slots is known yet: it waits for {leader.waits_for(now) or 'one, or for its secondaries'}"
-    return "not all slots have an owner" if NOBODY in routing.router.map.owners else ""
+    later = routing.lacks(now)
+    if later is not None:
+        return f"a node goes by the map {show(later)}, and this primary is told none later than {show(router.version)}"
+    return "not all slots have an owner" if NOBODY in router.map.owners else ""

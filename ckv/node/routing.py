@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ckv import core, errors
 from ckv.address import Address
-from ckv.cluster.map import Map, Node, read
+from ckv.cluster.map import Map, Node, Version, read
 from ckv.cluster.messages import EPOCH, MAP
 from ckv.cluster.router import Router
 from ckv.cluster.slots import SlotMap, slot_of
@@ -41,6 +41,9 @@ EXEC: Final = "EXEC"
 
 CALM: Final = 1.0
 """Seconds without a request of a slot that comes back, after which that was another time."""
+
+LEARNED_WITHIN: Final = 2.0
+"""Seconds within which a later map is learned that a node has; else this primary is cut off from where maps are."""
 
 NUMBERS: Final = 2**16
 """What a slot's target may be: the number of a node, or one of those that stand for none."""
@@ -68,6 +71,8 @@ class Routing:
         """The nodes that were asked how far they are."""
         self._bouncing: dict[int, tuple[float, float]] = {}
         """Of such slots, when the first and the last request came back."""
+        self._later: tuple[Version, float] | None = None
+        """The latest map that a node was found to have, while this is none as late, and since when there is one."""
         self._patience = settings.call_timeout / 2
         self._room = WaitingRoom()
         self._new_peer = partial(self._peer_of, poller, limits, settings)
@@ -89,6 +94,13 @@ class Routing:
         peer = self.peers.get(number) if number is not None else None
         return peer if peer is not None and peer.address == Address(node.host, node.port) else None
 
+    def lacks(self, now: float) -> Version | None:
+        """The version of a map by which a node goes, and which was not learned in time; None if all is well, as far as
+        is known."""
+        if self._later is None or now - self._later[1] <= LEARNED_WITHIN:
+            return None
+        return self._later[0]
+
     # --- maps --------------------------------------------------------------------------------------------------------
 
     def take(self, world: Map, *, push: bool) -> None:
@@ -101,6 +113,8 @@ class Routing:
         change = self.router.take_map(world)
         if change is None:
             return
+        if self._later is not None and world.version >= self._later[0]:
+            self._later = None
         for number, _ in change.removed:
             self._nodes[number] = self.parking
             self._lanes.pop(number, None)
@@ -266,7 +280,7 @@ class Routing:
             if slot not in unsure and self.router.not_owner(slot, number, version) == "late":
                 raise errors.Moving(f"slot {slot} has another owner by now; the request was not carried out")
             if version > self.router.version:
-                self.when_behind()  # where nobody else decides, nodes that have a later map say so when they join
+                self._is_behind(version)
             self._retries.add(slot)
             unsure.add(slot)
             self._wait_no_longer_than_others(slot)
@@ -275,6 +289,11 @@ class Routing:
         self._targets_changed()
         self._hold_back(peer)
         return True
+
+    def _is_behind(self, version: Version) -> None:
+        latest, since = self._later or (version, time.monotonic())
+        self._later = (max(latest, version), since)
+        self.when_behind()  # where nobody else decides, nodes that have a later map say so when they join
 
     def _wait_no_longer_than_others(self, slot: int) -> None:
         """Raises Moving when all requests of the slot have come back for as long as one may wait."""

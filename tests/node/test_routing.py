@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from ckv import errors
 from ckv.cluster.map import Map
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.node.figures import of_peers
+from ckv.node.routing import LEARNED_WITHIN
 from ckv.protocol.steps import Asked, answers_of
 from tests.net.conftest import World, until
 from tests.node.routed import Rig
@@ -45,6 +47,20 @@ def test_who_does_not_lead_yet_says_nothing_of_its_map(rig: Rig) -> None:
     rig.go_by({"alice": 0})
     rig.until_answered(rig.ask("GET", "alice"))
     assert a.took() == [("MAP", (1, 3)), ("EPOCH", (1, 3)), ("GET", "alice")]
+
+
+def test_a_later_map_of_a_node_that_is_not_learned_is_missed(rig: Rig) -> None:
+    a, _ = rig.nodes
+    rig.go_by({"alice": 0})
+    a.elsewhere, a.version, a.clears = {"alice"}, "1.3", False
+    before = time.monotonic()
+    rig.ask("GET", "alice")
+    rig.until(lambda: rig.routing.lacks(before + 100.0) == (1, 3))
+    assert rig.routing.lacks(before + LEARNED_WITHIN) is None
+    rig.go_by({"alice": 0})
+    assert rig.routing.lacks(before + 100.0) == (1, 3)
+    rig.go_by({"alice": 0})
+    assert rig.routing.lacks(before + 100.0) is None
 
 
 def test_no_figures_are_told_of_a_node_that_was_given_up(rig: Rig) -> None:

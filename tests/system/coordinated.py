@@ -141,6 +141,16 @@ class Server(Protocol):
     def kill(self) -> None: ...
 
 
+def wait_for_three(leader: Node) -> None:
+    """Until three nodes have the slots, by what this primary says."""
+
+    def level() -> bool:
+        shown = run_ckv("slots", "127.0.0.1", str(leader.port)).stdout
+        return shown.count(" 5461 ") + shown.count(" 5462 ") >= 3
+
+    eventually(level, 30.0, "the slots are shared by three")
+
+
 def check_that_one_that_was_stopped_changes_nothing(
     cluster: Coordinated, row: Callable[[], object], when_taken_over: Callable[[Node], None] = lambda _follower: None
 ) -> None:
@@ -153,12 +163,7 @@ def check_that_one_that_was_stopped_changes_nothing(
     eventually(lambda: info(follower)["cluster_leads"] == 1, TAKEN_OVER_WITHIN, "the other one leads")
     when_taken_over(follower)
     cluster.add("c")
-
-    def level() -> bool:
-        shown = run_ckv("slots", "127.0.0.1", str(follower.port)).stdout
-        return shown.count(" 5461 ") + shown.count(" 5462 ") >= 3
-
-    eventually(level, 30.0, "the slots are shared by three")
+    wait_for_three(follower)
     before = row()
     since = len(leader.log)
     leader.resume()
@@ -183,12 +188,24 @@ def check_that_one_that_is_cut_off_is_left(cluster: Coordinated, proxy: Proxy) -
     for name, node in cluster.secondaries.items():
         node.wait_for_log(f"known again in the cluster of {second.address}", 20.0, since[name])
     assert info(first)["cluster_leads"] == 0
+    eventually(lambda: not info(first)["cluster_coordinator_connected"], 10.0, "it says that it is cut off")
     assert all_answered(first, records), "its map is that of now, and it goes on routing"
-    proxy.heal()
+    assert info(first)["ready"] == 1, "so it is of use"
     cluster.add("c")
+    wait_for_three(second)
+
+    def knows() -> bool:
+        assert not all_answered(first, records), "it has the map of before"
+        return not info(first)["ready"]
+
+    eventually(knows, 20.0, "it finds that it has not the map of now")
+    assert info(first)["ready_reason"].startswith("a node goes by the map ")
+    assert info(second)["ready"] == 1
+    proxy.heal()
     cluster.wait_level("a", "b", "c")
     assert cluster.leader() is second
     eventually(lambda: all_answered(first, records), 10.0, "it routes by the new map")
+    assert info(first)["ready"] == 1
 
 
 def check_that_routing_goes_on_without_it(cluster: Coordinated, server: Server, reason: str) -> None:
@@ -199,6 +216,7 @@ def check_that_routing_goes_on_without_it(cluster: Coordinated, server: Server, 
     until = time.monotonic() + 12.0  # more than any lease that the leader has given
     while time.monotonic() < until:
         assert all(all_answered(primary, records) for primary in cluster.primaries)
+        assert all(info(primary)["ready"] for primary in cluster.primaries), "or nobody would be served"
     for primary in cluster.primaries:
         primary.wait_for_log("nobody is taken in, moved or failed over", since=since[primary.name])
         said = info(primary)["cluster_coordinator_reason"]

@@ -67,6 +67,7 @@ def test_it_goes_on_while_the_one_that_leads_is_away(cluster: Followed) -> None:
     eventually(lambda: info(cluster.follower)["cluster_coordinator_connected"] == 0, what="it knows")
     called = load.calls
     eventually(lambda: load.calls > called + 500, 30.0, "calls go on")
+    assert info(cluster.follower)["ready"] == 1
     cluster.primary.start()
     cluster.wait_level("a", "b", timeout=60.0)
     cluster.wait_followed()
