@@ -337,11 +337,11 @@ class Leader:
             self._unsettled = now
             world = without(world, gone)
             self.roster.give_up(self.map.nodes[number] for number in gone)
-        first = world.owners.count(NOBODY) == self._slots
-        wait = first and now - self._unsettled < FIRST_WAIT
-        owners = None if wait else deal(world, self.roster.fit(world, now, self._silence))
-        if owners is not None:
-            world = world.successor(owners=owners)
+        free = world.owners.count(NOBODY)
+        if free and not (free == self._slots and now - self._unsettled < FIRST_WAIT):
+            owners = deal(world, self.roster.fit(world, now, self._silence))
+            if owners is not None:
+                world = world.successor(owners=owners)
         if self._rebalances not in (None, world.rebalances):
             world = world.successor(rebalances=self._rebalances)
         return world if world is self.map else Map(self.map.successor().version, *world.content)

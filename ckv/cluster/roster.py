@@ -75,7 +75,7 @@ class Roster:
         self._known: dict[str, Known] = {}
         self._away: dict[Key, float] = {}
         """Who was given up, and when that was found first."""
-        self.reaches: Callable[[Node], bool] = lambda _node: True
+        self.reaches: Callable[[Known], bool] = lambda _known: True
         """Whether a node can be asked something now."""
 
     def __iter__(self) -> Iterator[Known]:
@@ -180,9 +180,9 @@ class Roster:
     def why_unfit(self, node: Node, now: float, silence: float) -> str:
         """What keeps a node from taking part; nothing, if it was heard not longer ago than that, and can be asked."""
         known = self._known.get(node.name)
-        if known is None or known.key != node.key or now - known.heard > silence:
+        if known is None or known.incarnation != node.incarnation or now - known.heard > silence:
             return "silent"
-        return "" if self.reaches(known.node) else "not connected"
+        return "" if self.reaches(known) else "not connected"
 
     def table(self, world: Map, now: float, silence: float) -> list[Row]:
         """A row for each node of a map."""

@@ -121,14 +121,17 @@ class Watch:
         suspect: Key | None = None
         if all(known.gone for known in roster):
             return gone, suspect  # it has been heard from nobody, be it for its own fault, nor what the database says
+        tier = roster.tier
         for number, node in enumerate(world.nodes):
             if node is None or node.state == "away":
                 continue
             known = roster.get(node.name)
-            heard = known.heard if known is not None and known.key == node.key else NEVER
-            if known is not None and known.key != node.key and now - known.heard <= self._silence:
+            heard = NEVER
+            if known is not None and known.incarnation == node.incarnation:
+                heard = known.heard
+            elif known is not None and now - known.heard <= self._silence:
                 continue  # a later process of its name is about to have its place
-            match self.verdict(node, heard, roster.tier, now):
+            match self.verdict(node, heard, tier, now):
                 case "gone":
                     gone.append(number)
                 case "fence":

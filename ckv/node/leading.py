@@ -39,6 +39,7 @@ from ckv.cluster.messages import (
 )
 from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
+from ckv.cluster.roster import Known
 from ckv.node.asker import Asker
 from ckv.node.coordinating import EMPTY, Coordinating
 from ckv.node.figures import Info
@@ -210,8 +211,8 @@ class Leading:
             case ToNode(node, order):
                 self._ask(node, order)
 
-    def _reaches(self, node: MapNode) -> bool:
-        peer = self._routing.peer_of(node)
+    def _reaches(self, known: Known) -> bool:
+        peer = self._routing.peer_of(known.node)
         return peer is not None and peer.connected
 
     def _ask(self, node: MapNode, order: Order) -> None:
