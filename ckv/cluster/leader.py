@@ -194,7 +194,8 @@ class Leader:
         known.gone = not stays and self._owned(known.key) == 0
         self.tick(now)
         left = self._owned(known.key)
-        return Left(not (stays or (left and self._takers(known, now))), left)
+        is_early = now - self.watch.since <= self._silence  # some may not have come yet
+        return Left(not (stays or (left and (is_early or self._takers(known, now)))), left)
 
     def _owned(self, key: Key) -> int:
         """How many slots a process has, by what is decided already."""

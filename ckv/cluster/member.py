@@ -34,7 +34,6 @@ from ckv.cluster.slots import SLOTS
 BEAT_EVERY: Final = 1.0
 """Seconds from one BEAT to the next, and between two attempts to join or to leave."""
 
-
 _ANY_MAP: Final[Version] = (NO_VERSION[0], NO_VERSION[1] + 1)
 """Whoever has declared this or more routes by some map."""
 
@@ -123,8 +122,7 @@ class Member:
         """Where the primary says that the leader is."""
         self.primaries: tuple[Address, ...] = ()
         """All primaries, as the leader says; none where there is one alone."""
-        self.has_left = False
-        """Whether it can go, after :meth:`leave`."""
+        self._let_go = False
         self.slots_left = 0
         self.serves = bytearray(slots)
         """1 for each slot that it serves now. It changes in place, and is never another one."""
@@ -302,7 +300,7 @@ class Member:
 
     def tick(self, now: float) -> None:
         """To be called every tenth of a second, or so: sends what is due."""
-        if now < self._due or self.static:
+        if now < self._due or self.static or (self.leaves and not self.joined):
             return
         self._due = now + BEAT_EVERY
         if not self._known:
@@ -333,10 +331,13 @@ class Member:
     def leave(self, now: float) -> None:
         """The node was told to stop: it is to own nothing any more. :attr:`has_left` says when."""
         self.leaves = True
-        if not self.joined or self.static:
-            self.has_left = True
-        elif self._known:
+        if self._known:
             self._tell(Leave(*self._me))
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it can go, after :meth:`leave`: not while a JOIN is under way, for it may be given slots then."""
+        return self._let_go or (self.leaves and (self.static or not (self.joined or Join in self._told)))
 
     def answered(self, message: Join | Beat | Leave, answer: Answer | None, asked_at: float, now: float) -> None:
         """What the primary said, to what was sent at ``asked_at``; None if there was an error, or no answer."""
@@ -352,7 +353,7 @@ class Member:
                     self.take_map(answer.map)
             case Left():
                 self.slots_left = answer.slots
-                self.has_left = self.has_left or answer.done
+                self._let_go = self._let_go or answer.done
             case Again():
                 if self._known and not isinstance(message, Join):
                     self._known = False

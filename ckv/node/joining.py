@@ -193,11 +193,11 @@ class Joining:
     def leave(self, wait: Callable[[Callable[[], bool]], bool]) -> None:
         """The node was told to stop: hands over what it owns, as long as there is somebody and time. ``wait`` waits for
         a condition as long as there is, and says whether it came true."""
-        if not self.member.joined:
-            return
         began = time.monotonic()
         silence = ELECTION if len(self._membership.primaries) > 1 else SILENCE
         self.member.leave(began)
+        if not self.member.joined and self.member.has_left:
+            return
         self._carry_out()
 
         def is_over() -> bool:
@@ -205,6 +205,8 @@ class Joining:
             return self.member.has_left or now - began > self._patience or now - heard > silence
 
         wait(is_over)
+        if not self.member.joined:
+            return
         if not self.member.has_left:
             log.warning("%d slots are not handed over", len(self.member.owned))
         elif not self.member.owned:

@@ -637,6 +637,18 @@ def test_who_leaves_and_has_to_keep_something_gives_all_else() -> None:
     assert [slot for slot, owner in enumerate(cluster.owners()) if owner == "b"] == [kept]
 
 
+def test_who_leaves_does_not_go_before_others_have_come_to_a_new_leader() -> None:
+    cluster = leading("a", "b")
+    cluster.leader.deposed()
+    cluster.leader.elected(cluster.leader.map.successor(), cluster.now)
+    b = cluster.alive["b"]
+    cluster.alive.clear()
+    cluster.join("b", b.incarnation, port=1)
+    assert cluster.leave("b") == Left(False, 4)
+    cluster.wait(3.0)
+    assert cluster.leave("b") == Left(True, 4)  # nobody has come
+
+
 def test_where_nobody_can_take_the_slots_they_wait_for_the_name() -> None:
     cluster = leading("a", "b")
     cluster.leave("a")

@@ -8,7 +8,7 @@ import pytest
 
 from ckv.cluster.map import Map, Node, Version
 from ckv.cluster.member import Denied, EndMove, Forget, Identity, Member, Output, StartFreeze, StartPrepare, Tell
-from ckv.cluster.messages import Again, Beat, Beaten, Join, Joined, Leave, Left, NoEntry, Static
+from ckv.cluster.messages import Again, Answer, Beat, Beaten, Join, Joined, Leave, Left, NoEntry, Static
 
 LEASE = 5.0
 SLOTS = 4
@@ -151,9 +151,38 @@ def test_it_leaves_when_the_leader_says_that_it_can() -> None:
     assert member.has_left
 
 
-def test_who_has_not_joined_can_leave_at_once() -> None:
+def test_who_has_not_joined_can_leave_at_once_and_joins_no_more() -> None:
     member = a_member()
     member.leave(0.0)
+    assert member.has_left
+    member.tick(0.0)
+    assert member.take() == []
+
+
+@pytest.mark.parametrize("answer", [None, Again(), NoEntry("another database"), Static()], ids=str)
+def test_who_has_asked_to_join_leaves_when_it_was_not_taken_in(answer: Answer | None) -> None:
+    member = a_member()
+    member.tick(0.0)
+    tell = only(member)
+    assert isinstance(tell, Tell)
+    member.leave(0.1)
+    assert not member.has_left
+    member.answered(tell.message, answer, 0.0, 0.2)
+    assert member.has_left
+
+
+def test_who_is_taken_in_while_it_leaves_says_so_to_the_leader() -> None:
+    """Else it would be given slots, and nobody would serve them until it is given up."""
+    member = a_member()
+    member.tick(0.0)
+    tell = only(member)
+    assert isinstance(tell, Tell)
+    member.leave(0.1)
+    member.answered(tell.message, Joined(3, LEASE, a_map(5)), 0.0, 0.2)
+    assert not member.has_left
+    member.tick(0.3)
+    assert Tell(Leave("me", 42, 3)) in member.take()
+    member.answered(Leave("me", 42, 3), Left(True, 0), 0.3, 0.4)
     assert member.has_left
 
 

@@ -11,6 +11,8 @@ import gevent
 import pytest
 
 from ckv.address import Address
+from ckv.cluster.member import Tell
+from ckv.cluster.messages import Again
 from ckv.node import guard
 from ckv.node.joining import Joining
 from ckv.protocol.limits import Limits
@@ -52,6 +54,26 @@ def test_a_node_that_leaves_waits_for_an_election_where_there_are_several_primar
 
     joining.leave(wait)
     assert now - began == pytest.approx(gives_up, abs=0.2)
+
+
+def test_a_node_that_leaves_waits_for_what_becomes_of_its_question(joining: Joining) -> None:
+    joining._patience = 60.0
+    joining.member.tick(0.0)
+    (tell,) = joining.member.take()
+    assert isinstance(tell, Tell)
+    waited: list[bool] = []
+
+    def wait(condition: Callable[[], bool]) -> bool:
+        waited.append(condition())
+        joining.member.answered(tell.message, Again(), 0.0, 0.1)
+        waited.append(condition())
+        return True
+
+    joining.leave(wait)
+    assert waited[:2] == [False, True]
+    waited.clear()
+    joining.leave(wait)  # there is none under way
+    assert not waited
 
 
 def test_whoever_routes_by_a_later_map_does_not_wait_for_ever(
