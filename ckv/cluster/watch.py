@@ -131,6 +131,8 @@ class Watch:
                 heard = known.heard
             elif known is not None and now - known.heard <= self._silence:
                 continue  # a later process of its name is about to have its place
+            elif known is not None:
+                heard = known.since  # until then the earlier process may have been confirmed
             match self.verdict(node, heard, tier, now):
                 case "gone":
                     gone.append(number)

@@ -349,6 +349,21 @@ def test_at_another_address_the_lease_of_the_one_before_it_has_to_be_over() -> N
     assert cluster.leader.map.nodes[0] == Node("a", 2, "h", 77, 100)
 
 
+def test_a_later_process_that_ends_at_once_does_not_shorten_the_lease_of_the_one_before_it() -> None:
+    cluster = leading("a", "b")
+    cluster.join("a", 2, boot=2, port=77)
+    del cluster.alive["a"]
+    cluster.sights = (Sight("a", 1, 1, False), Sight("b", 1, 1, True))
+    cluster.wait(OPTIONS.lease - 0.5)
+    node = cluster.leader.map.owner(0)
+    assert node is not None
+    assert node.key == ("a", 1), "which may serve it, confirmed a moment before the other one came"
+    cluster.wait(1.0)
+    node = cluster.leader.map.owner(0)
+    assert node is not None
+    assert node.key != ("a", 1)
+
+
 def test_an_earlier_process_of_a_name_does_not_come_back() -> None:
     cluster = leading("a", "b")
     cluster.join("a", 2, boot=2, port=0)
