@@ -100,6 +100,8 @@ class Node:
         self._serves = False
         """Whether it has begun to serve, and has its name."""
         self._has_name = self._has_place = True
+        self._ends = False
+        """Whether it serves nothing more, for good."""
         self._started = time.monotonic()
         self._server: Server
         self._checks: dict[str, Check] = {}
@@ -122,7 +124,7 @@ class Node:
     def lost_name(self) -> None:
         """Another process is this node now: it answers nothing more, and ends."""
         if not self._lost:
-            self._lost = True
+            self._lost = self._ends = True
             self._server.drain(errors.Draining("another process has taken the name of the node"))
             self.stop(hurry=True)
 
@@ -135,7 +137,8 @@ class Node:
     def place(self, is_known: bool) -> None:
         """Whether it is known by what the node serves: a list, or a map. While it is not, requests are answered with
         ``Starting``."""
-        if not self.stopping:
+        # Also when it was told to stop: whoever has just joined then hands over what it has been given, before it ends.
+        if not self._ends:
             self._has_place = is_known
             self._admit()
 
@@ -223,7 +226,7 @@ class Node:
                 gevent.sleep(POLL)
             description += f" name={naming.name} incarnation={naming.incarnation}"
         self._serves = self._serves or naming is None
-        if joining is not None:
+        if joining is not None and not self.stopping:
             joining.begin(bound)
             while not (joining.has_heard or self.stopping):
                 gevent.sleep(POLL)
@@ -232,7 +235,8 @@ class Node:
         gc.collect()
         gc.freeze()
         gc.set_threshold(COLLECT_AFTER)
-        self._manager.tell(READY, f"STATUS={self._role} on {bound}")
+        if not self.stopping:
+            self._manager.tell(READY, f"STATUS={self._role} on {bound}")
         self._stop.wait()
         self._manager.tell(STOPPING)
         wait = self._wait_for(time.monotonic())
@@ -309,6 +313,7 @@ class Node:
     def _drain(self, drain: Callable[[Wait], int], wait: Wait) -> int:
         server = self._server
         began = time.monotonic()
+        self._ends = True
         log.info("drain begun: %d connections", server.connections)
         if not self._lost:
             server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 from typing import Any
@@ -87,6 +88,27 @@ def test_it_waits_for_a_primary_that_hangs_but_not_for_ever(nodes: Nodes, mariad
     assert asked(node.port, "k") == [None, [False, ""]]
     primary.resume()
     eventually(lambda: _cluster_joined(node), 20.0, "it has joined")
+
+
+def test_one_that_is_told_to_stop_while_it_joins_gives_back_what_it_is_given(nodes: Nodes, mariadb: MariaDB) -> None:
+    cluster = Joined(nodes, mariadb, "through")
+    cluster.add("a", "b")
+    cluster.wait_level("a", "b")
+    with cluster.client() as client:
+        client.put_many(dict.fromkeys(KEYS, "v"))
+        stopped = cluster.secondaries["b"]
+        stopped.kill()
+        cluster.primary.pause()
+        since = len(stopped.log)
+        stopped.start(wait=False)
+        stopped.wait_for_log("is taken, incarnation", since=since)
+        eventually(lambda: asked(stopped.port, "k"), 20.0, "it listens, and asks to join")
+        stopped.signal(signal.SIGTERM)
+        cluster.primary.resume()
+        assert stopped.wait() == 0
+        assert not [line for line in stopped.log[since:] if "are not handed over" in line]
+        cluster.wait_level("a")
+        wait_for_all(client, dict.fromkeys(KEYS, "v"))
 
 
 def test_one_that_is_not_taken_in_serves_nothing(nodes: Nodes, mariadb: MariaDB) -> None:
