@@ -46,7 +46,7 @@ ELECTION: Final = 8.0
 
 
 FIRST_ANSWER: Final = 3.0
-"""Seconds for a primary to answer a node that begins. Without one it does what any one asks, until it joins."""
+"""Seconds for each primary to answer a node that begins. If none does, it does what any one asks, until it joins."""
 
 
 class Joining:
@@ -122,7 +122,7 @@ class Joining:
         is_alone = not membership.has_answered and (
             not self._is_known  # so it cannot ask
             or membership.has_asked_all
-            or time.monotonic() - self._begun > FIRST_ANSWER
+            or time.monotonic() - self._begun > FIRST_ANSWER * len(membership.primaries)
         )
         if member.static or member.joined or is_alone:
             self._placed = True

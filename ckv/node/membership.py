@@ -158,11 +158,13 @@ class Membership:
             return asked_at, Static()  # it is older than clusters
         except errors.Draining as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
-            self._failures += 1
             self._ask_another()  # it leads no more
         except errors.Refused as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
             self.has_answered = True
+            if isinstance(message, Join):
+                self._member.refused = str(error)
+                self._note(NoEntry(str(error)), self._member.joined)
         except FAILURES as error:
             self._failures += 1
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
