@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ckv.net.transport import plain_socket
+
 log = logging.getLogger(__name__)
 
 READY: Final = "READY=1"
@@ -39,20 +41,35 @@ class Manager:
         self._every = int(every) / 2_000_000 if every.isdecimal() and is_meant else 0.0
         """Seconds from one sign of life to the next: half of what it is given, as the manual says; 0 for none."""
         self._told = self._clock()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) if self._to else None
+        self._unsent: list[str] = []
+        """What could not be sent yet, as nobody has taken what was sent before."""
+        self._socket = plain_socket(socket.AF_UNIX, socket.SOCK_DGRAM) if self._to else None
+        if self._socket is not None:
+            self._socket.setblocking(False)
 
     def tell(self, *lines: str) -> None:
-        """Sends these, :data:`READY` for instance. What cannot be sent is logged and left."""
-        if self._socket is None:
-            return
-        try:
-            self._socket.sendto("\n".join(lines).encode(), self._to)
-        except OSError as error:
-            log.warning("the service manager at %s cannot be told %s: %s", self._to, lines[0], error.strerror or error)
+        """Sends these, :data:`READY` for instance, now or at a :meth:`tick`. What cannot be sent at all is logged and
+        left. It never waits."""
+        if self._socket is not None:
+            self._unsent.append("\n".join(lines))
+            self._send(self._socket)
 
     def tick(self) -> None:
         """Gives a sign of life when it is time for one. To be called by the loop, about once a second: one that hangs
         gives none, and is started again."""
-        if self._every and self._clock() - self._told >= self._every:
+        if self._socket is not None:
+            self._send(self._socket)
+        if self._every and self._clock() - self._told >= self._every and not self._unsent:
             self._told = self._clock()
             self.tell(ALIVE)
+
+    def _send(self, sock: socket.socket) -> None:
+        while self._unsent:
+            try:
+                sock.sendto(self._unsent[0].encode(), self._to)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                what, why = self._unsent[0].partition("\n")[0], error.strerror or error
+                log.warning("the service manager at %s cannot be told %s: %s", self._to, what, why)
+            del self._unsent[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,24 @@ def test_one_that_is_gone_is_told_nothing_and_the_node_goes_on(
 ) -> None:
     Manager({"NOTIFY_SOCKET": str(tmp_path / "none")}).tell(READY)
     assert "cannot be told READY=1: No such file or directory" in caplog.text
+
+
+def test_what_nobody_takes_waits_and_the_loop_does_not(listening: socket.socket) -> None:
+    clock = Clock()
+    manager = Manager({"NOTIFY_SOCKET": listening.getsockname(), "WATCHDOG_USEC": "2000000"}, clock)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.setblocking(False)
+        sent = 0
+        with suppress(BlockingIOError):
+            while True:
+                other.sendto(b"full", listening.getsockname())
+                sent += 1
+    manager.tell(READY)
+    clock.now += 5
+    manager.tick()
+    assert [heard(listening) for _ in range(sent)] == ["full"] * sent
+    manager.tick()
+    assert [heard(listening), heard(listening)] == [READY, ALIVE]
 
 
 def test_a_node(nodes: Nodes, listening: socket.socket) -> None:
