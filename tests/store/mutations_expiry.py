@@ -195,8 +195,8 @@ EXPIRY = (
         "swept-late",
         "expiry: a sweep leaves nothing that has expired",
         "ckv/store/memory/ends.py",
-        "if second <= now_ms // 1000)",
-        "if second < now_ms // 1000)",
+        "self._seconds[0] <= now_ms // 1000:",
+        "self._seconds[0] < now_ms // 1000:",
         by_model=False,
     ),
     Mutation(
