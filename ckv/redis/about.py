@@ -13,7 +13,7 @@ from ckv.protocol.resp.session import RespSession
 from ckv.protocol.slow import KEPT
 from ckv.redis.connection import NONE, Sub, refuse, simply, subcommands
 from ckv.redis.info import Figures, sections, text_of_sections
-from ckv.redis.row import FREE, SYNTAX, Facts, Row, call, integer_of, keys_in, text_of
+from ckv.redis.row import FREE, SYNTAX, Facts, Row, call, integer_of, keys_in, text_of, wrong_count
 from ckv.values import to_bytes
 
 SLOW_SHOWN: Final = 10
@@ -169,6 +169,8 @@ def _of_slow(count: int, answer: Callable[[list[Any]], object]) -> Sub:
 
 
 def _slow_get(facts: Facts, session: RespSession, request: Request) -> Any:
+    if len(request) > 3:
+        raise wrong_count("slowlog|get")
     count = integer_of(request[2]) if len(request) > 2 else SLOW_SHOWN
     if count < -1:
         raise ReplyError("ERR count should be greater than or equal to -1")

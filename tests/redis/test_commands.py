@@ -611,6 +611,7 @@ def test_what_took_long() -> None:
         assert node.ask("SLOWLOG", "GET", *asked) == expected
     assert node.ask("SLOWLOG", "len") == 20
     assert str(node.ask("SLOWLOG", "GET", "-2")) == "ERR count should be greater than or equal to -1"
+    assert str(node.ask("SLOWLOG", "GET", "1", "2")).startswith("ERR wrong number of arguments for 'slowlog|get'")
     assert str(node.ask("SLOWLOG", "GET", "many")) == "ERR value is not an integer or out of range"
     assert node.asked == [("SLOWLOG", 128)] * 5
     assert node.ask("SLOWLOG", "RESET") == b"OK"
