@@ -244,6 +244,7 @@ MUTATIONS = (
         "ckv/store/tiers.py",
         "        self.memory.forget_clean()\n",
         "",
+        by_model=False,
     ),
     Mutation(
         "trusted-as-absent",
