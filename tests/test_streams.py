@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from ckv import Client
+from ckv.errors import Starting
 from tests.support.eventually import eventually
 from tests.support.fakenode import FakeNode, store
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment, run_ckv
@@ -105,13 +107,21 @@ def test_a_node_needs_none_of_them(tmp_path: os.PathLike[str]) -> None:
         found = eventually(lambda: _listening(process.pid), what=f"a port, {path}")
         assert found is not None
         with Client("127.0.0.1", found) as client:
-            client.put("a", "1")
+            # It has no log that could tell when it is ready.
+            eventually(lambda: _is_put(client), what="it serves")
             assert client.get("a") == "1"
             kept = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (0, 1, 2)]
         assert kept == ["/dev/null"] * 3
     finally:
         process.terminate()
         assert process.wait(60) == 0
+
+
+def _is_put(client: Client) -> bool:
+    with suppress(Starting):
+        client.put("a", "1")
+        return True
+    return False
 
 
 def _listening(pid: int) -> int | None:

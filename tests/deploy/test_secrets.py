@@ -13,7 +13,7 @@ from tests.support.nodes import ROOT
 
 # What may stand behind the name of something secret: a path, a name, or nothing, but no value.
 SETS = re.compile(r"""["']?([\w-]*(?:pass|pwd|secret)[\w-]*)["']?\s*[:=]\s*([^\s#].*)""", re.IGNORECASE)
-HARMLESS = re.compile(r"(/run/secrets/|\./secrets/|\[)|(password|root-password|ckv-mysql)$")
+HARMLESS = re.compile(r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[)|(password|root-password|ckv-mysql)$")
 
 
 def git(*arguments: str) -> list[str]:
@@ -25,10 +25,10 @@ def git(*arguments: str) -> list[str]:
 
 
 def told(text: str) -> list[str]:
-    """The lines that set something secret to a value."""
+    """The lines that set something secret to a value. A line of systemd may set several things."""
     found = []
     for line in text.splitlines():
-        match = SETS.search(line)
+        match = SETS.search(line.rpartition(" ")[2] if line.startswith("Environment=") else line)
         if match is not None and not HARMLESS.match(match[2]):
             found.append(line)
     return found

@@ -40,6 +40,7 @@ def cluster(nodes: Nodes, mariadb: MariaDB) -> Coordinated:
 def test_both_route_and_both_know_who_leads(cluster: Coordinated) -> None:
     leader = cluster.leader()
     (follower,) = cluster.followers(leader)
+    eventually(lambda: info(leader)["cluster_primaries"] == 2, 10.0, "the leader has heard of the other one")
     records = put_all(leader, KEYS, "v")
     assert all_answered(follower, records)
     changed = put_all(follower, KEYS, "w")
