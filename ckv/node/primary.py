@@ -59,12 +59,7 @@ def run(settings: PrimarySettings) -> int:
     if not settings.secondaries:
         return _lead(settings, limits)
     files = FILES_OF_A_PEER * len(settings.secondaries)
-    node = Node(
-        *("primary", limits, settings.drain_timeout, files),
-        keys_max=settings.keys_max,
-        slow_time=settings.slow_time,
-        http=settings.http,
-    )
+    node = _node(settings, limits, files)
     room = WaitingRoom()
     count = len(settings.secondaries)
     lanes = new_lanes(count)
@@ -106,15 +101,19 @@ def run(settings: PrimarySettings) -> int:
             peer.close()
 
 
-def _lead(settings: PrimarySettings, limits: Limits) -> int:
-    """As :func:`run`, without a list: secondaries join, and are dealt slots."""
-    files = FILES_OF_A_PEER * EXPECTED_NODES
-    node = Node(
+def _node(settings: PrimarySettings, limits: Limits, files: int) -> Node:
+    return Node(
         *("primary", limits, settings.drain_timeout, files),
         keys_max=settings.keys_max,
         slow_time=settings.slow_time,
         http=settings.http,
     )
+
+
+def _lead(settings: PrimarySettings, limits: Limits) -> int:
+    """As :func:`run`, without a list: secondaries join, and are dealt slots."""
+    files = FILES_OF_A_PEER * EXPECTED_NODES
+    node = _node(settings, limits, files)
     routing = Routing(node.poller, settings, limits)
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
     following = Following(settings.follow, limits, routing) if settings.follow is not None else None

@@ -25,7 +25,7 @@ def run(settings: ConfigSettings) -> int:
             source, value = given(setting, {}, environ, found[role], settings.file)
             parsed(setting, source, value)
             shown = hidden(str(value)) if setting.unit else bool(value)
-            origin = {setting.name: "default"}.get(source, source.partition(": ")[0])
+            origin = "default" if source == setting.name else source.partition(": ")[0]
             lines.append(f"{file.written(setting, shown)}  # {origin}")
     print("\n".join(lines[1:]) if settings.action == "show" else f"{settings.file}: no mistake was found")
     return Exit.FINE

@@ -20,18 +20,17 @@ import re
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from ckv import Client
 from ckv.values import Value
 from tests.failures.clients import Clients, Sizes, record, tiny
-from tests.failures.judging import Outcome, judge
+from tests.failures.judging import judge
 from tests.failures.linearizability import Call, Fate, Kind
 from tests.failures.proxy import Proxy
+from tests.failures.scenario import Scenario
 from tests.failures.sightings import Sightings, table
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
@@ -96,13 +95,12 @@ class Setup:
     """Whether the database will refuse this value to the end, so that the drain has to leave its record behind."""
 
 
-class Run:
+class Run(Scenario):
     """A scenario while it runs."""
 
     def __init__(self, name: str, mode: str, mariadb: MariaDB, folder: Path, setup: Setup) -> None:
-        self.mode = mode
+        super().__init__(name, mode)
         self.mariadb = mariadb
-        self.outcome = Outcome(name, mode)
         self.seed = int(os.environ.get("CKV_FAILURES_SEED", DEFAULT_SEED))
         self.secondary: Node
         self.primary: Node | None = None
@@ -114,13 +112,11 @@ class Run:
         self._tier = ""
         self._setup = setup
         self._options = {**OPTIONS, "write-mode": mode, **setup.options}
-        self._resources = ExitStack()
         self._proxies: list[Proxy] = []
         self._crashes: list[tuple[float, float, float]] = []
         self._lost_database = math.inf
         self.sightings = Sightings(mariadb)
         self._last_calls: list[Call] = []
-        self._began = time.monotonic()
 
     # --- what a scenario does ------------------------------------------------------------------------------------
 
@@ -185,19 +181,7 @@ class Run:
         with Client("127.0.0.1", self.secondary.port, timeout=PATIENCE) as client:
             return client.call(method)
 
-    def note(self, text: str) -> None:
-        """Something to show in the table."""
-        self.outcome.notes.append(text)
-
     # --- its begin -----------------------------------------------------------------------------------------------
-
-    def __enter__(self) -> Run:
-        try:
-            self._start()
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
 
     def _start(self) -> None:
         setup = self._setup
@@ -243,24 +227,11 @@ class Run:
 
     # --- its end -------------------------------------------------------------------------------------------------
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            self._heal()
-            if error is None:
-                self._finish()
-        except BaseException as failed:
-            error = failed
-            raise
-        finally:
-            self.clients.stop()
-            self.sightings.stop()
-            self.outcome.seconds = time.monotonic() - self._began
-            if error is not None:
-                self._keep()
-            self._resources.__exit__(*((type(error), error, error.__traceback__) if error else (None, None, None)))
+    def _stop(self) -> None:
+        self.clients.stop()
+        self.sightings.stop()
 
     def _heal(self) -> None:
-        """Ends whatever failure there still is."""
         if self.mariadb.running:
             self.mariadb.resume()
         else:

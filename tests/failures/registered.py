@@ -23,9 +23,8 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from ckv import Client
@@ -36,9 +35,10 @@ from ckv.exits import Exit
 from ckv.tools.slots import read
 from tests.failures.clients import Clients, record
 from tests.failures.harness import AGAIN, BEHIND_WINDOW, DEFAULT_SEED, KEYS, OPTIONS, PATIENCE, WORKERS
-from tests.failures.judging import Outcome, judge
+from tests.failures.judging import judge
 from tests.failures.linearizability import Call, Fate, Kind
 from tests.failures.proxy import Proxy
+from tests.failures.scenario import Scenario
 from tests.failures.sightings import Sightings, table
 from tests.support.detour import detour
 from tests.support.eventually import eventually
@@ -62,14 +62,13 @@ BACK_WITHIN: Final = 15.0
 is what `docs/joining.md` says."""
 
 
-class Registered:
+class Registered(Scenario):
     """The cluster while the scenario runs."""
 
     def __init__(self, name: str, mode: str, mariadb: MariaDB, folder: Path, *, elects: bool = False) -> None:
         """``elects``: there is a second primary, and the database is their coordinator."""
-        self.mode = mode
+        super().__init__(name, mode)
         self.mariadb = mariadb
-        self.outcome = Outcome(name, mode)
         self.primary: Node
         self.lost: Node
         """The node that something happens to."""
@@ -84,7 +83,6 @@ class Registered:
         self._elects = elects
         self._primaries: list[Node] = []
         self._seed = int(os.environ.get("CKV_FAILURES_SEED", DEFAULT_SEED))
-        self._resources = ExitStack()
         self._nodes: Nodes
         self._lost_port: int
         self._sightings = Sightings(mariadb)
@@ -92,7 +90,6 @@ class Registered:
         self._since = math.inf
         self._crashes: list[Call] = []
         self._last_calls: list[Call] = []
-        self._began = time.monotonic()
 
     # --- what a scenario does ------------------------------------------------------------------------------------
 
@@ -191,19 +188,7 @@ class Registered:
         """Seconds since something happened to the node."""
         return time.monotonic() - self._since
 
-    def note(self, text: str) -> None:
-        """Something to show in the table."""
-        self.outcome.notes.append(text)
-
     # --- its begin -----------------------------------------------------------------------------------------------
-
-    def __enter__(self) -> Registered:
-        try:
-            self._start()
-        except BaseException:
-            self._resources.close()
-            raise
-        return self
 
     def _start(self) -> None:
         self._nodes = self._resources.enter_context(Nodes())
@@ -256,22 +241,13 @@ class Registered:
 
     # --- its end -------------------------------------------------------------------------------------------------
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            for proxy in (self.to_lost, self.to_primary, self.to_database):
-                proxy.heal()
-            if error is None:
-                self._finish()
-        except BaseException as failed:
-            error = failed
-            raise
-        finally:
-            for started in (self.clients, self.witnesses, self._sightings):
-                started.stop()
-            self.outcome.seconds = time.monotonic() - self._began
-            if error is not None:
-                self._keep()
-            self._resources.__exit__(*((type(error), error, error.__traceback__) if error else (None, None, None)))
+    def _heal(self) -> None:
+        for proxy in (self.to_lost, self.to_primary, self.to_database):
+            proxy.heal()
+
+    def _stop(self) -> None:
+        for started in (self.clients, self.witnesses, self._sightings):
+            started.stop()
 
     def _finish(self) -> None:
         self.witnesses.stop()  # as above
@@ -279,8 +255,7 @@ class Registered:
             self.lost.restart()
         self._wait_level("lost", "other")
         self.work(AGAIN)
-        for started in (self.clients, self.witnesses, self._sightings):
-            started.stop()
+        self._stop()
         self._read_every_key()
         for node in (self.lost, self.other):
             code = node.terminate(PATIENCE)

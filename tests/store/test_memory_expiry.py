@@ -6,18 +6,7 @@ import pytest
 
 from ckv.store.memory import PLAIN, TABLES, Memory
 from ckv.values import MAX_EXPIRES, Value
-
-
-class Day:
-    """A time of day that stands still."""
-
-    def __init__(self) -> None:
-        self.now = 1000
-        self.asked = 0
-
-    def __call__(self) -> int:
-        self.asked += 1
-        return self.now
+from tests.store.day import Day
 
 
 @pytest.fixture

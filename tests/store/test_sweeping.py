@@ -13,16 +13,7 @@ from ckv.store.pending import Pending
 from ckv.store.row import TOMBSTONE
 from ckv.store.store import Store
 from ckv.store.tiers import Environment
-
-
-class Day:
-    """A time of day that stands still."""
-
-    def __init__(self) -> None:
-        self.now = 1000
-
-    def __call__(self) -> int:
-        return self.now
+from tests.store.day import Day
 
 
 @pytest.fixture
