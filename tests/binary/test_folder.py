@@ -124,7 +124,8 @@ def test_as_process_1_it_drains_and_stops(program: Path, mariadb: MariaDB, tmp_p
     arguments = ["secondary", "--drain-timeout=20s", "localhost:1", str(port), mariadb.address]
     with subprocess.Popen([*command, program, *arguments], env=ckv_environment(), stderr=subprocess.PIPE) as outer:
         try:
-            eventually(lambda: run_ckv("ping", "127.0.0.1", str(port)).returncode == 0, what="the node answers")
+            ready = ["ping", "--ready", "127.0.0.1", str(port)]
+            eventually(lambda: run_ckv(*ready).returncode == 0, what="the node serves")
             (inner,) = map(int, Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split())
             status = Path(f"/proc/{inner}/status").read_text()
             assert next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[-1] == "1"
