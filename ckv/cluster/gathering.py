@@ -1,10 +1,13 @@
-"""How a primary that has started anew learns the map: its nodes remember it.
+"""How a primary that begins to lead learns which map is the latest one: the nodes remember it.
 
 Where nodes have a database in common it tells who can still write. Once all of these were heard, the latest map that
 they know is the latest one that anybody acts upon; who is not heard, and stands still, is fenced first. Elsewhere all
 nodes of the latest map have to be heard, for a later one would be known to one of them; or a lease has to pass, for
 nobody but a leader prolongs it, and whoever was not heard then is given up. Until then nothing is decided; requests are
 routed by what was found, which is safe, as each node looks at what it is asked.
+
+The map that other primaries have kept is only the first one that was found: the cluster may have gone on without them,
+under a primary alone, and a process that has started since knows of nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from ckv.cluster.dealing import without
 from ckv.cluster.map import NO_VERSION, NOBODY, Key, Map, Node
 from ckv.cluster.messages import Join
 from ckv.cluster.roster import is_shared
-from ckv.cluster.slots import SLOTS
 from ckv.cluster.watch import Watch
 
 MARGIN: Final = 1.0
@@ -32,12 +34,13 @@ found out and fenced within them."""
 
 
 class Gathering:
-    """The maps that the nodes remember, from the start of a primary until it leads."""
+    """The maps that the nodes remember, from when a primary begins until it decides something."""
 
-    def __init__(self, now: float, lease: float, slots: int = SLOTS) -> None:
+    def __init__(self, now: float, lease: float, found: Map) -> None:
+        """``found``: the one that is known without them; an empty one for none."""
         self._began = now
         self._lease = lease
-        self.latest = Map.empty(slots)
+        self.latest = found
         """The latest one that was found."""
         self._epoch = 0
         """The highest one, of whatever term: each map that is made has a higher one than those before it."""

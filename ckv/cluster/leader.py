@@ -61,7 +61,6 @@ class Leader:
         self.certain_until = float("inf")
         """Until when nobody else can lead, by the clock of this process: before that it confirms nodes."""
         self._ticked = float("-inf")
-        self._slots = slots
         self._out: list[Output] = []
         self._gathering: Gathering | None = None
         self._gathered = False
@@ -89,17 +88,18 @@ class Leader:
 
     def gather(self, now: float) -> None:
         """It is the only primary that could lead, and nobody but the nodes knows the map."""
-        self.map = Map.empty(self._slots)
-        self._gathering = Gathering(now, self.options.lease, self._slots)
+        self.map = Map.empty(len(self.map.owners))
+        self._gathering = Gathering(now, self.options.lease, self.map)
         self.watch.begin(now)
         self._gathered = True
 
     def elected(self, world: Map, now: float) -> None:
         """It leads from now on, by this map, which nobody knows yet."""
-        if not self._gathered:
-            self.watch.begin(now)  # else nobody has led while the nodes were asked for the map
-        self._gathered = False
         self._gathering = self._following = self.move = self._rebalances = None
+        if not self._gathered:  # else nobody has led while the nodes were asked for the map
+            self.watch.begin(now)
+            self._gathering = Gathering(now, self.options.lease, world)
+        self._gathered = False
         self.leads = True
         self.map = world
         self._first = world.version
@@ -135,7 +135,7 @@ class Leader:
 
     def join(self, ask: Join, now: float) -> Answer:
         """A process wants to be a node."""
-        if not (self.leads or self._gathering):
+        if not (self.leads or self.gathers):
             return Again()
         why = self.roster.why_not(ask, self.map)
         if not why and self.leads and self.watch.is_inactive((ask.name, ask.incarnation)):
@@ -144,17 +144,17 @@ class Leader:
             return NoEntry(why)
         if ask.map is not None:
             self._doubt(ask.map.version, now)
+        if self.leads or ask.incarnation:
+            self._unsettled = now if self.roster.join(ask, self.map, now) else self._unsettled
+            ask = ask._replace(incarnation=self.roster[ask.name].incarnation)
         if self._gathering is not None:
             found = self._gathering.hear(ask, now)
-            if found is not None:
+            if found is not None and not self.leads:
                 self._out.append(Route(found))
-            if not ask.incarnation:
-                return Again()  # which numbers its name had is not known yet
-        if self.roster.join(ask, self.map, now):
-            self._unsettled = now
+        if not ask.incarnation:
+            return Again()  # which numbers its name had is not known yet
         self.tick(now)
-        known, options = self.roster[ask.name], self.options
-        return Joined(known.incarnation, options.lease, self.map, options.cluster_clients)
+        return Joined(ask.incarnation, self.options.lease, self.map, self.options.cluster_clients)
 
     def beat(self, said: Beat, now: float) -> Answer:
         """A node lives."""
@@ -252,9 +252,8 @@ class Leader:
         if not self.leads:
             return "this primary does not lead"
         if known is None or known.gone:
-            return f"there is no node {name}: " + (
-                ", ".join(sorted(each.name for each in self.roster)) or "none has joined"
-            )
+            names = ", ".join(sorted(each.name for each in self.roster))
+            return f"there is no node {name}: {names or 'none has joined'}"
         if not self._takers(known, now):
             return f"nobody could take the slots of {name}"
         known.drains = True
@@ -294,11 +293,10 @@ class Leader:
             self.watch.begin(now)  # whoever sleeps hears nobody
         self._ticked = now
         gathering = self._gathering
-        if gathering is not None:
-            if gathering.is_done(self.watch, now):
-                self._out.append(Lead(gathering.remembered))
-                self._gathering = None
-                return
+        if gathering is not None and gathering.is_done(self.watch, now):
+            self._gathering = None
+            self._out += [] if self.leads else [Lead(gathering.remembered)]
+        elif gathering is not None:
             for key in gathering.missing(self.watch):
                 if self.watch.stands_still(key, now):
                     self._fence(key, now)
@@ -319,6 +317,8 @@ class Leader:
         gone, silent = self.watch.look(self.map, self.roster, now)
         if silent is not None:
             self._fence(silent, now)
+        if self._gathering is not None:
+            return  # a later map than that of the authority may be found, and others who serve by it
         world = self._wanted(gone, now)
         if world is not self.map:
             self._replace(world)
@@ -339,7 +339,7 @@ class Leader:
             world = without(world, gone)
             self.roster.give_up(self.map.nodes[number] for number in gone)
         free = world.owners.count(NOBODY)
-        if free and not (free == self._slots and now - self._unsettled < FIRST_WAIT):
+        if free and not (free == len(world.owners) and now - self._unsettled < FIRST_WAIT):
             owners = deal(world, self.roster.fit(world, now, self._silence))
             if owners is not None:
                 world = world.successor(owners=owners)
@@ -388,11 +388,11 @@ class Leader:
 
     @property
     def gathers(self) -> bool:
-        """Whether it asks the nodes for the map."""
-        return self._gathering is not None
+        """Whether it asks the nodes for the map, and leads by none."""
+        return self._gathering is not None and not self.leads
 
     def waits_for(self, now: float) -> str:
-        """What it waits for; nothing if it leads, or has just started."""
+        """What it waits for before it decides anything; nothing if it decides, or has just begun."""
         return self._gathering.waits_for(self.watch, now) if self._gathering is not None else ""
 
     def table(self, now: float) -> list[Row]:

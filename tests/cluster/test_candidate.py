@@ -8,6 +8,7 @@ import pytest
 
 from ckv.cluster.candidate import Candidate, Put, StepDown
 from ckv.cluster.election import CERTAIN, PATIENCE, Beat, Election, Look, Row, Stand
+from ckv.cluster.gathering import LOOK
 from ckv.cluster.leader import Leader
 from ckv.cluster.map import NO_VERSION, Map, Node
 from ckv.cluster.messages import Again, Beaten, Elsewhere, Join, Joined, Sight
@@ -42,8 +43,10 @@ class Rig:
         self.candidate.stood(world, is_new, self.now, self.now)
 
     def join(self) -> Put:
-        """A node joins, so that another map is wanted; what is asked of the row then."""
+        """A node joins, and knows all who can write, so that another map is wanted; what is asked of the row then."""
         assert isinstance(self.leader.join(JOIN, self.now), Joined)
+        self.now += LOOK
+        self.leader.beat(NodeBeat("b", 1, 1, NO_VERSION, {}, (Sight("b", 1, 1, True),)), self.now)
         (following,) = [out.following for out in self.leader.take() if isinstance(out, Replace)]
         self.candidate.replace(following, self.now)
         asked = self.look()
@@ -79,7 +82,7 @@ def test_a_map_counts_when_the_row_has_it(rig: Rig) -> None:
     asked = rig.join()
     assert (asked.expected, asked.following.version) == ((7, 3), (7, 4))
     assert rig.leader.map.version == (7, 3)
-    rig.candidate.put(asked, True, 0.0, 0.1)
+    rig.candidate.put(asked, True, rig.now, rig.now)
     assert rig.leads()
     assert rig.leader.map.version == (7, 4)
 
@@ -88,7 +91,7 @@ def test_a_map_counts_when_the_row_has_it(rig: Rig) -> None:
 def test_a_map_that_is_refused_or_of_which_nobody_knows_ends_the_lead(rig: Rig, outcome: bool | None) -> None:
     rig.elect()
     asked = rig.join()
-    rig.candidate.put(asked, outcome, 0.0, 0.1)
+    rig.candidate.put(asked, outcome, rig.now, rig.now)
     assert not rig.leads()
     assert rig.candidate.instead() == Again()
     assert rig.candidate.lost == 1
@@ -97,16 +100,16 @@ def test_a_map_that_is_refused_or_of_which_nobody_knows_ends_the_lead(rig: Rig, 
 def test_an_answer_of_an_earlier_time_changes_nothing(rig: Rig) -> None:
     rig.elect()
     asked = rig.join()
-    rig.candidate.beaten(Beat(7), False, 1.0)
+    rig.candidate.beaten(Beat(7), False, rig.now)
     assert not rig.leads()
     rig.now = 20.0
     rig.elect(WORLD.successor(term=9))
-    rig.candidate.put(asked, False, 0.0, 20.0)
+    rig.candidate.put(asked, False, 0.0, rig.now)
     assert rig.leads()
     later = rig.join()
-    rig.candidate.put(asked, True, 0.0, 20.0)
+    rig.candidate.put(asked, True, 0.0, rig.now)
     assert rig.leader.map.version == (9, 4)
-    rig.candidate.put(later, True, 20.0, 20.1)
+    rig.candidate.put(later, True, rig.now, rig.now)
     assert rig.leader.map.version == (9, 5)
 
 
@@ -208,18 +211,18 @@ def test_a_map_that_is_on_its_way_to_the_row_is_no_other_one(rig: Rig) -> None:
     """Those who read the row may have told a node of it before its leader knows that it was taken."""
     rig.elect()
     following = rig.join().following
-    rig.leader.beat(NodeBeat("b", 1, 1, following.version, {}, ()), 0.1)
+    rig.leader.beat(NodeBeat("b", 1, 1, following.version, {}, ()), rig.now)
     assert rig.leads()
 
 
 def test_a_map_that_was_asked_for_before_another_one_was_found_does_not_make_it_lead(rig: Rig) -> None:
     rig.elect()
     asked = rig.join()
-    rig.leader.join(JOIN._replace(name="a", port=1, map=Map((90, 1), NODES, WORLD.owners)), 0.0)
-    rig.candidate.put(asked, True, 0.0, 0.1)
+    rig.leader.join(JOIN._replace(name="a", port=1, map=Map((90, 1), NODES, WORLD.owners)), rig.now)
+    rig.candidate.put(asked, True, rig.now, rig.now)
     assert not rig.leads()
     assert rig.leader.gathers
-    rig.candidate.lead(Map((90, 1), NODES, WORLD.owners), 3.0)
+    rig.candidate.lead(Map((90, 1), NODES, WORLD.owners), rig.now + LOOK)
     again = rig.look()
     assert isinstance(again, Put)
     assert (again.expected, again.following.version) == ((7, 4), (91, 5))

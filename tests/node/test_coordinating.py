@@ -14,7 +14,7 @@ from ckv import errors
 from ckv.address import Address
 from ckv.cluster.election import CERTAIN
 from ckv.cluster.map import NOBODY, Map, Node
-from ckv.cluster.messages import BEAT, JOIN, Beat, Join
+from ckv.cluster.messages import BEAT, JOIN, Beat, Join, Sight
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.node import readiness
 from ckv.node.leading import Leading
@@ -112,6 +112,11 @@ class Primary(Rig):
     def say(self, method: str, params: list[object]) -> object:
         return self.leading.handlers[method](Told(), 1, tuple(params))
 
+    def come(self, name: str) -> None:
+        """A node joins, and says of the database that it is the only one which can write."""
+        self.say(JOIN, Join(name, 1, 1, "h", 1, 100, "evict", "mysql:db", None).pack())
+        self.say(BEAT, Beat(name, 1, 1, (1, 1), {}, (Sight(name, 1, 1, True),)).pack())
+
     def until(self, condition: object) -> None:
         deadline = time.monotonic() + 15.0
         while not condition():  # type: ignore[operator]
@@ -125,7 +130,8 @@ def _place(address: Address) -> tuple[str, int]:
 
 
 @pytest.fixture
-def primary() -> Iterator[Primary]:
+def primary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Primary]:
+    monkeypatch.setattr("ckv.cluster.gathering.LOOK", 0.0)  # what nodes say of the database is new at once
     with World() as world, gevent.Timeout(30, AssertionError("the test hangs")):
         primary = Primary(world)
         yield primary
@@ -227,7 +233,7 @@ def test_a_leader_of_whose_map_nobody_knows_what_became_leads_no_more(primary: P
     primary.make(owner=0, leader="")
     primary.until(lambda: primary.leads)
     primary.row.away = "replace"
-    primary.say(JOIN, Join("a", 1, 1, "h", 1, 100, "evict", "mysql:db", None).pack())
+    primary.come("a")
     primary.until(lambda: not primary.leads)
     assert not primary.leading.leader.leads
 
@@ -239,7 +245,7 @@ def test_what_the_leader_wants_meanwhile_is_not_forgotten(primary: Primary, monk
     primary.row.takes = 0.1
     for name in ("a", "b", "c"):
         asked, epoch = primary.row.asked.count("replace"), primary.row.state.epoch
-        primary.say(JOIN, Join(name, 1, 1, "h", 1, 100, "evict", "mysql:db", None).pack())
+        primary.come(name)
         if name != "c":
             primary.until(lambda asked=asked: primary.row.asked.count("replace") > asked)
             primary.until(lambda epoch=epoch: primary.row.state.epoch > epoch)

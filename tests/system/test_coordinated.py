@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
 import threading
 import time
 
 import pytest
 
+from ckv import Client
+from ckv.errors import CkvError
 from ckv.tools.slots import read
 from tests.failures.proxy import Proxy
 from tests.support.eventually import eventually
@@ -196,6 +200,43 @@ def test_a_cluster_keeps_its_map_with_the_coordinator_and_without(nodes: Nodes, 
     cluster.wait_level("a", "b", "c")
     assert all_answered(elected, records)
     assert sum("leads, in term" in line for line in elected.log) == 0, "as no other one does"
+
+
+def test_a_process_that_began_anew_has_nothing_that_another_one_was_given_since_the_row(
+    nodes: Nodes, mariadb: MariaDB
+) -> None:
+    """By the row all is of ``a``; the nodes know that half of it is of ``b``, and stand still for a while."""
+    cluster = Coordinated(nodes, mariadb, "evict", primaries=1)
+    (elected,) = cluster.primaries
+    cluster.add("a")
+    cluster.wait_level("a")
+    elected.terminate()
+    alone = nodes.start_primary(port=elected.port, options=[f"--settle={SETTLE}"], name="alone")
+    eventually(lambda: info(alone)["ready"] == 1, 20.0, "it has the map of the row")
+    cluster.add("b")
+    a, b = cluster.secondaries.values()
+    eventually(lambda: run_ckv("slots", "127.0.0.1", str(alone.port)).stdout.count(" 8192 ") >= 2, 30.0, "b has half")
+    put_all(alone, KEYS, "old")
+    alone.terminate()
+    a.kill()
+    b.pause()
+    a.start(wait=False)
+    elected.start()
+    accepted = set()
+    until = time.monotonic() + 3.0  # less than what would have b fenced
+    with Client("127.0.0.1", elected.port, timeout=0.1) as asked:
+        for key in itertools.cycle(KEYS):
+            if time.monotonic() > until:
+                break
+            with contextlib.suppress(CkvError):
+                asked.put(key, f"new:{key}")
+                accepted.add(key)
+    b.resume()
+    cluster.wait_level("a", "b")
+    with client(elected) as asked:
+        found = asked.get_many(KEYS)
+    older = [key for key in accepted if found[key] != f"new:{key}"]
+    assert not older, f"{len(older)} of {len(accepted)} that were accepted"
 
 
 def test_who_has_a_list_needs_nobody_to_decide() -> None:
