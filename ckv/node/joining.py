@@ -15,9 +15,9 @@ from typing import Any, Final
 
 from ckv import errors
 from ckv.address import WILDCARDS, Address
-from ckv.cluster.map import show
-from ckv.cluster.member import Identity, Member, Tell
-from ckv.cluster.messages import FENCE
+from ckv.cluster.map import NO_VERSION, show
+from ckv.cluster.member import BEAT_EVERY, Identity, Member, Tell
+from ckv.cluster.messages import FENCE, Beat
 from ckv.cluster.view import View, of_map
 from ckv.node.copying import Copying
 from ckv.node.fencing import Fencing
@@ -75,7 +75,9 @@ class Joining:
         self.when_placed: Callable[[], None] = lambda: None
         """Is called then, once."""
         self._is_known = False
-        """Whether it is known who this is, so that it can ask."""
+        """Whether it is known who this is, so that it can join."""
+        self._asks_at = 0.0
+        """When it asks next, as somebody who is not known."""
         host = "" if settings.bind in WILDCARDS else settings.bind
         boot = random.getrandbits(53)
         self.member = Member(Identity("", boot, host, 0, write_mode=settings.write_mode, tier=tier))
@@ -120,9 +122,7 @@ class Joining:
         if self._placed:
             return
         is_alone = not membership.has_answered and (
-            not self._is_known  # so it cannot ask
-            or membership.has_asked_all
-            or time.monotonic() - self._begun > FIRST_ANSWER * len(membership.primaries)
+            membership.has_asked_all or time.monotonic() - self._begun > FIRST_ANSWER * len(membership.primaries)
         )
         if member.static or member.joined or is_alone:
             self._placed = True
@@ -137,12 +137,12 @@ class Joining:
             self._place()
             self._ticker.stop()  # for ever, so that it costs nothing
             return
+        self._membership.start()
+        self._is_known = self._is_known or self._names_itself()
         if not self._is_known:
-            self._is_known = self._names_itself()
-            if not self._is_known:
-                self._place()
-                return
-            self._membership.start()
+            self._ask_for_a_cluster()
+            self._carry_out()
+            return
         self.member.tick(time.monotonic())
         self._carry_out()
         if self._fencing is None and self.member.joined and self._naming is not None:
@@ -157,6 +157,14 @@ class Joining:
         # Without the number that it writes under it could not be fenced.
         identity.name, identity.incarnation = self._naming.name, self._naming.incarnation
         return identity.incarnation > 0
+
+    def _ask_for_a_cluster(self) -> None:
+        """Asks whether the primary has a list, while the node cannot join: to a BEAT of somebody who is not known each
+        primary answers in its way, and nothing comes of it."""
+        now = time.monotonic()
+        if not self.has_heard and now >= self._asks_at:
+            self._asks_at = now + BEAT_EVERY
+            self._membership.tell(Beat("", self.member.identity.boot, 0, NO_VERSION, {}, ()))
 
     def _carry_out(self) -> None:
         self._place()

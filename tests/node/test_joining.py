@@ -8,13 +8,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import gevent
+import msgpack
 import pytest
+from gevent.server import StreamServer
 
 from ckv.address import Address
 from ckv.cluster.member import Tell
-from ckv.cluster.messages import Again
+from ckv.cluster.messages import Again, Elsewhere, Static
 from ckv.node import guard
-from ckv.node.joining import Joining
+from ckv.node.joining import TICK, Joining
 from ckv.protocol.limits import Limits
 from tests.net.conftest import until
 from tests.node.callers import Told
@@ -91,3 +93,60 @@ def test_whoever_routes_by_a_later_map_does_not_wait_for_ever(
     ((number, error, _),) = told.answers
     assert (number, str(error)[:8]) == (1, "Moving: ")
     assert not told.held
+
+
+class Primary:
+    """Answers whatever comes with one answer."""
+
+    def __init__(self, answer: list[object]) -> None:
+        self.asked: list[str] = []
+        self._answer = answer
+        self._server = StreamServer(("127.0.0.1", 0), self._serve)
+        self._server.start()
+        self.address = Address("127.0.0.1", int(self._server.address[1]))
+
+    def _serve(self, sock: Any, _address: object) -> None:
+        unpacker = msgpack.Unpacker()
+        while data := sock.recv(1 << 16):
+            unpacker.feed(data)
+            for request in unpacker:
+                self.asked.append(request[2])
+                sock.sendall(msgpack.packb([1, request[1], None, self._answer]))
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_placed"),
+    [(Again(), False), (Elsewhere("127.0.0.1", 1), False), (Static(), True)],
+    ids=["of a cluster", "one that does not lead", "with a list"],
+)
+def test_a_node_that_cannot_join_asks_whether_there_is_a_cluster(
+    joining: Joining, answer: Again | Elsewhere | Static, is_placed: bool
+) -> None:
+    primary = Primary(answer.pack())
+    joining._membership._primaries = (primary.address,)
+    joining._names_itself = lambda: False  # type: ignore[method-assign]
+    placed: list[bool] = []
+    joining.when_placed = lambda: placed.append(True)
+    joining.begin(Address("127.0.0.1", 2))
+    try:
+        until(lambda: joining.has_heard)
+        gevent.sleep(2 * TICK)  # one more look at what is due
+        assert bool(placed) == is_placed
+        assert [method for method in primary.asked if method in ("JOIN", "BEAT")] == ["BEAT"]
+    finally:
+        joining.end()
+        primary.stop()
+
+
+def test_a_node_that_cannot_join_is_on_its_own_where_no_primary_is(joining: Joining) -> None:
+    joining._names_itself = lambda: False  # type: ignore[method-assign]
+    placed: list[bool] = []
+    joining.when_placed = lambda: placed.append(True)
+    joining.begin(Address("127.0.0.1", 2))
+    try:
+        until(lambda: placed)
+    finally:
+        joining.end()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from typing import Any
 
 import msgpack
@@ -69,6 +70,27 @@ def test_one_that_comes_back_to_a_cluster_answers_nothing_old(nodes: Nodes, mari
         looking.join()
         answers = [answer for answer in found if answer is not None]
         assert all(error or result == [True, "new"] for error, result in answers)
+        wait_for_all(client, dict.fromkeys(KEYS, "new"))
+
+
+def test_one_that_comes_back_while_its_database_is_away_waits_for_it(nodes: Nodes, private_mariadb: MariaDB) -> None:
+    cluster = Joined(nodes, private_mariadb, "evict")
+    cluster.add("a", "b")
+    cluster.wait_level("a", "b")
+    back = cluster.secondaries["a"]
+    back.kill()
+    cluster.wait_level("b")
+    with cluster.client() as client:
+        client.put_many(dict.fromkeys(KEYS, "new"))
+        private_mariadb.kill()
+        back.start(wait=False)
+        eventually(lambda: asked(back.port, KEYS[0]), 20.0, "it listens")
+        until = time.monotonic() + 3.0  # it has asked the primary long before
+        while time.monotonic() < until:
+            error, _ = asked(back.port, KEYS[0])
+            assert error.startswith("Starting: ")
+        private_mariadb.start()
+        cluster.wait_level("a", "b")
         wait_for_all(client, dict.fromkeys(KEYS, "new"))
 
 
