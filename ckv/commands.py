@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from ckv.errors import BadArguments
 
-Access = Literal["anyone", "reader", "writer", "operator"]
-"""Who may call a command."""
+Access = Literal["anyone", "reader", "writer", "operator", "node"]
+"""Who may call a command. No command of this table is for nodes alone; what they ask each other beside is."""
 
 Reply = Literal["ok", "flag", "value", "number", "text", "table"]
 """What a command answers: true, true or false, ``[found, value]``, a number, a text, or a structure of its own."""

@@ -22,6 +22,7 @@ RoleName = Literal[
     "rebalance",
     "owner",
     "config",
+    "user",
     "demo",
 ]
 
@@ -136,6 +137,13 @@ comes from. "sample" prints a file with all of them, explained and commented out
 
 What depends on the arguments of a node is checked when it is started. The exit status is 2 if something is wrong.""",
             "ckv.tools.config", on_gevent=False),
+        Role("user", "[options] <action> <file> [<user>]",
+            "Lists, adds and removes users in a file, and gives them new secrets.",
+            """\
+ckv user, which keeps a file of users. With add it makes a user and prints the secret, once: the file has no more than
+a hash of it. With rotate it prints a new secret, and the one before it goes on being good until the next time; with
+remove the user is taken out, and list prints names, classes and prefixes of keys.""",
+            "ckv.tools.user", on_gevent=False),
         Role("demo", "[(<host> <port>)]",
             "Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.",
             """\

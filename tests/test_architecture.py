@@ -16,7 +16,7 @@ FLOORS: Final = (
         *("address", "commands", "core", "errors", "exits", "glob", "logs"),
         *("roles", "spelling", "stderr", "streams", "units", "values"),
     },
-    {"client", "cluster", "persistent", "protocol", "store"},
+    {"client", "cluster", "persistent", "protocol", "security", "store"},
     {"net", "redis", "settings"},
     {"node"},
     {"tools"},

@@ -202,7 +202,7 @@ def test_usage_is_as_the_design_says() -> None:
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["cluster"], "cluster: no such role: allowed is primary, secondary, shell, status, ping, verify, slots, "),
+        (["kubectl"], "kubectl: no such role: allowed is primary, secondary, shell, status, ping, verify, slots, "),
         (["--verbose"], "--verbose: unknown option: "),
         (["-x"], "-x: unknown option: "),
         (["--bind=::1", "primary"], "--bind=::1: unknown option: "),
@@ -395,5 +395,5 @@ def test_what_starts_the_program(module: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_who_asks_one_thing_at_a_time_loads_no_gevent(role: str) -> None:
     code = f"import sys; sys.argv = ['ckv', {role!r}]; import ckv.__main__; print('gevent' in sys.modules)"
-    without = ("ping", "shell", "status", "slots", "drain", "rebalance", "owner", "config")
+    without = ("ping", "shell", "status", "slots", "drain", "rebalance", "owner", "config", "user")
     assert run_python("-c", code).stdout == f"{role not in without}\n"

@@ -177,7 +177,8 @@ VALUED = [setting for setting in SETTINGS if setting.unit]
 def test_a_bad_value_is_named_as_it_was_given(setting: Setting) -> None:
     role = setting.roles[0]
     arguments = {"shell": SHELL, "primary": PRIMARY, "secondary": SECONDARY, "status": SHELL, "ping": SHELL,
-                 "verify": {**SHELL, "<persistent-node>": "localhost:3306"}}[role]  # fmt: skip
+                 "verify": {**SHELL, "<persistent-node>": "localhost:3306"},
+                 "user": {"<action>": "add", "<file>": "users", "<user>": "bob"}}[role]  # fmt: skip
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
     bad = "" if setting.name in ("--history", "--config") else "no such:thing"
     with pytest.raises(BadSetting) as caught:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from ckv.address import Address, parse_address, parse_host
 from ckv.errors import BadSetting
+from ckv.security.users import checked_name, rights_of
 from ckv.units import whole
 
 Policy = Literal["lru", "lfu", "fifo"]
@@ -27,6 +28,9 @@ NOWHERE: Final = "-"
 """Stands for no address."""
 
 LOOPBACK: Final = "127.0.0.1"
+
+NOBODY: Final = "-"
+"""Stands for no user, and for no prefix of keys."""
 
 OWN_NAME: Final = "HOSTNAME:PORT"
 """Stands for the name that a node has by itself."""
@@ -177,3 +181,30 @@ def one_of(*allowed: str, what: str = "known") -> Callable[[str], str]:
         return text.lower()
 
     return parse
+
+
+def path(text: str) -> Path:
+    """Where a file is, or will be."""
+    if not text or "\0" in text:
+        raise BadSetting(f"{text!r} is not a file: allowed is the path of one")
+    return Path(text)
+
+
+def user(text: str) -> str:
+    """The name of a user; empty for none."""
+    try:
+        return "" if text == NOBODY else checked_name(text)
+    except ValueError as error:
+        raise BadSetting(f"{text!r} is {error}") from None
+
+
+def keys(text: str) -> tuple[str, ...]:
+    """Prefixes of keys.
+
+    >>> keys("~orders:* ~stock:*"), keys("-")
+    (('orders:', 'stock:'), ())
+    """
+    try:
+        return () if text == NOBODY else rights_of("read", text.split()).prefixes
+    except ValueError as error:
+        raise BadSetting(f"{text!r} is {error}") from None

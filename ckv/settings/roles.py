@@ -16,6 +16,7 @@ from typing import Any, Final
 from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.roles import RoleName
+from ckv.security.rights import Level
 from ckv.settings import file
 from ckv.settings.parsers import NO_TIER, Policy, WriteMode, hidden
 from ckv.settings.table import Setting, settings_of
@@ -184,6 +185,27 @@ class ConfigSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class UserSettings:
+    """What ``user`` is started with."""
+
+    action: str
+    file: Path
+    user: str
+    level: Level
+    keys: tuple[str, ...]
+    chosen: bool
+
+    def __post_init__(self) -> None:
+        if self.action == "list":
+            if self.user:
+                raise BadSetting(f"<user>: {self.user!r} with list, which shows all: allowed is none")
+        elif not self.user:
+            raise BadSetting(f"<user>: missing: allowed is the name of a user, to {self.action}")
+        if self.keys and self.level in ("admin", "node"):
+            raise BadSetting(f"--keys: {self.level} with prefixes of keys: allowed with read and write")
+
+
+@dataclass(frozen=True, slots=True)
 class DemoSettings:
     """What the demo is started with: the cluster to use, or ``None`` for one of its own."""
 
@@ -204,6 +226,7 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "rebalance": RebalanceSettings,
     "owner": OwnerSettings,
     "config": ConfigSettings,
+    "user": UserSettings,
     "demo": DemoSettings,
 }
 

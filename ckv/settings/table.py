@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 from ckv import logs
 from ckv.address import parse_address, parse_addresses, parse_host, parse_port
 from ckv.roles import RoleName
+from ckv.security.rights import Level
 from ckv.settings import parsers
 from ckv.units import duration, size, whole
 from ckv.values import MAX_RECORDS
@@ -93,6 +94,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("<key>", ("owner",), str, "The key."),
     Setting("<switch>", ("rebalance",), parsers.one_of("on", "off", what="a switch"), "on or off."),
     Setting("<port>", ("shell",), parse_port, "Its port, 1 to 65535.", "8080"),
+    Setting("<action>", ("user",), parsers.one_of("list", "add", "remove", "rotate", what="an action"),
+        "list, add, remove or rotate."),
+    Setting("<file>", ("user",), parsers.path, "The file of users. With add it is made if there is none."),
+    Setting("<user>", ("user",), parsers.user, "Name of the user; - for none.", parsers.NOBODY),
     Setting("<persistent-node>", ("secondary",), parsers.persistent,
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
         "mysql://user:password@host:port/database, or sqlite:PATH (embedded, for one machine), or - for none. What "
@@ -215,6 +220,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "What is printed: text, a line for each figure, or json, one object.", "text", "FORMAT"),
     Setting("--sample", ("verify",), parsers.sample,
         "How many records to compare, chosen by chance: 1 to 1000000, or all.", "all", "RECORDS"),
+    Setting("--class", ("user",), parsers.one_of(*get_args(Level), what="a class"),
+        "With add: what the user may do. read: read records; write: change them, too; admin: what operators do, too; "
+        "node: what other nodes ask, too.", "write", "CLASS", own_field="level"),
+    Setting("--keys", ("user",), parsers.keys,
+        "With add, of the classes read and write: what the keys of the user have to begin with, as in ~orders:*, or "
+        "several of these with spaces between them; - for all keys.", parsers.NOBODY, "PREFIXES"),
+    Setting("--chosen", ("user",), bool,
+        "With add and rotate: read a password that somebody has chosen, from stdin, rather than make a secret."),
     Setting("--history", ("shell",), parsers.history,
         "Where the prompt keeps what was typed; /dev/null for nowhere. A line that begins with a space is not kept.",
         "~/.ckv_history", "FILE"),

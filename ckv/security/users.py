@@ -1,0 +1,182 @@
+"""The file of users: who there is, by which secrets they are known, and what they may do.
+
+A line for each user, ``name class secrets [~prefix ...]``, words with spaces between them; what begins with ``#`` is a
+remark. Secrets are what :mod:`ckv.security.secrets` keeps of them, two at most with a comma between them, so that one
+can be changed while the other is in use.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, get_args
+
+from ckv.errors import BadSetting
+from ckv.security import secrets
+from ckv.security.rights import Level, Rights
+from ckv.security.secrets import MAX_SECRET_BYTES, Kept
+from ckv.values import MAX_KEY_BYTES, to_bytes
+
+MAX_BYTES: Final = 2**20
+"""The longest file."""
+
+MAX_SECRETS: Final = 2
+"""Of one user: a new one, and the one before it."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+NAMES: Final = "1 to 64 letters, digits and . _ @ -, of which the first is a letter or a digit"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One line of the file."""
+
+    name: str
+    rights: Rights
+    kept: tuple[Kept, ...]
+    """Of its secrets, the newest first."""
+
+    def __str__(self) -> str:
+        prefixes = (f"~{prefix}*" for prefix in self.rights.prefixes)
+        return " ".join((self.name, self.rights.level, ",".join(map(str, self.kept)), *prefixes))
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it takes long to look at a secret of it."""
+        return any(kept.kind == "scrypt" for kept in self.kept)
+
+    def matching(self, secret: bytes) -> Kept | None:
+        """Which of its secrets this is; all are looked at."""
+        if len(secret) > MAX_SECRET_BYTES:
+            return None
+        found = [kept for kept in self.kept if kept.is_of(secret)]
+        return found[0] if found else None
+
+
+class Users:
+    """All users, by their names."""
+
+    def __init__(self, users: Iterable[User]) -> None:
+        self.by_name: Final[Mapping[str, User]] = {user.name: user for user in users}
+        self._names: Final = tuple(self.by_name)
+        self._key: Final = sha256("\n".join(map(str, self.by_name.values())).encode()).digest()
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    def find(self, name: str) -> tuple[User, bool]:
+        """Who has to be asked for the secret, and whether it is the user of this name. There always is one: where there
+        is no such user, it is one in whose place nobody comes in. It is always the same one for a name, so that the
+        time that it takes tells nothing of who there is."""
+        user = self.by_name.get(name)
+        if user is not None:
+            return user, True
+        number = int.from_bytes(hmac.digest(self._key, to_bytes(name), "sha256")[:8])
+        return self.by_name[self._names[number % len(self._names)]], False
+
+
+def parse(text: str, where: str) -> Users:
+    """The users of a file that ``where`` names. Raises BadSetting with the number of the line; it quotes no secret."""
+    users: dict[str, User] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        try:
+            user = _user(words)
+            if user.name in users:
+                raise ValueError(f"a second user {user.name}")
+        except ValueError as error:
+            raise BadSetting(f"{where}:{number}: {error}") from None
+        users[user.name] = user
+    if not users:
+        raise BadSetting(f"{where}: no users in it: allowed is one in a line, as ckv user add writes it")
+    return Users(users.values())
+
+
+def _user(words: list[str]) -> User:
+    """The user of a line. Raises ValueError."""
+    if len(words) < 3:
+        raise ValueError("not a user: allowed is name class secret, and ~prefix* for each prefix of its keys")
+    name, level, hashes, *prefixes = words
+    kept = tuple(map(secrets.parse, hashes.split(",")))
+    if len(kept) > MAX_SECRETS:
+        raise ValueError(f"{len(kept)} secrets of one user: allowed are {MAX_SECRETS}")
+    return User(checked_name(name), rights_of(level, prefixes), kept)
+
+
+def checked_name(name: str) -> str:
+    """The name of a user. Raises ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not the name of a user: allowed are {NAMES}")
+    return name
+
+
+def rights_of(level: str, prefixes: Iterable[str]) -> Rights:
+    """The rights of a class and of prefixes as they are written, ``~orders:*``. Raises ValueError."""
+    found = next((known for known in get_args(Level) if known == level), None)
+    if found is None:
+        raise ValueError(f"no such class: allowed is {', '.join(get_args(Level))}")
+    known = tuple(sorted({_prefix(prefix) for prefix in prefixes} - {""}))
+    if known and found in ("admin", "node"):
+        raise ValueError(f"{found} with prefixes of keys: allowed with read and write")
+    return Rights(found, known)
+
+
+def _prefix(word: str) -> str:
+    prefix = word.removeprefix("~").removesuffix("*")
+    if not word.startswith("~") or not word.endswith("*") or set("*?[\\") & set(prefix):
+        raise ValueError("not a prefix of keys: allowed is ~ and what they begin with and *, as in ~orders:*")
+    if len(to_bytes(prefix)) > MAX_KEY_BYTES:
+        raise ValueError(f"a prefix of more than {MAX_KEY_BYTES} bytes")
+    return prefix
+
+
+def read(path: Path) -> str:
+    """The text of a file of users. Raises BadSetting: also for one that others may read or change.
+
+    It belongs to whoever runs this, and is for nobody else; or to root, and a group may read it, as Kubernetes mounts
+    Secrets.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BadSetting(f"{path}: not a file")
+            mode = stat.S_IMODE(status.st_mode)
+            if status.st_uid not in (0, os.geteuid()):
+                raise BadSetting(f"{path}: it belongs to another user: allowed is who runs this, or root")
+            others = 0o077 if status.st_uid == os.geteuid() else 0o037
+            if mode & others:
+                raise BadSetting(f"{path}: others may read or change it, mode {mode:04o}: allowed is 0600")
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadSetting(f"{path}: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise BadSetting(f"{path}: more than {MAX_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise BadSetting(f"{path}: not UTF-8") from None
+
+
+class UsersFile:
+    """A file of users that was read, and can be read again."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises BadSetting."""
+        self.path: Final = path
+        self.users = parse(read(path), str(path))
+
+    def __repr__(self) -> str:
+        return f"<UsersFile {self.path}: {len(self.users)} users>"
+
+    def reload(self) -> None:
+        """Reads it again. Raises BadSetting, and the users are those of before."""
+        self.users = parse(read(self.path), str(self.path))
