@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 __all__ = [
-    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "CrossNode", "Draining", "KeyTooLong", "Moving",
-    "NoRoom", "NodeDown", "NodeLost", "NotANumber", "NotOwner", "OutcomeUnknown", "Overloaded", "PoolExhausted",
-    "ProtocolError", "Refused", "RowsRefused", "ServerError", "Starting", "TierError", "TierUnavailable",
-    "UnknownMethod", "Unreachable", "ValueTooLarge", "ValueUnknown",
+    "BadArguments", "CallTimeout", "CkvError", "CommitTimeout", "CrossNode", "Draining", "KeyTooLong",
+    "LoginFailed", "LoginNeeded", "Moving", "NoRoom", "NodeDown", "NodeLost", "NotANumber", "NotAllowed",
+    "NotOwner", "OutcomeUnknown", "Overloaded", "PoolExhausted", "ProtocolError", "Refused", "RowsRefused",
+    "ServerError", "Starting", "TierError", "TierUnavailable", "UnknownMethod", "Unreachable", "ValueTooLarge",
+    "ValueUnknown",
 ]  # fmt: skip
 """What a client can meet: ``ckv`` has these too."""
 
@@ -37,6 +38,18 @@ class Refused(CkvError):
     """A node understood the request and did not carry it out. Nothing was written; asking again is safe."""
 
     written = "no"
+
+
+class LoginNeeded(Refused):
+    """The node has users, and nobody has logged in over this connection."""
+
+
+class LoginFailed(Refused):
+    """There is no user of this name with this secret."""
+
+
+class NotAllowed(Refused):
+    """The user who has logged in may not do this, or not with this key."""
 
 
 class UnknownMethod(Refused):

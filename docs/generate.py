@@ -300,12 +300,14 @@ No signal that can be caught costs a record.
 |---|---|
 | SIGTERM, SIGINT | saves what the database lacks, and ends ("drains"); at a second one it gives up what is left |
 | SIGHUP, SIGQUIT, SIGABRT, SIGPWR, SIGXCPU | drains, however often they come |
+| SIGHUP, where there are [users](security.md) | reads these again, and goes on |
 | SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP | drains when somebody sends one; a real fault ends it |
 | SIGPIPE, SIGXFSZ, SIGTTOU | nothing |
 | SIGUSR1, SIGUSR2, SIGALRM, SIGIO, and all others that would end a process | logs it, and goes on |
 | SIGTSTP, SIGSTOP, SIGTTIN, SIGCONT | what the system does always: the process stops, and goes on |
 
-One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not so SIGTERM and SIGINT.
+One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not so SIGTERM and SIGINT, nor
+SIGHUP where there are users.
 
 ## Open files
 
@@ -407,7 +409,7 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   are refused.
 - **A transaction is one step of each node**, and WATCH compares digests: [see below](#what-exec-promises).
 - **Messages stay at the node** where they are published: [see below](#channels-of-one-node).
-- There is one database, number 0, and no password yet.
+- There is one database, number 0. Who may log in, and do what, is in [security.md](security.md).
 - A key has at most 1,024 bytes, a value `--max-value-bytes` (1 MiB), and a record expires in the year 287396 at the
   latest.
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.

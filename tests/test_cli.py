@@ -168,6 +168,7 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "--pending-max": "1000000", "--pending-max-bytes": "1GiB", "--pending-wait": "1s",
         "--http": "-",
         "--keys-max": "100000", "--slow-time": "10ms", "--config": "-", "--warm-rate": "16MiB",
+        "--users": "-", "--node-user": "node", "--node-password-file": "-",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))
     assert {name: re.search(r"\(default (\S+?)[,)]", text)[1] for name, text in shown.items() if "default" in text} == (  # type: ignore[index]
@@ -209,7 +210,10 @@ def test_usage_is_as_the_design_says() -> None:
         (["secondary", "a:1", "8080", "--verbose"], "--verbose: unknown option: allowed is --allow-flush, --bind, "),
         (["primary", "8080", "a:1", "--verbose=3"], "--verbose: unknown option: "),
         (["primary", "--log=3"], "--log: unknown option: "),
-        (["shell", "-y", "a", "1"], "-y: unknown option: allowed is --help, --history, --json, --stdin, --timeout"),
+        (
+            ["shell", "-y", "a", "1"],
+            "-y: unknown option: allowed is --help, --history, --json, --password-file, --stdin, ",
+        ),
         (["shell", "-x", "a", "1"], "--stdin: there is no command: "),
         (["shell", "GTE", "bob"], "'GTE' is no command: did you mean GET?"),
         (["shell", "a", "99999", "PING"], "<port>: '99999' is not a whole number in range: allowed is 1 to 65535"),

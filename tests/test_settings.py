@@ -180,7 +180,8 @@ def test_a_bad_value_is_named_as_it_was_given(setting: Setting) -> None:
                  "verify": {**SHELL, "<persistent-node>": "localhost:3306"},
                  "user": {"<action>": "add", "<file>": "users", "<user>": "bob"}}[role]  # fmt: skip
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
-    bad = "" if setting.name in ("--history", "--config") else "no such:thing"
+    files = ("--history", "--config", "--users", "--node-password-file", "--password-file")
+    bad = "" if setting.name in files else "no such:thing"
     with pytest.raises(BadSetting) as caught:
         roles.read(role, {**arguments, setting.name: bad}, {})
     assert str(caught.value).startswith(f"{setting.name}: {bad!r} is ")

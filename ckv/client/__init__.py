@@ -16,6 +16,7 @@ from ckv.client.calls import Call, as_it_is, deleted, found, stored
 from ckv.client.direct import Direct
 from ckv.client.endpoint import Endpoint, Way
 from ckv.client.expiring import Expiring, expires_in
+from ckv.client.login import DEFAULT_PORT, SCHEME, login, parse
 from ckv.client.pipeline import Pipeline
 from ckv.client.retries import Retries
 from ckv.client.scanning import Scanning
@@ -50,6 +51,11 @@ class Client(Updates, Expiring, Scanning):
     another client) are lone surrogates in Python and the same bytes on the wire (PEP 383, ``surrogateescape``). A key
     has at most 1,024 bytes and a value as many as the node allows, 1 MiB by default; the node refuses longer ones and
     other types. What msgpack cannot pack raises its ``TypeError`` or ``OverflowError`` before anything is sent.
+
+    *Logging in.* ``Client("ckv://user:secret@host:port")``, with user and secret percent-encoded, or ``user`` and
+    ``password``, which is ``default``'s where no user is named. Each connection begins with it. ``LoginFailed``: there
+    is no such user with this secret; ``LoginNeeded``: the node has users; ``NotAllowed``: the user may not do this, or
+    not with this key. All are kinds of ``Refused``. A node without users takes anybody.
 
     *Connecting.* The first call connects. ``connect_timeout`` (seconds) bounds that, for each address of the host.
     :meth:`close`, or the end of a ``with`` block, closes the connections; a later call makes a new one.
@@ -130,8 +136,10 @@ class Client(Updates, Expiring, Scanning):
     def __init__(
         self,
         host: str,
-        port: int,
+        port: int | None = None,
         *,
+        user: str | None = None,
+        password: Value | None = None,
         timeout: float = 10.0,
         connect_timeout: float = 5.0,
         max_connections: int = 32,  # as many as a ThreadPoolExecutor has threads by default, at most
@@ -139,7 +147,15 @@ class Client(Updates, Expiring, Scanning):
         retry_unknown: Collection[str] = (),
         direct: bool = False,
     ) -> None:
-        """Raises ValueError for a number out of its range, or a method that cannot be repeated."""
+        """Raises ValueError for a number out of its range, an address that is none, or a method that cannot be
+        repeated."""
+        account = login(user, password)
+        if host.startswith(SCHEME):
+            if account is not None or port is not None:
+                raise ValueError("an address with all of it, and a part of it beside: allowed is either")
+            host, port, account = parse(host)
+        if port is None:
+            port = DEFAULT_PORT
         # "not" also for what is no number.
         if not 0 < timeout <= threading.TIMEOUT_MAX or not 0 < connect_timeout <= threading.TIMEOUT_MAX:
             raise ValueError("a time-out is a number of seconds above 0")
@@ -152,7 +168,7 @@ class Client(Updates, Expiring, Scanning):
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self._retries: Final = Retries(retries, retry_unknown)
-        node = Endpoint(host, port, max_connections)
+        node = Endpoint(host, port, max_connections, account)
         self._way: Way = Direct(node, max_connections) if direct else node
         _clients.add(self)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
 import time
 from collections.abc import Generator, Sequence
@@ -11,8 +10,20 @@ from itertools import accumulate
 from typing import Any, Final
 
 from ckv.client.calls import Call, as_it_is
+from ckv.client.login import AUTH, Login
 from ckv.client.reaching import UNBOUNDED, Budget
-from ckv.errors import CallTimeout, CkvError, Draining, NodeLost, NotOwner, ProtocolError, Unreachable, from_wire
+from ckv.client.sockets import can_be_read, has_arrived, is_stale, seconds_left
+from ckv.errors import (
+    CallTimeout,
+    CkvError,
+    Draining,
+    NodeLost,
+    NotOwner,
+    ProtocolError,
+    UnknownMethod,
+    Unreachable,
+    from_wire,
+)
 from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_packer, new_unpacker, whole_message
 
 MAX_ANSWER_BYTES: Final = 65 * 2**20
@@ -40,9 +51,11 @@ class Connection:
     One thread at a time may use it; :class:`ckv.client.pool.Pool` sees to that.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, login: Login | None = None) -> None:
+        """``login``: with which each connection begins."""
         self._host: Final = host
         self._port: Final = port
+        self._login: Final = login
         self.name: Final = f"{host}:{port}"
         self.packer: Final = new_packer()
         self._unpacker = new_unpacker(MAX_ANSWER_BYTES, CHUNK_BYTES)
@@ -112,8 +125,11 @@ class Connection:
                 raise Unreachable(f"the time of the call to {self.name} was over before it was sent")
             sock = kept or self._connect(connect_timeout, budget)
             try:
+                refused = self._log_in(sock, connect_timeout, budget) if kept is None else None
                 until = time.monotonic() + left
-                if self.introduced is not self.introduction and (refused := self._introduce(sock, timeout, budget)):
+                if refused is None and self.introduced is not self.introduction:
+                    refused = self._introduce(sock, timeout, budget)
+                if refused is not None:
                     for call in calls:
                         call.result = type(refused)(*refused.args)
                     break
@@ -125,7 +141,7 @@ class Connection:
                     # An answer is in time though another node was waited for meanwhile, and so is a large one, of which
                     # the rest comes only now. What could not leave meanwhile has its time from now on, too.
                     until = max(until, now + timeout)
-                sock.settimeout(_left(until))
+                sock.settimeout(seconds_left(until))
                 self._converse(sock, unsent, waiting, timeout, until)
             except (CkvError, OSError) as error:
                 self.drop()
@@ -187,24 +203,41 @@ class Connection:
         self._forked = True
         self.drop()
 
+    def _log_in(self, sock: socket.socket, connect_timeout: float, budget: Budget) -> CkvError | None:
+        """Log in over a new connection; the error that the node answered, if it does not let this user in. Raises as
+        :meth:`_converse` does, and nothing of the calls was sent."""
+        if self._login is None:
+            return None
+        with budget.to_connect(connect_timeout) as left:
+            result = self._tell(sock, Call(AUTH, tuple(self._login), as_it_is), left, left)
+        # A node without users does not know it.
+        if isinstance(result, CkvError) and not isinstance(result, UnknownMethod):
+            self.drop()
+            return result
+        return None
+
+    def _tell(self, sock: socket.socket, call: Call, timeout: float, left: float) -> object:
+        """Make a call before all others, in the seconds that are left; its result."""
+        msgid = self.last_id = (self.last_id + 1) % MSGIDS
+        until = time.monotonic() + left
+        try:
+            request = self.packer.pack((REQUEST, msgid, call.method, call.params))
+            self._converse(sock, self._begin(sock, request, left), {msgid: call}, timeout, until)
+        finally:
+            self._sent = 0
+        return call.result
+
     def _introduce(self, sock: socket.socket, timeout: float, budget: Budget) -> CkvError | None:
         """Tell the node what it has to be told; the error that it answered, if it does not take the calls then. Raises
         as :meth:`_converse` does, and nothing of the calls was sent."""
         if self.introduction is None:
             self.drop()
             return Unreachable(f"{self.name} was asked as another one before")
-        call = Call(*self.introduction, as_it_is)
-        msgid = self.last_id = (self.last_id + 1) % MSGIDS
-        try:
-            request = self.packer.pack((REQUEST, msgid, call.method, call.params))
-            with budget.to_tell() as left:
-                until = time.monotonic() + left
-                self._converse(sock, self._begin(sock, request, left), {msgid: call}, timeout, until)
-        finally:
-            self._sent = 0
-        if isinstance(call.result, CkvError):
+        with budget.to_tell() as left:
+            result = self._tell(sock, Call(*self.introduction, as_it_is), timeout, left)
+        if isinstance(result, CkvError):
             self.drop()
-            return call.result
+            return result
         self.introduced = self.introduction
         return None
 
@@ -253,12 +286,12 @@ class Connection:
                     self._sent += count
                     unsent = unsent[count:]
                     if not unsent:
-                        sock.settimeout(_left(deadline))
+                        sock.settimeout(seconds_left(deadline))
                     continue
                 except BlockingIOError:
-                    if not _readable(sock, _left(deadline)):
+                    if not can_be_read(sock, seconds_left(deadline)):
                         continue
-                sock.settimeout(_left(deadline))
+                sock.settimeout(seconds_left(deadline))
             data = data or sock.recv(CHUNK_BYTES)
             if not data:
                 raise NodeLost(f"{self.name} closed the connection")
@@ -269,7 +302,7 @@ class Connection:
                 self.used = time.monotonic()
                 deadline = self.used + timeout
             if waiting:
-                sock.settimeout(_left(deadline))
+                sock.settimeout(seconds_left(deadline))
         if stopping:
             # A node that stops closes its connections. A call that is on its way then has an unknown outcome, while
             # one that finds nobody has a known one.
@@ -348,34 +381,3 @@ class Connection:
         if isinstance(error, TimeoutError):
             return CallTimeout(f"{self.name} did not answer within {timeout:g} s")
         return NodeLost(f"the connection to {self.name} broke: {error}")
-
-
-def _left(deadline: float) -> float:
-    """Seconds until the deadline; raises TimeoutError at it. Never 0, which would mean: do not wait at all."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _readable(sock: socket.socket, timeout: float) -> bool:
-    """Wait until the socket can be read from or written to; whether it can be read from."""
-    # selectors and not select.select(): it takes file numbers above 1023, and gevent patches it as well.
-    with selectors.DefaultSelector() as selector:
-        selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
-        return any(events & selectors.EVENT_READ for _, events in selector.select(timeout))
-
-
-def is_stale(sock: socket.socket) -> bool:
-    """Whether the other end closed the connection, or sent something that nobody asked for, while it was idle."""
-    return has_arrived(sock)
-
-
-def has_arrived(sock: socket.socket) -> bool:
-    """Whether there is something to be read now, be it the end."""
-    sock.settimeout(0)
-    try:
-        sock.recv(1, socket.MSG_PEEK)
-    except OSError as error:
-        return not isinstance(error, BlockingIOError)
-    return True

@@ -361,7 +361,7 @@ class Direct:
         return True
 
     def _new_endpoint(self, host: str, port: int) -> Endpoint:
-        endpoint = Endpoint(host, port, self._size)
+        endpoint = Endpoint(host, port, self._size, self._primary.login)
         with self._know:
             self._known.add(endpoint)
         return endpoint

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ckv.client.calls import Call
 from ckv.client.connection import Connection, Introduction
+from ckv.client.login import Login
 from ckv.client.pool import Pool
 from ckv.client.reaching import Budget
 
@@ -47,11 +48,12 @@ class Way(Protocol):
 class Endpoint:
     """The way to one node."""
 
-    def __init__(self, host: str, port: int, size: int) -> None:
-        """``size``: how many connections there may be."""
+    def __init__(self, host: str, port: int, size: int, login: Login | None = None) -> None:
+        """``size``: how many connections there may be. ``login``: with which each of them begins."""
         self.host: Final = host
         self.port: Final = port
-        self._pool: Final = Pool(host, port, size)
+        self.login: Final = login
+        self._pool: Final = Pool(host, port, size, login)
         self._shared: Shared | None = None
         self.failures = 0
         """How often in a row it could not be asked, though it is said to be there."""
@@ -157,7 +159,7 @@ class Endpoint:
         self._pool.forked()
         if shared is not None:
             shared.forked()
-        return Endpoint(self.host, self.port, self._pool.size)
+        return Endpoint(self.host, self.port, self._pool.size, self.login)
 
     def avoid(self) -> None:
         """It could not be asked: it is not for a while, which grows from 1 s to :data:`LONGEST_AVOIDED`."""

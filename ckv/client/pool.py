@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from ckv.client.connection import Connection
+from ckv.client.login import Login
 from ckv.errors import PoolExhausted, Unreachable
 
 
@@ -31,9 +32,10 @@ class Pool:
     What comes back is idle before anybody looks who waits, and who waits is in the queue before looking what is idle.
     """
 
-    def __init__(self, host: str, port: int, size: int) -> None:
+    def __init__(self, host: str, port: int, size: int, login: Login | None = None) -> None:
         self._host: Final = host
         self._port: Final = port
+        self._login: Final = login
         self.size: Final = size
         self._lock: Final = threading.Lock()
         self._all: Final[set[Connection]] = set()
@@ -112,7 +114,7 @@ class Pool:
             connection.forked()
 
     def _new(self) -> Connection:
-        connection = Connection(self._host, self._port)
+        connection = Connection(self._host, self._port, self._login)
         self._all.add(connection)
         return connection
 

@@ -13,7 +13,8 @@ import gevent
 from gevent.hub import Waiter
 
 from ckv.client.calls import Call
-from ckv.client.connection import CHUNK_BYTES, STALE_AFTER, SURELY_FITS, Connection, is_stale
+from ckv.client.connection import CHUNK_BYTES, STALE_AFTER, SURELY_FITS, Connection
+from ckv.client.sockets import is_stale
 from ckv.errors import CkvError, NodeLost
 from ckv.protocol.packing import MSGIDS, REQUEST
 

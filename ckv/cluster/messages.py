@@ -21,6 +21,11 @@ LEAVE: Final = "LEAVE"
 FOLLOW: Final = "FOLLOW"
 """What a primary says to the one that it follows."""
 
+TABLE: Final = "SLOTS"
+DRAIN: Final = "DRAIN"
+REBALANCE: Final = "REBALANCE"
+"""What an operator asks of a primary, by ``ckv slots`` and its like."""
+
 ASK_THE_LEADER: Final = "another primary leads: ask "
 """What a primary says, before the address of the one that leads, to whoever asks it what that one alone does."""
 

@@ -21,9 +21,10 @@ from gevent.queue import Empty, SimpleQueue
 from ckv import errors
 from ckv.address import Address
 from ckv.net.transport import plain_socket
-from ckv.protocol.greeting import Known
+from ckv.protocol.greeting import Known, auth
 from ckv.protocol.greeting import known as known_by
 from ckv.protocol.limits import Limits
+from ckv.security.account import Account
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,18 @@ Short, because a node that is back should be found within a second, and an attem
 
 REASONS_LOGGED: Final = 8
 """Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
+
+
+_account: Account | None = None
+
+
+def log_in_as(account: Account | None) -> None:
+    """From now on each connection to another node begins with a login as this user, or with none.
+
+    For the whole process: it is one node, and known to all others under one name.
+    """
+    global _account
+    _account = account
 
 
 class Failure(NamedTuple):
@@ -141,7 +154,8 @@ def _attempt(
             except TimeoutError:
                 raise TimeoutError(f"no connection within {ADDRESS_TIMEOUT:g} s") from None
             with gevent.Timeout(GREETING_TIMEOUT, TimeoutError(f"no greeting within {GREETING_TIMEOUT:g} s")):
-                sock.sendall(greeting())
+                login = auth(_account.name, _account.secret()) if _account is not None else b""
+                sock.sendall(login + greeting())
                 known = known_by(iter(partial(sock.recv, 4096), b""), limits)
             outcome(Greeted(plain_socket(fileno=sock.detach()), known))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came

@@ -11,6 +11,7 @@ it has not sent, which its callers bound: two ends that each wait for the other 
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Final
@@ -287,3 +288,12 @@ class Connection(Polled):
         if self.session is not None:
             self.session.close()
         self._closed(self, reason)
+
+
+def kind_of(reason: str) -> str:
+    """What reasons that differ only in what the peer has sent have in common.
+
+    >>> kind_of("not msgpack: ValueError 2000 exceeds max_array_len(1024)"), kind_of("more than 5 bytes unsent")
+    ('not msgpack', 'more than N bytes unsent')
+    """
+    return re.sub(r"\d+", "N", reason.partition(":")[0])

@@ -18,7 +18,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from ckv.address import Address
-from ckv.net.server import bound
+from ckv.net.listening import bound
 
 log = logging.getLogger(__name__)
 

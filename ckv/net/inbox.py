@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from typing import Protocol
 
 from ckv import errors
 from ckv.net.connection import Connection
@@ -25,6 +26,13 @@ Asked = list[tuple[QuickSession | QuickRespSession, bytes]]
 """What has arrived from their sessions, for compiled code."""
 
 
+class Counts(Protocol):
+    """Counts requests, each of several in one message."""
+
+    @property
+    def requests(self) -> int: ...
+
+
 class Inbox:
     """Serves the connections of clients, in any number, with one table of methods."""
 
@@ -38,10 +46,10 @@ class Inbox:
         """What has arrived in this turn, put there by the :class:`~ckv.net.poller.Poller`."""
 
     @property
-    def requests(self) -> int:
-        """Requests that came, since the start, each of several in one message counted."""
+    def counters(self) -> list[Counts]:
+        """Who counts the requests that came; compiled code may be that of other inboxes, too."""
         sources = (self._methods, self._resp, self._all_cores.rpc, self._all_cores.resp)
-        return sum(source.requests for source in sources if source is not None)
+        return [source for source in sources if source is not None]
 
     def new_session(self, line: Line, first: int) -> Session:
         if self._resp is not None and first in FIRST_BYTES:

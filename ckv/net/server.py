@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import re
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, cast
@@ -18,25 +17,24 @@ from ckv import errors
 from ckv.address import Address
 from ckv.cluster.directory import DIRECT
 from ckv.commands import COMMANDS
-from ckv.net.connection import Connection
+from ckv.net.connection import Connection, kind_of
 from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
 from ckv.net.inbox import Inbox
+from ckv.net.listening import bound
 from ckv.net.lobby import FEWEST_GUESTS, MOST_GUESTS, Lobby
+from ckv.net.logins import Logins
 from ckv.net.poller import READ, Poller
-from ckv.net.resolver import plain_getaddrinfo
-from ckv.net.transport import Transport, plain_socket
+from ckv.net.rooms import MakeResp, Rooms
+from ckv.net.transport import Transport
 from ckv.protocol.greeting import ANSWER, HELLO
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
-from ckv.protocol.msgpackrpc import RpcMethods
-from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.session import Session
 from ckv.protocol.slow import NEVER, SlowLog
+from ckv.security.rights import Level, Rights
+from ckv.security.users import UsersFile
 
 log = logging.getLogger(__name__)
-
-BACKLOG: Final = 4096
-"""Connections that the kernel completes while the loop is busy; the kernel lowers it to its own somaxconn."""
 
 ACCEPTS_PER_TURN: Final = 64
 """Connections accepted before those that are there already get their turn."""
@@ -61,32 +59,37 @@ class Server:
         files: int = 0,
         cores: Cores = NO_CORES,
         others: Mapping[str, Handler] | None = None,
-        resp: Callable[[Mapping[str, Handler]], RespMethods] | None = None,
+        resp: MakeResp | None = None,
         guard: Callable[[str, Handler], Handler] | None = None,
         slow: SlowLog = NEVER,
+        users: UsersFile | None = None,
     ) -> None:
         """``files``: open files that the node needs beside its clients' connections. ``cores``: see :class:`Inbox`.
 
         ``others``: what nodes ask, and may ask wherever they are. ``resp`` makes of handlers what clients of Redis may
         call; without it they are not served. ``guard`` makes of a handler one that looks whether a request is for this
         node, for whoever is not trusted, once they are told apart (:meth:`trust_nobody`). ``slow``: where is noted
-        which requests took long; those of Redis have been given theirs.
+        which requests took long; those of Redis have been given theirs. ``users``: who may log in; without them
+        everybody may do everything.
         """
         self._poller = poller
         self._limits = limits
         self._files = files
-        self._clients = Inbox(RpcMethods(handlers, limits, others, slow), cores, resp and resp(handlers))
-        guarded, self._guarded = handlers, self._clients
-        if guard is not None:
-            guarded = {name: guard(name, handler) for name, handler in handlers.items()}
-            self._guarded = Inbox(RpcMethods(guarded, limits, others, slow), NO_CORES, resp and resp(guarded))
+        guarded = handlers if guard is None else {name: guard(name, each) for name, each in handlers.items()}
+        self._rooms = Rooms(handlers, guarded, limits, cores, others, resp, slow)
+        self._clients = self._rooms.for_all(looks=False)
+        self._guarded = self._rooms.for_all(looks=True) if guard is not None else self._clients
         self._admitted = self._clients
-        """Who serves clients of which nothing is known."""
+        """Who serves clients of which nothing is known; where there are users, whether they are trusted."""
+        self._refusal: tuple[errors.Refused, Collection[str]] | None = None
+        """What is refused now, but for these methods."""
         for_guests = {name: self._for_guests(name, handler) for name, handler in guarded.items()}
         said: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(others or {})}
         for name in said.keys() & {HELLO, DIRECT}:
             said[name] = self._for_guests(name, said[name])
-        self._for_lobby = Inbox(RpcMethods(for_guests, limits, said, slow), NO_CORES, resp and resp(for_guests))
+        self._for_lobby = self._rooms.for_guests(for_guests, said)
+        self.logins = Logins(users, self._new_inbox, self._let_in) if users is not None else None
+        """Who has logged in, where there are users."""
         self._listener: socket.socket | None = None
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.
@@ -123,9 +126,8 @@ class Server:
                 self._files + self._lobby.most,
             )
         self._listener = listener
-        self._poller.add_receiver(self._clients)
-        if self._admitted is self._guarded:
-            self._poller.add_receiver(self._guarded)
+        for inbox in {self._clients, self._admitted} if self.logins is None else {self.logins.strangers}:
+            self._poller.add_receiver(inbox)
         self._watcher = self._poller.loop.io(listener.fileno(), READ)
         self._watcher.start(self._acceptable)
         self._ticker.start(self._tick)
@@ -139,7 +141,7 @@ class Server:
     @property
     def requests(self) -> int:
         """Requests that came, since the start."""
-        return sum(inbox.requests for inbox in self._inboxes)
+        return sum(counter.requests for counter in {counter for inbox in self._inboxes for counter in inbox.counters})
 
     @property
     def in_flight(self) -> int:
@@ -153,17 +155,50 @@ class Server:
 
     def refuse(self, error: errors.Refused, but: Collection[str] = ()) -> None:
         """From now on answers every request with the error, ``but`` those of these methods."""
-        for inbox in self._inboxes:
+        self._refusal = (error, but)
+        for inbox in self._serving:
             inbox.refuse_everything(error, but)
 
     def admit(self) -> None:
         """Takes that back."""
-        for inbox in self._inboxes:
+        self._refusal = None
+        for inbox in self._serving:
             inbox.refuse_nothing()
 
     @property
     def _inboxes(self) -> set[Inbox]:
-        return {self._clients, self._guarded, self._for_lobby}
+        return {*self._serving, self.logins.strangers} if self.logins is not None else self._serving
+
+    @property
+    def _serving(self) -> set[Inbox]:
+        """Those that do more than to ask who it is."""
+        of_users = self.logins.of_users if self.logins is not None else ()
+        return {self._clients, self._guarded, self._for_lobby, *of_users}
+
+    # --- who serves whom -----------------------------------------------------------------------------------------
+
+    def _inbox_of(self, connection: Connection, *, trusted: bool = False) -> Inbox:
+        """``trusted``: without a look whether its requests are for this node."""
+        if self.logins is not None:
+            return self.logins.inbox_of(connection, looks=not trusted and self._admitted is not self._clients)
+        return self._clients if trusted else self._admitted
+
+    def _new_inbox(self, logins: Logins, rights: Rights | None, looks: bool) -> Inbox:
+        inbox = self._rooms.for_users(logins, rights, looks=looks)
+        if self._refusal is not None and rights is not None:
+            inbox.refuse_everything(*self._refusal)
+        if rights is not None:
+            self._poller.add_receiver(inbox)
+        return inbox
+
+    def _let_in(self, connection: Connection, level: Level) -> None:
+        """Has a client that has logged in served by what it may do. Raises Overloaded."""
+        if connection in self._lobby.guests and not self._admit(connection):
+            if level == "admin":
+                self._lobby.is_operator(connection)
+            elif level != "node" or not self._lobby.is_node(connection):
+                raise self._no_place()
+        self._inbox_of(connection).adopt(connection)
 
     def trust_nobody(self) -> None:
         """From now on looks at each request, but those of whom it is told to :meth:`trust`."""
@@ -172,16 +207,17 @@ class Server:
             if self._listener is not None:
                 self._poller.add_receiver(self._guarded)
             for connection in self._connections - self._lobby.guests.keys():
-                self._guarded.adopt(connection)
+                self._inbox_of(connection).adopt(connection)
 
     def trust(self, caller: Caller, trusted: bool) -> bool:
         """Whether to trust whoever called. False if that has to be said again: a guest is looked at all the same."""
         connection = cast(Connection, caller.line) if isinstance(caller, Session) else None
-        inbox = self._clients if trusted else self._admitted
         if connection in self._lobby.guests:
             return False
-        if connection in self._connections and connection.inbox is not inbox.inbox:
-            inbox.adopt(connection)
+        if connection in self._connections:
+            inbox = self._inbox_of(connection, trusted=trusted)
+            if connection.inbox is not inbox.inbox:
+                inbox.adopt(connection)
         return True
 
     def drain(self, error: errors.Refused, but: Collection[str] = ()) -> None:
@@ -242,6 +278,8 @@ class Server:
             if (oldest := self._lobby.oldest) is not None:
                 oldest.close("")
         inbox = self._for_lobby if is_guest else self._admitted
+        if self.logins is not None:
+            inbox = self.logins.strangers
         try:
             connection = Connection(self._poller, Transport(sock), peer, self._limits, inbox, self._connection_closed)
         except OSError as error:
@@ -251,6 +289,8 @@ class Server:
             sock.close()
             return
         self._connections.add(connection)
+        if self.logins is not None:
+            self.logins.came(connection)
         self.accepted += 1
         log.debug("connection from %s", peer)
         if is_guest:
@@ -261,6 +301,8 @@ class Server:
     def _connection_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
         self._lobby.leave(connection)
+        if self.logins is not None:
+            self.logins.forget(connection)
         if reason:
             kind = kind_of(reason)
             log.warning("connection from %s closed: %s", connection.peer, reason, extra={"once_a_minute": kind})
@@ -294,11 +336,13 @@ class Server:
             # What is no session has sent a notification.
             elif not isinstance(caller, Session) or (guest is not None and not self._admit(guest)):
                 # A client that comes directly asks the primary then.
-                kind = errors.Refused if name == DIRECT else errors.Overloaded
-                raise kind(f"all {self.places} places of clients are taken; the request was not carried out")
+                raise self._no_place(errors.Refused if name == DIRECT else errors.Overloaded)
             return handler(caller, msgid, params)
 
         return handler if access == "anyone" else checked
+
+    def _no_place(self, kind: type[errors.Refused] = errors.Overloaded) -> errors.Refused:
+        return kind(f"all {self.places} places of clients are taken; the request was not carried out")
 
     def _guest(self, caller: Caller) -> Connection | None:
         """The guest who calls, if it is one; never for a notification."""
@@ -310,7 +354,7 @@ class Server:
         if not self._has_place:
             return False
         self._lobby.leave(guest)
-        self._admitted.adopt(guest)
+        self._inbox_of(guest).adopt(guest)
         return True
 
     # --- looking after what is there -----------------------------------------------------------------------------
@@ -318,6 +362,8 @@ class Server:
     def _tick(self) -> None:
         self._look_after_guests()
         self._look_after_clients()
+        if self.logins is not None:
+            self.logins.look_after()
         self._look_after_files()
 
     def _look_after_guests(self) -> None:
@@ -352,34 +398,3 @@ class Server:
             for connection in idle:
                 connection.close("")
             log.warning("%d connections closed: the drain may need their files, and no other can be opened", len(idle))
-
-
-def bound(address: Address) -> socket.socket:
-    """Listens on the first address of the name that this machine has. Raises OSError, for the first that failed."""
-    # The plain one, for nobody has to be served meanwhile, and gevent's may start a thread.
-    try:
-        places = plain_getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except UnicodeError as error:  # a host name that no DNS can have
-        raise OSError(str(error)) from error
-    failed: OSError | None = None
-    for family, kind, proto, _, target in places:
-        listener = plain_socket(family, kind, proto)
-        try:
-            listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(target)
-            listener.listen(BACKLOG)
-            return listener
-        except OSError as error:
-            listener.close()
-            failed = failed or error
-    raise failed or OSError("the name has no address")
-
-
-def kind_of(reason: str) -> str:
-    """What reasons that differ only in what the peer has sent have in common.
-
-    >>> kind_of("not msgpack: ValueError 2000 exceeds max_array_len(1024)"), kind_of("more than 5 bytes unsent")
-    ('not msgpack', 'more than N bytes unsent')
-    """
-    return re.sub(r"\d+", "N", reason.partition(":")[0])

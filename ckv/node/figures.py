@@ -68,6 +68,10 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
             "ckv_connections_received_total"),
         "rejected_connections": counter(
             "Connections that found all places taken, also those of operators, who are answered."),
+        "users": gauge("Users in the file of users; 0 where there are none, and everybody may do everything."),
+        "users_connections": gauge("Connections over which somebody has logged in."),
+        "logins": counter("Logins, of clients and of other nodes."),
+        "login_failures": counter("Logins that were wrong."),
         "total_commands_processed": counter(
             "Requests that came, whatever became of them: of clients, nodes and operators, each in a BATCH or a "
             "transaction counted.", "ckv_commands_processed_total"),

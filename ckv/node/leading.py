@@ -21,9 +21,12 @@ from ckv.cluster.memory import Memory
 from ckv.cluster.messages import (
     ASK_THE_LEADER,
     BEAT,
+    DRAIN,
     FOLLOW,
     JOIN,
     LEAVE,
+    REBALANCE,
+    TABLE,
     Again,
     Answer,
     Beat,
@@ -52,11 +55,6 @@ log = logging.getLogger(__name__)
 
 TICK: Final = 0.05
 """Seconds between two looks at what is due."""
-
-SLOTS: Final = "SLOTS"
-DRAIN: Final = "DRAIN"
-REBALANCE: Final = "REBALANCE"
-"""What an operator asks of a primary, by ``ckv slots`` and its like."""
 
 
 NO_CLUSTER: Final[Info] = {
@@ -130,7 +128,7 @@ class Leading:
             BEAT: lambda _caller, _msgid, params: self._hear(Beat.unpack, self.leader.beat, params),
             LEAVE: lambda _caller, _msgid, params: self._hear(Leave.unpack, self.leader.leave, params),
             FOLLOW: self._follow,
-            SLOTS: self._slots,
+            TABLE: self._slots,
             DRAIN: self._drain,
             REBALANCE: self._rebalance,
         }

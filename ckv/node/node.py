@@ -18,6 +18,7 @@ from ckv import __version__, core, errors, logs
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.exits import Exit
+from ckv.net.logins import figures_of
 from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.node.figures import Info, processor_seconds, resident_bytes
@@ -33,6 +34,7 @@ from ckv.protocol.slow import KEPT, SlowLog
 from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
 from ckv.redis.table import for_node
+from ckv.security.users import UsersFile
 
 if TYPE_CHECKING:
     from ckv.net.http import HttpServer
@@ -75,10 +77,12 @@ class Node:
         keys_max: int,
         slow_time: float,
         http: Address | None = None,
+        users: UsersFile | None = None,
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
         memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``slow_time``: seconds from which on
-        a request is slow. ``http``: where it tells its figures and whether it is well."""
+        a request is slow. ``http``: where it tells its figures and whether it is well. ``users``: who may log in;
+        without them everybody may do everything."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
@@ -107,7 +111,8 @@ class Node:
         self._checks: dict[str, Check] = {}
         self.address: Address | None = None
         """Where it listens; None before it does."""
-        self._signals = Signals(self.stop)
+        self._users = users
+        self._signals = Signals(self.stop, self._reload if users is not None else None)
         self._manager = Manager()
         self._heap = Heap(held)
         self._channels = Channels()
@@ -151,6 +156,10 @@ class Node:
             self._server.refuse(why, ANSWERED)
         else:
             self._server.admit()
+
+    def _reload(self) -> None:
+        if self.address is not None and self._server.logins is not None:
+            self._server.logins.reload()
 
     @property
     def stopping(self) -> bool:
@@ -200,6 +209,7 @@ class Node:
             ),
             joining.guard.guarded if joining is not None else None,
             self._slow,
+            self._users,
         )
         if joining is not None:
             joining.guard.opens(self._server, self.poller)
@@ -289,6 +299,7 @@ class Node:
             "maxclients": self._server.places,
             "total_connections_received": self._server.accepted,
             "rejected_connections": self._server.rejected,
+            **figures_of(self._server.logins),
             "total_commands_processed": self._server.requests,
             "slow_requests": self._slow.count,
             "pubsub_channels": len(self._channels),

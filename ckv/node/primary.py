@@ -16,6 +16,7 @@ from ckv.cluster.slots import SlotMap
 from ckv.cluster.view import Health, of_list, of_map
 from ckv.commands import COMMANDS, Command
 from ckv.net.callee import Callee
+from ckv.net.connecting import log_in_as
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
 from ckv.node import readiness
@@ -54,6 +55,7 @@ EXPECTED_NODES: Final = 32
 
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
+    log_in_as(settings.account)
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
     limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
     if not settings.secondaries:
@@ -107,6 +109,7 @@ def _node(settings: PrimarySettings, limits: Limits, files: int) -> Node:
         keys_max=settings.keys_max,
         slow_time=settings.slow_time,
         http=settings.http,
+        users=settings.users,
     )
 
 

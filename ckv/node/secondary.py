@@ -13,6 +13,7 @@ from ckv.cluster import roster
 from ckv.cluster.directory import OWNERS
 from ckv.cluster.view import NO_SLOTS, View
 from ckv.commands import COMMANDS
+from ckv.net.connecting import log_in_as
 from ckv.node import readiness
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
@@ -64,6 +65,7 @@ EXPIRE_EVERY: Final = 0.1
 
 def run(settings: SecondarySettings) -> int:
     """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
+    log_in_as(settings.account)
     workers = None
     if settings.persistent != NO_TIER:
         tier = open_tier(settings.persistent)
@@ -87,6 +89,7 @@ def run(settings: SecondarySettings) -> int:
         keys_max=settings.keys_max,
         slow_time=settings.slow_time,
         http=settings.http,
+        users=settings.users,
     )
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)

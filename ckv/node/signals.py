@@ -19,7 +19,8 @@ STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 """The node drains; at a second one it gives up what is left."""
 
 DRAIN: Final = frozenset({signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT, signal.SIGPWR, signal.SIGXCPU})
-"""The node drains, however often they come: a terminal that closes, a shell and a supervisor each send SIGHUP."""
+"""The node drains, however often they come: a terminal that closes, a shell and a supervisor each send SIGHUP. Where it
+has users, it reads these again at SIGHUP, and goes on."""
 
 FAULTS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP})
 """The node drains when somebody sends one. They are the processor's own too, and then the process ends, for it could
@@ -42,13 +43,16 @@ AS_ALWAYS: Final = frozenset(
 class Signals:
     """The signals of this process, dealt with from now on."""
 
-    def __init__(self, stop: Callable[[bool], None]) -> None:
-        """``stop(hurry)`` is called for each signal that ends a node; with ``hurry`` it may give up what is left."""
+    def __init__(self, stop: Callable[[bool], None], reload: Callable[[], None] | None = None) -> None:
+        """``stop(hurry)`` is called for each signal that ends a node; with ``hurry`` it may give up what is left.
+        ``reload()``, if there is one, is called for SIGHUP, in the place of that."""
         self._stop = stop
+        self._reload = reload
         self._was_told = False
         self._handlers: list[object] = []
         for number in sorted(signal.valid_signals() - AS_ALWAYS - FAULTS):
-            if signal.getsignal(number) == signal.SIG_IGN and number not in STOP:
+            is_wanted = number in STOP or (number == signal.SIGHUP and reload is not None)
+            if signal.getsignal(number) == signal.SIG_IGN and not is_wanted:
                 continue
             if number in SILENTLY_IGNORED:
                 signal.signal(number, signal.SIG_IGN)
@@ -71,7 +75,9 @@ class Signals:
             name = signal.Signals(number).name
         except ValueError:  # a real-time signal
             name = f"SIGRTMIN+{number - signal.SIGRTMIN}"
-        if number in DRAIN | FAULTS:
+        if number == signal.SIGHUP and self._reload is not None:
+            self._reload()
+        elif number in DRAIN | FAULTS:
             log.warning("%s came: the node stops", name, extra={"once_a_minute": name})
             self._stop(False)
         else:

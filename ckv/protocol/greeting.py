@@ -14,6 +14,9 @@ from ckv.protocol.packing import REQUEST, RESPONSE, new_packer
 HELLO: Final = "HELLO"
 """The method that tells what a node is and knows, :data:`ANSWER`; whoever asks may say the same of itself."""
 
+AUTH: Final = "AUTH"
+"""The method with which a user logs in, before anything else: its name and its secret."""
+
 FEATURES: Final = (BATCH,)
 """What a node that connects cannot take for granted: there were others without it. What comes later has a name here."""
 
@@ -25,11 +28,15 @@ _OWN: Final = (__version__, FEATURES)
 ANSWER: Final = (*_OWN, PROCESS)
 """The result of :data:`HELLO`."""
 
-_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode)
+_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode, errors.LoginNeeded, errors.NotAllowed)
 """What a node answers to it that is as good as not connected."""
 
 _METHODS: Final = ("PING", HELLO, BATCH)
 """PING, for every node has answered that. BATCH, for nodes that know it and not HELLO."""
+
+
+_LOGIN: Final = len(_METHODS)
+"""The number of AUTH, which is sent before these."""
 
 
 class Share(NamedTuple):
@@ -63,6 +70,12 @@ def calls(share: Share | None = None, nodes: Sequence[str] = (), refused: Sequen
     return b"".join(
         pack((REQUEST, msgid, name, arguments if name == HELLO else ())) for msgid, name in enumerate(_METHODS)
     )
+
+
+def auth(name: str, secret: bytes) -> bytes:
+    """What is sent before :func:`calls` to log in. A node without users does not know it, which does no harm."""
+    message: bytes = new_packer().pack((REQUEST, _LOGIN, AUTH, (name, secret)))
+    return message
 
 
 def share_in(params: tuple[object, ...]) -> Share | None:
@@ -110,9 +123,13 @@ def known(received: Iterable[bytes], limits: Limits) -> Known:
     for data in received:
         unpacker.feed(data)
         for kind, msgid, error, result in unpacker:
-            if kind != RESPONSE or msgid not in range(len(_METHODS)):
+            if kind != RESPONSE or msgid not in range(len(_METHODS) + 1):
                 raise errors.ProtocolError("not a msgpack-RPC response to the greeting")
             failed = errors.from_wire(error) if error is not None else None
+            if msgid == _LOGIN:
+                if failed is not None and not isinstance(failed, errors.UnknownMethod):
+                    raise failed
+                continue
             # Whoever drains, or does not serve yet, says so to HELLO; to PING too, if it is older than that.
             if failed is not None and (msgid == 0 or isinstance(failed, _UNFIT)):
                 raise failed

@@ -137,16 +137,16 @@ class Session:
 class Unanswered:
     """The caller of what nobody waits for: its answer goes nowhere, whatever it is."""
 
-    __slots__ = ("_done", "_session")
+    __slots__ = ("_done", "session")
 
     def __init__(self, session: Session, done: Callable[[], None]) -> None:
         """``done()`` is called when there is an answer, or when there will be none."""
-        self._session = session
+        self.session = session
         self._done = done
 
     @property
     def is_open(self) -> bool:
-        return self._session.is_open
+        return self.session.is_open
 
     def respond(self, msgid: int, error: object, result: object) -> None:
         self._done()
@@ -155,7 +155,7 @@ class Unanswered:
         self._done()
 
     def hold(self, reason: Hashable) -> None:
-        self._session.hold(reason)
+        self.session.hold(reason)
 
     def release(self, reason: Hashable) -> None:
-        self._session.release(reason)
+        self.session.release(reason)

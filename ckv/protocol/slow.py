@@ -17,6 +17,9 @@ KEPT: Final = 128
 MAX_SHOWN: Final = 128
 """Bytes that are kept of a method and of its first argument, as in Redis."""
 
+UNTOLD: Final = "AUTH"
+"""The method whose first argument is not kept: it may be a secret."""
+
 Begun = tuple[float, object, object, int]
 """When a request was begun, by the clock; its method, its first argument, and how many it has."""
 
@@ -49,7 +52,7 @@ class SlowLog:
         if seconds < self._seconds:
             return
         words = [_shown(method)]
-        if first is not None:
+        if first is not None and words[0].upper() != UNTOLD:
             words.append(_shown(first))
             count -= 1
         if count:

@@ -83,16 +83,18 @@ _PUBSUB: Final[dict[str, tuple[int, Sub]]] = {
 
 ROWS: Final[tuple[Row, ...]] = (
     Row("SUBSCRIBE channel [channel ...]", -2, FREE, NONE, "reader", "pubsub",
-        "Have messages sent that are published at this node.", simply(_subscribe)),
+        "Have messages sent that are published at this node.", simply(_subscribe), channels="all"),
     Row("UNSUBSCRIBE [channel ...]", -1, FREE, NONE, "reader", "pubsub", "End that, of all channels without a name.",
         simply(_unsubscribe)),
     Row("PSUBSCRIBE pattern [pattern ...]", -2, FREE, NONE, "reader", "pubsub",
-        "The same as SUBSCRIBE for all channels whose names match.", simply(_subscribe_patterns)),
+        "The same as SUBSCRIBE for all channels whose names match.", simply(_subscribe_patterns), channels="patterns"),
     Row("PUNSUBSCRIBE [pattern ...]", -1, FREE, NONE, "reader", "pubsub", "End that, of all patterns without one.",
         simply(_unsubscribe_patterns)),
     Row("PUBLISH channel message", 3, FREE, NONE, "writer", "pubsub",
-        "Send a message to those who have subscribed at this node, and answer how many were sent.", simply(_publish)),
+        "Send a message to those who have subscribed at this node, and answer how many were sent.", simply(_publish),
+        channels="first"),
     Row("PUBSUB subcommand", -2, FREE, NONE, "reader", "pubsub",
-        "CHANNELS, with a pattern or without, NUMSUB and NUMPAT, of this node.", subcommands("pubsub", _PUBSUB)),
+        "CHANNELS, with a pattern or without, NUMSUB and NUMPAT, of this node.", subcommands("pubsub", _PUBSUB),
+        channels="any"),
 )  # fmt: skip
 """What is about channels."""

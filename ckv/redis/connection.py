@@ -11,10 +11,17 @@ from ckv.protocol.resp.replies import OK, PONG, RESP2, RESP3, ReplyError, Text, 
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.info import REDIS_VERSION
 from ckv.redis.kill import kill
+from ckv.redis.login import DEFAULT, log_in, log_out
+from ckv.redis.permits import check_operator
 from ckv.redis.row import FREE, SYNTAX, Facts, Row, integer_of, text_of, wrong_count
 from ckv.redis.subscribers import restrict
 
 NONE: Final = (0, 0, 0)
+
+HELLO_NEEDS_LOGIN: Final = (
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> "
+    "option can be used to authenticate the client and select the RESP protocol version at the same time"
+)
 
 NO_PASSWORD: Final = (
     "ERR AUTH <password> called without any password configured for the default user. "
@@ -73,9 +80,10 @@ def when_all_is_answered(answer: Callable[[Facts, RespSession, Request], Any]) -
 # --- HELLO, AUTH ---------------------------------------------------------------------------------------------------
 
 
-def hello(facts: Facts, session: RespSession, request: Request) -> bytes:
+def hello(facts: Facts, session: RespSession, request: Request) -> Any:
     protocol = session.protocol
     name: str | None = None
+    account: tuple[bytes, bytes] | None = None
     if len(request) > 1:
         if request[1] not in (b"2", b"3"):
             try:
@@ -88,43 +96,45 @@ def hello(facts: Facts, session: RespSession, request: Request) -> bytes:
     while at < len(request):
         option = request[at].upper()
         if option == b"AUTH" and at + 2 < len(request):
-            _log_in(request[at + 1])
+            account = request[at + 1], request[at + 2]
             at += 3
         elif option == b"SETNAME" and at + 1 < len(request):
             name = free_text(request[at + 1], "Client names")
             at += 2
         else:
             raise ReplyError(f"ERR Syntax error in HELLO option '{shown(request[at])}'")
-    session.speak(protocol)
-    if session.is_subscribed:
-        restrict(session)
-    if name is not None:
-        session.call_itself(name)
-    about = {
-        "server": "ckv",
-        "version": REDIS_VERSION,
-        "proto": protocol,
-        "id": session.number,
-        "mode": "standalone" if facts.placing.view is None else "cluster",
-        "role": "master",
-        "modules": [],
-    }
-    return encode(about, protocol)
+
+    def answer() -> bytes:
+        session.speak(protocol)
+        if session.is_subscribed:
+            restrict(session)
+        if name is not None:
+            session.call_itself(name)
+        about = {
+            "server": "ckv",
+            "version": REDIS_VERSION,
+            "proto": protocol,
+            "id": session.number,
+            "mode": "standalone" if facts.placing.view is None else "cluster",
+            "role": "master",
+            "modules": [],
+        }
+        return encode(about, protocol)
+
+    if account is not None:
+        return log_in(facts, session, *account, answer)
+    if facts.logins is not None and facts.rights is None:
+        raise ReplyError(HELLO_NEEDS_LOGIN)
+    return answer()
 
 
-def _auth(_facts: Facts, _session: RespSession, request: Request) -> bytes:
-    if len(request) == 2:
-        raise ReplyError(NO_PASSWORD)
+def _auth(facts: Facts, session: RespSession, request: Request) -> Any:
     if len(request) > 3:
         raise ReplyError(SYNTAX)
-    _log_in(request[1])
-    return OK
-
-
-def _log_in(user: bytes) -> None:
-    """As Redis without users: the default one needs no password, and there is no other. Raises ReplyError."""
-    if user != b"default":
-        raise ReplyError("WRONGPASS invalid username-password pair or user is disabled.")
+    if len(request) == 2 and facts.logins is None:
+        raise ReplyError(NO_PASSWORD)
+    user, secret = request[1:] if len(request) == 3 else (DEFAULT, request[1])
+    return log_in(facts, session, user, secret, lambda: OK)
 
 
 # --- CLIENT --------------------------------------------------------------------------------------------------------
@@ -153,21 +163,23 @@ def _id(_facts: Facts, session: RespSession, _request: Request) -> bytes:
     return integer(session.number)
 
 
-def line_of(session: RespSession) -> str:
+def line_of(facts: Facts, session: RespSession) -> str:
     """What CLIENT LIST and CLIENT INFO say of a client."""
     name, version = session.library
     transaction = session.transaction
     flags, multi = ("", -1) if transaction is None else ("x", len(transaction.requests))
     flags = ("P" if session.is_subscribed else "") + flags or "N"
+    user = facts.logins.name_of(session) if facts.logins is not None else "default"
     return (
         f"id={session.number} addr={session.line.peer} name={session.name} flags={flags} "
         f"db=0 sub={len(session.channels)} psub={len(session.patterns)} multi={multi} "
-        f"watch={len(session.watched)} qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user=default "
+        f"watch={len(session.watched)} qbuf={session.kept_bytes} omem={session.line.unsent_bytes} user={user} "
         f"resp={session.protocol} lib-name={name} lib-ver={version}\n"
     )
 
 
 def _list(facts: Facts, session: RespSession, request: Request) -> bytes:
+    check_operator(facts, session, "client|list")
     sessions = facts.connected.sessions
     chosen = list(sessions.values())
     if len(request) > 2:
@@ -179,11 +191,11 @@ def _list(facts: Facts, session: RespSession, request: Request) -> bytes:
         else:
             kind = request[3].lower()
             chosen = [other for other in chosen if kind == (b"pubsub" if other.is_subscribed else b"normal")]
-    return encode(Text("".join(map(line_of, chosen))), session.protocol)
+    return encode(Text("".join(line_of(facts, other) for other in chosen)), session.protocol)
 
 
-def _info(_facts: Facts, session: RespSession, _request: Request) -> bytes:
-    return encode(Text(line_of(session)), session.protocol)
+def _info(facts: Facts, session: RespSession, _request: Request) -> bytes:
+    return encode(Text(line_of(facts, session)), session.protocol)
 
 
 def _on_off(_facts: Facts, _session: RespSession, request: Request) -> bytes:
@@ -241,13 +253,13 @@ def _quit(_facts: Facts, session: RespSession, _request: Request) -> bytes:
     return OK
 
 
-def _reset(_facts: Facts, session: RespSession, _request: Request) -> bytes:
+def _reset(facts: Facts, session: RespSession, _request: Request) -> Any:
     if session.leave is not None:
         session.leave()
     session.no_transaction()
     session.speak(RESP2)
     session.call_itself("")
-    return b"+RESET\r\n"
+    return log_out(facts, session, b"+RESET\r\n")
 
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -255,7 +267,8 @@ ROWS: Final[tuple[Row, ...]] = (
         f"Choose version {RESP2} or {RESP3} of the protocol, and answer what the node is.",
         when_all_is_answered(hello)),
     Row("AUTH [user] password", -2, FREE, NONE, "anyone", "connection",
-        "Log in. There are no users yet, so it is as in a Redis without a password.", simply(_auth)),
+        "Log in, as `default` with a password alone. Where there are no users it is as in a Redis without a password.",
+        simply(_auth)),
     Row("PING [message]", -1, FREE, NONE, "anyone", "connection", "Ask the node itself whether it answers.",
         simply(_ping), ("PING",)),
     Row("ECHO message", 2, FREE, NONE, "anyone", "connection", "Answer the message.", simply(_echo)),

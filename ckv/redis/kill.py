@@ -9,6 +9,7 @@ from ckv.protocol.resp.methods import shown
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import OK, ReplyError, integer
 from ckv.protocol.resp.session import RespSession
+from ckv.redis.permits import check_operator
 from ckv.redis.row import SYNTAX, Facts, integer_of, text_of
 
 WHY: Final = "somebody has sent CLIENT KILL"
@@ -19,6 +20,7 @@ _Filter = Callable[[RespSession], bool]
 def kill(facts: Facts, session: RespSession, request: Request) -> bytes:
     """``CLIENT KILL address``, or with pairs of a filter and its value, all of which have to hold: then the answer is
     how many it were, and whoever asks is left out, unless ``SKIPME`` is ``no``. Raises ReplyError."""
+    check_operator(facts, session, "client|kill")
     others = list(facts.connected.sessions.values())
     if len(request) == 3:
         address = text_of(request[2])
@@ -35,7 +37,7 @@ def kill(facts: Facts, session: RespSession, request: Request) -> bytes:
         if name.upper() == b"SKIPME" and value.lower() in (b"yes", b"no"):
             skips_me = value.lower() == b"yes"
         else:
-            filters.append(_filter(name, value))
+            filters.append(_filter(facts, name, value))
     found = [
         other for other in others if all(holds(other) for holds in filters) and not (skips_me and other is session)
     ]
@@ -43,7 +45,7 @@ def kill(facts: Facts, session: RespSession, request: Request) -> bytes:
     return integer(len(found))
 
 
-def _filter(name: bytes, value: bytes) -> _Filter:
+def _filter(facts: Facts, name: bytes, value: bytes) -> _Filter:
     word = name.upper()
     text = text_of(value)
     if word == b"ID":
@@ -54,7 +56,8 @@ def _filter(name: bytes, value: bytes) -> _Filter:
     if word == b"ADDR":
         return lambda other: other.line.peer == text
     if word == b"USER":
-        return lambda _: text == "default"
+        logins = facts.logins
+        return lambda other: text == (logins.name_of(other) if logins is not None else "default")
     if word == b"TYPE" and text.lower() in ("normal", "pubsub", "master", "replica", "slave"):
         return lambda other: text.lower() == ("pubsub" if other.is_subscribed else "normal")
     if word == b"TYPE":

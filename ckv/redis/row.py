@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
+from ckv import errors
 from ckv.commands import Access
 from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.limits import Limits
@@ -14,9 +15,11 @@ from ckv.protocol.resp.ordering import Reply
 from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError
 from ckv.protocol.resp.session import RespSession
+from ckv.protocol.session import Session
 from ckv.redis.noted import Noted
 from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
+from ckv.security.rights import Rights
 from ckv.values import ENCODING, ENCODING_ERRORS
 
 Group = Literal["cluster", "connection", "generic", "pubsub", "scripting", "server", "string", "transactions"]
@@ -32,6 +35,17 @@ SYNTAX: Final = "ERR syntax error"
 
 INT64: Final = 2**63
 """One more than the largest number of 64 bits with a sign."""
+
+
+class Logins(Protocol):
+    """Who has logged in: :class:`ckv.net.logins.Logins`."""
+
+    def log_in(
+        self, session: Session, name: str | bytes, secret: bytes, told: Callable[[errors.CkvError | None], None], /
+    ) -> None: ...
+    def log_out(self, session: Session, told: Callable[[errors.CkvError | None], None], /) -> None: ...
+    def name_of(self, session: Session, /) -> str: ...
+    def audit(self, session: Session, name: str, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,12 @@ class Facts:
     noting: Mapping[str, CarryOut]
     """The commands that ask anything of the node about keys, by their names: they tell what, and ask nothing."""
 
+    logins: Logins | None
+    """Where clients log in; None where there are no users, and everybody may do everything."""
+
+    rights: Rights | None
+    """What those may do for whom these commands are; None where there are no users, or for who has not logged in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -107,6 +127,9 @@ class Row:
 
     key_step: int = 1
     """From one of these to the next: 2 where each has its value behind it."""
+
+    channels: Literal["", "first", "all", "patterns", "any"] = ""
+    """Which parts are channels: the first argument, all, or all as patterns; ``any`` for one that tells of any."""
 
     @property
     def name(self) -> str:
@@ -147,24 +170,6 @@ def keys_in(row: Row, request: Request) -> Request:
         return []
     end = last % len(request) if last < 0 else last
     return request[first : end + 1 : step]
-
-
-def check_place(placing: Placing, row: Row, request: Request) -> None:
-    """Raises ReplyError where the node does not answer for the keys of a request."""
-    if placing.view is not None:
-        placing.check(map(text_of, keys_in(row, request)))
-
-
-def placed(row: Row, carry_out: CarryOut, placing: Placing) -> CarryOut:
-    """The command, which looks first whether the node answers for its keys."""
-    if not (row.keys[0] or row.key_count):
-        return carry_out
-
-    def checked(session: RespSession, request: Request) -> Any:
-        check_place(placing, row, request)
-        return carry_out(session, request)
-
-    return checked
 
 
 def call(session: RespSession, handler: Handler, params: tuple[object, ...], reply: Reply) -> Any:

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from ckv.commands import STEP_METHODS
 from ckv.protocol.handler import Handler
@@ -31,10 +31,12 @@ from ckv.redis import (
     watching,
 )
 from ckv.redis.noted import Noting
+from ckv.redis.permits import checked
 from ckv.redis.placing import Placing
 from ckv.redis.refused import no_command
-from ckv.redis.row import Facts, Row, counted, placed
+from ckv.redis.row import Facts, Logins, Row, counted
 from ckv.redis.subscribers import Channels
+from ckv.security.rights import Rights
 
 ROWS: Final[dict[str, Row]] = {
     row.name: row
@@ -55,6 +57,14 @@ def had_by(methods: Mapping[str, object]) -> dict[str, Row]:
     return {name: row for name, row in ROWS.items() if methods.keys() >= set(row.needs)}
 
 
+class MakeCommands(Protocol):
+    """Makes the commands of the handlers of a node, for users with these rights, or for whoever has to log in."""
+
+    def __call__(
+        self, handlers: Mapping[str, Handler], /, rights: Rights | None = None, logins: Logins | None = None
+    ) -> RespMethods: ...
+
+
 def for_node(
     limits: Limits,
     now: Callable[[], float] = time.time,
@@ -64,7 +74,7 @@ def for_node(
     slow: SlowLog = NEVER,
     keys_max: int,
     next_turn: Callable[[Callable[[], None]], object],
-) -> Callable[[Mapping[str, Handler]], RespMethods]:
+) -> MakeCommands:
     """What makes the commands of handlers; the clients of all that it makes are numbered together, and have the same
     channels.
 
@@ -79,16 +89,18 @@ def for_node(
     started = now()
     loaded: dict[bytes, scripts.Script] = {}
 
-    def made(handlers: Mapping[str, Handler]) -> RespMethods:
+    def made(
+        handlers: Mapping[str, Handler], /, rights: Rights | None = None, logins: Logins | None = None
+    ) -> RespMethods:
         rows = had_by(handlers)
         noting: dict[str, CarryOut] = {}
         own = (limits, connected, rows, run_id, started, now, keys_max, next_turn, loaded, of_node, places, noting)
-        facts = Facts(handlers, *own)
+        facts = Facts(handlers, *own, logins, rights)
         told = replace(facts, handlers={**handlers, **{name: Noting(name) for name in NOTED & handlers.keys()}})
         if "EXEC" in handlers:
             noting |= {name: row.make(told) for name, row in rows.items() if not NOTED.isdisjoint(row.needs)}
         commands = {
-            name: RespCommand(counted(row, placed(row, row.make(facts), places)), frozenset(row.needs))
+            name: RespCommand(counted(row, checked(facts, row, row.make(facts))), frozenset(row.needs))
             for name, row in rows.items()
         }
         return RespMethods(commands, limits, connected, no_command, slow)

@@ -9,7 +9,7 @@ https://redis.io/docs/latest/develop/using-commands/transactions/.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from ckv import errors
@@ -20,9 +20,10 @@ from ckv.protocol.resp.replies import OK, ReplyError, error_of
 from ckv.protocol.resp.session import RespSession
 from ckv.protocol.steps import WATCHED, Asked, Told
 from ckv.redis.connection import NONE, SUBCOMMANDS, hello, simply
+from ckv.redis.login import logs_in
 from ckv.redis.noted import Noted
-from ckv.redis.placing import Placing
-from ckv.redis.row import FREE, Facts, Row, check_place, wrong_count
+from ckv.redis.permits import check, check_place, check_user
+from ckv.redis.row import FREE, Facts, Row, wrong_count
 from ckv.redis.step import answer_of_one, in_one_step
 
 MAX_QUEUED: Final = 65_536
@@ -50,7 +51,7 @@ Place = Noted | bytes | Request
 
 
 def multi(facts: Facts) -> CarryOut:
-    take = _taken(facts.rows, facts.placing, facts.limits.max_message_bytes * MAX_QUEUED_MESSAGES)
+    take = _taken(facts)
 
     def carry_out(session: RespSession, _request: Request) -> bytes:
         if session.transaction is not None:
@@ -62,24 +63,26 @@ def multi(facts: Facts) -> CarryOut:
     return carry_out
 
 
-def _taken(rows: Mapping[str, Row], placing: Placing, most_bytes: int) -> CarryOut:
-    """What takes the requests of a transaction, of a node with these commands."""
+def _taken(facts: Facts) -> CarryOut:
+    """What takes the requests of a transaction."""
+    rows, most_bytes = facts.rows, facts.limits.max_message_bytes * MAX_QUEUED_MESSAGES
 
-    def check(session: RespSession, transaction: Transaction, row: Row, request: Request) -> None:
+    def check_queued(session: RespSession, transaction: Transaction, row: Row, request: Request) -> None:
         """Raises ReplyError, or an error of ours."""
         if not row.has(request):
             raise wrong_count(row.name)
+        check_user(facts, row, request)
         find = SUBCOMMANDS.get(row.name)
         if find is not None and len(request) > 1:
             find(request)
         refusal = session.refusal_of(request)
         if refusal is not None:
             raise refusal
-        if row.name in NOT_QUEUED:
+        if row.name in NOT_QUEUED or (facts.logins is not None and logs_in(request)):
             raise ReplyError("ERR Command not allowed inside a transaction")
         if row.name in AT_ONCE or transaction.is_aborted:
             return
-        check_place(placing, row, request)
+        check_place(facts.placing, row, request)
         if len(transaction.requests) == MAX_QUEUED:
             raise ReplyError(f"ERR a transaction has at most {MAX_QUEUED} commands")
         transaction.size += PART_BYTES + sum(len(part) + PART_BYTES for part in request)
@@ -95,7 +98,7 @@ def _taken(rows: Mapping[str, Row], placing: Placing, most_bytes: int) -> CarryO
             return session.carry_out(request)  # That says why.
         if row.name != "exec":
             try:
-                check(session, transaction, row, request)
+                check_queued(session, transaction, row, request)
             except (ReplyError, errors.CkvError):
                 _abort(transaction)
                 raise
@@ -133,7 +136,7 @@ def exec_(facts: Facts) -> CarryOut:
             if refusal is not None:
                 raise ReplyError(f"{ABORTED}: {error_of(errors.to_wire(refusal))[1:-2].decode()}")
             # The node may have been told of others since it was queued.
-            check_place(facts.placing, facts.rows[shown(queued[0]).lower()], queued)
+            check(facts, facts.rows[shown(queued[0]).lower()], queued)
         for key in watched:
             facts.placing.check([key])
         places = [_place(facts, session, queued) for queued in transaction.requests]

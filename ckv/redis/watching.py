@@ -23,7 +23,8 @@ from ckv.protocol.resp.session import RespSession
 from ckv.protocol.steps import Told
 from ckv.redis.connection import NONE, simply
 from ckv.redis.noted import Noted
-from ckv.redis.row import FREE, READ, Facts, Row, check_place
+from ckv.redis.permits import check
+from ckv.redis.row import FREE, READ, Facts, Row
 from ckv.redis.step import answer_of_one, in_one_step
 from ckv.values import checked_key
 
@@ -109,7 +110,7 @@ def _taken(facts: Facts) -> CarryOut:
             return session.carry_out(request)
         if row.flags != READ and name != "getex":
             return session.carry_out(request)
-        check_place(facts.placing, row, request)
+        check(facts, row, request)
         noted = command(session, request)
         watched = session.watched
         if not isinstance(noted, Noted):

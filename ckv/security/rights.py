@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from ckv.commands import Access
+from ckv.values import MAX_KEY_BYTES, to_bytes
 
 Level = Literal["read", "write", "admin", "node"]
 """The class of a user; each may do what those before it may, too."""
@@ -25,6 +26,9 @@ tells of no key."""
 
 _MAGIC: Final = re.compile(r"[*?\[\\]")
 """What stands for more than itself in a pattern."""
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+NAMES: Final = "1 to 64 letters, digits and . _ @ -, of which the first is a letter or a digit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,30 @@ class Rights:
     def are_plain(self) -> bool:
         """Whether they may read and write all keys, so that no request about a key need be looked at."""
         return self.level != "read" and not self.prefixes
+
+
+def checked_name(name: str) -> str:
+    """The name of a user. Raises ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"not the name of a user: allowed are {NAMES}")
+    return name
+
+
+def rights_of(level: str, prefixes: Iterable[str]) -> Rights:
+    """The rights of a class and of prefixes as they are written, ``~orders:*``. Raises ValueError."""
+    found = next((known for known in get_args(Level) if known == level), None)
+    if found is None:
+        raise ValueError(f"no such class: allowed is {', '.join(get_args(Level))}")
+    known = tuple(sorted({_prefix(prefix) for prefix in prefixes} - {""}))
+    if known and found in ("admin", "node"):
+        raise ValueError(f"{found} with prefixes of keys: allowed with read and write")
+    return Rights(found, known)
+
+
+def _prefix(word: str) -> str:
+    prefix = word.removeprefix("~").removesuffix("*")
+    if not word.startswith("~") or not word.endswith("*") or set("*?[\\") & set(prefix):
+        raise ValueError("not a prefix of keys: allowed is ~ and what they begin with and *, as in ~orders:*")
+    if len(to_bytes(prefix)) > MAX_KEY_BYTES:
+        raise ValueError(f"a prefix of more than {MAX_KEY_BYTES} bytes")
+    return prefix

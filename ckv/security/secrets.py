@@ -18,9 +18,6 @@ Kind = Literal["sha256", "scrypt"]
 SALT_BYTES: Final = 16
 HASH_BYTES: Final = 32
 
-MAX_SECRET_BYTES: Final = 1024
-"""The longest secret that is looked at."""
-
 _SCRYPT_N: Final = 2**14
 _SCRYPT_R: Final = 8
 _SCRYPT_P: Final = 1

@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 from ckv.errors import BadSetting
 from ckv.security import secrets
-from ckv.security.rights import Level, Rights
-from ckv.security.secrets import MAX_SECRET_BYTES, Kept
-from ckv.values import MAX_KEY_BYTES, to_bytes
+from ckv.security.account import MAX_SECRET_BYTES
+from ckv.security.rights import Rights, checked_name, rights_of
+from ckv.security.secrets import Kept
+from ckv.values import to_bytes
 
 MAX_BYTES: Final = 2**20
 """The longest file."""
 
 MAX_SECRETS: Final = 2
 """Of one user: a new one, and the one before it."""
-
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-NAMES: Final = "1 to 64 letters, digits and . _ @ -, of which the first is a letter or a digit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +71,10 @@ class Users:
         """Who has to be asked for the secret, and whether it is the user of this name. There always is one: where there
         is no such user, it is one in whose place nobody comes in. It is always the same one for a name, so that the
         time that it takes tells nothing of who there is."""
-        user = self.by_name.get(name)
-        if user is not None:
-            return user, True
         number = int.from_bytes(hmac.digest(self._key, to_bytes(name), "sha256")[:8])
-        return self.by_name[self._names[number % len(self._names)]], False
+        other = self.by_name[self._names[number % len(self._names)]]
+        user = self.by_name.get(name)
+        return (user, True) if user is not None else (other, False)
 
 
 def parse(text: str, where: str) -> Users:
@@ -109,33 +105,6 @@ def _user(words: list[str]) -> User:
     if len(kept) > MAX_SECRETS:
         raise ValueError(f"{len(kept)} secrets of one user: allowed are {MAX_SECRETS}")
     return User(checked_name(name), rights_of(level, prefixes), kept)
-
-
-def checked_name(name: str) -> str:
-    """The name of a user. Raises ValueError."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"not the name of a user: allowed are {NAMES}")
-    return name
-
-
-def rights_of(level: str, prefixes: Iterable[str]) -> Rights:
-    """The rights of a class and of prefixes as they are written, ``~orders:*``. Raises ValueError."""
-    found = next((known for known in get_args(Level) if known == level), None)
-    if found is None:
-        raise ValueError(f"no such class: allowed is {', '.join(get_args(Level))}")
-    known = tuple(sorted({_prefix(prefix) for prefix in prefixes} - {""}))
-    if known and found in ("admin", "node"):
-        raise ValueError(f"{found} with prefixes of keys: allowed with read and write")
-    return Rights(found, known)
-
-
-def _prefix(word: str) -> str:
-    prefix = word.removeprefix("~").removesuffix("*")
-    if not word.startswith("~") or not word.endswith("*") or set("*?[\\") & set(prefix):
-        raise ValueError("not a prefix of keys: allowed is ~ and what they begin with and *, as in ~orders:*")
-    if len(to_bytes(prefix)) > MAX_KEY_BYTES:
-        raise ValueError(f"a prefix of more than {MAX_KEY_BYTES} bytes")
-    return prefix
 
 
 def read(path: Path) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from ckv.address import Address, parse_address, parse_host
 from ckv.errors import BadSetting
-from ckv.security.users import checked_name, rights_of
+from ckv.security.rights import checked_name, rights_of
 from ckv.units import whole
+
+if TYPE_CHECKING:
+    from ckv.security.users import UsersFile
 
 Policy = Literal["lru", "lfu", "fifo"]
 WriteMode = Literal["evict", "behind", "through"]
@@ -208,3 +211,17 @@ def keys(text: str) -> tuple[str, ...]:
         return () if text == NOBODY else rights_of("read", text.split()).prefixes
     except ValueError as error:
         raise BadSetting(f"{text!r} is {error}") from None
+
+
+def users(text: str) -> UsersFile | None:
+    """The file of users, which is read here; ``None`` for none."""
+    if text == NOWHERE:
+        return None
+    from ckv.security.users import UsersFile  # what it loads takes longer than a tool that has no use for it
+
+    return UsersFile(path(text))
+
+
+def secret_file(text: str) -> Path | None:
+    """A file with a secret; ``None`` for none."""
+    return None if text == NOWHERE else path(text)

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.roles import RoleName
+from ckv.security.account import NODE_PASSWORD, PASSWORD, Account, account
 from ckv.security.rights import Level
 from ckv.settings import file
 from ckv.settings.parsers import NO_TIER, Policy, WriteMode, hidden
 from ckv.settings.table import Setting, settings_of
 from ckv.units import show_size
+
+if TYPE_CHECKING:
+    from ckv.security.users import UsersFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,9 @@ class NodeSettings:
     log_level: str
     log_format: str
     config: str
+    users: UsersFile | None = field(default=None, kw_only=True)
+    account: Account | None = field(default=None, kw_only=True)
+    """As whom it logs in at other nodes; None for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ class ToolSettings:
 
     address: Address
     timeout: float
+    account: Account | None = field(default=None, kw_only=True)
+    """As whom it logs in; None for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +255,9 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     for setting in known:
         source, value = given(setting, arguments, environ, options, path)
         values[setting.field] = parsed(setting, source, value)
+    if "password_file" in values:
+        variable = NODE_PASSWORD if role in ("primary", "secondary") else PASSWORD
+        values["account"] = account(values.pop("login"), values.pop("password_file"), environ, variable)
     if "host" in values:
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":

@@ -71,6 +71,9 @@ class Setting:
 
 _NODES: Final[tuple[RoleName, ...]] = ("primary", "secondary")
 
+_ASKING: Final[tuple[RoleName, ...]] = ("shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner")
+"""Who asks a node."""
+
 SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("<primary>", ("secondary",), parse_addresses,
         "Address of the primary, host:port, or those of several with commas between them. This node asks to join it, "
@@ -193,6 +196,21 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--allow-flush", _NODES, bool,
         "Carry out FLUSHDB and FLUSHALL, which delete all records, in the persistent node too. A primary and its "
         "secondaries all need it."),
+    Setting("--users", _NODES, parsers.users,
+        "File of those who may log in, which ckv user keeps; nobody else may do anything then. The node reads it again "
+        "at SIGHUP, which stops it otherwise. - for none: whoever reaches the node may do everything.", parsers.NOWHERE,
+        "FILE"),
+    Setting("--node-user", _NODES, parsers.user,
+        "As whom it logs in at other nodes: a user of the class node there. It needs a secret, which is in "
+        "CKV_NODE_PASSWORD or in a file.", "node", "NAME", own_field="login"),
+    Setting("--node-password-file", _NODES, parsers.secret_file,
+        "File with the secret of that user, read each time that it connects; - for none.", parsers.NOWHERE, "FILE",
+        own_field="password_file"),
+    Setting("--user", _ASKING, parsers.user,
+        "As whom it logs in. It needs a secret, which is in CKV_PASSWORD or in a file.", "default", "NAME",
+        own_field="login"),
+    Setting("--password-file", _ASKING, parsers.secret_file, "File with the secret of that user; - for none.",
+        parsers.NOWHERE, "FILE"),
     Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
         "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from ckv.security import account
 from ckv.settings.table import SETTINGS
 from ckv.spelling import nearest
 
@@ -25,7 +26,7 @@ def known() -> frozenset[str]:
     from ckv.persistent.mysql.address import DATABASE, PASSWORD, PASSWORD_FILE, USER
 
     twins = (setting.environment for setting in SETTINGS if setting.environment)
-    return frozenset((*twins, USER, PASSWORD, PASSWORD_FILE, DATABASE))
+    return frozenset((*twins, USER, PASSWORD, PASSWORD_FILE, DATABASE, account.PASSWORD, account.NODE_PASSWORD))
 
 
 def warning(environ: Mapping[str, str]) -> str | None:

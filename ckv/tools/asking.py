@@ -17,6 +17,22 @@ HOPS: Final = 3
 """Primaries that are asked at most: the one that leads may change meanwhile, and two could each name the other."""
 
 
+def client_of(
+    settings: ToolSettings, address: Address | None = None, *, connect_timeout: float | None = None
+) -> Client:
+    """A client of the node, or of another one, which logs in as the settings say. Raises OSError when the file with the
+    secret cannot be read any more."""
+    place, account = address or settings.address, settings.account
+    return Client(
+        place.host,
+        place.port,
+        user=account.name if account is not None else None,
+        password=account.secret() if account is not None else None,
+        timeout=settings.timeout,
+        connect_timeout=connect_timeout or settings.timeout,
+    )
+
+
 def ask(settings: ToolSettings, talk: Callable[[Client], None]) -> int:
     """Has ``talk`` talk to the node, or to the primary that leads if the node says that it is another one; the exit
     code. An error is one line on stderr. ``talk`` may be called again from its beginning."""
@@ -25,9 +41,7 @@ def ask(settings: ToolSettings, talk: Callable[[Client], None]) -> int:
     while address is not None:
         hops += 1
         try:
-            with Client(
-                address.host, address.port, timeout=settings.timeout, connect_timeout=settings.timeout
-            ) as client:
+            with client_of(settings, address) as client:
                 talk(client)
             return Exit.FINE
         except CkvError as error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from ckv.address import Address
 from ckv.client import Client
 from ckv.cluster.directory import OWNERS, Directory
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.errors import NodeDown, ProtocolError
 from ckv.settings.roles import OwnerSettings
-from ckv.tools.asking import ask
+from ckv.tools.asking import ask, client_of
 
 
 def run(settings: OwnerSettings) -> int:
@@ -28,7 +29,7 @@ def _tell(primary: Client, settings: OwnerSettings) -> None:
         raise NodeDown(f"slot {slot} has no owner now")
     name = f"{place.name} at " if place.name else ""
     print(f"owner {name}{place.host}:{place.port}", flush=True)
-    with Client(place.host, place.port, timeout=settings.timeout, connect_timeout=settings.timeout) as owner:
+    with client_of(settings, Address(place.host, place.port)) as owner:
         match owner.call("PEEK", settings.key):
             case [str() as where, _]:
                 print(f"where {where}")

@@ -9,10 +9,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from ckv.address import Address
 from ckv.exits import Exit
+from ckv.security.account import Account
 from ckv.settings.roles import PingSettings
 
 REQUEST: Final = b"\x94\x00\x01\xa4PING\x90"
@@ -30,14 +32,46 @@ Judge = Callable[[bytes], str | None]
 
 def run(settings: PingSettings) -> int:
     """Asks the node; the exit code. What is wrong becomes one line on stderr."""
+    request, what = REQUEST, "does not answer"
+    judge: Judge = _of_ping
     if settings.ready:
-        why, what = _silence(settings.address, settings.timeout, FIGURES_REQUEST, _of_figures), "is not ready"
-    else:
-        why, what = _silence(settings.address, settings.timeout, REQUEST, _of_ping), "does not answer"
+        request, judge, what = FIGURES_REQUEST, _of_figures, "is not ready"
+    if settings.account is not None:
+        request, judge = _login(settings.account) + request, partial(_behind_login, judge)
+    why = _silence(settings.address, settings.timeout, request, judge)
     if not why:
         return Exit.FINE
     print(f"ckv: {settings.address} {what}: {why}", file=sys.stderr)
     return Exit.FAILED
+
+
+def _login(account: Account) -> bytes:
+    """The request ``[0, 0, "AUTH", [user, secret]]``."""
+    import msgpack
+
+    request: bytes = msgpack.packb((0, 0, "AUTH", (account.name, account.secret())), unicode_errors="surrogateescape")
+    return request
+
+
+def _behind_login(judge: Judge, answer: bytes) -> str | None:
+    """What the judge says of what follows the answer to a login, unless that was refused."""
+    import msgpack
+
+    unpacker = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape")
+    unpacker.feed(answer)
+    try:
+        message = unpacker.unpack()
+    except msgpack.OutOfData:
+        return None
+    except ValueError:  # whatever can be wrong with it
+        message = None
+    match message:
+        case [1, 0, None, True]:
+            return judge(answer[unpacker.tell() :])
+        case [1, 0, str() as error, _]:
+            # A node without users does not know it.
+            return judge(answer[unpacker.tell() :]) if error.startswith("UnknownMethod: ") else error
+    return "what came is no answer to an AUTH"
 
 
 def _of_ping(answer: bytes) -> str | None:
@@ -117,7 +151,8 @@ def _meaning(answer: bytes) -> str:
         message = None
     match message:
         case [1, 1, str() as error, _]:
-            return error
+            # It asks who this is, and so it answers.
+            return "" if error.startswith("LoginNeeded: ") else error
     return "what came is no answer to a PING"
 
 

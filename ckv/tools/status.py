@@ -10,13 +10,13 @@ from ckv.errors import CkvError, ProtocolError, to_wire
 from ckv.exits import Exit
 from ckv.node.figures import Info, for_people
 from ckv.settings.roles import StatusSettings
+from ckv.tools.asking import client_of
 
 
 def run(settings: StatusSettings) -> int:
     """Prints the figures; the exit code."""
-    address = settings.address
     try:
-        with Client(address.host, address.port, timeout=settings.timeout, connect_timeout=settings.timeout) as client:
+        with client_of(settings) as client:
             info = read(client)
     except CkvError as error:
         print(f"ckv: {to_wire(error)}", file=sys.stderr)

@@ -9,8 +9,9 @@ from typing import Final
 from ckv.errors import BadSetting
 from ckv.exits import Exit
 from ckv.security import editing, secrets
+from ckv.security.account import MAX_SECRET_BYTES
 from ckv.security.rights import Rights
-from ckv.security.secrets import MAX_SECRET_BYTES, Kept
+from ckv.security.secrets import Kept
 from ckv.security.users import User
 from ckv.settings.roles import UserSettings
 from ckv.values import to_bytes

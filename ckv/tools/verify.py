@@ -27,6 +27,7 @@ from ckv.persistent.opening import open_tier
 from ckv.settings.parsers import NO_TIER
 from ckv.settings.roles import VerifySettings
 from ckv.tools import status
+from ckv.tools.asking import client_of
 from ckv.values import Value, to_bytes, to_text
 
 LOOKS: Final = 6
@@ -56,9 +57,8 @@ _PLACES: Final = ("clean", "dirty", "pending", "parked", "tombstone", "absent")
 def run(settings: VerifySettings) -> int:
     """Audits, and prints what differs and a summary; the exit code. Raises BadSetting."""
     tier = open_tier(settings.persistent)
-    address = settings.address
     try:
-        with Client(address.host, address.port, timeout=settings.timeout, connect_timeout=settings.timeout) as client:
+        with client_of(settings) as client:
             _check_node(settings, client)
             with closing(tier.connect(prepare=False)) as session:
                 return Audit(client, session).run(settings.sample)

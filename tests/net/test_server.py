@@ -13,8 +13,9 @@ import pytest
 
 from ckv.net import lobby
 from ckv.net import server as servers
+from ckv.net.connection import kind_of
 from ckv.net.lobby import MOST_GUESTS
-from ckv.net.server import Server, kind_of
+from ckv.net.server import Server
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcSession
 from tests.net.conftest import Asker, Lines, World, until

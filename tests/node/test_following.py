@@ -11,11 +11,25 @@ import pytest
 
 from ckv import errors
 from ckv.cluster.map import Map, Node, Version
-from ckv.cluster.messages import ASK_THE_LEADER, BEAT, FOLLOW, JOIN, LEAVE, Again, Beat, Followed, Join, Leave, Static
+from ckv.cluster.messages import (
+    ASK_THE_LEADER,
+    BEAT,
+    DRAIN,
+    FOLLOW,
+    JOIN,
+    LEAVE,
+    REBALANCE,
+    TABLE,
+    Again,
+    Beat,
+    Followed,
+    Join,
+    Leave,
+    Static,
+)
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.node import following
-from ckv.node.leading import DRAIN, REBALANCE, STATIC, Leading
-from ckv.node.leading import SLOTS as TABLE
+from ckv.node.leading import STATIC, Leading
 from tests.net.conftest import World
 from tests.node.callers import Told
 from tests.node.fake_primary import FakePrimary

@@ -67,3 +67,11 @@ def test_words_are_short_and_can_be_sent(first: str | bytes, shown: str) -> None
     (kept,) = log.latest(1)
     assert kept[3] == ["GET", shown]
     assert shown.encode()
+
+
+@pytest.mark.parametrize("method", ["AUTH", b"AUTH", b"auth"])
+def test_what_may_be_a_secret_is_not_kept(method: str | bytes) -> None:
+    log = Log(0)
+    log.takes(1, log.begun(method, b"secret", 1))
+    (kept,) = log.latest(1)
+    assert kept[3][1:] == ["... (1 more arguments)"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ckv.errors import BadSetting
 from ckv.security import secrets
-from ckv.security.rights import Rights
-from ckv.security.users import User, Users, UsersFile, parse, read, rights_of
+from ckv.security.rights import Rights, rights_of
+from ckv.security.users import User, Users, UsersFile, parse, read
 
 HASH = str(secrets.kept(b"secret", "sha256"))
 SCRYPT = str(secrets.kept(b"a password", "scrypt"))

@@ -33,11 +33,13 @@ class RawClient:
     the way out as on the way in. Times are in seconds.
     """
 
-    def __init__(self, address: str, timeout: float = 10.0) -> None:
-        """Connect to ``host:port``; ``timeout`` is also what every later call waits unless it says otherwise."""
+    def __init__(self, address: str, timeout: float = 10.0, source: str = "") -> None:
+        """Connect to ``host:port``, from a ``source`` address of this machine; ``timeout`` is also what every later
+        call waits unless it says otherwise."""
         host, _, port = address.rpartition(":")
         self.timeout = timeout
-        self.socket = socket.create_connection((host.strip("[]"), int(port)), timeout)
+        place = (host.strip("[]"), int(port))
+        self.socket = socket.create_connection(place, timeout, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unpacker = msgpack.Unpacker(
             raw=False, unicode_errors="surrogateescape", strict_map_key=False, max_buffer_size=MAX_RESPONSE_BYTES

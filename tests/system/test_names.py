@@ -9,7 +9,7 @@ import pytest
 
 from ckv import Client
 from ckv.address import Address
-from ckv.net import server
+from ckv.net import listening
 from ckv.net.resolver import Resolver
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes, run_ckv
@@ -37,12 +37,12 @@ def test_a_primary_finds_a_secondary_by_its_name(nodes: Nodes) -> None:
 def test_the_first_address_of_its_own_name_is_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """As ``localhost``, where that is ``::1`` first and the machine has no IPv6."""
     own = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, 0)) for host in ("192.0.2.1", "127.0.0.1")]
-    monkeypatch.setattr(server, "plain_getaddrinfo", lambda *_, **__: own)
-    with closing(server.bound(Address("several.test", 0))) as listener:
+    monkeypatch.setattr(listening, "plain_getaddrinfo", lambda *_, **__: own)
+    with closing(listening.bound(Address("several.test", 0))) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
-    monkeypatch.setattr(server, "plain_getaddrinfo", lambda *_, **__: own[:1])
+    monkeypatch.setattr(listening, "plain_getaddrinfo", lambda *_, **__: own[:1])
     with pytest.raises(OSError, match="Cannot assign"):
-        server.bound(Address("several.test", 0))
+        listening.bound(Address("several.test", 0))
 
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b"])

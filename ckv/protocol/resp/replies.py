@@ -40,8 +40,11 @@ CODES: Final[dict[str, str]] = {
     "NoRoom": "OOM",
     "NodeDown": "CLUSTERDOWN",
     "CrossNode": "CROSSSLOT",
+    "LoginNeeded": "NOAUTH",
+    "LoginFailed": "WRONGPASS",
+    "NotAllowed": "NOPERM",
 }
-"""What clients of Redis know, by our own code: nothing was written, and it may go better later. Others are ``ERR``."""
+"""What clients of Redis know, by our own code: nothing was written. Others are ``ERR``."""
 
 UNKNOWN: Final = "ERR UNKNOWN"
 """Before an error after which nobody knows whether the command was carried out: it must not look as if it could be

@@ -14,6 +14,7 @@ from ckv.errors import CkvError, OutcomeUnknown, Unreachable, to_wire
 from ckv.exits import Exit
 from ckv.settings.roles import ShellSettings
 from ckv.settings.table import LARGEST_VALUE
+from ckv.tools.asking import client_of
 from ckv.tools.shell.commands import End, Interrupted, name_of, run_line
 from ckv.tools.shell.results import as_json, error_as_json, for_people, raw
 from ckv.tools.shell.words import BadLine
@@ -26,13 +27,16 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES: Final = 5 * LARGEST_VALUE
 """The longest line: the longest value with four characters for each byte, and room for the rest."""
 
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds to connect: nobody at a prompt waits longer."""
+
 Run = tuple[str, Callable[[], tuple[str, object]]]
 """A label for the errors of a command, and what runs it, for its name and result."""
 
 
 def run(settings: ShellSettings) -> int:
     """Runs the command, or what is typed or piped until it ends; the exit code."""
-    with Client(settings.address.host, settings.address.port, timeout=settings.timeout) as client:
+    with client_of(settings, connect_timeout=CONNECT_TIMEOUT) as client:
         if settings.command:
             return run_command(client, settings)
         if sys.stdin.isatty() and sys.stdout.isatty():

@@ -1,0 +1,305 @@
+"""Who has logged in over which connection, and who serves it then.
+
+Whoever has not logged in is served by :attr:`Logins.strangers`, where nothing is answered but AUTH. After that a
+connection is served by the inbox of what its user may do (:mod:`ckv.net.permits`), one for all users with the same
+rights; users who may read and write all keys are served by compiled code, as without users.
+
+A secret is looked at in a greenlet, so that nothing behind an AUTH is served as somebody else would be; one that takes
+long in a thread, one at a time.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, cast
+
+import gevent
+from gevent.threadpool import ThreadPool
+
+from ckv import errors
+from ckv.errors import BadSetting
+from ckv.net.connection import Connection
+from ckv.net.inbox import Inbox
+from ckv.protocol.handler import LATER, Caller
+from ckv.protocol.limits import KIB
+from ckv.protocol.session import Session
+from ckv.security.rights import Level, Rights
+from ckv.security.secrets import Kept
+from ckv.security.slowing import LONGEST_WAIT, Slowing
+from ckv.security.users import User, UsersFile
+from ckv.values import to_bytes, to_text
+
+log = logging.getLogger(__name__)
+
+MOST_SLOW: Final = 64
+"""Passwords that wait for being looked at; each takes some 80 ms."""
+
+MOST_KNOWN: Final = 1024
+"""Passwords that were right and need not be looked at again, so that a pool of connections logs in quickly."""
+
+MOST_BYTES: Final = 16 * KIB
+"""What may come over a connection before somebody has logged in."""
+
+LOGIN_TIMEOUT: Final = 10.0
+"""Seconds after which a connection ends over which nobody has logged in."""
+
+Told = Callable[[errors.CkvError | None], None]
+"""Is told why somebody is not logged in, or None."""
+
+
+class Login(NamedTuple):
+    """By what a connection was let in."""
+
+    user: User
+    kept: Kept
+
+
+class Allowance:
+    """What a connection may send before somebody has logged in."""
+
+    def __init__(self) -> None:
+        self._left = MOST_BYTES
+
+    def read(self, fd: int, count: int) -> bytes:
+        """As :attr:`ckv.net.transport.Transport.read`, until it was too much, which is an OSError."""
+        data = os.read(fd, count)
+        self._left -= len(data)
+        if self._left < 0:
+            raise OSError(errno.EMSGSIZE, f"more than {MOST_BYTES} bytes came before a login")
+        return data
+
+
+class Logins:
+    """The users of a node, and their connections."""
+
+    def __init__(
+        self,
+        file: UsersFile,
+        new_inbox: Callable[[Logins, Rights | None, bool], Inbox],
+        let_in: Callable[[Connection, Level], None],
+    ) -> None:
+        """``new_inbox``: makes what serves users with these rights, or whoever has not logged in; the flag says whether
+        each request is looked at that may be for another node. ``let_in``: has a connection served by its
+        :meth:`inbox_of` from now on; raises Overloaded."""
+        self._file = file
+        self._new_inbox = new_inbox
+        self._let_in = let_in
+        self._inboxes: dict[tuple[Rights, bool], Inbox] = {}
+        self._of: dict[Connection, Login] = {}
+        self._key = os.urandom(32)
+        self._known: dict[bytes, Login] = {}
+        """Passwords that were right, by a hash under a key that nobody else has."""
+        self._pool: Any = None
+        self._slow = 0
+        self._slowing = Slowing()
+        self._since: dict[Connection, float] = {}
+        """When those came who have not logged in, in that order."""
+        self.strangers: Final = new_inbox(self, None, False)
+        self.logins = 0
+        """How often somebody has logged in."""
+        self.failures = 0
+        """How often somebody was not let in."""
+
+    @property
+    def users(self) -> int:
+        """How many there are in the file."""
+        return len(self._file.users)
+
+    @property
+    def of_users(self) -> Iterable[Inbox]:
+        """Who serve users."""
+        return self._inboxes.values()
+
+    @property
+    def members(self) -> Mapping[Connection, Login]:
+        """The connections over which somebody has logged in."""
+        return self._of
+
+    def inbox_of(self, connection: Connection, looks: bool) -> Inbox:
+        """Who serves this one."""
+        login = self._of.get(connection)
+        if login is None:
+            return self.strangers
+        key = (login.user.rights, looks)
+        if key not in self._inboxes:
+            self._inboxes[key] = self._new_inbox(self, *key)
+        return self._inboxes[key]
+
+    def name_of(self, session: Session) -> str:
+        """The user who has logged in over it; empty for nobody."""
+        login = self._of.get(cast(Connection, session.line))
+        return login.user.name if login is not None else ""
+
+    def came(self, connection: Connection) -> None:
+        """Somebody is there who has not logged in."""
+        self._since[connection] = time.monotonic()
+        connection.read_by(Allowance().read)
+
+    def forget(self, connection: Connection) -> None:
+        """It is closed."""
+        self._of.pop(connection, None)
+        self._since.pop(connection, None)
+
+    def look_after(self) -> None:
+        """Ends connections over which nobody has logged in for too long; to be called now and then."""
+        now = time.monotonic()
+        for connection, since in list(self._since.items()):
+            if now - since < LOGIN_TIMEOUT:
+                return
+            connection.close(f"nobody has logged in within {LOGIN_TIMEOUT:g} s")
+
+    # --- logging in ----------------------------------------------------------------------------------------------
+
+    def auth(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of AUTH. It has its name alone, as no BATCH and no notification has it."""
+        session = cast(Session, caller)
+        if len(params) != 2 or not all(isinstance(param, (str, bytes)) for param in params):
+            raise errors.BadArguments("AUTH takes the name of a user and a secret")
+        name, secret = cast(tuple[str | bytes, str | bytes], params)
+
+        def told(error: errors.CkvError | None) -> None:
+            if error is None:
+                session.respond(msgid, None, True)
+            else:
+                session.respond(msgid, errors.to_wire(error), None)
+
+        self.log_in(session, name, to_bytes(secret), told)
+        return LATER
+
+    def log_in(self, session: Session, name: str | bytes, secret: bytes, told: Told) -> None:
+        """Looks who it is; until ``told`` is told nothing more of the session is served."""
+        text = to_text(name) if isinstance(name, bytes) else name
+        self._later(session, lambda: self._log_in(session, text, secret), told)
+
+    def log_out(self, session: Session, told: Told) -> None:
+        """Ends that."""
+
+        def out() -> None:
+            connection = cast(Connection, session.line)
+            self._of.pop(connection, None)
+            self.strangers.adopt(connection)
+            self.came(connection)
+
+        self._later(session, out, told)
+
+    def _later(self, session: Session, change: Callable[[], None], told: Told) -> None:
+        """Changes who serves a session between two turns, while nothing of it is served."""
+        attempt = object()
+        session.line.hold(attempt)
+
+        def carry_out() -> None:
+            try:
+                error: errors.CkvError | None = None
+                try:
+                    change()
+                except errors.CkvError as refused:
+                    error = refused
+                if session.is_open:
+                    told(error)
+            except Exception:  # noqa: BLE001 - nobody knows what it may do then
+                session.break_off_on_defect()
+            finally:
+                session.line.release(attempt)
+
+        gevent.spawn(carry_out)
+
+    def _log_in(self, session: Session, name: str, secret: bytes) -> None:
+        """Raises LoginFailed, Overloaded."""
+        connection = cast(Connection, session.line)
+        peer = connection.peer
+        host = peer.rpartition(":")[0].strip("[]")
+        wait = self._slowing.wait(host, time.monotonic())
+        if wait > LONGEST_WAIT:
+            raise errors.Overloaded("too many wrong logins came from this address; try again in a minute")
+        if wait:
+            gevent.sleep(wait)
+        login = self._looked_up(name, secret)
+        if login is None:
+            self.failures += 1
+            self._slowing.failed(host, time.monotonic())
+            # Somebody may have typed the secret where the name belongs.
+            shown = name if name in self._file.users.by_name else "nobody that there is"
+            log.warning("login as %s from %s refused", shown, peer, extra={"once_a_minute": "login"})
+            raise errors.LoginFailed("there is no user of this name with this secret")
+        if not session.is_open:
+            return
+        before = self._of.get(connection)
+        self._of[connection] = login
+        try:
+            self._let_in(connection, login.user.rights.level)
+        except errors.CkvError:
+            del self._of[connection]
+            if before is not None:
+                self._of[connection] = before
+            raise
+        self.logins += 1
+        if self._since.pop(connection, None) is not None:
+            connection.read_by(None)
+        log.info("login of %s (%s) from %s", login.user.name, login.user.rights.level, peer)
+
+    def _looked_up(self, name: str, secret: bytes) -> Login | None:
+        """Who that is. Another greenlet may run meanwhile. Raises Overloaded."""
+        user, is_there = self._file.users.find(name)
+        kept = self._matching_slowly(user, name, secret) if user.is_slow else user.matching(secret)
+        # There may be other users by now.
+        if not is_there or kept is None or self._file.users.by_name.get(name) != user:
+            return None
+        return Login(user, kept)
+
+    def _matching_slowly(self, user: User, name: str, secret: bytes) -> Kept | None:
+        mark = blake2b(b"\0".join((to_bytes(name), secret)), key=self._key).digest()
+        known = self._known.get(mark)
+        if known is not None and known.user == user:
+            return known.kept
+        if self._slow >= MOST_SLOW:
+            raise errors.Overloaded("too many passwords wait for being looked at; try again")
+        self._slow += 1
+        try:
+            self._pool = self._pool or ThreadPool(1)
+            kept = cast(Kept | None, self._pool.apply(user.matching, (secret,)))
+        finally:
+            self._slow -= 1
+        if kept is not None and name == user.name:
+            if len(self._known) >= MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[mark] = Login(user, kept)
+        return kept
+
+    def audit(self, session: Session, name: str) -> None:
+        """Takes note that somebody calls a command of operators."""
+        log.info("%s by %s from %s", name, self.name_of(session), session.line.peer)
+
+    # --- another file --------------------------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Reads the file again, and ends the connections of users who may not do the same any more, or whose secret is
+        no more. If the file is broken the users stay as they are."""
+        try:
+            self._file.reload()
+        except BadSetting as error:
+            log.error("the users stay as they were: %s", error)
+            return
+        self._known.clear()
+        users = self._file.users.by_name
+        ended = 0
+        for connection, login in list(self._of.items()):
+            user = users.get(login.user.name)
+            if user is None or user.rights != login.user.rights or login.kept not in user.kept:
+                connection.close("its user may not do the same any more, or its secret is no more")
+                ended += 1
+        log.info("users read from %s: %d; connections ended: %d", self._file.path, len(users), ended)
+
+
+def figures_of(logins: Logins | None) -> dict[str, int]:
+    """What INFO says of users; ckv/node/figures.py says what each figure counts."""
+    return {
+        "users": logins.users if logins is not None else 0,
+        "users_connections": len(logins.members) if logins is not None else 0,
+        "logins": logins.logins if logins is not None else 0,
+        "login_failures": logins.failures if logins is not None else 0,
+    }
