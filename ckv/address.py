@@ -46,6 +46,17 @@ def parse_host(text: str) -> str:
     raise BadSetting(f"{text!r} is not a host: allowed is a host name or an IP address")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens there; of names, ``localhost`` alone is known to.
+
+    >>> is_loopback("127.0.0.2"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("this-machine")
+    (True, True, False, False)
+    """
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host.lower() == "localhost"
+
+
 def parse_address(text: str) -> Address:
     """``host:port`` or ``[IPv6]:port``, the port 1 to 65535.
 

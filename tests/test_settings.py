@@ -356,10 +356,25 @@ def test_any_text_is_an_address_or_a_bad_setting(text: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "localhost", "127.0.0.1"])
 def test_where_a_node_may_listen(host: str) -> None:
-    bind = secondary({"--bind": host}).bind
+    bind = secondary({"--bind": host, "--insecure": True}).bind
     assert bind == host.strip("[]")
     if ":" in bind:
         ipaddress.IPv6Address(bind)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_the_loopback_needs_no_users(host: str) -> None:
+    assert secondary({"--bind": host}).users is None
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "this-machine", "localhost.example"])
+def test_whoever_listens_elsewhere_has_users_or_says_that_it_has_none(host: str, tmp_path: Path) -> None:
+    why = f"--bind: {host!r} without users: whoever reaches the node may do everything: allowed with --users, or with"
+    assert refusal({"--bind": host}).startswith(why)
+    users = tmp_path / "users"
+    users.touch(0o600)
+    users.write_text(f"bob read sha256:{'0' * 64}\n")
+    assert secondary({"--bind": host, "--users": str(users)}).bind == host
 
 
 @pytest.mark.parametrize("host", ["localhost:80", "", "*", "[x]"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ckv.address import Address
+from ckv.address import Address, is_loopback
 from ckv.errors import BadSetting
 from ckv.roles import RoleName
 from ckv.security.account import NODE_PASSWORD, PASSWORD, Account, account
@@ -46,6 +46,16 @@ class NodeSettings:
     users: UsersFile | None = field(default=None, kw_only=True)
     account: Account | None = field(default=None, kw_only=True)
     """As whom it logs in at other nodes; None for nobody."""
+    insecure: bool = field(default=False, kw_only=True)
+    """Whether everybody who reaches it may do everything."""
+
+    def check_reach(self) -> None:
+        """Raises BadSetting where others than this machine would reach it, and it would not ask who they are."""
+        if self.users is None and not self.insecure and not is_loopback(self.bind):
+            raise BadSetting(
+                f"--bind: {self.bind!r} without users: whoever reaches the node may do everything:"
+                " allowed with --users, or with --insecure"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +272,10 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":
         values["command"] = tuple(arguments.get("<command>") or ())
-    return CLASSES[role](**values)
+    chosen = CLASSES[role](**values)
+    if isinstance(chosen, NodeSettings):
+        chosen.check_reach()
+    return chosen
 
 
 def given(

@@ -200,6 +200,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "File of those who may log in, which ckv user keeps; nobody else may do anything then. The node reads it again "
         "at SIGHUP, which stops it otherwise. - for none: whoever reaches the node may do everything.", parsers.NOWHERE,
         "FILE"),
+    Setting("--insecure", _NODES, bool,
+        "Listen beyond the loopback (--bind) without users all the same: whoever reaches the node may do everything."),
     Setting("--node-user", _NODES, parsers.user,
         "As whom it logs in at other nodes: a user of the class node there. It needs a secret, which is in "
         "CKV_NODE_PASSWORD or in a file.", "node", "NAME", own_field="login"),

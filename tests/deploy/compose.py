@@ -55,7 +55,7 @@ def problems(file: Object) -> Iterator[str]:
             yield from (f"{name}: {problem}" for problem in _node(service))
             yield from (f"{name}: {problem}" for problem in _addresses(services, service))
     secondaries = {name: service for name, service in services.items() if service["command"][0] == "secondary"}
-    if services["primary"]["command"][2:]:
+    if [word for word in services["primary"]["command"][2:] if not word.startswith("--")]:
         yield "primary: has a list, so that no secondary can join"
     if len({json.dumps([of["command"], of["environment"]]) for of in secondaries.values()}) != 1:
         yield "the secondaries differ in their options"

@@ -98,7 +98,7 @@ def test_the_wrong_node_says_who_is_the_right_one(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize(("bind", "host"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.2"), ("::", "::1")])
 def test_a_primary_is_where_the_client_has_found_it(nodes: Nodes, bind: str, host: str) -> None:
-    primary = nodes.start_primary("127.0.0.1:1", options=["--cluster-clients", f"--bind={bind}"])
+    primary = nodes.start_primary("127.0.0.1:1", options=["--cluster-clients", f"--bind={bind}", "--insecure"])
     with redis.Redis(host, primary.port, socket_timeout=20, decode_responses=True) as client:
         (line,) = (line for line in client.execute_command("CLUSTER", "NODES").splitlines() if "myself" in line)
     assert line.split()[1] == f"{host}:{primary.port}@{primary.port}"

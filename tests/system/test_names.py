@@ -47,7 +47,7 @@ def test_the_first_address_of_its_own_name_is_not_its_own(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("name", ["no-such-host.invalid", "a..b"])
 def test_a_name_of_its_own_that_is_none_is_one_line_and_exit_code_4(name: str) -> None:
-    run = run_ckv("secondary", "--bind", name, "localhost:8080", "0")
+    run = run_ckv("secondary", "--insecure", "--bind", name, "localhost:8080", "0")
     assert run.returncode == 4
     assert f"cannot listen on {name}:0: " in run.stderr
     assert "Traceback" not in run.stderr
