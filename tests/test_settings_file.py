@@ -120,6 +120,35 @@ def test_what_nodes_would_be_started_with_and_from_where(path: Path) -> None:
     assert wrong.stderr.startswith("ckv: CKV_WRITE_DELAY: 'long'")
 
 
+def test_users_are_named_in_it_and_no_secret_is_shown(path: Path, tmp_path: Path) -> None:
+    users, secret = tmp_path / "users", tmp_path / "secret"
+    users.touch(0o600)
+    users.write_text(f"bob read sha256:{'0' * 64}\n")
+    secret.write_text("of-the-node\n")
+    named = f'users = "{users}"\nnode-user = "other"\nnode-password-file = "{secret}"\n'
+    path.write_text(f'bind = "0.0.0.0"\n{named}')
+    chosen = secondary(path)
+    assert chosen.users is not None
+    assert list(chosen.users.users.by_name) == ["bob"]
+    assert chosen.account is not None
+    assert (chosen.account.name, chosen.account.secret()) == ("other", b"of-the-node")
+    done = run_ckv("config", "show", str(path), env={"CKV_NODE_PASSWORD": "of-the-node", "CKV_PASSWORD": "of-a-tool"})
+    assert f'users = "{users}"  # {path}' in done.stdout.splitlines()
+    assert not [word for word in ("of-the-node", "of-a-tool", "0" * 64) if word in done.stdout + done.stderr]
+    users.write_text("bob\n")
+    done = run_ckv("config", "check", str(path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"ckv: {path}: users: {users}:1: not a user: ")
+
+
+def test_it_may_say_that_no_users_are_meant(path: Path) -> None:
+    path.write_text('bind = "0.0.0.0"\n')
+    with pytest.raises(BadSetting, match=r"^--bind: '0\.0\.0\.0' without users: "):
+        secondary(path)
+    path.write_text('bind = "0.0.0.0"\ninsecure = true\n')
+    assert secondary(path).insecure
+
+
 @pytest.mark.parametrize("words", [("check",), ("show", "-"), ("sample", "ckv.toml")])
 def test_a_file_where_it_is_needed(words: tuple[str, ...]) -> None:
     done = run_ckv("config", *words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,20 @@ def test_the_page_names_what_is_there() -> None:
     (default,) = (setting.default for setting in SETTINGS if setting.name == "--drain-timeout")
     assert default is not None
     assert duration(0, 3600)(default) < 45
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_drop_in_of_the_page_gives_a_unit_users(unit: Path, tmp_path: Path) -> None:
+    (section,) = re.findall(r"(?ms)^  ```ini\n(.*?)^  ```", (ROOT / "docs/systemd.md").read_text())
+    drop_in = tmp_path / "users.conf"
+    drop_in.write_text(textwrap.dedent(section))
+    credentials = [value.partition(":")[0] for value in values(drop_in, "LoadCredential")]
+    for name in credentials:
+        (tmp_path / name).touch(0o400)
+    (tmp_path / "users").chmod(0o600)
+    (tmp_path / "users").write_text(f"bob read sha256:{'0' * 64}\n")
+    options = {name: value.replace("%d", str(tmp_path)) for name, value in environment(drop_in).items()}
+    settings = parse(words(unit)[1:], options | {"CKV_BIND": "0.0.0.0"})
+    assert len(settings.users.users) == 1
+    assert settings.account is not None
+    assert credentials == ["users", "node-password"]
