@@ -21,7 +21,7 @@ from gevent.queue import Empty, SimpleQueue
 from ckv import errors
 from ckv.address import Address
 from ckv.net.transport import plain_socket
-from ckv.protocol.greeting import Known, auth
+from ckv.protocol.greeting import NOT_LET_IN, Known, auth
 from ckv.protocol.greeting import known as known_by
 from ckv.protocol.limits import Limits
 from ckv.security.account import Account
@@ -48,6 +48,8 @@ Short, because a node that is back should be found within a second, and an attem
 REASONS_LOGGED: Final = 8
 """Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
 
+SAID: Final = (errors.WrongNode, *NOT_LET_IN)
+"""What a node says of whoever connects to it, which is told from one that cannot be reached."""
 
 _account: Account | None = None
 
@@ -65,8 +67,8 @@ class Failure(NamedTuple):
     """Why an address is not taken."""
 
     text: str
-    is_refused: bool
-    """Whether the node there said that it has other keys than it is taken for (WrongNode)."""
+    kind: type[errors.CkvError]
+    """One of :data:`SAID`, or Unreachable."""
 
 
 class Greeted(NamedTuple):
@@ -78,8 +80,8 @@ class Greeted(NamedTuple):
 
 def connect(address: Address, limits: Limits, greeting: Callable[[], bytes]) -> Greeted:
     """Connects and greets; ``greeting``: makes what is sent, as :func:`ckv.protocol.greeting.calls` does, when it is
-    sent. Raises Unreachable, which says what failed: the name, or which addresses and how; WrongNode where that is what
-    one of them answered."""
+    sent. Raises Unreachable, which says what failed: the name, or which addresses and how; one of :data:`SAID` where
+    that is what one of them answered."""
     places = _look_up(address)
     outcomes: SimpleQueue[Greeted | Failure] = SimpleQueue()
     attempts: list[gevent.Greenlet[..., None]] = []
@@ -101,7 +103,8 @@ def connect(address: Address, limits: Limits, greeting: Callable[[], bytes]) -> 
             late = outcomes.get()
             if isinstance(late, Greeted):
                 late.sock.close()
-    kind = errors.WrongNode if any(failure.is_refused for failure in failures) else errors.Unreachable
+    kinds = {failure.kind for failure in failures}
+    kind = next((kind for kind in SAID if kind in kinds), errors.Unreachable)
     raise kind("; ".join(failure.text for failure in failures) or f"the name {address.host} has no address")
 
 
@@ -160,7 +163,8 @@ def _attempt(
             outcome(Greeted(plain_socket(fileno=sock.detach()), known))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came
         where = "" if target[0] == address.host else f"{target[0]}: "
-        outcome(Failure(where + _reason(error), isinstance(error, errors.WrongNode)))
+        kind = next((kind for kind in SAID if isinstance(error, kind)), errors.Unreachable)
+        outcome(Failure(where + _reason(error), kind))
 
 
 def _reason(error: Exception) -> str:

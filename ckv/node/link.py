@@ -31,7 +31,7 @@ class Link:
         self._number = 0
 
     def connect(self, to: Address) -> None:
-        """Has the connection lead to this node. Raises Unreachable."""
+        """Has the connection lead to this node. Raises what :func:`ckv.net.connecting.connect` raises."""
         if self._sock is not None and to == self._to:
             return
         self.close()

@@ -32,6 +32,7 @@ from ckv.cluster.messages import (
     unpack_answer,
 )
 from ckv.node.link import FAILURES, Link
+from ckv.protocol.greeting import NOT_LET_IN
 from ckv.protocol.limits import Limits
 
 log = logging.getLogger(__name__)
@@ -130,9 +131,8 @@ class Membership:
                     "%s the cluster of %s as %s, incarnation %d",
                     *("known again in" if was_joined else "joined", self._to, self._member.identity.name, incarnation),
                 )
-            case NoEntry(why) if why != self._why:
-                self._why = why
-                log.error("%s does not take this node in: %s", self._to, why)
+            case NoEntry(why):
+                self._is_not_taken_in(why)
             case Static():
                 self._link.close()
                 if was_joined:
@@ -141,6 +141,11 @@ class Membership:
                     )
                 else:
                     log.debug("%s has a list of its secondaries", self._to)
+
+    def _is_not_taken_in(self, why: str) -> None:
+        if why != self._why:
+            self._why = why
+            log.error("%s does not take this node in: %s", self._to, why)
 
     def _exchange(self, message: Join | Beat | Leave) -> tuple[float, Answer | None]:
         """When it was sent, and the answer; None if there was none, or an error."""
@@ -156,6 +161,11 @@ class Membership:
             return asked_at, unpack_answer(self._link.call(_METHODS[type(message)], message.pack(), ANSWER_TIMEOUT))
         except errors.UnknownMethod:
             return asked_at, Static()  # it is older than clusters
+        except NOT_LET_IN as error:
+            self.has_answered = True
+            self._is_not_taken_in(str(error))
+            self._link.close()
+            self._ask_another()  # which may have other users
         except errors.Draining as error:
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
             self._ask_another()  # it leads no more

@@ -28,7 +28,10 @@ _OWN: Final = (__version__, FEATURES)
 ANSWER: Final = (*_OWN, PROCESS)
 """The result of :data:`HELLO`."""
 
-_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode, errors.LoginNeeded, errors.NotAllowed)
+NOT_LET_IN: Final = (errors.LoginNeeded, errors.LoginFailed, errors.NotAllowed)
+"""What a node with users answers to whoever is none of its nodes."""
+
+_UNFIT: Final = (errors.Draining, errors.Starting, errors.WrongNode, *NOT_LET_IN)
 """What a node answers to it that is as good as not connected."""
 
 _METHODS: Final = ("PING", HELLO, BATCH)

@@ -233,3 +233,21 @@ def test_a_reason_why_it_is_not_taken_in_is_logged_once(
     assert [record.message for record in caplog.records].count(
         f"{primary.address} does not take this node in: another database"
     ) == 1
+
+
+@pytest.mark.parametrize("said", ["LoginNeeded: log in first", "LoginFailed: no such user", "NotAllowed: for nodes"])
+@pytest.mark.parametrize("method", ["PING", "JOIN"])
+def test_one_that_is_not_let_in_has_been_answered_and_asks_another_primary(
+    primary: FakePrimary, start: Start, caplog: pytest.LogCaptureFixture, said: str, method: str
+) -> None:
+    """What the primary has is another node's by now, perhaps: whoever may not ask for it is not alone."""
+    primary.answers = {method: said}
+    secondary = start(primary.address)
+    until(lambda: [record.message for record in caplog.records if "does not take this node in: " in record.message])
+    assert secondary.membership.has_answered
+    assert not secondary.membership.has_asked_all
+    leader = FakePrimary()
+    leader.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    other = start(primary.address, leader.address)
+    until(lambda: other.member.joined)
+    leader.close()

@@ -73,6 +73,18 @@ def test_a_node_without_a_login_is_not_served_and_says_so(nodes: Nodes, guarded:
     no_node.wait_for_log(f"peer {secondary.address} cannot be reached (NotAllowed: ")
 
 
+@pytest.mark.parametrize(("secret", "error"), [("", "LoginNeeded"), ("wrong", "LoginFailed")])
+def test_a_secondary_that_may_not_ask_what_it_serves_serves_nothing(
+    nodes: Nodes, guarded: Guarded, secret: str, error: str
+) -> None:
+    """Others may have what was its own, and have written to it since."""
+    primary = guarded.primary()
+    secondary = nodes.start_secondary(primary=primary.address, env={"CKV_NODE_PASSWORD": secret} if secret else None)
+    secondary.wait_for_log(f"{primary.address} does not take this node in: {error}: ")
+    with rpc(secondary) as client, pytest.raises(RemoteError, match=r"^Starting: "):
+        client.call("GET", "a")
+
+
 def test_nodes_may_get_their_login_before_there_are_users(nodes: Nodes, tmp_path: Path) -> None:
     """The order in which a running cluster gets users."""
     secret = tmp_path / "secret"
