@@ -58,7 +58,7 @@ def test_a_primary() -> None:
         drain_timeout=30.0,
         log_level="info",
         log_format="text",
-        config="-",
+        config=None,
     )
 
 
@@ -90,7 +90,7 @@ def test_a_secondary() -> None:
         drain_timeout=30.0,
         log_level="info",
         log_format="text",
-        config="-",
+        config=None,
     )
 
 

@@ -11,6 +11,7 @@ import json
 import textwrap
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from ckv.errors import BadSetting
@@ -34,13 +35,13 @@ def options_of(role: RoleName) -> dict[str, Setting]:
     }
 
 
-def read(path: str) -> dict[RoleName, dict[str, str | bool]]:
+def read(path: Path) -> dict[RoleName, dict[str, str | bool]]:
     """What the file says, by role and by the names of options as on a command line: ``--write-mode``.
 
     Values are as they would be typed; only what is no option, or no value, is refused here. Raises BadSetting.
     """
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             content = tomllib.load(file)
     except OSError as error:
         raise BadSetting(f"{path}: {error.strerror or error}") from None
@@ -63,7 +64,7 @@ def read(path: str) -> dict[RoleName, dict[str, str | bool]]:
     return found
 
 
-def _refuse_unknown(path: str, where: str, table: Mapping[str, Any], known: Collection[str]) -> None:
+def _refuse_unknown(path: Path, where: str, table: Mapping[str, Any], known: Collection[str]) -> None:
     for name in table:
         if name not in known:
             near = nearest(name, known)

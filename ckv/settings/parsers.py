@@ -157,18 +157,25 @@ def sample(text: str) -> int | None:
     return None if text.lower() == "all" else _count(text)
 
 
-def history(text: str) -> Path:
-    """A file name; ``~`` is the home folder."""
+def path(text: str) -> Path:
+    """Where a file is, or will be."""
     if not text or "\0" in text:
-        raise BadSetting(f"{text!r} is not a file name")
-    return Path(os.path.expanduser(text))
+        raise BadSetting(f"{text!r} is not a file: allowed is the path of one")
+    return Path(text)
 
 
-def file_name(text: str) -> str:
-    """The name of a file; :data:`NO_TIER` for none."""
-    if not text:
-        raise BadSetting(f"{text!r} is no name of a file: allowed is a path, or {NO_TIER}")
-    return text
+def path_or_none(text: str) -> Path | None:
+    """Where a file is; ``None`` for none.
+
+    >>> path_or_none("ckv.toml"), path_or_none("-")
+    (PosixPath('ckv.toml'), None)
+    """
+    return None if text == NOWHERE else path(text)
+
+
+def history(text: str) -> Path:
+    """Where a file is; ``~`` is the home folder."""
+    return Path(os.path.expanduser(path(text)))
 
 
 def one_of(*allowed: str, what: str = "known") -> Callable[[str], str]:
@@ -184,13 +191,6 @@ def one_of(*allowed: str, what: str = "known") -> Callable[[str], str]:
         return text.lower()
 
     return parse
-
-
-def path(text: str) -> Path:
-    """Where a file is, or will be."""
-    if not text or "\0" in text:
-        raise BadSetting(f"{text!r} is not a file: allowed is the path of one")
-    return Path(text)
 
 
 def user(text: str) -> str:
@@ -220,8 +220,3 @@ def users(text: str) -> UsersFile | None:
     from ckv.security.users import UsersFile  # what it loads takes longer than a tool that has no use for it
 
     return UsersFile(path(text))
-
-
-def secret_file(text: str) -> Path | None:
-    """A file with a secret; ``None`` for none."""
-    return None if text == NOWHERE else path(text)

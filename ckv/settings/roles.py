@@ -42,7 +42,7 @@ class NodeSettings:
     drain_timeout: float
     log_level: str
     log_format: str
-    config: str
+    config: Path | None
     users: UsersFile | None = field(default=None, kw_only=True)
     account: Account | None = field(default=None, kw_only=True)
     """As whom it logs in at other nodes; None for nobody."""
@@ -195,12 +195,14 @@ class ConfigSettings:
     """What ``config`` is started with."""
 
     action: str
-    file: str
+    file: Path | None
 
     def __post_init__(self) -> None:
-        if (self.action == "sample") != (self.file == NO_TIER):
-            allowed = "none with sample" if self.action == "sample" else f"{self.action} FILE"
-            raise BadSetting(f"<file>: {self.file!r} with {self.action}: allowed is {allowed}")
+        if self.action == "sample":
+            if self.file is not None:
+                raise BadSetting(f"<file>: {str(self.file)!r} with sample: allowed is none")
+        elif self.file is None:
+            raise BadSetting(f"<file>: missing: allowed is the path of a file, to {self.action}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +262,8 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     values: dict[str, Any] = {}
     known = settings_of(role)
     named = [setting for setting in known if setting.name == file.OPTION]
-    path = parsed(named[0], *given(named[0], arguments, environ)) if named else NO_TIER
-    options = file.read(path)[role] if path != NO_TIER else {}
+    path = parsed(named[0], *given(named[0], arguments, environ)) if named else None
+    options = file.read(path)[role] if path is not None else {}
     for setting in known:
         source, value = given(setting, arguments, environ, options, path)
         values[setting.field] = parsed(setting, source, value)
@@ -283,7 +285,7 @@ def given(
     arguments: Mapping[str, Any],
     environ: Mapping[str, str],
     options: Mapping[str, str | bool] = _NOTHING,
-    path: str = "",
+    path: Path | None = None,
 ) -> tuple[str, Any]:
     """Where the value of a setting comes from, as it is named in an error, and the value as it was typed there.
     ``options``: those of the file at ``path``."""

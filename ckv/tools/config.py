@@ -12,7 +12,7 @@ from ckv.settings.roles import ConfigSettings, given, parsed
 
 def run(settings: ConfigSettings) -> int:
     """Prints what was asked for; the exit code. Raises BadSetting."""
-    if settings.action == "sample":
+    if settings.file is None:  # sample, which takes none
         print(file.sample(), end="")
         return Exit.FINE
     found = file.read(settings.file)

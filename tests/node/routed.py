@@ -116,7 +116,7 @@ class Rig:
             max_value_bytes=LIMITS.max_value_bytes,
             keys_max=1000,
             slow_time=1.0,
-            config="-",
+            config=None,
             http=None,
             allow_flush=True,
             drain_timeout=1.0,
