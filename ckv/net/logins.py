@@ -14,7 +14,7 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
 
@@ -152,6 +152,13 @@ class Logins:
             if now - since < LOGIN_TIMEOUT:
                 return
             connection.close(f"nobody has logged in within {LOGIN_TIMEOUT:g} s")
+
+    def end_oldest(self, but: Container[Connection]) -> None:
+        """Ends the connection over which nobody has logged in for the longest time, ``but`` none of these, so that
+        whoever does not log in keeps no user out."""
+        oldest = next((connection for connection in self._since if connection not in but), None)
+        if oldest is not None:
+            oldest.close("")
 
     # --- logging in ----------------------------------------------------------------------------------------------
 

@@ -120,10 +120,7 @@ class Server:
             log.warning(
                 "only %d clients are served at a time, and not --max-connections=%d: %d open files are allowed, of "
                 "which %d are kept for the database, other nodes and operators",
-                self.places,
-                self._limits.max_connections,
-                file_limit(0),
-                self._files + self._lobby.most,
+                *(self.places, self._limits.max_connections, file_limit(0), self._files + self._lobby.most),
             )
         self._listener = listener
         for inbox in {self._clients, self._admitted} if self.logins is None else {self.logins.strangers}:
@@ -350,7 +347,9 @@ class Server:
         return connection if connection in self._lobby.guests else None
 
     def _admit(self, guest: Connection) -> bool:
-        """Gives a guest one of the places of clients, if there is one."""
+        """Gives a guest one of the places of clients, if there is one, or somebody has one and has not logged in."""
+        if not self._has_place and self.logins is not None:
+            self.logins.end_oldest(but=self._lobby.guests)
         if not self._has_place:
             return False
         self._lobby.leave(guest)

@@ -62,9 +62,10 @@ class Guarded:
     def primary(self, *secondaries: Node | str, options: tuple[str, ...] = ()) -> Node:
         return self._nodes.start_primary(*secondaries, options=[*self.options, *options], env=self.env)
 
-    def cluster(self) -> Cluster:
-        """A primary with a list of two secondaries."""
-        return self._nodes.start_cluster(secondary_options=self.options, primary_options=self.options, env=self.env)
+    def cluster(self, *options: str) -> Cluster:
+        """A primary with a list of two secondaries, and with these options."""
+        of_primary = [*self.options, *options]
+        return self._nodes.start_cluster(secondary_options=self.options, primary_options=of_primary, env=self.env)
 
 
 _sources = count(2)

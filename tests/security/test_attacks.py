@@ -205,6 +205,9 @@ def test_no_method_takes_the_key_of_another_one(node: Node) -> None:
         assert answers[0][0].startswith("NotAllowed: ")
         for requests in ([("GET", (OWN,)), ("PUT", (FOREIGN, "1"))], [("WATCHED", (FOREIGN, b"x")), ("GET", (OWN,))]):
             assert error_of(client, "EXEC", packed_requests(requests)).startswith("NotAllowed: ")
+        bad: list[Any] = [[], [["GET", [FOREIGN]]], [[[], []]], [[1, 2]], [1], {}, 1, None, b"\xc1", b"\x90", FOREIGN]
+        for step in bad:
+            assert error_of(client, "EXEC", step).startswith(("BadArguments: ", "NotAllowed: ")), step
         for pattern in ("*", "o*", "[o]rders:*", "?rders:*", b"*", "", None, 1):
             assert error_of(client, "SCAN", 0, pattern, 10).startswith("NotAllowed: "), pattern
         assert error_of(client, "DBSIZE").startswith("NotAllowed: ")
@@ -231,6 +234,9 @@ def test_no_command_of_redis_takes_the_key_of_another_one(node: Node) -> None:
             assert client.call("SCAN", "0", "MATCH", pattern).startswith("-NOPERM "), pattern
         assert client.call("SCAN", "0").startswith("-NOPERM ")
         assert client.call("DBSIZE").startswith("-NOPERM ")
+        assert client.call("WATCH", OWN) == b"OK"
+        for request in (("GET", FOREIGN), ("MGET", OWN, FOREIGN), ("GETEX", FOREIGN), ("WATCH", FOREIGN)):
+            assert client.call(*request) == told, request
 
 
 def test_own_keys_are_served(node: Node) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -61,6 +61,22 @@ def test_who_does_not_log_in_has_to_go(guarded: Guarded) -> None:
             assert client.socket.recv(1) == b""
         assert time.monotonic() - began > LOGIN_TIMEOUT / 2
         assert member.call("PING") == "PONG"
+
+
+def test_those_who_do_not_log_in_keep_nobody_out(guarded: Guarded) -> None:
+    node = guarded.secondary("--max-connections=4")
+    with ExitStack() as stack:
+        strangers = [stack.enter_context(Resp(node)) for _ in range(8)]
+        users = [stack.enter_context(Resp(node, "writer")) for _ in range(2)]
+        users += [stack.enter_context(Resp(node)) for _ in range(2)]
+        assert [user.call(*LOGIN) for user in users[2:]] == [b"OK", b"OK"]
+        assert [user.call("SET", "a", "1") for user in users] == [b"OK"] * 4
+        for stranger in strangers[:4]:
+            assert stranger.socket.recv(1) == b""
+        full = stack.enter_context(Resp(node))
+        assert "all 4 places of clients are taken" in full.call(*LOGIN)
+        assert [guest.call("PING") for guest in strangers[4:]] == ["-NOAUTH Authentication required."] * 4
+        assert [user.call("GET", "a") for user in users] == [b"1"] * 4
 
 
 def test_who_tries_many_secrets_is_slowed_down_and_nobody_else_is(guarded: Guarded) -> None:

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 from ckv import Client
+from ckv.cluster.copying import COPY
+from ckv.cluster.messages import BEAT, EPOCH, FENCE, FOLLOW, FREEZE, JOIN, LEAVE, MAP, PREPARE
 from ckv.errors import LoginFailed, LoginNeeded, NotAllowed
+from ckv.protocol.greeting import HELLO
+from ckv.protocol.steps import packed_requests
 from tests.security.guarded import RIGHTS, Guarded, Resp, line_of, rpc, secret_of, write_users
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
@@ -71,6 +75,41 @@ def test_a_node_without_a_login_is_not_served_and_says_so(nodes: Nodes, guarded:
     wrong.wait_for_log(f"peer {secondary.address} cannot be reached (LoginFailed: ")
     no_node = nodes.start_primary(secondary, options=["--node-user=boss"], env={"CKV_NODE_PASSWORD": secret_of("boss")})
     no_node.wait_for_log(f"peer {secondary.address} cannot be reached (NotAllowed: ")
+
+
+def test_who_is_no_node_cannot_join_or_lead_or_move_slots(guarded: Guarded) -> None:
+    primary = guarded.primary()
+    secondary = guarded.secondary(primary=primary.address)
+    secondary.wait_for_log(f"joined the cluster of {primary.address}")
+    asked = {primary: (JOIN, BEAT, LEAVE, FOLLOW), secondary: (HELLO, MAP, EPOCH, PREPARE, FREEZE, FENCE, COPY)}
+    for node, methods in asked.items():
+        with rpc(node, "boss") as boss:
+            for method in methods:
+                with pytest.raises(RemoteError, match=f"^NotAllowed: {method} "):
+                    boss.call(method, "x")
+                with pytest.raises(RemoteError, match=r"^BadArguments: "):
+                    boss.call("EXEC", packed_requests([(method, ("orders:1",))]))
+                with rpc(node, "node") as other:
+                    served = other.wait_for(other.request(method, "x", "y", "z"))
+                assert not str(served.error).startswith(("NotAllowed: ", "UnknownMethod: ")), method
+        with rpc(node, "boss") as boss:
+            answers = boss.call("BATCH", *(part for method in methods for part in (method, ["x"])))
+            assert {answer[0].partition(":")[0] for answer in answers} == {"UnknownMethod"}
+
+
+def test_every_node_asks_clients_in_cluster_mode_who_they_are(guarded: Guarded) -> None:
+    """Before it says where a key is."""
+    cluster = guarded.cluster("--cluster-clients")
+    for node in (cluster.primary, *cluster.secondaries):
+        with Resp(node) as nobody, Resp(node, "orders") as client, Resp(node, "boss") as boss:
+            for question in ("SLOTS", "SHARDS", "NODES", "MYID", "KEYSLOT a", "SETSLOT 1 NODE x"):
+                assert nobody.call("CLUSTER", *question.split()) == "-NOAUTH Authentication required."
+            assert nobody.call("GET", "orders:1") == "-NOAUTH Authentication required."
+            for number in range(4):
+                assert client.call("GET", f"invoices:{number}").startswith("-NOPERM ")
+            assert len(client.call("CLUSTER", "SLOTS")) == 2
+            for change in ("SETSLOT 1 NODE x", "MEET 127.0.0.1 1", "FAILOVER", "ADDSLOTS 1"):
+                assert boss.call("CLUSTER", *change.split()).startswith("-ERR CLUSTER ")
 
 
 @pytest.mark.parametrize(("secret", "error"), [("", "LoginNeeded"), ("wrong", "LoginFailed")])
