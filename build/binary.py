@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import baked
 import compiled
 import modules
 import single
@@ -154,7 +155,7 @@ def compile_locale(out: Path) -> Path:
 
 
 def copy_source(target: Path) -> None:
-    """Copies what is compiled, and writes the commit into it."""
+    """Copies what is compiled, and writes the commit and the status page into it."""
     for old in ("ckv", "ckv.py"):
         path = target / old
         if path.is_dir():
@@ -163,13 +164,7 @@ def copy_source(target: Path) -> None:
             path.unlink()
     shutil.copytree(ROOT / "ckv", target / "ckv", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     shutil.copy2(ROOT / "ckv.py", target)
-    about = target / "ckv" / "tools" / "about.py"
-    text, count = re.subn(
-        r'^BAKED_COMMIT: Final = ""$', f'BAKED_COMMIT: Final = "{commit()}"', about.read_text(), flags=re.MULTILINE
-    )
-    if count != 1:
-        raise SystemExit("ckv/tools/about.py has no place for the commit")
-    about.write_text(text)
+    baked.bake(target / "ckv", commit())
 
 
 def commit() -> str:

@@ -175,8 +175,10 @@ the host says otherwise; 32 connections are served at a time, for 5 s each.
 
 | page | |
 |---|---|
+| `/` | a [page](#the-status-page) for people |
 | `/metrics` | the figures for Prometheus, as the column *metric* calls them; a *text* is left out |
-| `/status.json` | the figures as INFO tells them |
+| `/status.json` | the figures as INFO tells them, and beside them what the page shows |
+| `/history.json` | some counters as they were each second of the last ten minutes |
 | `/livez` | 200 while the node answers anything; for a liveness probe take `ckv ping` |
 | `/readyz` | 200 when all checks pass, else 503 and which one fails and why; `?exclude=NAME` leaves one out |
 | `/readyz/NAME` | one check, as `/readyz` calls it: `/readyz/database` |
@@ -194,6 +196,24 @@ connections that ask for nothing hold the places of this server, 200 of them for
 killed for it loses what it has not saved.
 
 [runbook.md](runbook.md) has alerts for Prometheus, and what to do at each.
+
+## The status page
+
+`http://HOST:PORT/` of any node shows, in a browser, what that node knows, and asks it anew each second while somebody
+looks. First comes what is wrong, in one sentence, with the section of the [runbook](runbook.md) that says what to do;
+then the cluster, who owns which slots and which are on their way, the tiers of a secondary, calls of the last ten
+minutes, and slow requests. Of moves the primary that leads knows alone. A secondary that has joined knows the map, and
+one of a list knows of itself.
+
+It asks no other host, and works on a phone, in dark and light, by keyboard and with a screen reader. It has no record
+and no key: of a slow request it tells the method, the time and the client, and SLOWLOG the key. What it shows as the
+time of an answer is that of its own question, with the network in it.
+
+For it `/status.json` has, beside the figures, `problems` (the worst first, each with its `level`, `sentence` and
+`section` of the runbook), `cluster` (`primaries`, `secondaries`, `slots` as rows of the first, the last and the number
+of their owner, and the `move`), `slow_latest`, and `now`, the seconds of the epoch by the clock of the node.
+`/history.json` has `names`, and `samples` with the time and then the counter of each name, the oldest first. A node
+keeps these with `--http` alone.
 
 {tables}"""
 

@@ -47,8 +47,9 @@ def test_a_role_that_lacks_a_handler_does_not_start(change: str, named: str) -> 
     else:
         table["FLY"] = None
     node = Node("secondary", Limits(), drain_timeout=1, files=0, keys_max=1000, slow_time=1)
+    here = Address("127.0.0.1", 0)
     with pytest.raises(LookupError, match=named):
-        node.serve(Address("127.0.0.1", 0), table, "", lambda _wait: 0, figures=dict, checks={})  # type: ignore[arg-type]
+        node.serve(here, table, "", lambda _wait: 0, figures=dict, checks={}, picture=dict)  # type: ignore[arg-type]
 
 
 def test_handlers_are_in_the_order_of_the_table() -> None:

@@ -229,6 +229,11 @@ class Joining:
         if self._moves is not None:
             self._moves.end()
 
+    @property
+    def primaries(self) -> list[Address]:
+        """Those that it may ask."""
+        return self._membership.primaries
+
     def figures(self) -> Info:
         """What INFO says of it."""
         member = self.member

@@ -121,6 +121,13 @@ class Leading:
         return self.coordinating.name if self.coordinating is not None else "-"
 
     @property
+    def primaries(self) -> tuple[Address, ...]:
+        """Those that are known beside this one, be it among them or not."""
+        if self._following is not None:
+            return (self._following.primary,)
+        return self.coordinating.primaries if self.coordinating is not None else ()
+
+    @property
     def handlers(self) -> dict[str, Handler]:
         """What secondaries ask, other primaries, and operators."""
         return {

@@ -25,7 +25,9 @@ from ckv.node.figures import Info, processor_seconds, resident_bytes
 from ckv.node.heap import Heap
 from ckv.node.manager import READY, STOPPING, Manager
 from ckv.node.naming import Naming
+from ckv.node.overview import Overview
 from ckv.node.pages import Check, Pages
+from ckv.node.picture import Picture
 from ckv.node.signals import Signals
 from ckv.node.turns import Turns
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
@@ -108,6 +110,8 @@ class Node:
         """Whether it serves nothing more, for good."""
         self._started = time.monotonic()
         self._server: Server
+        self._overview: Overview | None = None
+        """Where there is HTTP."""
         self._checks: dict[str, Check] = {}
         self.address: Address | None = None
         """Where it listens; None before it does."""
@@ -171,6 +175,8 @@ class Node:
         logs.tick()
         self._heap.look()
         self._manager.tick()
+        if self._overview is not None:
+            self._overview.tick()
 
     def serve(
         self,
@@ -186,6 +192,7 @@ class Node:
         *,
         figures: Callable[[], Info],
         checks: Mapping[str, Check],
+        picture: Callable[[], Picture],
     ) -> int:
         """Serves until it is told to stop; the exit code.
 
@@ -193,10 +200,10 @@ class Node:
         that answers what it can before the handlers are asked. With ``naming`` it serves when ``name`` is its own;
         without one that is the host's and the port. ``others``: what only nodes ask. ``joining``: its part in a
         cluster whose nodes join. ``figures``: what INFO answers. ``checks``: what has to be well for it to be ready.
+        ``picture``: its cluster, as far as it knows it.
         """
         handlers = {**handlers, "INFO": own("INFO", figures), "SLOWLOG": own("SLOWLOG", self._slow_requests)}
         self._checks = {"serving": self._why_not_serving, **checks}
-        self._pages = Pages(figures, self._checks, _rest)
         self._server = Server(
             *(self.poller, complete(handlers), self.limits, self._files, quick, others),
             for_node(
@@ -222,6 +229,8 @@ class Node:
             return Exit.CANNOT_START
         self.address = bound
         if self._http is not None and self._http_address is not None:
+            self._overview = Overview(figures, picture, self._slow, time.time)
+            self._pages = Pages(figures, self._checks, self._overview, _rest)
             try:
                 at = self._http.listen(self._http_address)
             except OSError as error:
@@ -229,7 +238,7 @@ class Node:
                 log.error("%s cannot listen on %s, for HTTP: %s", self._role, self._http_address, why)
                 self._server.close()
                 return Exit.CANNOT_START
-            log.info("metrics and health checks are at http://%s", at)
+            log.info("status page, metrics and health checks are at http://%s", at)
         if naming is not None:
             naming.begin(name or f"{socket.gethostname()}:{bound.port}", listens=True)
             while not (naming.decided or self.stopping):

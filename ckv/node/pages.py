@@ -1,4 +1,4 @@
-"""What a node tells over HTTP: its figures, and whether it lives and can serve.
+"""What a node tells over HTTP: its figures, whether it lives and can serve, and a page that shows both to people.
 
 ``/livez`` and ``/readyz`` are as those of Kubernetes' own programs, with their form of an answer.
 """
@@ -15,6 +15,8 @@ from urllib.parse import parse_qs
 
 from ckv.node import metrics
 from ckv.node.figures import Info
+from ckv.node.overview import Overview
+from ckv.node.page import document
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,7 @@ PIECE_SECONDS: Final = 0.001
 """How long an answer is worked at before others have their turn. The figures, and each piece, come on top of it."""
 
 PLAIN: Final = "text/plain; charset=utf-8"
+HTML: Final = "text/html; charset=utf-8"
 
 READ: Final = ("GET", "HEAD")
 
@@ -36,21 +39,31 @@ class Page(NamedTuple):
     kind: str
     """Its Content-Type."""
     body: str
+    policy: str = ""
+    """Its Content-Security-Policy, where a browser is to show it."""
 
 
 class Pages:
     """A WSGI application."""
 
-    def __init__(self, figures: Callable[[], Info], checks: Mapping[str, Check], rest: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        figures: Callable[[], Info],
+        checks: Mapping[str, Check],
+        overview: Overview,
+        rest: Callable[[], object],
+    ) -> None:
         """``checks``: by name, what has to be well for the node to be ready. ``rest`` lets others have their turn."""
         self._figures = figures
         self._checks = checks
         self._rest = rest
         self._paths: dict[str, Callable[[str], Page]] = {
+            "/": lambda _query: Page(HTTPStatus.OK, HTML, *document()),
             "/metrics": lambda _query: self._metrics(),
             "/livez": lambda _query: Page(HTTPStatus.OK, PLAIN, "ok\n"),
             "/readyz": lambda query: self._ready(left_out=parse_qs(query).get("exclude", [])),
-            "/status.json": lambda _query: Page(HTTPStatus.OK, "application/json", json.dumps(self._figures()) + "\n"),
+            "/status.json": lambda _query: _json(overview.status()),
+            "/history.json": lambda _query: _json(overview.history()),
         }
         for name in checks:
             self._paths[f"/readyz/{name}"] = lambda _query, name=name: self._ready(only=name)  # type: ignore[misc]
@@ -64,8 +77,11 @@ class Pages:
             ("Content-Type", page.kind),
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
             ("Connection", "close"),
         ]
+        if page.policy:
+            headers += [("Content-Security-Policy", page.policy), ("Referrer-Policy", "no-referrer")]
         if page.status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers.append(("Allow", ", ".join(READ)))
         start_response(f"{page.status.value} {page.status.phrase}", headers)
@@ -110,3 +126,7 @@ class Pages:
         lines.append("readyz check failed" if failed else "readyz check passed")
         status = HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK
         return Page(status, PLAIN, "\n".join(lines) + "\n")
+
+
+def _json(value: object) -> Page:
+    return Page(HTTPStatus.OK, "application/json", json.dumps(value) + "\n")

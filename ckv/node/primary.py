@@ -19,7 +19,7 @@ from ckv.net.callee import Callee
 from ckv.net.connecting import log_in_as
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
-from ckv.node import readiness
+from ckv.node import picture, readiness
 from ckv.node.direct import of_list as owners_by_list
 from ckv.node.direct import of_map as owners_by_map
 from ckv.node.everywhere import Everywhere
@@ -96,6 +96,7 @@ def run(settings: PrimarySettings) -> int:
             others=STATIC,
             figures=lambda: node.figures() | of_peers(peers) | NO_CLUSTER,
             checks={"secondaries": lambda: readiness.secondaries(peers)},
+            picture=lambda: picture.of_list(peers, slots.owners, node.address),
         )
     finally:
         looking.stop()
@@ -165,6 +166,11 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
                 "slots": lambda: readiness.slots(leading.leader, routing, time.monotonic()),
                 "secondaries": lambda: readiness.secondaries(routing.peers.values()),
             },
+            picture=lambda: picture.of_map(
+                *(leading.leader, routing.router.map, routing.peers, node.address),
+                leading.primaries,
+                time.monotonic(),
+            ),
         )
     finally:
         ticker.stop()

@@ -14,7 +14,7 @@ from ckv.cluster.directory import OWNERS
 from ckv.cluster.view import NO_SLOTS, View
 from ckv.commands import COMMANDS
 from ckv.net.connecting import log_in_as
-from ckv.node import readiness
+from ckv.node import picture, readiness
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
 from ckv.node.daytime import now_ms
@@ -120,6 +120,12 @@ def run(settings: SecondarySettings) -> int:
             | joining.figures()
         )
 
+    def drawn() -> picture.Picture:
+        if joining.member.joined:
+            return picture.of_member(joining.member, joining.primaries)
+        name = str(of_name(naming, settings, None)["name"])
+        return picture.of_share(name, node.address, own_share.share, joining.primaries)
+
     agree = naming.agree if naming is not None and is_shared(settings.persistent) else None
     loops = serve_loops(store, settings.max_value_bytes)
     resp_loop: Any = loops.resp
@@ -172,6 +178,7 @@ def run(settings: SecondarySettings) -> int:
             joining,
             figures=figures,
             checks=checks,
+            picture=drawn,
         )
     finally:
         expiry.stop()

@@ -123,8 +123,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "everybody waits for.", "1", own_field="pool_size"),
     Setting("--bind", _NODES, parse_host, "Address to listen on; 0.0.0.0 or :: for all.", "127.0.0.1", "ADDRESS"),
     Setting("--http", _NODES, parsers.listener,
-        "Address for metrics and health checks over HTTP, host:port, or port alone for 127.0.0.1; 0 takes a free port, "
-        "which the log then shows. There is no login, and it tells nothing of the records; - for none.",
+        "Address for a status page, metrics and health checks over HTTP, host:port, or port alone for 127.0.0.1; 0 "
+        "takes a free port, which the log then shows. There is no login, and it tells nothing of the records; - for "
+        "none.",
         parsers.NOWHERE, "HOST:PORT"),
     Setting("--call-timeout", ("primary",), duration(0.01, 600),
         "How long a secondary may take to answer a request once it has got to it, 10ms to 10m. A call fails after "

@@ -13,7 +13,7 @@ import ckv
 from ckv import core
 
 BAKED_COMMIT: Final = ""
-"""The commit of a compiled program. ``build/binary.py`` writes it here, in the copy that it compiles."""
+"""The commit of a compiled program. ``build/baked.py`` writes it here, in the copy that it compiles."""
 
 
 def line() -> str:

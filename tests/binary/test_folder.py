@@ -14,12 +14,14 @@ import pytest
 
 import ckv
 from ckv import Client
+from ckv.node.page import document
 from tests.binary.logins import check_mysql_8, check_tls
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Node, Nodes, ckv_environment, run_ckv
 from tests.support.ports import free_port
 from tests.support.products import Template
+from tests.system.test_http import ask
 
 
 def loaded(node: Node) -> str:
@@ -47,6 +49,11 @@ def test_the_fast_parts_are_the_compiled_ones(program: Path, nodes: Nodes) -> No
         "/_json.so",
     ):
         assert f"{program.parent}{part}" in maps, part
+
+
+def test_it_brings_the_status_page(program: Path, nodes: Nodes) -> None:
+    answer, text = ask(nodes.start_secondary(options=["--http=0"]), "/")
+    assert (answer.status, text) == (200, document().text)
 
 
 def test_nothing_comes_from_a_python_of_the_machine(program: Path, nodes: Nodes, mariadb: MariaDB) -> None:
