@@ -1,19 +1,21 @@
-"""The status page of real nodes, and what it asks them for."""
+"""The status page of real nodes, and what it asks them for; in a headless Chromium where the machine has one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ckv import Client
 from ckv.node.page import document
+from tests.support.browser import PROGRAM, Browser
 from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes
 from tests.system.registered import SETTLE, SLOTS
-from tests.system.test_http import ask
+from tests.system.test_http import address_of, ask
 
 NAME = "<img/src=x/onerror=alert(1)>"
 """A node may be called so."""
@@ -92,3 +94,86 @@ def test_a_list(nodes: Nodes) -> None:
     assert status(secondary)["cluster"]["slots"] == half[:1]
     eventually(lambda: status(primary)["cluster"]["secondaries"][0]["state"] == "up", what="the connection")
     assert status(primary)["cluster"]["secondaries"][1]["state"] == "not connected"
+
+
+# --- in a browser ----------------------------------------------------------------------------------------------------
+
+in_a_browser = pytest.mark.skipif(not PROGRAM, reason="there is no Chromium")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with Browser(tmp_path) as one:
+        yield one
+
+
+def url(node: Node) -> str:
+    return "http://{}:{}/".format(*address_of(node))
+
+
+def text_of(browser: Browser, element: str) -> str:
+    found = browser.value(f"document.getElementById({element!r})?.innerText ?? ''")
+    assert isinstance(found, str)
+    return found
+
+
+WELL = "All is well: the node serves, and nothing is wrong."
+
+
+@in_a_browser
+def test_a_hostile_name_is_text(joined: tuple[Node, Node], browser: Browser) -> None:
+    for node in joined:
+        browser.open(url(node))
+        eventually(lambda: text_of(browser, "sentence") == WELL, what="the first answer")
+        assert NAME in text_of(browser, "nodes")
+        assert browser.value("document.images.length") == 0
+        assert browser.value("document.getElementById('cluster-picture').textContent.includes('<img')")
+    assert text_of(browser, "who") == f"ckv secondary {NAME}"
+    assert browser.troubles() == []
+
+
+@in_a_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_fits_on_a_phone(joined: tuple[Node, Node], browser: Browser, dark: bool) -> None:
+    for node in joined:
+        browser.open(url(node), width=320, dark=dark)
+        eventually(lambda: text_of(browser, "sentence") == WELL, what="the first answer")
+        assert browser.value("document.documentElement.scrollWidth") == 320
+        wide = "[...document.querySelectorAll('svg')].filter(one => one.getBoundingClientRect().right > 320).length"
+        assert browser.value(wide) == 0
+    ground = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(20, 23, 27)" if dark else "rgb(255, 255, 255)")
+
+
+@in_a_browser
+def test_pictures_have_words_and_wide_tables_the_focus(joined: tuple[Node, Node], browser: Browser) -> None:
+    browser.open(url(joined[1]))
+    eventually(lambda: text_of(browser, "sentence") == WELL, what="the first answer")
+    nameless = "[...document.querySelectorAll('svg')].filter(one => !one.getAttribute('aria-label')).length"
+    assert browser.value(nameless) == 0
+    assert browser.value("document.querySelectorAll('svg[role=img]').length") >= 6
+    order = []
+    for _ in range(6):
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        focused = "document.activeElement.getAttribute('aria-labelledby') ?? document.activeElement.textContent"
+        order.append(browser.value(focused))
+    captions = ["nodes-caption", "reads-caption", "slow-caption"]
+    assert order == [*captions, "/status.json", "/metrics", "/readyz"]
+
+
+@in_a_browser
+def test_troubles_come_first_and_a_node_that_is_gone_is_one(nodes: Nodes, browser: Browser) -> None:
+    primary, secondary = start_list(nodes)
+    browser.open(url(primary))
+    eventually(lambda: text_of(browser, "sentence") == WELL, what="the first answer")
+    secondary.kill()
+    eventually(
+        lambda: text_of(browser, "sentence").startswith("This primary does not reach 1 of 1 secondary, whose keys"),
+        what="the loss",
+    )
+    assert "docs/runbook.md#ckvpeernotconnected" in text_of(browser, "problems")
+    assert text_of(browser, "announcement").startswith("This primary does not reach")
+    primary.kill()
+    eventually(lambda: "has not answered this page for" in text_of(browser, "sentence"), what="its end")
+    assert "docs/runbook.md#ckvnodedown" in text_of(browser, "problems")
