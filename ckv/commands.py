@@ -102,6 +102,8 @@ COMMANDS: Final[dict[str, Command]] = {
             "Say how many records there are in all tiers, about."),
         Command("FLUSH cursor", "operator", "table", "`[cursor, number]`",
             "Delete all records, some of them; cursor 0 begins and ends; refused unless a node has --allow-flush."),
+        Command("SAVE ticket", "operator", "table", "`[ticket, saved, left, refused]`",
+            "Write all that the database lacks; ticket 0 begins, the one that it answers asks on until none are left."),
         Command("DIGEST key", "reader", "text", "a bin, empty when there is no record",
             "Tell one record of a key from another, for EXEC: a digest of its value and its expiry."),
         Command("EXEC requests", "writer", "table", "`[done, answers]`: a flag, and a bin of all answers",

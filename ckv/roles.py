@@ -21,6 +21,7 @@ RoleName = Literal[
     "drain",
     "rebalance",
     "owner",
+    "flush",
     "config",
     "user",
     "demo",
@@ -128,6 +129,16 @@ the database, or elsewhere, which is in the database or nowhere. It is not used 
 
 The exit status is 1, with one line on stderr, if nobody owns the key now, or a node does not answer.""",
             "ckv.tools.owner", on_gevent=False),
+        Role("flush", "[options] <host> <port>",
+            "Has everything written that the database lacks, as before a backup, while nodes go on.",
+            """\
+ckv flush, which has a secondary, or all secondaries of a primary, write what their database lacks, while they go on
+serving. It returns when the database has every record that was accepted before it was called, in that version or a
+later one. Nothing is deleted, and nothing leaves memory.
+
+The exit status is 1, with one line on stderr, if the database refuses records or takes none for the --timeout, if a
+node does not answer, or if slots have moved between nodes meanwhile: then run it again.""",
+            "ckv.tools.flush", on_gevent=False),
         Role("config", "<action> [<file>]",
             "Checks a file of options, shows what comes of it, or prints a sample.",
             """\

@@ -26,6 +26,8 @@ from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
 from ckv.node.figures import FIGURES, PEER  # noqa: E402
 from ckv.node.kinds import Figure  # noqa: E402
+from ckv.node.saving import IDLE as SAVES_IDLE  # noqa: E402
+from ckv.node.saving import MAX_PASSES  # noqa: E402
 from ckv.node.scanning import MAX_COUNT, PLACES  # noqa: E402
 from ckv.protocol.resp.parsing import MAX_ARGUMENTS, MAX_INLINE_BYTES  # noqa: E402
 from ckv.protocol.resp.replies import CODES, UNKNOWN  # noqa: E402
@@ -111,6 +113,17 @@ again, or 0. [redis.md](redis.md#all-keys) has what it promises.
 
 `DBSIZE` counts the records in memory and those on their way to the database, and adds what the database has beyond
 them. [redis.md](redis.md#all-keys) says how far that is true.
+
+## SAVE
+
+`SAVE 0` has a secondary write all that its database lacks, be it in memory or on its way, while it goes on
+(`ckv flush`). The answer has a ticket, how many records and deletions were written since, about how many are left, and
+how many of them the database refuses; asked with that ticket, a str, `SAVE` tells how far it is. When nothing is left
+the database has all that was accepted before `SAVE 0`, in that version or a later one, but for what it refuses. There
+can be {MAX_PASSES} at a time, and another one ends that which was asked for longest ago. A ticket is refused after a
+restart, {SAVES_IDLE:g} s after the last question if nothing was left, and when the database was replaced meanwhile. A
+primary asks all its secondaries at once, and refuses a ticket when one of them was started anew or has no slots any
+more. A node without a database refuses it.
 
 ## PEEK and AUDIT
 

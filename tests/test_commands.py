@@ -78,6 +78,7 @@ def test_the_commands_of_the_protocol() -> None:
         "SCAN": ("cursor", "match", "count"),
         "DBSIZE": (),
         "FLUSH": ("cursor",),
+        "SAVE": ("ticket",),
         "DIGEST": ("key",),
         "EXEC": ("requests",),
         "OWNERS": (),

@@ -1,13 +1,14 @@
-"""The methods that a primary asks of all nodes: SCAN and FLUSH of one after the other, and DBSIZE of all at once."""
+"""What a primary asks of all nodes: SCAN and FLUSH of one after the other, DBSIZE and SAVE of all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from ckv import errors
 from ckv.commands import COMMANDS
 from ckv.node.emptying import ALL, NOT_ALLOWED
+from ckv.node.saving import BEGIN, checked_ticket
 from ckv.node.scanning import scan_arguments
 from ckv.protocol.handler import LATER, Caller, Handler
 
@@ -33,7 +34,7 @@ class Everywhere:
     @property
     def handlers(self) -> dict[str, Handler]:
         """The methods, by their names."""
-        return {"SCAN": self.scan, "DBSIZE": self.size, "FLUSH": self.flush}
+        return {"SCAN": self.scan, "DBSIZE": self.size, "FLUSH": self.flush, "SAVE": self.save}
 
     def scan(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """The handler of SCAN: each cursor says which node it is one of."""
@@ -74,6 +75,40 @@ class Everywhere:
         for node in self._nodes:
             gathered.ask(node, "DBSIZE", ())
         return LATER
+
+    def save(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of SAVE. A ticket of ours has that of each node: ``1:77,2:31``. So it is noticed when one was
+        started anew since, or is none of ours any more."""
+        if len(params) != 1:
+            raise COMMANDS["SAVE"].wrong_count(params)
+        ticket = checked_ticket(params[0])
+        nodes = self._by_number()
+        tickets = dict.fromkeys(nodes, BEGIN) if ticket == BEGIN else _tickets(ticket)
+        if not tickets.keys() <= nodes.keys():
+            raise errors.Refused(f"a node of the ticket {ticket} is gone: begin again with {BEGIN}")
+
+        def answer(results: list[Any]) -> object:
+            theirs, *sums = zip(*results, strict=True)
+            ticket = ",".join(f"{number}:{of}" for number, of in zip(tickets, theirs, strict=True))
+            return [ticket, *map(sum, sums)]
+
+        gathered = Gathered(caller, msgid, answer, len(tickets))
+        for number, of in tickets.items():
+            gathered.ask(nodes[number], "SAVE", (of,))
+        return LATER
+
+    def _by_number(self) -> Mapping[int, Asked]:
+        """All nodes, by numbers that each of them keeps."""
+        return dict(enumerate(self._nodes))
+
+
+def _tickets(text: str) -> dict[int, str]:
+    """The tickets of nodes in one of ours. Raises Refused."""
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        return {int(number): of for number, of in pairs}
+    except ValueError:
+        raise errors.Refused(f"there is no save with the ticket {text}: begin again with {BEGIN}") from None
 
 
 class Gathered:

@@ -1,4 +1,5 @@
-"""What a primary without a list asks of all nodes that own slots: SCAN and FLUSH of one after the other, DBSIZE of all.
+"""What a primary without a list asks of all nodes that own slots: SCAN and FLUSH of one after the other, DBSIZE and
+SAVE of all.
 
 A slot that moves may go from a node that was not asked yet to one that was. So a cursor is good under one map alone:
 within a node its own scan knows that (:mod:`ckv.node.scanning`), and from one node to the next the cursor says it.
@@ -6,13 +7,14 @@ within a node its own scan knows that (:mod:`ckv.node.scanning`), and from one n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from ckv import errors
 from ckv.cluster.map import MAX_NODES, NOBODY
 from ckv.commands import COMMANDS
 from ckv.net.peer import Peer
-from ckv.node.everywhere import NODES, Everywhere, Gathered
+from ckv.node.everywhere import NODES, Asked, Everywhere, Gathered
 from ckv.node.routing import Routing
 from ckv.protocol.handler import LATER, Caller
 
@@ -28,6 +30,9 @@ class AllOwners(Everywhere):
     def __init__(self, routing: Routing, *, allow_flush: bool) -> None:
         super().__init__([], allow_flush=allow_flush)
         self._routing = routing
+
+    def _by_number(self) -> Mapping[int, Asked]:
+        return self._owners()
 
     def _owners(self) -> dict[int, Peer]:
         """The nodes that own slots, by number, in order. Raises Moving where a slot has no owner."""

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, cast
 
+import gevent
+
 from ckv import core
 from ckv.address import Address
 from ckv.cluster import roster
@@ -26,6 +28,7 @@ from ckv.node.guard import between_turns
 from ckv.node.joining import Joining
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
+from ckv.node.saving import Saves
 from ckv.node.scanning import Scans
 from ckv.node.share import Others, OwnShare, view_of
 from ckv.node.steps import step_handlers
@@ -101,8 +104,11 @@ def run(settings: SecondarySettings) -> int:
     sweeper = Sweeper(store, time.monotonic)
     emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic, guard.serves)
 
+    saves = Saves(store, time.monotonic, gevent.spawn_later)
+
     def expire() -> None:
         store.expire()
+        saves.expire()
         audits.expire()
         scans.expire()
         emptying.expire()
@@ -163,6 +169,7 @@ def run(settings: SecondarySettings) -> int:
             | {name: guard.when_settled(handler) for name, handler in scans.handlers.items()}
             | {"FLUSH": guard.when_settled(emptying.flush)}
             | operator_handlers(store, audits, workers)
+            | {"SAVE": own("SAVE", saves.save)}
             | {OWNERS: ask_the_primary},
             f"primary={','.join(map(str, settings.primaries))} "
             f"capacity={settings.capacity} memory_max={settings.memory_max} "

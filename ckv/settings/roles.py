@@ -246,6 +246,7 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "drain": DrainSettings,
     "rebalance": RebalanceSettings,
     "owner": OwnerSettings,
+    "flush": ToolSettings,
     "config": ConfigSettings,
     "user": UserSettings,
     "demo": DemoSettings,

@@ -71,7 +71,17 @@ class Setting:
 
 _NODES: Final[tuple[RoleName, ...]] = ("primary", "secondary")
 
-_ASKING: Final[tuple[RoleName, ...]] = ("shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner")
+_ASKING: Final[tuple[RoleName, ...]] = (
+    "shell",
+    "status",
+    "ping",
+    "verify",
+    "slots",
+    "drain",
+    "rebalance",
+    "owner",
+    "flush",
+)
 """Who asks a node."""
 
 SETTINGS: Final[tuple[Setting, ...]] = (
@@ -85,14 +95,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Addresses of the secondaries, host:port each. Their order decides which keys each one owns: give every "
         "primary the same list. Without any, the secondaries that name this primary join it, and are dealt keys.",
         own_field="secondaries"),
-    Setting("<host>", ("status", "ping", "demo"), parse_host, "Host of a primary or a secondary."),
+    Setting("<host>", ("status", "ping", "demo", "flush"), parse_host, "Host of a primary or a secondary."),
     Setting("<host>", ("shell",), parse_host,
         "Host of a primary or a secondary. A word that is the name of a command is none; a number alone is a port.",
         DEFAULT_HOST),
     Setting("<host>", ("verify",), parse_host, "Host of a secondary."),
     Setting("<host>", ("slots", "drain", "rebalance", "owner"), parse_host, "Host of the primary."),
-    Setting("<port>", ("status", "ping", "verify", "demo", "slots", "drain", "rebalance", "owner"), parse_port,
-        "Its port, 1 to 65535."),
+    Setting("<port>", ("status", "ping", "verify", "demo", "slots", "drain", "rebalance", "owner", "flush"),
+        parse_port, "Its port, 1 to 65535."),
     Setting("<name>", ("drain",), parsers.name, "Name of the secondary, as ckv slots shows it."),
     Setting("<key>", ("owner",), str, "The key."),
     Setting("<switch>", ("rebalance",), parsers.one_of("on", "off", what="a switch"), "on or off."),
@@ -233,6 +243,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         parsers.NOWHERE),
     Setting("--timeout", ("shell", "status", "verify", "slots", "drain", "rebalance", "owner"), duration(0.01, 600),
         "How long a node may take to answer a command, 10ms to 10m.", "10s", "SECONDS"),
+    Setting("--timeout", ("flush",), duration(0.01, 600),
+        "How long a node may take to answer, and how long the database may take no record, 10ms to 10m.", "10s",
+        "SECONDS"),
     Setting("--timeout", ("ping",), duration(0.01, 600),
         "How long the connection and the answer may take together, 10ms to 10m.", "1s", "SECONDS"),
     Setting("--ready", ("ping",), bool,

@@ -42,6 +42,24 @@ class Commits:
         self.keys.difference_update([write.key for write in batch if write.version >= self.version])
 
 
+@dataclass(eq=False, slots=True)
+class Awaited:
+    """Writes that the persistent tier is to be given: of each of these keys one of a version, and no older one."""
+
+    versions: dict[str, int] = field(default_factory=dict)
+    """Key to version, of those that it was not given yet."""
+    count: int = 0
+    """Of those that it was."""
+
+    def note(self, batch: Iterable[Write]) -> None:
+        """These were committed."""
+        for write in batch:
+            version = self.versions.get(write.key)
+            if version is not None and version <= write.version:
+                del self.versions[write.key]
+                self.count += 1
+
+
 class Motion:
     """What moved, as far as anybody asks. It costs a comparison for each record that is taken back into memory."""
 
@@ -52,7 +70,7 @@ class Motion:
         """How often a record came into memory with such a version."""
         self.replaced = 0
         """How often the persistent tier may have become another one."""
-        self._logs: set[Log] = set()
+        self._logs: set[Log | Awaited] = set()
         self._commits: set[Commits] = set()
         self._walks: set[object] = set()
         """Those who want to know of what is displaced."""
@@ -126,7 +144,11 @@ class Motion:
         self._logs.add(log)
         return log
 
-    def close(self, log: Log | None) -> None:
+    def attend(self, awaited: Awaited) -> None:
+        """Tells it what is committed, until it is closed."""
+        self._logs.add(awaited)
+
+    def close(self, log: Log | Awaited | None) -> None:
         """Ends it."""
         if log is not None:
             self._logs.discard(log)

@@ -6,7 +6,7 @@ follow the invariants: I1 and I2 in :mod:`ckv.store.tiers`, I3 to I5 in :mod:`ck
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -22,6 +22,7 @@ from ckv.store.moving import Move, pieces
 from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
 from ckv.store.row import TOMBSTONE
+from ckv.store.saving import Saving
 from ckv.store.tiers import Environment
 from ckv.store.together import Together
 from ckv.values import Value
@@ -112,6 +113,19 @@ class Store(Together):
             if not clean:
                 self._save(key, value, version, expires)
         self.retry_parked()
+
+    def save_all(self) -> tuple[Saving, Generator[float]]:
+        """A pass that saves what the persistent tier lacks, and what it is to be gone on with: see :class:`Saving`."""
+        saving = Saving(self.memory, self.pending, self.motion, self._save)
+        return saving, self._hurried(saving.run())
+
+    def _hurried(self, run: Iterator[float]) -> Generator[float]:
+        self.savings += 1
+        try:
+            self._wake()
+            yield from run
+        finally:
+            self.savings -= 1
 
     # --- slots that leave for another node -----------------------------------------------------------------------
 

@@ -110,6 +110,8 @@ class Tiers(Records):
         self.pending = pending
         self.loading = Loading(environment.load_timeout, memory, self.figures)
         self.room = Room(memory, pending, self.figures, environment.pending_wait, may_put=self.MEMORY_MAY_PUT)
+        self.savings = 0
+        """Passes that save everything: while there are some, no row waits for others."""
         self._environment = environment
         self._linger, self._enough = self._may_wait(environment)
         self._clock = environment.clock
@@ -252,7 +254,8 @@ class Tiers(Records):
     def flush_in(self) -> float | None:
         """Seconds until a flush is due, 0 when it is due now; None when there is nothing to write.
 
-        A row waits no longer for others when they are a batch, or somebody waits for room, or for the end.
+        A row waits no longer for others when they are a batch, or somebody waits for room, for the end, or for all to
+        be saved.
         """
         pending = self.pending
         aside, oldest = pending.aside_in(self._clock()), pending.oldest
@@ -260,7 +263,7 @@ class Tiers(Records):
             return aside
         if pending.queued >= self._enough or pending.limit.lowered or pending.urgent:
             return 0.0
-        if self._waits_for_room or self.room.closed:
+        if self._waits_for_room or self.room.closed or self.savings:
             return 0.0
         due = max(0.0, oldest + self._linger - self._clock())
         return due if aside is None else min(due, aside)
