@@ -22,6 +22,8 @@ RoleName = Literal[
     "rebalance",
     "owner",
     "flush",
+    "export",
+    "import",
     "config",
     "user",
     "demo",
@@ -139,6 +141,26 @@ later one. Nothing is deleted, and nothing leaves memory.
 The exit status is 1, with one line on stderr, if the database refuses records or takes none for the --timeout, if a
 node does not answer, or if slots have moved between nodes meanwhile: then run it again.""",
             "ckv.tools.flush", on_gevent=False),
+        Role("export", "[options] <host> <port>",
+            "Writes all records, of both tiers, as lines of JSON to stdout.",
+            """\
+ckv export, which writes all records to stdout, be they in memory or in the database: one line of JSON for each, with
+key, value and, if it expires, expires in milliseconds since 1970. Bytes that are no text are in base64. A primary has
+those of all secondaries. Others go on meanwhile: a record that is there all the while is written at least once, as it
+is at some moment of the export; it may be written again. Each record is read once for it, which is a use.
+
+The exit status is 1, with one line on stderr, if something fails. If that line names a --resume, the same export goes
+on with it for ten minutes, while the nodes have the same slots: add its lines to what is there.""",
+            "ckv.tools.exporting", on_gevent=False),
+        Role("import", "[options] <host> <port>",
+            "Stores records that come as lines of JSON from stdin.",
+            """\
+ckv import, which stores records from stdin, one line of JSON for each, as ckv export writes them. A record whose key is
+there already stays as it is, for it may be newer; with --overwrite it is replaced. What has expired is left out. Run
+twice, it does no more than once.
+
+The exit status is 1, with one line on stderr, if something fails; that line names the --resume to go on with.""",
+            "ckv.tools.importing", on_gevent=False),
         Role("config", "<action> [<file>]",
             "Checks a file of options, shows what comes of it, or prints a sample.",
             """\

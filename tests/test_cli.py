@@ -399,5 +399,18 @@ def test_what_starts_the_program(module: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_who_asks_one_thing_at_a_time_loads_no_gevent(role: str) -> None:
     code = f"import sys; sys.argv = ['ckv', {role!r}]; import ckv.__main__; print('gevent' in sys.modules)"
-    without = ("ping", "shell", "status", "slots", "drain", "rebalance", "owner", "flush", "config", "user")
+    without = (
+        "ping",
+        "shell",
+        "status",
+        "slots",
+        "drain",
+        "rebalance",
+        "owner",
+        "flush",
+        "export",
+        "import",
+        "config",
+        "user",
+    )
     assert run_python("-c", code).stdout == f"{role not in without}\n"

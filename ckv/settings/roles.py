@@ -191,6 +191,21 @@ class OwnerSettings(ToolSettings):
 
 
 @dataclass(frozen=True, slots=True)
+class ExportSettings(ToolSettings):
+    """What ``export`` is started with: the cursor to begin with."""
+
+    resume: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSettings(ToolSettings):
+    """What ``import`` is started with; ``resume`` is how many lines to leave out."""
+
+    resume: int
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigSettings:
     """What ``config`` is started with."""
 
@@ -247,6 +262,8 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "rebalance": RebalanceSettings,
     "owner": OwnerSettings,
     "flush": ToolSettings,
+    "export": ExportSettings,
+    "import": ImportSettings,
     "config": ConfigSettings,
     "user": UserSettings,
     "demo": DemoSettings,

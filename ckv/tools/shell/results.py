@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import Counter
 from typing import Any
 
 from ckv.errors import CkvError, to_wire
 from ckv.node import figures
+from ckv.tools.records import jsonable
 from ckv.tools.shell.words import quoted
 from ckv.values import to_bytes
 
@@ -86,11 +86,6 @@ def _jsonable(result: Any) -> Any:
     match result:
         case list():
             return [_jsonable(part) for part in result]
-        case bytes():
-            return {"bin": base64.b64encode(result).decode("ascii")}
-        case str():
-            try:
-                result.encode()
-            except UnicodeEncodeError:  # a byte that is not UTF-8 (PEP 383)
-                return {"str": base64.b64encode(to_bytes(result)).decode("ascii")}
+        case bytes() | str():
+            return jsonable(result)
     return result
