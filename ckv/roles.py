@@ -24,6 +24,7 @@ RoleName = Literal[
     "flush",
     "export",
     "import",
+    "top",
     "config",
     "user",
     "demo",
@@ -161,6 +162,17 @@ twice, it does no more than once.
 
 The exit status is 1, with one line on stderr, if something fails; that line names the --resume to go on with.""",
             "ckv.tools.importing", on_gevent=False),
+        Role("top", "[options] <host> <port>",
+            "Shows a whole cluster in the terminal, refreshed each second.",
+            """\
+ckv top, which shows a primary and all its secondaries, or a secondary alone, a line for each: its state, processor
+time, calls a second, connections, records in memory and how full that is, reads that found a record, and that memory
+had it for, what waits to be written, for how long the oldest, and what the database refuses. Below stands what is
+wrong, in the words of the node. It is refreshed each second, until Ctrl-C. Other primaries are not in it.
+
+With --once, or where stdout is no terminal, it is printed once, after a second, for what is counted in it. The exit
+status is 1, with one line on stderr, if the node does not answer.""",
+            "ckv.tools.top", on_gevent=False),
         Role("config", "<action> [<file>]",
             "Checks a file of options, shows what comes of it, or prints a sample.",
             """\

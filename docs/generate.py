@@ -183,6 +183,10 @@ def info() -> str:
 over the [protocol](commands.md). Names are those of Redis's INFO where the meaning is the same. What counts, counts
 since the start of the process. What is true or false is 1 or 0.
 
+`ckv top host port` shows a line for each node that a primary has, itself first, and below what is wrong; `ckv status`
+of a primary ends with the same lines. `cpu`, `calls/s`, `hits` (reads that found a record) and `from mem` (reads that
+memory had it for) are those of the last second there. A node that does not answer within a second is `away`.
+
 With `--http=HOST:PORT` a node tells them over HTTP as well. There is no login, and it listens on the loopback unless
 the host says otherwise; 32 connections are served at a time, for 5 s each.
 

@@ -84,6 +84,7 @@ def test_the_commands_of_the_protocol() -> None:
         "OWNERS": (),
         "PING": (),
         "INFO": (),
+        "NODES": (),
         "SLOWLOG": ("count",),
         "RETRY": (),
         "PEEK": ("key",),

@@ -29,6 +29,7 @@ from ckv.node.overview import Overview
 from ckv.node.pages import Check, Pages
 from ckv.node.picture import Picture
 from ckv.node.signals import Signals
+from ckv.node.survey import row_of
 from ckv.node.turns import Turns
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 POLL: Final = 0.01
 """Seconds between two looks at whether a drain is done."""
 
-ANSWERED: Final = ("PING", "INFO")
+ANSWERED: Final = ("PING", "INFO", "NODES")
 """Commands that are answered also while it starts and while it drains: they cost nothing, and tell an operator that the
 node is alive and how far it is."""
 
@@ -202,7 +203,9 @@ class Node:
         cluster whose nodes join. ``figures``: what INFO answers. ``checks``: what has to be well for it to be ready.
         ``picture``: its cluster, as far as it knows it.
         """
-        handlers = {**handlers, "INFO": own("INFO", figures), "SLOWLOG": own("SLOWLOG", self._slow_requests)}
+        itself = own("NODES", lambda: [row_of(figures())])
+        handlers = {"NODES": itself, **handlers, "INFO": own("INFO", figures)}
+        handlers["SLOWLOG"] = own("SLOWLOG", self._slow_requests)
         self._checks = {"serving": self._why_not_serving, **checks}
         self._server = Server(
             *(self.poller, complete(handlers), self.limits, self._files, quick, others),

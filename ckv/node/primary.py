@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+import gevent
+
 from ckv import core, errors
 from ckv.address import Address
 from ckv.cluster.directory import OWNERS
@@ -32,6 +34,7 @@ from ckv.node.owners import AllOwners
 from ckv.node.parts import exec_at_owners
 from ckv.node.refusals import LOOK_EVERY, Refusals
 from ckv.node.routing import Routing
+from ckv.node.survey import Survey
 from ckv.persistent.opening import open_coordinator
 from ckv.protocol.greeting import Share, calls
 from ckv.protocol.handler import LATER, NO_CORES, Caller, Handler
@@ -80,6 +83,10 @@ def run(settings: PrimarySettings) -> int:
         node.placing.health = lambda number: health_of(peers[number])
     for peer in peers:
         peer.start()
+
+    def figures() -> Info:
+        return node.figures() | of_peers(peers) | NO_CLUSTER
+
     looking = node.loop.timer(LOOK_EVERY, LOOK_EVERY)
     if settings.cluster_clients:
         looking.start(refusals.look)
@@ -89,12 +96,13 @@ def run(settings: PrimarySettings) -> int:
             handlers(slots, settings.max_value_bytes)
             | Everywhere(peers, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_at_owners(slots, limits.max_message_bytes)}
-            | {OWNERS: own(OWNERS, lambda: owners_by_list(peers, slots.owners).pack())},
+            | {OWNERS: own(OWNERS, lambda: owners_by_list(peers, slots.owners).pack())}
+            | {"NODES": Survey(figures, lambda: peers, gevent.spawn_later).survey},
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
             route_loops(slots.owners, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,
             others=STATIC,
-            figures=lambda: node.figures() | of_peers(peers) | NO_CLUSTER,
+            figures=figures,
             checks={"secondaries": lambda: readiness.secondaries(peers)},
             picture=lambda: picture.of_list(peers, slots.owners, node.address),
         )
@@ -156,7 +164,8 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
             Address(settings.bind, settings.port),
             handlers(routing.slots, settings.max_value_bytes)
             | AllOwners(routing, allow_flush=settings.allow_flush).handlers
-            | {"EXEC": exec_, OWNERS: own(OWNERS, owners)},
+            | {"EXEC": exec_, OWNERS: own(OWNERS, owners)}
+            | {"NODES": Survey(figures, routing.peers.values, gevent.spawn_later).survey},
             f"secondaries=those that join coordinator={leading.coordinator_name} follows={settings.follow or '-'}",
             drain,
             routing.cores,

@@ -206,6 +206,13 @@ class ImportSettings(ToolSettings):
 
 
 @dataclass(frozen=True, slots=True)
+class TopSettings(ToolSettings):
+    """What ``top`` is started with."""
+
+    once: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigSettings:
     """What ``config`` is started with."""
 
@@ -264,6 +271,7 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "flush": ToolSettings,
     "export": ExportSettings,
     "import": ImportSettings,
+    "top": TopSettings,
     "config": ConfigSettings,
     "user": UserSettings,
     "demo": DemoSettings,

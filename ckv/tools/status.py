@@ -6,10 +6,11 @@ import json
 import sys
 
 from ckv.client import Client
-from ckv.errors import CkvError, ProtocolError, to_wire
+from ckv.errors import CkvError, ProtocolError, UnknownMethod, to_wire
 from ckv.exits import Exit
 from ckv.node.figures import Info, for_people
 from ckv.settings.roles import StatusSettings
+from ckv.tools import overview
 from ckv.tools.asking import client_of
 
 
@@ -18,11 +19,26 @@ def run(settings: StatusSettings) -> int:
     try:
         with client_of(settings) as client:
             info = read(client)
+            secondaries = _secondaries(client) if info.get("role") == "primary" else []
     except CkvError as error:
         print(f"ckv: {to_wire(error)}", file=sys.stderr)
         return Exit.FAILED
-    print(json.dumps(info) if settings.format == "json" else for_people(info))
+    if settings.format == "json":
+        of_each = {seen.address: {"error": seen.trouble} if seen.trouble else seen.info for seen in secondaries}
+        print(json.dumps(info | {"secondaries": of_each} if secondaries else info))
+    else:
+        print(for_people(info))
+        if secondaries:
+            print("\n".join(["", "# Secondaries", *overview.table([], secondaries, 0.0)]))
     return Exit.FINE
+
+
+def _secondaries(client: Client) -> list[overview.Seen]:
+    """What those of a primary say."""
+    try:
+        return overview.survey(client)[1:]
+    except UnknownMethod:  # a primary of an earlier version
+        return []
 
 
 def read(client: Client) -> Info:

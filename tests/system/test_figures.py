@@ -315,8 +315,11 @@ def test_status_for_people_and_for_programs(nodes: Nodes) -> None:
     secondary = cluster.secondaries[0]
     for node, role in ((cluster.primary, "primary"), (secondary, "secondary")):
         info = json.loads(status(node, "--format=json"))
+        assert ("secondaries" in info) == (role == "primary")
+        info.pop("secondaries", None)
         check_names(info, role)
-        text = status(node)
+        text, _, others = status(node).partition("\n# Secondaries\n")
+        assert (secondary.address in others) == (role == "primary")
         groups = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
         assert groups == list(dict.fromkeys(figure.group for figure in FIGURES if role in figure.roles))
         shown = dict(line.split(" ") for line in text.splitlines() if line and not line.startswith("# "))

@@ -1,0 +1,114 @@
+"""NODES: the figures of a node and of all secondaries that it passes requests to, for who looks after a whole cluster.
+
+A node that does not answer soon keeps nobody from seeing the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final, Protocol
+
+from ckv import errors
+from ckv.commands import COMMANDS
+from ckv.node.figures import Info
+from ckv.protocol.handler import LATER, Caller
+
+WITHIN: Final = 1.0
+"""Seconds in which a node has to answer."""
+
+Row = list[Any]
+"""An address, empty for the node itself; why there are no figures, empty where there are some; and these, as pairs of
+name and value: nodes tell each other no maps."""
+
+
+def row_of(info: Info) -> Row:
+    """That of the node itself, without what it says of its secondaries, which have rows of their own."""
+    return ["", "", [[name, value] for name, value in info.items() if not name.startswith("peer_")]]
+
+
+class Surveyed(Protocol):
+    """A node that can be asked: :class:`ckv.net.peer.Peer`."""
+
+    @property
+    def address(self) -> object: ...
+    def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, /) -> None:
+        """Asks it; the answer goes to the caller. Raises a Refused, and nothing was sent."""
+
+
+class Survey:
+    """The method, at a primary."""
+
+    def __init__(
+        self,
+        figures: Callable[[], Info],
+        nodes: Callable[[], Iterable[Surveyed]],
+        later: Callable[[float, Callable[[], None]], object],
+    ) -> None:
+        """``later`` has something done after so many seconds."""
+        self._figures = figures
+        self._nodes = nodes
+        self._later = later
+
+    def survey(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        """The handler of NODES."""
+        if params:
+            raise COMMANDS["NODES"].wrong_count(params)
+        nodes = list(self._nodes())
+        rows = [row_of(self._figures())]
+        if not nodes:
+            return rows
+        rows += [[str(node.address), f"no answer within {WITHIN:g} s", []] for node in nodes]
+        answers = _Answers(caller, msgid, rows)
+        for number, node in enumerate(nodes, 1):
+            try:
+                node.call("NODES", (), answers, number)
+            except errors.Refused as error:
+                answers.respond(number, errors.to_wire(error), None)
+        self._later(WITHIN, answers.end)
+        return LATER
+
+
+def _read(result: object) -> Row:
+    """What a node has said of itself."""
+    match result:
+        case [[str(), str() as trouble, [*pairs]]]:
+            return [trouble, pairs]
+    return ["the node says something else than its figures", []]
+
+
+class _Answers:
+    """The caller at each node."""
+
+    def __init__(self, caller: Caller, msgid: int, rows: list[Row]) -> None:
+        self._caller = caller
+        self._msgid = msgid
+        self._rows = rows
+        self._left = len(rows) - 1
+        self._is_over = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._caller.is_open and not self._is_over
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        if self._is_over:
+            return
+        self._rows[msgid][1:] = [str(error), []] if error is not None else _read(result)
+        self.settle()
+
+    def settle(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self.end()
+
+    def end(self) -> None:
+        """Answers with what there is, unless that was done."""
+        if not self._is_over:
+            self._is_over = True
+            self._caller.respond(self._msgid, None, self._rows)
+
+    def hold(self, reason: Hashable) -> None:
+        self._caller.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self._caller.release(reason)
