@@ -20,9 +20,9 @@ LEVELS: Final[Mapping[Level, frozenset[Access]]] = {
     "node": frozenset({"anyone", "reader", "writer", "operator", "node"}),
 }
 
-FREE: Final = frozenset({"INFO"})
+FREE: Final = frozenset({"INFO", "NODES"})
 """What operators ask, and every user may all the same: many clients of Redis ask for INFO before anything else, and it
-tells of no key."""
+tells of no key. NODES is the same of several nodes."""
 
 _MAGIC: Final = re.compile(r"[*?\[\\]")
 """What stands for more than itself in a pattern."""

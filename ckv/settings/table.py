@@ -72,15 +72,7 @@ class Setting:
 _NODES: Final[tuple[RoleName, ...]] = ("primary", "secondary")
 
 _ASKING: Final[tuple[RoleName, ...]] = (
-    "shell",
-    "status",
-    "ping",
-    "verify",
-    "slots",
-    "drain",
-    "rebalance",
-    "owner",
-    "flush",
+    *("shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner", "flush", "export", "import", "top"),
 )
 """Who asks a node."""
 

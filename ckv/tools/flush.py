@@ -12,8 +12,9 @@ from ckv.settings.roles import ToolSettings
 from ckv.tools import progress
 from ckv.tools.asking import ask
 
-LOOK_EVERY: Final = 0.1
-"""Seconds between two looks how far it is."""
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 1.0
+"""Seconds between two looks how far it is, which grow: nodes with users log each of them."""
 
 
 def run(settings: ToolSettings) -> int:
@@ -22,7 +23,7 @@ def run(settings: ToolSettings) -> int:
 
 
 def _flush(client: Client, timeout: float) -> None:
-    ticket, before = BEGIN, (0, -1)
+    ticket, before, pause = BEGIN, (0, -1), FIRST_PAUSE
     with progress.shown("saved") as show:
         while True:
             ticket, saved, left, refused = _asked(client, ticket)
@@ -34,7 +35,8 @@ def _flush(client: Client, timeout: float) -> None:
                 before, deadline = (saved, left), now + timeout
             elif now >= deadline:
                 raise CallTimeout(f"the database has taken nothing for {timeout:g} s, and lacks about {left} records")
-            time.sleep(LOOK_EVERY)
+            time.sleep(pause)
+            pause = min(1.5 * pause, LONGEST_PAUSE)
     print(f"{saved} records were written", flush=True)
     if refused:
         raise RowsRefused(f"the database refuses {refused} records: see parked_records of ckv status")
