@@ -27,6 +27,7 @@ RoleName = Literal[
     "top",
     "config",
     "user",
+    "completion",
     "demo",
 ]
 
@@ -189,6 +190,15 @@ ckv user, which keeps a file of users. With add it makes a user and prints the s
 a hash of it. With rotate it prints a new secret, and the one before it goes on being good until the next time; with
 remove the user is taken out, and list prints names, classes and prefixes of keys.""",
             "ckv.tools.user", on_gevent=False),
+        Role("completion", "<shell>",
+            "Prints what has a shell complete roles and options.",
+            """\
+ckv completion, which prints a script for bash, zsh or fish that has it complete the roles of ckv and their options:
+
+    eval "$(ckv completion bash)"       # in ~/.bashrc
+    eval "$(ckv completion zsh)"        # in ~/.zshrc, after compinit
+    ckv completion fish | source        # in config.fish""",
+            "ckv.tools.completion", on_gevent=False),
         Role("demo", "[(<host> <port>)]",
             "Starts a whole cluster for a moment and shows what it does; with an address, uses that cluster.",
             """\

@@ -272,6 +272,9 @@ Durations take `ms`, `s` and `m`; sizes take `k`, `M`, `G` (powers of 1000) and 
 |---|---|---|---|---|
 {options}
 
+`eval "$(ckv completion bash)"` has bash complete roles and options, the same with `zsh` does so there, and in fish
+`ckv completion fish | source`.
+
 ## A file of options
 
 `--config=ckv.toml`, or `CKV_CONFIG`, names a file in [TOML](https://toml.io) with options of nodes, without their

@@ -411,6 +411,7 @@ def test_who_asks_one_thing_at_a_time_loads_no_gevent(role: str) -> None:
         "export",
         "import",
         "top",
+        "completion",
         "config",
         "user",
     )

@@ -249,6 +249,13 @@ class UserSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CompletionSettings:
+    """What ``completion`` is started with."""
+
+    shell: str
+
+
+@dataclass(frozen=True, slots=True)
 class DemoSettings:
     """What the demo is started with: the cluster to use, or ``None`` for one of its own."""
 
@@ -274,6 +281,7 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "top": TopSettings,
     "config": ConfigSettings,
     "user": UserSettings,
+    "completion": CompletionSettings,
     "demo": DemoSettings,
 }
 

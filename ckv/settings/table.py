@@ -230,6 +230,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         'A file of options in TOML, or - for none. A line of it is write-mode = "through"; what stands before the '
         "first table is for all roles, and the tables are [primary] and [secondary]. What is given here or in the "
         "environment beats it.", parsers.NOWHERE, "FILE"),
+    Setting("<shell>", ("completion",), parsers.one_of("bash", "zsh", "fish", what="a shell that is known"),
+        "bash, zsh or fish."),
     Setting("<action>", ("config",), parsers.one_of("check", "show", "sample", what="an action"),
         "check, show or sample."),
     Setting("<file>", ("config",), parsers.path_or_none, "The file that is checked or shown; - for none.",
