@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test dist lock clean
+.PHONY: help venv demo ready test test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -172,6 +172,9 @@ image: ## make the image ckv:VERSION of the native program, with podman or docke
 image-test: $(BUILD) $(DEV) mariadb ## run the native program in the image's root folder, without an engine
 	@program="$$($(BUILD_PY) build/binary.py --where)" && { [ -x "$$program" ] || $(MAKE) build; } && \
 		CKV_COMMAND="$$program" $(PYTEST) tests/image $(ARGS)
+
+man: $(DEV) ## make the manual pages (build/out/man1)
+	@$(PY) build/manpages.py build/out/man1
 
 dist: $(BUILD) ## make the native program and pack it for release: archives, sums, licences, bill of materials (dist)
 	@$(BUILD_PY) build/dist.py

@@ -2,8 +2,9 @@
 
     python build/dist.py
 
-For each machine, and for its folder and its single file: an archive with the licences of all that is bundled. Beside
-them a bill of materials (CycloneDX) and ``SHA256SUMS``. It builds first, unless ``--no-build`` says that it is done.
+For each machine, and for its folder and its single file: an archive with the manual pages, and the licences of all that
+is bundled. Beside them a bill of materials (CycloneDX) and ``SHA256SUMS``. It builds first, unless ``--no-build`` says
+that it is done.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Final
 
 import binary
 import bundled
+import manpages
 import sbom
 
 DIST: Final = binary.ROOT / "dist"
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         "LICENSE": (binary.ROOT / "LICENSE").read_bytes(),
         f"{name}.cdx.json": bill.encode(),
         **{f"licences/{path}": text for path, text in licences(parts).items()},
+        **{f"man1/{path}": text.encode() for path, text in manpages.pages().items()},
     }
 
     target.mkdir(exist_ok=True)

@@ -65,6 +65,7 @@ def test_each_shell_can_read_its_own(shell: str, tmp_path: Path) -> None:
 def test_fish_completes_roles_and_options() -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed")
+    assert " -l write-mode -r -d 'When a PUT or DEL is answered'\n" in SCRIPTS["fish"]()
     script = SCRIPTS["fish"]() + 'complete -C "ckv se"\ncomplete -C "ckv secondary --write-m"\n'
     run = subprocess.run(["fish", "--no-config"], input=script, capture_output=True, text=True, check=True)
     assert [line.split("\t")[0] for line in run.stdout.splitlines()] == ["secondary", "--write-mode"]

@@ -33,6 +33,7 @@ def test_an_archive_has_the_program_and_all_licences(program: Path, dist: Path, 
     root = tmp_path / name
     told = subprocess.run([root / "ckv", "--version"], env={"HOME": str(tmp_path)}, capture_output=True, text=True)
     assert told.stdout == run_ckv("--version").stdout
+    assert "--write-mode" in (root / "man1" / "ckv-secondary.1").read_text().replace("\\-", "-")
     assert (root / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
     listed = {line.split()[0] for line in (root / "licences" / "LIST.txt").read_text().splitlines()}
     assert listed == {path.name for path in (root / "licences").iterdir()} - {"LIST.txt"}
