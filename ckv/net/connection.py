@@ -51,6 +51,8 @@ class Connection(Polled):
         self._receiver = receiver
         self._closed = closed
         self._on_drained = on_drained
+        self._metered: Callable[[int, int], bytes] | None = None
+        """What reads it in the place of the transport, see :meth:`meter`."""
         self.session: Session | None = None
         """None until the first byte."""
         self._holds: set[Hashable] = set()
@@ -149,10 +151,19 @@ class Connection(Polled):
 
     def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
         if read is None:
-            self.read = self._transport.read
+            self.read = self._metered or self._transport.read
             self._poller.again(self)  # something may be behind what was read
-        elif self._transport.is_plain:
+        elif self._transport.is_plain and self._metered is None:
             self.read = read
+
+    def meter(self, reading: Callable[[Callable[[int, int], bytes]], Callable[[int, int], bytes]] | None) -> None:
+        """From now on all is read by what ``reading`` makes of what reads the transport; as it is, for None."""
+        self._metered = reading(self._transport.read) if reading is not None else None
+        self.read_by(None)
+
+    def read_again(self) -> None:
+        if self.is_open:
+            self._poller.again(self)
 
     def finish(self) -> None:
         self.hold(END_OF_INPUT)

@@ -2,7 +2,8 @@
 
 Whoever has not logged in is served by :attr:`Logins.strangers`, where nothing is answered but AUTH. After that a
 connection is served by the inbox of what its user may do (:mod:`ckv.net.permits`), one for all users with the same
-rights; users who may read and write all keys are served by compiled code, as without users.
+rights; users who may read and write all keys are served by compiled code, as without users. A user with limits has an
+inbox of its own (:mod:`ckv.net.metering`).
 
 A secret is looked at in a greenlet, so that nothing behind an AUTH is served as somebody else would be; one that takes
 long in a thread, one at a time.
@@ -15,6 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
 
@@ -25,6 +27,7 @@ from ckv import errors
 from ckv.errors import BadSetting
 from ckv.net.connection import Connection
 from ckv.net.inbox import Inbox
+from ckv.net.metering import Meter
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import KIB
 from ckv.protocol.session import Session
@@ -80,16 +83,18 @@ class Logins:
     def __init__(
         self,
         file: UsersFile,
-        new_inbox: Callable[[Logins, Rights | None, bool], Inbox],
+        new_inbox: Callable[[Logins, Rights | None, bool, Meter | None], Inbox],
         let_in: Callable[[Connection, Level], None],
     ) -> None:
         """``new_inbox``: makes what serves users with these rights, or whoever has not logged in; the flag says whether
-        each request is looked at that may be for another node. ``let_in``: has a connection served by its
-        :meth:`inbox_of` from now on; raises Overloaded."""
+        each request is looked at that may be for another node, and the meter counts for one user. ``let_in``: has a
+        connection served by its :meth:`inbox_of` from now on; raises Overloaded."""
         self._file = file
         self._new_inbox = new_inbox
         self._let_in = let_in
-        self._inboxes: dict[tuple[Rights, bool], Inbox] = {}
+        self._inboxes: dict[tuple[Rights, bool, Meter | None], Inbox] = {}
+        self._meters: dict[str, Meter] = {}
+        """Of users with limits, by their names."""
         self._of: dict[Connection, Login] = {}
         self._key = os.urandom(32)
         self._known: dict[bytes, Login] = {}
@@ -99,7 +104,7 @@ class Logins:
         self._slowing = Slowing()
         self._since: dict[Connection, float] = {}
         """When those came who have not logged in, in that order."""
-        self.strangers: Final = new_inbox(self, None, False)
+        self.strangers: Final = new_inbox(self, None, False, None)
         self.logins = 0
         """How often somebody has logged in."""
         self.failures = 0
@@ -125,10 +130,24 @@ class Logins:
         login = self._of.get(connection)
         if login is None:
             return self.strangers
-        key = (login.user.rights, looks)
+        key = (login.user.rights, looks, self._meter_of(login.user))
         if key not in self._inboxes:
             self._inboxes[key] = self._new_inbox(self, *key)
         return self._inboxes[key]
+
+    def _meter_of(self, user: User) -> Meter | None:
+        if not user.quota:
+            return None
+        meter = self._meters.get(user.name)
+        if meter is None or meter.quota != user.quota:
+            slowed = meter.slowed if meter is not None else 0
+            self._meters[user.name] = meter = Meter(user.quota, gevent.get_hub().loop, slowed)
+        return meter
+
+    @property
+    def slowed(self) -> int:
+        """How often a connection was not read, for its user had asked too much."""
+        return sum(meter.slowed for meter in self._meters.values())
 
     def name_of(self, session: Session) -> str:
         """The user who has logged in over it; empty for nobody."""
@@ -142,8 +161,13 @@ class Logins:
 
     def forget(self, connection: Connection) -> None:
         """It is closed."""
-        self._of.pop(connection, None)
+        self._leave(connection)
         self._since.pop(connection, None)
+
+    def _leave(self, connection: Connection) -> None:
+        login = self._of.pop(connection, None)
+        if login is not None and (meter := self._meter_of(login.user)) is not None:
+            meter.forget(connection)
 
     def look_after(self) -> None:
         """Ends connections over which nobody has logged in for too long; to be called now and then."""
@@ -188,7 +212,8 @@ class Logins:
 
         def out() -> None:
             connection = cast(Connection, session.line)
-            self._of.pop(connection, None)
+            self._leave(connection)
+            connection.meter(None)
             self.strangers.adopt(connection)
             self.came(connection)
 
@@ -245,8 +270,11 @@ class Logins:
                 self._of[connection] = before
             raise
         self.logins += 1
-        if self._since.pop(connection, None) is not None:
-            connection.read_by(None)
+        self._since.pop(connection, None)
+        if before is not None and (meter := self._meter_of(before.user)) is not None:
+            meter.forget(connection)
+        meter = self._meter_of(login.user)
+        connection.meter(partial(meter.reading, connection) if meter is not None else None)
         log.info("login of %s (%s) from %s", login.user.name, login.user.rights.level, peer)
 
     def _looked_up(self, name: str, secret: bytes) -> Login | None:
@@ -295,8 +323,8 @@ class Logins:
         users = self._file.users.by_name
         ended = 0
         for connection, login in list(self._of.items()):
-            user = users.get(login.user.name)
-            if user is None or user.rights != login.user.rights or login.kept not in user.kept:
+            user, before = users.get(login.user.name), (login.user.rights, login.user.quota)
+            if user is None or login.kept not in user.kept or (user.rights, user.quota) != before:
                 connection.close("its user may not do the same any more, or its secret is no more")
                 ended += 1
         log.info("users read from %s: %d; connections ended: %d", self._file.path, len(users), ended)
@@ -309,4 +337,5 @@ def figures_of(logins: Logins | None) -> dict[str, int]:
         "users_connections": len(logins.members) if logins is not None else 0,
         "logins": logins.logins if logins is not None else 0,
         "login_failures": logins.failures if logins is not None else 0,
+        "users_slowed": logins.slowed if logins is not None else 0,
     }

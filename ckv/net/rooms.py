@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from ckv.net.inbox import Inbox
 from ckv.net.logins import Logins
+from ckv.net.metering import Meter, MeteredInbox
 from ckv.net.permits import audited, need_login, permitted
 from ckv.protocol.greeting import ANSWER, AUTH, HELLO
 from ckv.protocol.handler import NO_CORES, Cores, Handler
@@ -60,8 +61,8 @@ class Rooms:
         resp = self._resp(handlers) if self._resp is not None else None
         return Inbox(self._rpc(handlers, others), NO_CORES, resp)
 
-    def for_users(self, logins: Logins, rights: Rights | None, *, looks: bool) -> Inbox:
-        """Serves users with these rights, or whoever has not logged in."""
+    def for_users(self, logins: Logins, rights: Rights | None, *, looks: bool, meter: Meter | None = None) -> Inbox:
+        """Serves users with these rights, or whoever has not logged in; one user alone if there is a ``meter``."""
         handlers = self._guarded if looks else self._handlers
         others: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(self._others or {})}
         if rights is None:
@@ -74,7 +75,8 @@ class Rooms:
         if rights is not None and rights.level == "admin":
             # Commands of Redis are told by themselves, and by their own names.
             handlers, others = audited(handlers, logins.audit), audited(others, logins.audit)
-        return Inbox(self._rpc(handlers, others), self._cores if is_quick else NO_CORES, resp)
+        methods, cores = self._rpc(handlers, others), self._cores if is_quick else NO_CORES
+        return Inbox(methods, cores, resp) if meter is None else MeteredInbox(methods, cores, resp, meter)
 
     def _rpc(self, handlers: Mapping[str, Handler], others: Mapping[str, Handler] | None) -> RpcMethods:
         return RpcMethods(handlers, self._limits, others, self._slow)

@@ -23,6 +23,7 @@ from ckv.net.inbox import Inbox
 from ckv.net.listening import bound
 from ckv.net.lobby import FEWEST_GUESTS, MOST_GUESTS, Lobby
 from ckv.net.logins import Logins
+from ckv.net.metering import Meter
 from ckv.net.poller import READ, Poller
 from ckv.net.rooms import MakeResp, Rooms
 from ckv.net.transport import Transport
@@ -180,8 +181,8 @@ class Server:
             return self.logins.inbox_of(connection, looks=not trusted and self._admitted is not self._clients)
         return self._clients if trusted else self._admitted
 
-    def _new_inbox(self, logins: Logins, rights: Rights | None, looks: bool) -> Inbox:
-        inbox = self._rooms.for_users(logins, rights, looks=looks)
+    def _new_inbox(self, logins: Logins, rights: Rights | None, looks: bool, meter: Meter | None) -> Inbox:
+        inbox = self._rooms.for_users(logins, rights, looks=looks, meter=meter)
         if self._refusal is not None and rights is not None:
             inbox.refuse_everything(*self._refusal)
         if rights is not None:

@@ -72,6 +72,7 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "users_connections": gauge("Connections over which somebody has logged in."),
         "logins": counter("Logins, of clients and of other nodes."),
         "login_failures": counter("Logins that were wrong."),
+        "users_slowed": counter("How often a connection was not read for a while, as its user had reached a limit."),
         "total_commands_processed": counter(
             "Requests that came, whatever became of them: of clients, nodes and operators, each in a BATCH or a "
             "transaction counted.", "ckv_commands_processed_total"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ckv.errors import BadSetting
@@ -40,7 +41,7 @@ def rotate(path: Path, name: str, kept: Kept) -> None:
     """Gives a user another secret. The one before it goes on being good, until there is a further one. Raises
     BadSetting."""
     old = _find(load(path), path, name)
-    _edit(path, name, User(name, old.rights, (kept, *old.kept)[:MAX_SECRETS]))
+    _edit(path, name, replace(old, kept=(kept, *old.kept)[:MAX_SECRETS]))
 
 
 def _find(users: Users, path: Path, name: str) -> User:

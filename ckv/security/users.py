@@ -1,8 +1,8 @@
 """The file of users: who there is, by which secrets they are known, and what they may do.
 
-A line for each user, ``name class secrets [~prefix ...]``, words with spaces between them; what begins with ``#`` is a
-remark. Secrets are what :mod:`ckv.security.secrets` keeps of them, two at most with a comma between them, so that one
-can be changed while the other is in use.
+A line for each user, ``name class secrets [~prefix ...] [rate=N] [bytes=N]``, words with spaces between them; what
+begins with ``#`` is a remark. Secrets are what :mod:`ckv.security.secrets` keeps of them, two at most with a comma
+between them, so that one can be changed while the other is in use. The limits are those of :mod:`ckv.security.quota`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from ckv.errors import BadSetting
-from ckv.security import secrets
+from ckv.security import quota, secrets
 from ckv.security.account import MAX_SECRET_BYTES
+from ckv.security.quota import NONE, Quota
 from ckv.security.rights import Rights, checked_name, rights_of
 from ckv.security.secrets import Kept
 from ckv.values import to_bytes
@@ -38,10 +39,11 @@ class User:
     rights: Rights
     kept: tuple[Kept, ...]
     """Of its secrets, the newest first."""
+    quota: Quota = NONE
 
     def __str__(self) -> str:
         prefixes = (f"~{prefix}*" for prefix in self.rights.prefixes)
-        return " ".join((self.name, self.rights.level, ",".join(map(str, self.kept)), *prefixes))
+        return " ".join((self.name, self.rights.level, ",".join(map(str, self.kept)), *prefixes, *self.quota.words()))
 
     @property
     def is_slow(self) -> bool:
@@ -100,11 +102,16 @@ def _user(words: list[str]) -> User:
     """The user of a line. Raises ValueError."""
     if len(words) < 3:
         raise ValueError("not a user: allowed is name class secret, and ~prefix* for each prefix of its keys")
-    name, level, hashes, *prefixes = words
+    name, level, hashes, *rest = words
     kept = tuple(map(secrets.parse, hashes.split(",")))
     if len(kept) > MAX_SECRETS:
         raise ValueError(f"{len(kept)} secrets of one user: allowed are {MAX_SECRETS}")
-    return User(checked_name(name), rights_of(level, prefixes), kept)
+    limits = quota.parse([word for word in rest if "=" in word and not word.startswith("~")])
+    prefixes = [word for word in rest if "=" not in word or word.startswith("~")]
+    user = User(checked_name(name), rights_of(level, prefixes), kept, limits)
+    if limits and level == "node":
+        raise ValueError("node with limits: allowed with read, write and admin")
+    return user
 
 
 def read(path: Path) -> str:

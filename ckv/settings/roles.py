@@ -236,6 +236,8 @@ class UserSettings:
     user: str
     level: Level
     keys: tuple[str, ...]
+    rate: int
+    bytes_in_flight: int
     chosen: bool
 
     def __post_init__(self) -> None:
@@ -246,6 +248,9 @@ class UserSettings:
             raise BadSetting(f"<user>: missing: allowed is the name of a user, to {self.action}")
         if self.keys and self.level in ("admin", "node"):
             raise BadSetting(f"--keys: {self.level} with prefixes of keys: allowed with read and write")
+        if self.level == "node" and (self.rate or self.bytes_in_flight):
+            limit = "--rate" if self.rate else "--bytes-in-flight"
+            raise BadSetting(f"{limit}: node with limits: allowed with read, write and admin")
 
 
 @dataclass(frozen=True, slots=True)

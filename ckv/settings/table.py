@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 from ckv import logs
 from ckv.address import parse_address, parse_addresses, parse_host, parse_port
 from ckv.roles import RoleName
+from ckv.security import quota
 from ckv.security.rights import Level
 from ckv.settings import parsers
 from ckv.units import duration, size, whole
@@ -262,6 +263,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--keys", ("user",), parsers.keys,
         "With add, of the classes read and write: what the keys of the user have to begin with, as in ~orders:*, or "
         "several of these with spaces between them; - for all keys.", parsers.NOBODY, "PREFIXES"),
+    Setting("--rate", ("user",), quota.rate,
+        "With add, but not of the class node: how many requests a second each node takes from the user, over all of "
+        "its connections together; 0 for any number.", "0", "REQUESTS"),
+    Setting("--bytes-in-flight", ("user",), quota.bytes_in_flight,
+        "With add, but not of the class node: beyond how many bytes of requests without an answer, and of answers that "
+        "it has not taken, a node reads nothing more from the user; 0 for any number.", "0", "SIZE"),
     Setting("--chosen", ("user",), bool,
         "With add and rotate: read a password that somebody has chosen, from stdin, rather than make a secret."),
     Setting("--history", ("shell",), parsers.history,

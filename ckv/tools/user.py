@@ -10,6 +10,7 @@ from ckv.errors import BadSetting
 from ckv.exits import Exit
 from ckv.security import editing, secrets
 from ckv.security.account import MAX_SECRET_BYTES
+from ckv.security.quota import Quota
 from ckv.security.rights import Rights
 from ckv.security.secrets import Kept
 from ckv.security.users import User
@@ -27,12 +28,14 @@ def run(settings: UserSettings) -> int:
         case "list":
             for user in editing.load(path).by_name.values():
                 count = f"{len(user.kept)} secret{'s' if len(user.kept) > 1 else ''}"
-                print(*(user.name, user.rights.level, count, *(f"~{prefix}*" for prefix in user.rights.prefixes)))
+                prefixes = (f"~{prefix}*" for prefix in user.rights.prefixes)
+                print(*(user.name, user.rights.level, count, *prefixes, *user.quota.words()))
         case "remove":
             editing.remove(path, name)
         case "add":
             secret, kept = _secret(settings)
-            editing.add(path, User(name, Rights(settings.level, settings.keys), (kept,)))
+            quota = Quota(settings.rate, settings.bytes_in_flight)
+            editing.add(path, User(name, Rights(settings.level, settings.keys), (kept,), quota))
             _tell(secret)
         case "rotate":
             secret, kept = _secret(settings)

@@ -1,0 +1,82 @@
+"""How much a user may ask of a node: requests a second, and bytes in flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ckv.errors import BadSetting
+from ckv.units import show_size, size, whole
+
+BURST: Final = 1.0
+"""Seconds of whose requests a user may make at once who has made none for as long."""
+
+rate = whole(0, 10**7)
+"""Reads requests a second; 0 for any number."""
+
+bytes_in_flight = size(0, 2**40)
+"""Reads a number of bytes; 0 for any number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a user may ask of a node, over all of its connections together; 0 stands for any number."""
+
+    rate: int = 0
+    """Requests a second."""
+    bytes_in_flight: int = 0
+    """Bytes of requests that wait for an answer, and of answers that were not taken."""
+
+    def __bool__(self) -> bool:
+        return self.rate > 0 or self.bytes_in_flight > 0
+
+    def words(self) -> tuple[str, ...]:
+        """As it stands in the file of users."""
+        return (
+            *((f"rate={self.rate}",) if self.rate else ()),
+            *((f"bytes={show_size(self.bytes_in_flight)}",) if self.bytes_in_flight else ()),
+        )
+
+
+NONE: Final = Quota()
+
+
+def parse(words: list[str]) -> Quota:
+    """What :meth:`Quota.words` wrote. Raises ValueError.
+
+    >>> parse(["rate=1k", "bytes=16MiB"])
+    Quota(rate=1000, bytes_in_flight=16777216)
+    """
+    found: dict[str, int] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        read = {"rate": rate, "bytes": bytes_in_flight}.get(name)
+        if read is None or name in found:
+            raise ValueError("not a limit: allowed is rate=REQUESTS and bytes=SIZE, each once")
+        try:
+            found[name] = read(text)
+        except BadSetting as error:
+            raise ValueError(f"{name}: {error}") from None
+    return Quota(found.get("rate", 0), found.get("bytes", 0))
+
+
+class Bucket:
+    """Requests that may be made, of which there are more with time: a token bucket. It may be overdrawn, which has to
+    be made up for. Times are in seconds of a clock that never goes back."""
+
+    def __init__(self, rate: int, now: float) -> None:
+        """``rate``: requests a second."""
+        self._rate = rate
+        self._most = max(1.0, rate * BURST)
+        self._level = self._most
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """How many may be made now; less than 1 is none."""
+        self._level = min(self._most, self._level + (now - self._at) * self._rate)
+        self._at = now
+        return self._level
+
+    def take(self, count: int) -> None:
+        """They were made."""
+        self._level -= count
