@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
@@ -62,7 +63,8 @@ def _edit(path: Path, name: str, user: User | None) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Writes the file anew, for its owner alone; whoever reads it has the old one or the new one. Raises BadSetting."""
+    """Writes the file anew, for its owner alone, and for its group if that may read the old one. Whoever reads it has
+    the old one or the new one. Raises BadSetting."""
     parse(text, str(path))
     target = path.resolve()
     try:
@@ -70,6 +72,9 @@ def _replace(path: Path, text: str) -> None:
         number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(number, "w") as file:
+                if target.exists() and (status := target.stat()).st_mode & stat.S_IRGRP:
+                    os.fchown(number, -1, status.st_gid)
+                    os.fchmod(number, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP)
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

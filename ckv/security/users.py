@@ -128,7 +128,7 @@ def read(path: Path) -> str:
             mode = stat.S_IMODE(status.st_mode)
             if status.st_uid not in (0, os.geteuid()):
                 raise BadSetting(f"{path}: it belongs to another user: allowed is who runs this, or root")
-            others = 0o077 if status.st_uid == os.geteuid() else 0o037
+            others = 0o037 if status.st_uid == 0 else 0o077
             if mode & others:
                 raise BadSetting(f"{path}: others may read or change it, mode {mode:04o}: allowed is 0600")
             data = file.read(MAX_BYTES + 1)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv.errors import BadSetting
-from ckv.security import secrets
+from ckv.security import editing, secrets
 from ckv.security.rights import Rights, rights_of
 from ckv.security.users import User, Users, UsersFile, parse, read
 
@@ -77,10 +77,26 @@ def test_a_file_without_users_lets_nobody_in_and_is_none() -> None:
         parse("# nobody\n", "users")
 
 
-@pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o602, 0o666, 0o644])
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o602, 0o666, 0o644])
 def test_a_file_that_others_may_read_or_change_is_refused(tmp_path: Path, mode: int) -> None:
     with pytest.raises(BadSetting, match=f"mode {mode:04o}: allowed is 0600"):
         read(written(tmp_path, f"bob read {HASH}\n", mode))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="what belongs to root a group may read")
+def test_a_file_that_a_group_may_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="mode 0640: allowed is 0600"):
+        read(written(tmp_path, f"bob read {HASH}\n", 0o640))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_root_that_a_group_may_read_is_one_that_root_may_edit(tmp_path: Path) -> None:
+    path = written(tmp_path, f"bob read {HASH}\n", 0o640)
+    os.chown(path, 0, 12345)
+    editing.rotate(path, "bob", secrets.kept(b"another", "sha256"))
+    status = path.stat()
+    assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o640, 0, 12345)
+    assert len(UsersFile(path).users.by_name["bob"].kept) == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
