@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 
 import pytest
 
 from ckv.net.logins import LOGIN_TIMEOUT, MOST_BYTES
+from ckv.protocol.limits import KIB
 from ckv.security import slowing
 from ckv.security.slowing import Slowing
 from tests.security.guarded import Guarded, Resp, new_source, packed, rpc, secret_of
 from tests.support.nodes import Node
 from tests.support.wire import pack
+
+BYTES_OF_A_STRANGER = 8 * KIB
+"""Memory of a node for a connection over which nobody has logged in, at most."""
 
 LOGIN = ("AUTH", "writer", secret_of("writer"))
 
@@ -77,6 +84,41 @@ def test_those_who_do_not_log_in_keep_nobody_out(guarded: Guarded) -> None:
         assert "all 4 places of clients are taken" in full.call(*LOGIN)
         assert [guest.call("PING") for guest in strangers[4:]] == ["-NOAUTH Authentication required."] * 4
         assert [user.call("GET", "a") for user in users] == [b"1"] * 4
+
+
+@pytest.fixture
+def many() -> Iterator[int]:
+    """10,000 connections, or as many as this process may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 10_000 + 500
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    count = allowed - 500
+    print(f"{count} connections")
+    yield count
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_ten_thousand_that_never_log_in_cost_little_and_keep_nobody_out(guarded: Guarded, many: int) -> None:
+    # Half of them stand before a node that has as many places, the others beyond these.
+    node = guarded.secondary(f"--max-connections={many // 2}")
+    before = node.rss_bytes()
+    begun = packed(("AUTH", "writer", secret_of("writer")))[:-1]
+    strangers = []
+    with ExitStack() as stack:
+        for number in range(many):
+            strangers.append(stack.enter_context(socket.create_connection(("127.0.0.1", node.port), 30)))
+            if number < many // 2:
+                strangers[-1].sendall(begun)
+        with Resp(node, "writer") as user:
+            assert user.call("SET", "a", "1") == b"OK"
+            connected = int(
+                dict(line.split(b":", 1) for line in user.call("INFO").split() if b":" in line)[b"connected_clients"]
+            )
+        each = (node.rss_bytes() - before) / connected
+        print(f"{connected} connected, {each:.0f} bytes of memory for each")
+        assert connected > many // 4
+        assert each < BYTES_OF_A_STRANGER
 
 
 def test_who_tries_many_secrets_is_slowed_down_and_nobody_else_is(guarded: Guarded) -> None:
