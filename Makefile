@@ -74,7 +74,8 @@ test-redis: $(UPSTREAM) $(DEV) $(CORE) mariadb ## run the tests of Redis and Val
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
 
-# Seconds that a fuzzer searches, and which protocol: `wire`, msgpack-RPC, or `resp`, that of Redis.
+# Seconds that a fuzzer searches, and where: `wire` is msgpack-RPC, `resp` the protocol of Redis, `login` what comes before a
+# login in both, and `users` the file of users.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?= wire
 fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600 FUZZ_TARGET=resp

@@ -132,7 +132,7 @@ class Secondary:
         return bool(self.session.in_flight or self.session.attention or self.session.waiting or self.later)
 
 
-class _Unexpected(logging.Handler):
+class Unexpected(logging.Handler):
     """Notes what the log would have of a mistake of our own."""
 
     def __init__(self) -> None:
@@ -151,7 +151,7 @@ def one_input(data: bytes) -> None:
     """Feeds the bytes in pieces; raises when anything but right answers comes of it."""
     requests = check_requests(data)
     node = Secondary()
-    unexpected = _Unexpected()
+    unexpected = Unexpected()
     logger = logging.getLogger("ckv")
     logger.addHandler(unexpected)
     try:

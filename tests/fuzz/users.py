@@ -1,0 +1,61 @@
+"""Any bytes as a file of users: the target that hypothesis (in the tests) and atheris drive.
+
+make fuzz FUZZ_TARGET=users FUZZ_SECONDS=600     # coverage-guided, as tests.fuzz.wire
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from ckv.errors import BadSetting
+from ckv.security.users import parse
+
+HASH: Final = "ab" * 32
+SALT: Final = "cd" * 16
+SEEDS: Final = (
+    f"# remark\n\nbob write sha256:{HASH},scrypt:{SALT}:{HASH} ~orders:* ~stock:* rate=1000 bytes=16MiB\n",
+    f"ann admin sha256:{HASH}\neve node sha256:{HASH}\n",
+)
+"""Well-formed files."""
+
+_LONG_HEX: Final = re.compile("[0-9a-f]{32}")
+
+
+def one_input(data: bytes) -> bool:
+    """Reads the bytes; raises when anything but users or one line of refusal comes of it. Returns which."""
+    text = data.decode(errors="ignore")
+    try:
+        users = parse(text, "users")
+    except BadSetting as error:
+        told = str(error)
+        assert told.startswith("users:"), told
+        assert "\n" not in told, told
+        assert len(told) < 10 * len(text) + 300, told
+        assert not set(_LONG_HEX.findall(told)) & set(_LONG_HEX.findall(text)), "a hash is shown"
+        return False
+    written = "\n".join(map(str, users.by_name.values()))
+    assert parse(written, "users").by_name == users.by_name
+    for name, user in users.by_name.items():
+        assert users.find(name) == (user, True)
+        assert all(user.rights.may_name(prefix) for prefix in user.rights.prefixes)
+    return True
+
+
+def main() -> None:
+    """Runs atheris: the first argument is the folder of what it has found, the others are its own."""
+    import atheris
+
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(SEEDS):
+        (folder / f"seed{number}").write_text(seed)
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
