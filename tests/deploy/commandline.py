@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import docopt
@@ -12,10 +17,16 @@ from ckv import cli
 from ckv.errors import BadSetting
 from ckv.persistent.mysql import address
 from ckv.roles import ROLES
+from ckv.security import account, editing, secrets
+from ckv.security.rights import Rights
+from ckv.security.users import User
 from ckv.settings import roles as settings
 from ckv.settings.table import SETTINGS
 
 PASSWORD_FILE = address.PASSWORD_FILE
+USERS = "CKV_USERS"
+NODE_PASSWORD_FILE = f"{account.NODE_PASSWORD}_FILE"
+"""Variables with the path of a file of a Secret."""
 
 
 def parse(words: Sequence[str], environ: Mapping[str, str]) -> Any:
@@ -27,7 +38,23 @@ def parse(words: Sequence[str], environ: Mapping[str, str]) -> Any:
         arguments = docopt.docopt(cli.page(role), list(words))
     except docopt.DocoptExit as error:
         raise BadSetting(f"{' '.join(words)}: {error.collected or 'arguments are missing'}") from None
-    return settings.read(role, arguments, environ)
+    return settings.read(role, arguments, {**environ, **_stand_ins(environ)})
+
+
+def _stand_ins(environ: Mapping[str, str]) -> dict[str, str]:
+    """Files that are here, for those of a Secret that are read at once."""
+    found = {name: os.devnull for name in (f"{account.PASSWORD}_FILE", NODE_PASSWORD_FILE) if name in environ}
+    if environ.get(USERS, "-") != "-":
+        found[USERS] = _users()
+    return found
+
+
+@cache
+def _users() -> str:
+    path = Path(tempfile.mkdtemp(prefix="ckv-users-"), "users")
+    editing.add(path, User("node", Rights("node"), (secrets.kept(b"", "sha256"),)))
+    atexit.register(shutil.rmtree, path.parent)
+    return str(path)
 
 
 def server(place: str, environ: Mapping[str, str]) -> address.Server:

@@ -82,7 +82,9 @@ def coordinators(cluster: Cluster) -> Iterator[str]:
         yield from _servers_of(cluster, cluster.zookeeper, parse_ensemble(coordinator).servers)
         yield from (f"{primary.name}: {variable}" for variable in primary.environ if variable.startswith("CKV_MYSQL"))
         yield from (
-            f"{primary.name}: mounts a Secret" for volume in primary.pod.get("volumes", []) if "secret" in volume
+            f"{primary.name}: mounts the password of MySQL"
+            for volume in primary.pod.get("volumes", [])
+            if volume.get("secret", {}).get("secretName") == "ckv-mysql"
         )
 
 

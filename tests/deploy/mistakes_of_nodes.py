@@ -133,3 +133,8 @@ def _(o: Objects) -> None:
 @mistake("the node reads the password of root", running.password_file)
 def _(o: Objects) -> None:
     pod(o.secondary)["volumes"][0]["secret"]["items"][0]["key"] = "root-password"
+
+
+@mistake("users of one role alone, without their Secret", running.users)
+def _(o: Objects) -> None:
+    options(o, "primary")["CKV_USERS"] = "/run/secrets/users/users"

@@ -28,6 +28,7 @@ RULES: Final[tuple[Rule, ...]] = (
     running.memory,
     running.images,
     running.password_file,
+    running.users,
     hardening.values,
     hardening.security,
     hardening.namespaces,

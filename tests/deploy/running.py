@@ -11,7 +11,7 @@ from ckv.errors import BadSetting
 from ckv.net.lobby import MOST_GUESTS
 from ckv.protocol.limits import IDLE_CONNECTION_BYTES
 from ckv.settings.roles import PrimarySettings, SecondarySettings
-from tests.deploy.commandline import PASSWORD_FILE, parse, unknown_variables
+from tests.deploy.commandline import NODE_PASSWORD_FILE, PASSWORD_FILE, USERS, parse, unknown_variables
 from tests.deploy.quantities import number_of
 from tests.deploy.rendered import Cluster, Container
 
@@ -153,6 +153,26 @@ def password_file(cluster: Cluster) -> Iterator[str]:
                 yield f"{container.name}: reads {ours}, the server {theirs}"
     if _key_at(database, database.environ.get("MYSQL_ROOT_PASSWORD_FILE")) in (None, theirs):
         yield "root has no password of its own"
+
+
+def users(cluster: Cluster) -> Iterator[str]:
+    """All nodes ask who somebody is, or none does; then users, and the secret by which nodes and probes log in as
+    `node`, are files of one Secret, and nothing says that it is meant that there are none."""
+    asked = {container.environ.get(USERS, "") for container in cluster.containers() if container.is_ckv}
+    if len(asked) != 1:
+        yield f"the nodes have different users: {sorted(asked)}"
+    for container in cluster.containers():
+        if not container.is_ckv or USERS not in container.environ:
+            continue
+        keys = [_key_at(container, container.environ.get(variable)) for variable in (USERS, NODE_PASSWORD_FILE)]
+        if keys != [("ckv-users", "users"), ("ckv-users", "node-password")]:
+            yield f"{container.name}: reads {keys}"
+        if container.environ.get("CKV_PASSWORD_FILE") != container.environ.get(NODE_PASSWORD_FILE):
+            yield f"{container.name}: its probe has another secret than that of nodes"
+        if container.environ.get("CKV_USER") != "node":
+            yield f"{container.name}: its probe asks as somebody else"
+        if "--insecure" in container.args:
+            yield f"{container.name}: has users, and --insecure"
 
 
 def _key_at(container: Container, path: str | None) -> tuple[str, str] | None:

@@ -19,6 +19,7 @@ from tests.deploy.schema import VERSIONS, problems
 from tests.deploy.walkthrough import PAGE, yaml_block
 
 MONITORING: Final = "components/monitoring"
+USERS: Final = "components/users"
 ZOOKEEPER: Final = "components/zookeeper"
 
 
@@ -39,11 +40,19 @@ def monitored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module", params=OVERLAYS, ids=lambda overlay: overlay.name)
+def with_users(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_components(request.param, tmp_path_factory.mktemp("component"), USERS)
+
+
+@pytest.fixture(scope="module", params=OVERLAYS, ids=lambda overlay: overlay.name)
 def with_zookeeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return with_components(request.param, tmp_path_factory.mktemp("component"), ZOOKEEPER)
 
 
-COMPONENTS: Final = {"monitored": (MONITORING,), "with_zookeeper": (ZOOKEEPER,), "with_both": (ZOOKEEPER, MONITORING)}
+COMPONENTS: Final = {
+    "monitored": (MONITORING,), "with_zookeeper": (ZOOKEEPER,), "with_users": (USERS,),
+    "with_all": (USERS, ZOOKEEPER, MONITORING),
+}  # fmt: skip
 
 
 @pytest.fixture(
@@ -58,7 +67,7 @@ def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_no_component_is_left_out() -> None:
     assert {f"components/{path.parent.name}" for path in DEPLOY.glob("components/*/kustomization.yaml")} == {
-        MONITORING, ZOOKEEPER,
+        MONITORING, USERS, ZOOKEEPER,
     }  # fmt: skip
 
 
@@ -197,6 +206,28 @@ OF_ZOOKEEPER: Final[dict[str, tuple[Rule, Callable[[Objects], object]]]] = {
 @pytest.mark.parametrize(("rule", "make"), OF_ZOOKEEPER.values(), ids=OF_ZOOKEEPER)
 def test_a_mistake_with_zookeeper_is_seen(with_zookeeper: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
     check_that_it_is_seen(with_zookeeper, rule, make)
+
+
+OF_USERS: Final[dict[str, tuple[Rule, Callable[[Objects], object]]]] = {
+    "nodes that ask, and nodes that do not": (running.users, lambda o: options(o, "primary").pop("CKV_USERS")),
+    "the secret is not that of the Secret": (
+        running.users,
+        lambda o: options(o, "primary").update(CKV_NODE_PASSWORD_FILE="/run/secrets/mysql/password"),
+    ),
+    "a probe without a login": (running.users, lambda o: options(o, "secondary").pop("CKV_PASSWORD_FILE")),
+    "a probe as somebody else": (running.users, lambda o: options(o, "secondary").update(CKV_USER="probe")),
+    "no users are meant": (running.users, lambda o: container(o.primary)["args"].append("--insecure")),
+    "another Secret": (
+        wiring.references,
+        lambda o: pod(o.primary)["volumes"][-1]["secret"].update(secretName="ckv-logins"),
+    ),
+    "no Secret": (running.users, lambda o: container(o.secondary)["volumeMounts"].pop()),
+}
+
+
+@pytest.mark.parametrize(("rule", "make"), OF_USERS.values(), ids=OF_USERS)
+def test_a_mistake_with_users_is_seen(with_users: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
+    check_that_it_is_seen(with_users, rule, make)
 
 
 def check_that_it_is_seen(overlay: Path, rule: Rule, make: Callable[[Objects], object]) -> None:

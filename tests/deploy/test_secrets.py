@@ -13,7 +13,7 @@ from tests.support.nodes import ROOT
 
 # What may stand behind the name of something secret: a path, a name, or nothing, but no value.
 SETS = re.compile(r"""["']?([\w-]*(?:pass|pwd|secret)[\w-]*)["']?\s*[:=]\s*([^\s#].*)""", re.IGNORECASE)
-HARMLESS = re.compile(r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[)|(password|root-password|ckv-mysql)$")
+HARMLESS = re.compile(r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[)|(password|root-password|ckv-mysql|ckv-users)$")
 
 
 def git(*arguments: str) -> list[str]:
