@@ -340,14 +340,14 @@ No signal that can be caught costs a record.
 |---|---|
 | SIGTERM, SIGINT | saves what the database lacks, and ends ("drains"); at a second one it gives up what is left |
 | SIGHUP, SIGQUIT, SIGABRT, SIGPWR, SIGXCPU | drains, however often they come |
-| SIGHUP, where there are [users](security.md) | reads these again, and goes on |
+| SIGHUP, where there are [users or certificates](security.md) | reads these again, and goes on |
 | SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP | drains when somebody sends one; a real fault ends it |
 | SIGPIPE, SIGXFSZ, SIGTTOU | nothing |
 | SIGUSR1, SIGUSR2, SIGALRM, SIGIO, and all others that would end a process | logs it, and goes on |
 | SIGTSTP, SIGSTOP, SIGTTIN, SIGCONT | what the system does always: the process stops, and goes on |
 
 One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not so SIGTERM and SIGINT, nor
-SIGHUP where there are users.
+SIGHUP where there are users or certificates.
 
 ## Open files
 
@@ -511,7 +511,7 @@ The error says why.
 
 The 78 are 15 to 256 with another `--max-value-bytes`, as [protocol.md](protocol.md#limits) explains for a primary.
 Before a connection is closed the client is told (`-ERR Protocol error: ...`), unless answers are still to come. TLS is
-not spoken.
+spoken where the node has a [certificate](security.md#tls).
 """
 
 

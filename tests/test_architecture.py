@@ -14,7 +14,7 @@ from tests.support.nodes import ROOT
 FLOORS: Final = (
     {
         *("address", "commands", "core", "errors", "exits", "glob", "logs"),
-        *("roles", "spelling", "stderr", "streams", "units", "values"),
+        *("roles", "spelling", "stderr", "streams", "tls", "units", "values"),
     },
     {"client", "cluster", "persistent", "protocol", "security", "store"},
     {"net", "redis", "settings"},

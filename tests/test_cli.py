@@ -169,6 +169,8 @@ def test_the_defaults_on_the_page_of_a_secondary() -> None:
         "--http": "-",
         "--keys-max": "100000", "--slow-time": "10ms", "--config": "-", "--warm-rate": "16MiB",
         "--users": "-", "--node-user": "node", "--node-password-file": "-",
+        "--tls-cert": "-", "--tls-key": "-", "--tls-ca": "-", "--tls-name": "-",
+        "--tls-clients": "no", "--tls-plain": "no",
     }  # fmt: skip
     shown = entries(cli.page("secondary"))
     assert {name: re.search(r"\(default (\S+?)[,)]", text)[1] for name, text in shown.items() if "default" in text} == (  # type: ignore[index]

@@ -180,7 +180,8 @@ def test_a_bad_value_is_named_as_it_was_given(setting: Setting) -> None:
            "user": {"<action>": "add", "<file>": "users", "<user>": "bob"}}  # fmt: skip
     arguments = own.get(role, SHELL)
     twin = "CKV_" + setting.name.removeprefix("--").upper().replace("-", "_")
-    files = ("--history", "--config", "--users", "--node-password-file", "--password-file")
+    files = ("--history", "--config", "--users", "--node-password-file", "--password-file",
+             "--tls-cert", "--tls-key", "--tls-ca")  # fmt: skip
     bad = "" if setting.name in files else "no such:thing"
     with pytest.raises(BadSetting) as caught:
         roles.read(role, {**arguments, setting.name: bad}, {})

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import gevent.socket
 import tenacity
@@ -20,11 +20,15 @@ from gevent.queue import Empty, SimpleQueue
 
 from ckv import errors
 from ckv.address import Address
-from ckv.net.transport import plain_socket
+from ckv.net.transport import Transport, plain_socket
 from ckv.protocol.greeting import NOT_LET_IN, Known, auth
 from ckv.protocol.greeting import known as known_by
 from ckv.protocol.limits import Limits
 from ckv.security.account import Account
+
+if TYPE_CHECKING:
+    from ckv.net.tls import Seal
+    from ckv.security.certificates import Certificates
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +56,7 @@ SAID: Final = (errors.WrongNode, *NOT_LET_IN)
 """What a node says of whoever connects to it, which is told from one that cannot be reached."""
 
 _account: Account | None = None
+_certificates: Certificates | None = None
 
 
 def log_in_as(account: Account | None) -> None:
@@ -61,6 +66,12 @@ def log_in_as(account: Account | None) -> None:
     """
     global _account
     _account = account
+
+
+def connect_by(certificates: Certificates | None) -> None:
+    """From now on each connection to another node is by TLS, as these say, or by none."""
+    global _certificates
+    _certificates = certificates
 
 
 class Failure(NamedTuple):
@@ -76,6 +87,16 @@ class Greeted(NamedTuple):
 
     sock: socket.socket
     known: Known
+    seal: Seal | None
+    """That of TLS, with which all over the socket is sealed."""
+
+    def transport(self) -> Transport:
+        """Reads and writes the socket, which it takes over. Raises OSError when the peer has reset it."""
+        if self.seal is None:
+            return Transport(self.sock)
+        from ckv.net.tls import TlsTransport  # it loads OpenSSL
+
+        return TlsTransport(self.sock, self.seal)
 
 
 def connect(address: Address, limits: Limits, greeting: Callable[[], bytes]) -> Greeted:
@@ -157,10 +178,17 @@ def _attempt(
             except TimeoutError:
                 raise TimeoutError(f"no connection within {ADDRESS_TIMEOUT:g} s") from None
             with gevent.Timeout(GREETING_TIMEOUT, TimeoutError(f"no greeting within {GREETING_TIMEOUT:g} s")):
+                stream: Any = sock
+                seal = None
+                if _certificates is not None and _certificates.caller is not None:
+                    from ckv.net.tls_stream import shake_hands  # it loads OpenSSL
+
+                    stream = shake_hands(sock, _certificates.caller, address.host)
+                    seal = stream.seal
                 login = auth(_account.name, _account.secret()) if _account is not None else b""
-                sock.sendall(login + greeting())
-                known = known_by(iter(partial(sock.recv, 4096), b""), limits)
-            outcome(Greeted(plain_socket(fileno=sock.detach()), known))
+                stream.sendall(login + greeting())
+                known = known_by(iter(partial(stream.recv, 4096), b""), limits)
+            outcome(Greeted(plain_socket(fileno=sock.detach()), known, seal))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came
         where = "" if target[0] == address.host else f"{target[0]}: "
         kind = next((kind for kind in SAID if isinstance(error, kind)), errors.Unreachable)

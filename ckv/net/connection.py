@@ -50,6 +50,8 @@ class Connection(Polled):
         self._limits = limits
         self._receiver = receiver
         self._closed = closed
+        self._is_limited = False
+        """Whether somebody else reads for a while, see :meth:`read_through`."""
         self._on_drained = on_drained
         self._metered: Callable[[int, int], bytes] | None = None
         """What reads it in the place of the transport, see :meth:`meter`."""
@@ -65,11 +67,16 @@ class Connection(Polled):
         self.peer = peer
         self.is_open = True
         self._write_watcher: Any = None
+        transport.belongs_to(self)
         poller.add(self)
 
     def open(self, first: int) -> Session:
         """Begins the session, whose peer's first byte is ``first``; 0 where it is known without."""
         self.session = session = self._receiver.new_session(self, first)
+        # What has arrived may have told that the bytes are plain.
+        self.write = self._transport.write
+        if not self._is_limited:
+            self.read = self._transport.read
         return session
 
     @property
@@ -151,6 +158,7 @@ class Connection(Polled):
 
     def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
         if read is None:
+            self._is_limited = False
             self.read = self._metered or self._transport.read
             self._poller.again(self)  # something may be behind what was read
         elif self._transport.is_plain and self._metered is None:
@@ -160,6 +168,18 @@ class Connection(Polled):
         """From now on all is read by what ``reading`` makes of what reads the transport; as it is, for None."""
         self._metered = reading(self._transport.read) if reading is not None else None
         self.read_by(None)
+
+    def read_through(self, limit: Callable[[bytes], None]) -> None:
+        """Has ``limit`` look at all that is read, until :meth:`read_by` is called with None. It may raise OSError,
+        which closes the connection."""
+
+        def read(fd: int, count: int) -> bytes:
+            data = self._transport.read(fd, count)
+            limit(data)
+            return data
+
+        self._is_limited = True
+        self.read = read
 
     def read_again(self) -> None:
         if self.is_open:

@@ -68,13 +68,11 @@ class Allowance:
     def __init__(self) -> None:
         self._left = MOST_BYTES
 
-    def read(self, fd: int, count: int) -> bytes:
-        """As :attr:`ckv.net.transport.Transport.read`, until it was too much, which is an OSError."""
-        data = os.read(fd, count)
+    def spend(self, data: bytes) -> None:
+        """Takes note of what has come. Raises OSError when it was too much."""
         self._left -= len(data)
         if self._left < 0:
             raise OSError(errno.EMSGSIZE, f"more than {MOST_BYTES} bytes came before a login")
-        return data
 
 
 class Logins:
@@ -157,7 +155,7 @@ class Logins:
     def came(self, connection: Connection) -> None:
         """Somebody is there who has not logged in."""
         self._since[connection] = time.monotonic()
-        connection.read_by(Allowance().read)
+        connection.read_through(Allowance().spend)
 
     def forget(self, connection: Connection) -> None:
         """It is closed."""

@@ -23,7 +23,6 @@ from ckv.net.callee import Callee
 from ckv.net.connecting import Greeted, connect_at_last
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
-from ckv.net.transport import Transport
 from ckv.net.waiting import WaitingCalls, WaitingRoom
 from ckv.protocol.batch import Batch, fail, is_not_owner
 from ckv.protocol.calling import Bounced, CallingSession
@@ -164,7 +163,7 @@ class Peer(Callee):
         self.is_refused = False
         self._knows_batch, self.process = BATCH in greeted.known.features, greeted.known.process
         self.connection = Connection(
-            self._poller, Transport(greeted.sock), str(self.address), self._limits, self, self._lost, self._drained
+            self._poller, greeted.transport(), str(self.address), self._limits, self, self._lost, self._drained
         )
         self.connection.open(0)
         self._is_answered = True

@@ -64,6 +64,7 @@ class Server:
         guard: Callable[[str, Handler], Handler] | None = None,
         slow: SlowLog = NEVER,
         users: UsersFile | None = None,
+        transport: Callable[[socket.socket], Transport] = Transport,
     ) -> None:
         """``files``: open files that the node needs beside its clients' connections. ``cores``: see :class:`Inbox`.
 
@@ -71,8 +72,9 @@ class Server:
         call; without it they are not served. ``guard`` makes of a handler one that looks whether a request is for this
         node, for whoever is not trusted, once they are told apart (:meth:`trust_nobody`). ``slow``: where is noted
         which requests took long; those of Redis have been given theirs. ``users``: who may log in; without them
-        everybody may do everything.
+        everybody may do everything. ``transport``: reads and writes a socket; raises OSError if the peer has reset it.
         """
+        self._transport = transport
         self._poller = poller
         self._limits = limits
         self._files = files
@@ -275,15 +277,13 @@ class Server:
             log.warning(text, peer, self.places, extra={"once_a_minute": "full"})
             if (oldest := self._lobby.oldest) is not None:
                 oldest.close("")
-        inbox = self._for_lobby if is_guest else self._admitted
-        if self.logins is not None:
-            inbox = self.logins.strangers
+        by_place = self._for_lobby if is_guest else self._admitted
+        inbox = self.logins.strangers if self.logins is not None else by_place
         try:
-            connection = Connection(self._poller, Transport(sock), peer, self._limits, inbox, self._connection_closed)
-        except OSError as error:
-            # It was reset between the kernel's accept and ours.
-            why = error.strerror
-            log.info("connection from %s lost at once: %s", peer, why, extra={"once_a_minute": why})
+            transport = self._transport(sock)
+            connection = Connection(self._poller, transport, peer, self._limits, inbox, self._connection_closed)
+        except OSError as error:  # it was reset between the kernel's accept and ours
+            log.info("connection from %s lost at once", peer, extra={"once_a_minute": error.strerror})
             sock.close()
             return
         self._connections.add(connection)

@@ -1,8 +1,7 @@
-"""The bytes of a connected socket.
+"""The bytes of a connected socket: as they are, or as a subclass makes them (:mod:`ckv.net.tls`).
 
-TLS would be a subclass, made where ``server.py`` accepts, and in ``peer.py`` of what ``connecting.py`` greeted. Its
 ``read`` may return fewer bytes than asked for only when nothing is left, in the socket or read ahead: only after a full
-read is it called again without something arriving. SSLWantReadError and SSLWantWriteError must become BlockingIOError.
+read is it called again without something arriving, or when it asks its owner for that.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import socket
 import sys
 import termios
 from collections.abc import Callable
+from typing import Protocol
 
 from gevent import monkey
 
@@ -22,11 +22,18 @@ from ckv.address import Address
 plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
 
 
+class Owner(Protocol):
+    """Who reads and writes by a transport."""
+
+    def read_again(self) -> None:
+        """Reads soon, though nothing has arrived; nothing, once it is closed."""
+
+    def close(self, reason: str) -> None:
+        """Closes it."""
+
+
 class Transport:
     """A socket as it is: what a connection reads from and writes to. It never waits."""
-
-    is_plain = True
-    """Whether the bytes are those that the descriptor has, so that they may be read from there."""
 
     def __init__(self, sock: socket.socket) -> None:
         """Takes the socket over. Raises OSError when the peer has reset it already."""
@@ -37,6 +44,8 @@ class Transport:
         # A peer that vanished without a word (power, a firewall) is noticed after the system's keep-alive time.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._sock = sock
+        self.is_plain = True
+        """Whether the bytes are those that the descriptor has, so that they may be read from there."""
         self.fd = sock.fileno()
         """What is watched to know when to read and write."""
         # Not the socket's own methods, which parse their arguments the slow way.
@@ -44,7 +53,11 @@ class Transport:
         """``read(fd, count)``: up to so many bytes; none at the end of input. Raises OSError, and BlockingIOError when
         there are none now."""
         self.write: Callable[[int, bytes | memoryview], int] = os.write
-        """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`."""
+        """``write(fd, data)``: takes some of the bytes, and says how many. Raises as :attr:`read`; what was not
+        taken is written next."""
+
+    def belongs_to(self, owner: Owner) -> None:
+        """Is told once, before anything is read; this one has no use for it."""
 
     @property
     def own_address(self) -> Address:

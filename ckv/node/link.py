@@ -36,9 +36,14 @@ class Link:
             return
         self.close()
         self._to = to
-        plain = connect(to, self._limits, calls).sock
+        greeted = connect(to, self._limits, calls)
+        plain = greeted.sock
         self._sock = gevent.socket.socket(plain.family, plain.type, fileno=plain.detach())
         self._sock.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
+        if greeted.seal is not None:
+            from ckv.net.tls_stream import TlsStream  # it loads OpenSSL
+
+            self._sock = TlsStream(self._sock, greeted.seal)
         self._unpacker = new_answers_unpacker(self._limits)
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from ckv.exits import Exit
 from ckv.net.logins import figures_of
 from ckv.net.poller import Poller
 from ckv.net.server import Server
+from ckv.net.transport import Transport
 from ckv.node.figures import Info, processor_seconds, resident_bytes
 from ckv.node.heap import Heap
 from ckv.node.manager import READY, STOPPING, Manager
@@ -40,8 +41,10 @@ from ckv.redis.table import for_node
 from ckv.security.users import UsersFile
 
 if TYPE_CHECKING:
+    from ckv.net.handshakes import Handshakes
     from ckv.net.http import HttpServer
     from ckv.node.joining import Joining
+    from ckv.security.certificates import Certificates
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +84,12 @@ class Node:
         slow_time: float,
         http: Address | None = None,
         users: UsersFile | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
         memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``slow_time``: seconds from which on
         a request is slow. ``http``: where it tells its figures and whether it is well. ``users``: who may log in;
-        without them everybody may do everything."""
+        without them everybody may do everything. ``certificates``: of TLS, None without."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
@@ -117,7 +121,13 @@ class Node:
         self.address: Address | None = None
         """Where it listens; None before it does."""
         self._users = users
-        self._signals = Signals(self.stop, self._reload if users is not None else None)
+        self._handshakes: Handshakes | None = None
+        if certificates is not None:
+            from ckv.net.handshakes import Handshakes  # it loads OpenSSL
+
+            self._handshakes = Handshakes(self.loop, certificates)
+        may_reload = users is not None or certificates is not None
+        self._signals = Signals(self.stop, self._reload if may_reload else None)
         self._manager = Manager()
         self._heap = Heap(held)
         self._channels = Channels()
@@ -165,6 +175,8 @@ class Node:
     def _reload(self) -> None:
         if self.address is not None and self._server.logins is not None:
             self._server.logins.reload()
+        if self._handshakes is not None:
+            self._handshakes.reload()
 
     @property
     def stopping(self) -> bool:
@@ -220,6 +232,7 @@ class Node:
             joining.guard.guarded if joining is not None else None,
             self._slow,
             self._users,
+            self._handshakes.transport if self._handshakes is not None else Transport,
         )
         if joining is not None:
             joining.guard.opens(self._server, self.poller)

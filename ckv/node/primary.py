@@ -18,7 +18,7 @@ from ckv.cluster.slots import SlotMap
 from ckv.cluster.view import Health, of_list, of_map
 from ckv.commands import COMMANDS, Command
 from ckv.net.callee import Callee
-from ckv.net.connecting import log_in_as
+from ckv.net.connecting import connect_by, log_in_as
 from ckv.net.peer import Peer
 from ckv.net.waiting import WaitingRoom
 from ckv.node import picture, readiness
@@ -59,6 +59,7 @@ EXPECTED_NODES: Final = 32
 def run(settings: PrimarySettings) -> int:
     """Runs the role until it is told to stop; the exit code."""
     log_in_as(settings.account)
+    connect_by(settings.certificates)
     limits = Limits(max_value_bytes=settings.max_value_bytes, max_connections=settings.max_connections)
     limits = replace(limits, max_in_flight=limits.max_answers_in_flight)
     if not settings.secondaries:
@@ -119,6 +120,7 @@ def _node(settings: PrimarySettings, limits: Limits, files: int) -> Node:
         slow_time=settings.slow_time,
         http=settings.http,
         users=settings.users,
+        certificates=settings.certificates,
     )
 
 

@@ -15,7 +15,7 @@ from ckv.cluster import roster
 from ckv.cluster.directory import OWNERS
 from ckv.cluster.view import NO_SLOTS, View
 from ckv.commands import COMMANDS
-from ckv.net.connecting import log_in_as
+from ckv.net.connecting import connect_by, log_in_as
 from ckv.node import picture, readiness
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
@@ -69,6 +69,7 @@ EXPIRE_EVERY: Final = 0.1
 def run(settings: SecondarySettings) -> int:
     """Runs the role until it is told to stop; the exit code. Raises BadSetting."""
     log_in_as(settings.account)
+    connect_by(settings.certificates)
     workers = None
     if settings.persistent != NO_TIER:
         tier = open_tier(settings.persistent)
@@ -93,6 +94,7 @@ def run(settings: SecondarySettings) -> int:
         slow_time=settings.slow_time,
         http=settings.http,
         users=settings.users,
+        certificates=settings.certificates,
     )
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)

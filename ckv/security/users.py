@@ -8,8 +8,6 @@ between them, so that one can be changed while the other is in use. The limits a
 from __future__ import annotations
 
 import hmac
-import os
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +17,7 @@ from typing import Final
 from ckv.errors import BadSetting
 from ckv.security import quota, secrets
 from ckv.security.account import MAX_SECRET_BYTES
+from ckv.security.files import read_private
 from ckv.security.quota import NONE, Quota
 from ckv.security.rights import Rights, checked_name, rights_of
 from ckv.security.secrets import Kept
@@ -115,29 +114,9 @@ def _user(words: list[str]) -> User:
 
 
 def read(path: Path) -> str:
-    """The text of a file of users. Raises BadSetting: also for one that others may read or change.
-
-    It belongs to whoever runs this, and is for nobody else; or to root, and a group may read it, as Kubernetes mounts
-    Secrets.
-    """
+    """The text of a file of users. Raises BadSetting: also for one that others may read or change."""
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise BadSetting(f"{path}: not a file")
-            mode = stat.S_IMODE(status.st_mode)
-            if status.st_uid not in (0, os.geteuid()):
-                raise BadSetting(f"{path}: it belongs to another user: allowed is who runs this, or root")
-            others = 0o037 if status.st_uid == 0 else 0o077
-            if mode & others:
-                raise BadSetting(f"{path}: others may read or change it, mode {mode:04o}: allowed is 0600")
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BadSetting(f"{path}: {error.strerror}") from None
-    if len(data) > MAX_BYTES:
-        raise BadSetting(f"{path}: more than {MAX_BYTES} bytes")
-    try:
-        return data.decode()
+        return read_private(path, MAX_BYTES).decode()
     except UnicodeDecodeError:
         raise BadSetting(f"{path}: not UTF-8") from None
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Policy = Literal["lru", "lfu", "fifo"]
 WriteMode = Literal["evict", "behind", "through"]
+Plain = Literal["no", "clients", "all"]
+"""Who may do without TLS."""
 
 NO_TIER: Final = "-"
 """The persistent node that stands for none."""
@@ -40,6 +42,9 @@ OWN_NAME: Final = "HOSTNAME:PORT"
 
 LONGEST_NAME: Final = 120
 """Bytes of the name of a node."""
+
+ANY_NAME: Final = "-"
+"""Stands for a certificate of whatever host was connected to."""
 
 _POLICIES: Final[Mapping[str, Policy]] = {
     "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
@@ -220,3 +225,8 @@ def users(text: str) -> UsersFile | None:
     from ckv.security.users import UsersFile  # what it loads takes longer than a tool that has no use for it
 
     return UsersFile(path(text))
+
+
+def tls_name(text: str) -> str:
+    """The name of a certificate; empty for that of the host."""
+    return "" if text == ANY_NAME else parse_host(text)

@@ -24,6 +24,7 @@ from ckv.settings.table import Setting, settings_of
 from ckv.units import show_size
 
 if TYPE_CHECKING:
+    from ckv.security.certificates import Certificates
     from ckv.security.users import UsersFile
 
 
@@ -46,6 +47,8 @@ class NodeSettings:
     users: UsersFile | None = field(default=None, kw_only=True)
     account: Account | None = field(default=None, kw_only=True)
     """As whom it logs in at other nodes; None for nobody."""
+    certificates: Certificates | None = field(default=None, kw_only=True)
+    """Those of TLS; None without."""
     insecure: bool = field(default=False, kw_only=True)
     """Whether everybody who reaches it may do everything."""
 
@@ -309,6 +312,8 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     if "password_file" in values:
         variable = NODE_PASSWORD if role in ("primary", "secondary") else PASSWORD
         values["account"] = account(values.pop("login"), values.pop("password_file"), environ, variable)
+    if "tls_plain" in values:
+        values["certificates"] = _certificates(*(values.pop(name) for name in _TLS_OF_NODES))
     if "host" in values:
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":
@@ -317,6 +322,28 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     if isinstance(chosen, NodeSettings):
         chosen.check_reach()
     return chosen
+
+
+_TLS_OF_NODES: Final = ("tls_cert", "tls_key", "tls_ca", "tls_name", "tls_clients", "tls_plain")
+
+
+def _certificates(
+    cert: Path | None, key: Path | None, ca: Path | None, name: str, clients: str, plain: str
+) -> Certificates | None:
+    """Raises BadSetting."""
+    if cert is None:
+        if key is not None or ca is not None or clients != "no" or plain != "no":
+            raise BadSetting("--tls-cert: missing, and so there is no TLS: allowed without is none of --tls-...")
+        return None
+    if ca is None and (plain != "all" or clients != "no"):
+        raise BadSetting("--tls-ca: missing, to look at certificates by: allowed without is --tls-plain=all")
+    if plain != "no" and clients != "no":
+        raise BadSetting(f"--tls-clients: {clients!r} with --tls-plain={plain}, which needs none: allowed is either")
+    from ckv.security.certificates import Certificates  # it loads OpenSSL
+
+    return Certificates(
+        cert, key, ca, name, takes_plain=plain != "no", to_nodes=plain != "all", needs_clients=clients != "no"
+    )
 
 
 def given(

@@ -207,6 +207,25 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "FILE"),
     Setting("--insecure", _NODES, bool,
         "Listen beyond the loopback (--bind) without users all the same: whoever reaches the node may do everything."),
+    Setting("--tls-cert", _NODES, parsers.path_or_none,
+        "Certificate of the node, in PEM, with those between it and who signed it. With it the node speaks TLS on its "
+        "port, 1.2 and newer. It reads this and the other files of TLS again at SIGHUP, which stops it otherwise. - "
+        "for none: no TLS.", parsers.NOWHERE, "FILE"),
+    Setting("--tls-key", _NODES, parsers.path_or_none,
+        "Key of that certificate, in PEM and without a password; - if it is in the same file.", parsers.NOWHERE,
+        "FILE"),
+    Setting("--tls-ca", _NODES, parsers.path_or_none,
+        "Certificates of the authorities who sign those of nodes, and of clients where they need one, in PEM; lists of "
+        "what they have revoked may be among them. system for those that the system trusts; - for none.",
+        parsers.NOWHERE, "FILE"),
+    Setting("--tls-name", _NODES, parsers.tls_name,
+        "Name that the certificates of other nodes have to have; - for the hosts of their addresses.",
+        parsers.ANY_NAME, "NAME"),
+    Setting("--tls-clients", _NODES, parsers.one_of("no", "required"),
+        "Whether whoever connects needs a certificate, too: no or required.", "no", "WHETHER"),
+    Setting("--tls-plain", _NODES, parsers.one_of(*get_args(parsers.Plain)),
+        "Who may do without TLS: no, nobody; clients, while this node reaches others by TLS alone; or all, so that it "
+        "reaches others without, too.", "no", "WHO"),
     Setting("--node-user", _NODES, parsers.user,
         "As whom it logs in at other nodes: a user of the class node there. It needs a secret, which is in "
         "CKV_NODE_PASSWORD or in a file.", "node", "NAME", own_field="login"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.guarded import Guarded
+from tests.security.sealed import Sealed
 from tests.support.nodes import Cluster, Node, Nodes
 
 
@@ -13,6 +14,12 @@ from tests.support.nodes import Cluster, Node, Nodes
 def guarded(nodes: Nodes, tmp_path: Path) -> Guarded:
     """Starts nodes with users."""
     return Guarded(nodes, tmp_path)
+
+
+@pytest.fixture
+def sealed(nodes: Nodes, tmp_path: Path) -> Sealed:
+    """Starts nodes that speak TLS."""
+    return Sealed(nodes, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -88,9 +89,11 @@ def rpc(node: Node, name: str = "", source: str = "") -> RawClient:
 class Resp:
     """A client of Redis, which tells errors apart by their texts."""
 
-    def __init__(self, node: Node, name: str = "", source: str = "") -> None:
+    def __init__(self, node: Node, name: str = "", source: str = "", tls: ssl.SSLContext | None = None) -> None:
         """Logged in as this user, or as nobody."""
         self.socket = socket.create_connection(("127.0.0.1", node.port), 10, (source or new_source(), 0))
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self._reader = hiredis.Reader()
         if name:
             assert self.call("AUTH", name, secret_of(name)) == b"OK"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -33,14 +34,18 @@ class RawClient:
     the way out as on the way in. Times are in seconds.
     """
 
-    def __init__(self, address: str, timeout: float = 10.0, source: str = "") -> None:
-        """Connect to ``host:port``, from a ``source`` address of this machine; ``timeout`` is also what every later
-        call waits unless it says otherwise."""
+    def __init__(
+        self, address: str, timeout: float = 10.0, source: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Connect to ``host:port``, from a ``source`` address of this machine, by TLS if it is given; ``timeout`` is
+        also what every later call waits unless it says otherwise."""
         host, _, port = address.rpartition(":")
         self.timeout = timeout
         place = (host.strip("[]"), int(port))
         self.socket = socket.create_connection(place, timeout, source_address=(source, 0) if source else None)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=place[0])
         self._unpacker = msgpack.Unpacker(
             raw=False, unicode_errors="surrogateescape", strict_map_key=False, max_buffer_size=MAX_RESPONSE_BYTES
         )

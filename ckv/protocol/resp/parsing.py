@@ -29,10 +29,10 @@ _DIGITS: Final = 10
 _CRLF: Final = b"\r\n"
 _ARRAY: Final = ord("*")
 _BULK: Final = ord("$")
-_TLS: Final = 0x16
+TLS: Final = 0x16
 """The first byte of a TLS connection: https://www.rfc-editor.org/rfc/rfc8446#section-5.1 (a handshake record)."""
 
-FIRST_BYTES: Final = frozenset((*b"\t\n\r", _TLS, *range(0x20, 0x80)))
+FIRST_BYTES: Final = frozenset((*b"\t\n\r", TLS, *range(0x20, 0x80)))
 """What a client of Redis begins with: ``*``, or a line. A message of msgpack-RPC is an array, and begins with 0x93,
 0x94, 0xdc or 0xdd. TLS is told that there is none."""
 
@@ -216,7 +216,7 @@ class Parser:
 
     def _inline(self, data: bytes, at: int, requests: list[Request]) -> int:
         """Looks at an inline request; returns where it ends, or ``at``."""
-        if data[at] == _TLS:
+        if data[at] == TLS:
             return self._break("a TLS handshake, which this port does not speak", at)
         end = data.find(b"\n", at, at + MAX_INLINE_BYTES)
         if end < 0:
