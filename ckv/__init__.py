@@ -16,10 +16,11 @@ from ckv.errors import *  # noqa: F403 - errors.__all__ names them
 
 if TYPE_CHECKING:
     from ckv.client import Client, Pipeline
+    from ckv.tls import Tls
 
 __version__ = "0.1.0"
 
-__all__ = ["Client", "Pipeline", "__version__"]
+__all__ = ["Client", "Pipeline", "Tls", "__version__"]
 __all__ += errors.__all__
 
 
@@ -30,6 +31,10 @@ def __getattr__(name: str) -> Any:
         from ckv import client
 
         return getattr(client, name)
+    if name == "Tls":
+        from ckv.tls import Tls
+
+        return Tls
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -10,19 +10,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Final, Self, TypeVar, overload
 
 from ckv.client.calls import Call, as_it_is, deleted, found, stored
 from ckv.client.direct import Direct
 from ckv.client.endpoint import Endpoint, Way
 from ckv.client.expiring import Expiring, expires_in
-from ckv.client.login import DEFAULT_PORT, SCHEME, login, parse
+from ckv.client.login import DEFAULT_PORT, SCHEME, SCHEME_OF_TLS, login, parse
 from ckv.client.pipeline import Pipeline
 from ckv.client.retries import Retries
 from ckv.client.scanning import Scanning
 from ckv.client.updates import Updates
-from ckv.errors import CkvError, ProtocolError, Unreachable
+from ckv.errors import BadSetting, CkvError, ProtocolError, Unreachable
 from ckv.values import Value
+
+if TYPE_CHECKING:
+    from ckv.tls import Tls
 
 __all__ = ["Client", "Pipeline"]
 
@@ -56,6 +59,11 @@ class Client(Updates, Expiring, Scanning):
     ``password``, which is ``default``'s where no user is named. Each connection begins with it. ``LoginFailed``: there
     is no such user with this secret; ``LoginNeeded``: the node has users; ``NotAllowed``: the user may not do this, or
     not with this key. All are kinds of ``Refused``. A node without users takes anybody.
+
+    *TLS.* With ``ckvs://`` in the place of ``ckv://``, or with ``tls``, the connections are by TLS, and begin only
+    where the node's certificate is one of the host, from an authority that the system trusts; or another one, with
+    ``tls=ckv.Tls(ca=Path("ca.pem"))``. Its ``cert`` and ``key`` are the client's own, where nodes want to see one,
+    and ``name`` is the name in the node's certificate where that is not the host. Otherwise it is ``Unreachable``.
 
     *Connecting.* The first call connects. ``connect_timeout`` (seconds) bounds that, for each address of the host.
     :meth:`close`, or the end of a ``with`` block, closes the connections; a later call makes a new one.
@@ -126,7 +134,8 @@ class Client(Updates, Expiring, Scanning):
     when no other one is free, and kept until :meth:`close`, or until the node closes it. The calls of a thread happen
     in its order. Where gevent has patched the sockets (``gevent.monkey.patch_all()``, before this module is imported)
     the same holds for greenlets, which *share* one of the connections for calls of up to 16 KiB, unless there is only
-    one: many calls leave in one write, and none waits for another one's answer. When it breaks, all of them are lost.
+    one, or TLS: many calls leave in one write, and none waits for another one's answer. When it breaks, all of them
+    are lost.
 
     *Forks.* A process that is forked (``os.fork``, ``multiprocessing``, a web server that loads the program before it
     forks) may go on with the client, over connections of its own. Those of the parent are closed in the child and not
@@ -140,6 +149,7 @@ class Client(Updates, Expiring, Scanning):
         *,
         user: str | None = None,
         password: Value | None = None,
+        tls: Tls | None = None,
         timeout: float = 10.0,
         connect_timeout: float = 5.0,
         max_connections: int = 32,  # as many as a ThreadPoolExecutor has threads by default, at most
@@ -147,10 +157,14 @@ class Client(Updates, Expiring, Scanning):
         retry_unknown: Collection[str] = (),
         direct: bool = False,
     ) -> None:
-        """Raises ValueError for a number out of its range, an address that is none, or a method that cannot be
-        repeated."""
+        """Raises ValueError for a number out of its range, an address that is none, a file of ``tls`` that is
+        none, or a method that cannot be repeated."""
         account = login(user, password)
-        if host.startswith(SCHEME):
+        if host.startswith(SCHEME_OF_TLS) and tls is None:
+            from ckv.tls import Tls
+
+            tls = Tls()
+        if host.startswith((SCHEME, SCHEME_OF_TLS)):
             if account is not None or port is not None:
                 raise ValueError("an address with all of it, and a part of it beside: allowed is either")
             host, port, account = parse(host)
@@ -168,7 +182,12 @@ class Client(Updates, Expiring, Scanning):
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self._retries: Final = Retries(retries, retry_unknown)
-        node = Endpoint(host, port, max_connections, account)
+        if tls is not None:
+            try:
+                _ = tls.context  # which reads the files
+            except BadSetting as error:
+                raise ValueError(str(error)) from None
+        node = Endpoint(host, port, max_connections, account, tls)
         self._way: Way = Direct(node, max_connections) if direct else node
         _clients.add(self)
 

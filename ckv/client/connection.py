@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from itertools import accumulate
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ckv.client.calls import Call, as_it_is
 from ckv.client.login import AUTH, Login
@@ -25,6 +25,9 @@ from ckv.errors import (
     from_wire,
 )
 from ckv.protocol.packing import MSGIDS, NOTIFICATION, REQUEST, RESPONSE, new_packer, new_unpacker, whole_message
+
+if TYPE_CHECKING:
+    from ckv.tls import Tls
 
 MAX_ANSWER_BYTES: Final = 65 * 2**20
 """The longest answer: the largest value that ``--max-value-bytes`` can allow, and room for what is around it."""
@@ -51,11 +54,12 @@ class Connection:
     One thread at a time may use it; :class:`ckv.client.pool.Pool` sees to that.
     """
 
-    def __init__(self, host: str, port: int, login: Login | None = None) -> None:
-        """``login``: with which each connection begins."""
+    def __init__(self, host: str, port: int, login: Login | None = None, tls: Tls | None = None) -> None:
+        """``login``: with which each connection begins. ``tls``: whom it trusts; None without TLS."""
         self._host: Final = host
         self._port: Final = port
         self._login: Final = login
+        self._tls: Final = tls
         self.name: Final = f"{host}:{port}"
         self.packer: Final = new_packer()
         self._unpacker = new_unpacker(MAX_ANSWER_BYTES, CHUNK_BYTES)
@@ -360,6 +364,10 @@ class Connection:
                         sock.settimeout(seconds)
                         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                         sock.connect(address)
+                        if self._tls is not None:
+                            from ckv.client.tls import sealed  # it loads OpenSSL
+
+                            sock = self.socket = sealed(sock, self._tls, self._host)
                     return sock
                 except OSError as error:
                     failure = error

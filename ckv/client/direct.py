@@ -361,7 +361,7 @@ class Direct:
         return True
 
     def _new_endpoint(self, host: str, port: int) -> Endpoint:
-        endpoint = Endpoint(host, port, self._size, self._primary.login)
+        endpoint = Endpoint(host, port, self._size, self._primary.login, self._primary.tls)
         with self._know:
             self._known.add(endpoint)
         return endpoint

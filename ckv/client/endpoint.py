@@ -15,6 +15,7 @@ from ckv.client.reaching import Budget
 
 if TYPE_CHECKING:
     from ckv.client.shared import Shared
+    from ckv.tls import Tls
 
 LONGEST_AVOIDED: Final = 30.0
 """Seconds for which a node is not asked that could not be, at most."""
@@ -48,12 +49,14 @@ class Way(Protocol):
 class Endpoint:
     """The way to one node."""
 
-    def __init__(self, host: str, port: int, size: int, login: Login | None = None) -> None:
-        """``size``: how many connections there may be. ``login``: with which each of them begins."""
+    def __init__(self, host: str, port: int, size: int, login: Login | None = None, tls: Tls | None = None) -> None:
+        """``size``: how many connections there may be. ``login``: with which each of them begins. ``tls``: whom they
+        trust; None without TLS."""
         self.host: Final = host
         self.port: Final = port
         self.login: Final = login
-        self._pool: Final = Pool(host, port, size, login)
+        self.tls: Final = tls
+        self._pool: Final = Pool(host, port, size, login, tls)
         self._shared: Shared | None = None
         self.failures = 0
         """How often in a row it could not be asked, though it is said to be there."""
@@ -159,7 +162,7 @@ class Endpoint:
         self._pool.forked()
         if shared is not None:
             shared.forked()
-        return Endpoint(self.host, self.port, self._pool.size, self.login)
+        return Endpoint(self.host, self.port, self._pool.size, self.login, self.tls)
 
     def avoid(self) -> None:
         """It could not be asked: it is not for a while, which grows from 1 s to :data:`LONGEST_AVOIDED`."""

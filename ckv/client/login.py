@@ -1,4 +1,4 @@
-"""As whom a client logs in, and addresses that say so: ``ckv://user:secret@host:port``."""
+"""As whom a client logs in, and addresses that say so: ``ckv://user:secret@host:port``, or ``ckvs://`` by TLS."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ckv.values import Value, to_text
 
 SCHEME: Final = "ckv://"
+SCHEME_OF_TLS: Final = "ckvs://"
 
 DEFAULT_PORT: Final = 8080
 DEFAULT_USER: Final = "default"
@@ -37,8 +38,8 @@ def login(user: str | None, password: Value | None) -> Login | None:
 
 
 def parse(url: str) -> tuple[str, int, Login | None]:
-    """Host, port and login of ``ckv://[[user:]secret@]host[:port]``, whose user and secret are percent-decoded. Raises
-    ValueError, whose text quotes nothing of it.
+    """Host, port and login of ``ckv://[[user:]secret@]host[:port]``, whose user and secret are percent-decoded, or the
+    same with ``ckvs://``. Raises ValueError, whose text quotes nothing of it.
 
     >>> parse("ckv://bob:a%40b@localhost"), parse("ckv://[::1]:8081")
     (('localhost', 8080, <Login bob>), ('::1', 8081, None))
@@ -48,7 +49,13 @@ def parse(url: str) -> tuple[str, int, Login | None]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit(SCHEME)
-    if not url.startswith(SCHEME) or not host or parts.path not in ("", "/") or parts.query or parts.fragment:
+    if (
+        not url.startswith((SCHEME, SCHEME_OF_TLS))
+        or not host
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.fragment
+    ):
         raise ValueError("not an address: allowed is ckv://user:secret@host:port")
     user, secret = parts.username, parts.password
     if secret is None and user is not None:

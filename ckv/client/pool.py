@@ -8,11 +8,14 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ckv.client.connection import Connection
 from ckv.client.login import Login
 from ckv.errors import PoolExhausted, Unreachable
+
+if TYPE_CHECKING:
+    from ckv.tls import Tls
 
 
 class _Waiter:
@@ -32,10 +35,11 @@ class Pool:
     What comes back is idle before anybody looks who waits, and who waits is in the queue before looking what is idle.
     """
 
-    def __init__(self, host: str, port: int, size: int, login: Login | None = None) -> None:
+    def __init__(self, host: str, port: int, size: int, login: Login | None = None, tls: Tls | None = None) -> None:
         self._host: Final = host
         self._port: Final = port
         self._login: Final = login
+        self._tls: Final = tls
         self.size: Final = size
         self._lock: Final = threading.Lock()
         self._all: Final[set[Connection]] = set()
@@ -91,8 +95,11 @@ class Pool:
     def may_share(self, connection: Connection) -> bool:
         """Whether a connection that is lent may be kept, for greenlets to share.
 
-        Where gevent has patched the sockets, another one is left for what needs one alone, and nobody waits.
+        Where gevent has patched the sockets, another one is left for what needs one alone, and nobody waits. Not by
+        TLS: of what was sealed and is unsent nothing can be taken back.
         """
+        if self._tls is not None:
+            return False
         patched = sys.modules.get("gevent.socket")
         if patched is None or patched.socket is not socket.socket or self._forked:
             return False
@@ -114,7 +121,7 @@ class Pool:
             connection.forked()
 
     def _new(self) -> Connection:
-        connection = Connection(self._host, self._port, self._login)
+        connection = Connection(self._host, self._port, self._login, self._tls)
         self._all.add(connection)
         return connection
 

@@ -26,6 +26,7 @@ from ckv.units import show_size
 if TYPE_CHECKING:
     from ckv.security.certificates import Certificates
     from ckv.security.users import UsersFile
+    from ckv.tls import Tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,8 @@ class ToolSettings:
     timeout: float
     account: Account | None = field(default=None, kw_only=True)
     """As whom it logs in; None for nobody."""
+    tls: Tls | None = field(default=None, kw_only=True)
+    """Whom it trusts; None without TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +317,8 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
         values["account"] = account(values.pop("login"), values.pop("password_file"), environ, variable)
     if "tls_plain" in values:
         values["certificates"] = _certificates(*(values.pop(name) for name in _TLS_OF_NODES))
+    elif "tls_ca" in values:
+        values["tls"] = _tls(*(values.pop(name) for name in _TLS_OF_ALL))
     if "host" in values:
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":
@@ -324,7 +329,21 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     return chosen
 
 
-_TLS_OF_NODES: Final = ("tls_cert", "tls_key", "tls_ca", "tls_name", "tls_clients", "tls_plain")
+_TLS_OF_ALL: Final = ("tls_cert", "tls_key", "tls_ca", "tls_name")
+_TLS_OF_NODES: Final = (*_TLS_OF_ALL, "tls_clients", "tls_plain")
+
+
+def _tls(cert: Path | None, key: Path | None, ca: Path | None, name: str) -> Tls | None:
+    """How a tool connects. Raises BadSetting."""
+    if ca is None:
+        if cert is not None or key is not None or name:
+            raise BadSetting("--tls-ca: missing, and so there is no TLS: allowed without is none of --tls-...")
+        return None
+    from ckv.tls import Tls  # it loads OpenSSL
+
+    tls = Tls(ca, cert, key, name)
+    _ = tls.context  # which reads the files
+    return tls
 
 
 def _certificates(

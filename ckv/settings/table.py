@@ -237,6 +237,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         own_field="login"),
     Setting("--password-file", _ASKING, parsers.path_or_none, "File with the secret of that user; - for none.",
         parsers.NOWHERE, "FILE"),
+    Setting("--tls-ca", _ASKING, parsers.path_or_none,
+        "Speak TLS: certificates of the authorities who sign those of nodes, in PEM; system for those that the system "
+        "trusts; - for no TLS.", parsers.NOWHERE, "FILE"),
+    Setting("--tls-cert", _ASKING, parsers.path_or_none,
+        "Own certificate, in PEM, where nodes want to see one; - for none.", parsers.NOWHERE, "FILE"),
+    Setting("--tls-key", _ASKING, parsers.path_or_none,
+        "Key of that certificate, in PEM and without a password; - if it is in the same file.", parsers.NOWHERE,
+        "FILE"),
+    Setting("--tls-name", _ASKING, parsers.tls_name,
+        "Name that the certificate of the node has to have; - for its host.", parsers.ANY_NAME, "NAME"),
     Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
         "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),

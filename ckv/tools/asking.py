@@ -20,14 +20,15 @@ HOPS: Final = 3
 def client_of(
     settings: ToolSettings, address: Address | None = None, *, connect_timeout: float | None = None
 ) -> Client:
-    """A client of the node, or of another one, which logs in as the settings say. Raises OSError when the file with the
-    secret cannot be read any more."""
+    """A client of the node, or of another one, which logs in, and speaks TLS, as the settings say. Raises OSError when
+    the file with the secret cannot be read any more."""
     place, account = address or settings.address, settings.account
     return Client(
         place.host,
         place.port,
         user=account.name if account is not None else None,
         password=account.secret() if account is not None else None,
+        tls=settings.tls,
         timeout=settings.timeout,
         connect_timeout=connect_timeout or settings.timeout,
     )

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from ckv.address import Address
 from ckv.exits import Exit
 from ckv.security.account import Account
 from ckv.settings.roles import PingSettings
@@ -38,7 +37,7 @@ def run(settings: PingSettings) -> int:
         request, judge, what = FIGURES_REQUEST, _of_figures, "is not ready"
     if settings.account is not None:
         request, judge = _login(settings.account) + request, partial(_behind_login, judge)
-    why = _silence(settings.address, settings.timeout, request, judge)
+    why = _silence(settings, request, judge)
     if not why:
         return Exit.FINE
     print(f"ckv: {settings.address} {what}: {why}", file=sys.stderr)
@@ -101,15 +100,16 @@ def _of_figures(answer: bytes) -> str | None:
     return "what came is no answer to an INFO"
 
 
-def _silence(address: Address, timeout: float, request: bytes, judge: Judge) -> str:
-    """Why the node does not answer well within ``timeout`` seconds; empty if it does.
+def _silence(settings: PingSettings, request: bytes, judge: Judge) -> str:
+    """Why the node does not answer well within the time-out; empty if it does.
 
     They begin when the host name is known; the system's own bound is that of looking it up.
     """
+    address, timeout = settings.address, settings.timeout
     try:
         places = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         deadline = time.monotonic() + timeout
-        with _connected(places, deadline) as sock:
+        with _sealed(_connected(places, deadline), settings, deadline) as sock:
             sock.sendall(request)
             answer, why = b"", None
             while why is None:
@@ -139,6 +139,16 @@ def _connected(places: Sequence[tuple[Any, ...]], deadline: float) -> socket.soc
             sock.close()
             refused = error
     raise refused or OSError("the host has no address")
+
+
+def _sealed(sock: socket.socket, settings: PingSettings, deadline: float) -> socket.socket:
+    """The same, which speaks TLS if it is to."""
+    if settings.tls is None:
+        return sock
+    from ckv.client.tls import sealed
+
+    sock.settimeout(_left(deadline))
+    return sealed(sock, settings.tls, settings.address.host)
 
 
 def _meaning(answer: bytes) -> str:
