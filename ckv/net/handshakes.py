@@ -48,6 +48,15 @@ class Handshakes:
         self.failures = 0
         """How many were not."""
 
+    @property
+    def figures(self) -> dict[str, int]:
+        """What INFO says of them; ckv/node/figures.py says what each figure counts."""
+        return {
+            "tls_handshakes": self.done,
+            "tls_handshake_failures": self.failures,
+            "tls_certificate_expires": self._certificates.expires,
+        }
+
     def transport(self, sock: socket.socket) -> Transport:
         """Of a connection that was accepted. Raises OSError when the peer has reset it already."""
         made = ServerTransport(sock, self)

@@ -73,6 +73,10 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "logins": counter("Logins, of clients and of other nodes."),
         "login_failures": counter("Logins that were wrong."),
         "users_slowed": counter("How often a connection was not read for a while, as its user had reached a limit."),
+        "tls_handshakes": counter("Connections of clients and other nodes that began TLS."),
+        "tls_handshake_failures": counter("Those that did not get so far, by whichever end's fault."),
+        "tls_certificate_expires": gauge(
+            "When the certificate of the node expires, in seconds since 1970; 0 without TLS."),
         "total_commands_processed": counter(
             "Requests that came, whatever became of them: of clients, nodes and operators, each in a BATCH or a "
             "transaction counted.", "ckv_commands_processed_total"),
@@ -215,6 +219,10 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "flush_seconds_max": gauge("Seconds that the slowest of them took."),
     }),
 ) for name, row in rows.items())  # fmt: skip
+
+
+NO_TLS: Final[Info] = {"tls_handshakes": 0, "tls_handshake_failures": 0, "tls_certificate_expires": 0}
+"""What a node says of TLS that does not speak it."""
 
 
 def of_peers(peers: Sequence[Peer]) -> Info:

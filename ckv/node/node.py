@@ -22,7 +22,7 @@ from ckv.net.logins import figures_of
 from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.net.transport import Transport
-from ckv.node.figures import Info, processor_seconds, resident_bytes
+from ckv.node.figures import NO_TLS, Info, processor_seconds, resident_bytes
 from ckv.node.heap import Heap
 from ckv.node.manager import READY, STOPPING, Manager
 from ckv.node.naming import Naming
@@ -325,6 +325,7 @@ class Node:
             "total_connections_received": self._server.accepted,
             "rejected_connections": self._server.rejected,
             **figures_of(self._server.logins),
+            **(self._handshakes.figures if self._handshakes is not None else NO_TLS),
             "total_commands_processed": self._server.requests,
             "slow_requests": self._slow.count,
             "pubsub_channels": len(self._channels),

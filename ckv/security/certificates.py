@@ -6,6 +6,9 @@ import ssl
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
+
+from ckv.errors import BadSetting
 from ckv.security.files import read_private
 from ckv.tls import Tls, new_context, trust
 
@@ -40,6 +43,8 @@ class Certificates:
         self._needs_clients: Final = needs_clients
         self.server: ssl.SSLContext
         """By which others are served who connect from now on."""
+        self.expires: int
+        """When the certificate does, in seconds since 1970."""
         self.caller: Tls | None
         """By which other nodes are reached from now on; None without TLS."""
         self.reload()
@@ -55,4 +60,8 @@ class Certificates:
         if self._ca is not None and self._to_nodes:
             caller = Tls(self._ca, self.cert, self._key, self._name)
             _ = caller.context  # which reads the files
-        self.server, self.caller = server, caller
+        try:
+            shown, *_ = x509.load_pem_x509_certificates(self.cert.read_bytes())
+        except (OSError, ValueError) as error:
+            raise BadSetting(f"{self.cert}: {error}") from None
+        self.server, self.caller, self.expires = server, caller, int(shown.not_valid_after_utc.timestamp())

@@ -131,10 +131,15 @@ def test_clients_without_a_right_certificate_are_refused_where_they_need_one(sea
     node = sealed.secondary("--tls-clients=required")
     with sealed.rpc(node, sealed.authority.issue("client")) as client:
         assert client.call("PUT", "a", "1") is True
+        before = client.call("INFO")
         for who, certified in refused.items():
             with pytest.raises((ssl.SSLError, ConnectionError)), sealed.rpc(node, certified) as other:
                 other.call("PUT", "a", who)
             assert client.call("GET", "a") == [True, "1"]
+        now = client.call("INFO")
+        assert now["tls_handshakes"] == before["tls_handshakes"] == 1
+        assert now["tls_handshake_failures"] - before["tls_handshake_failures"] == len(refused)
+        assert now["tls_certificate_expires"] == int(sealed.node.certificate.not_valid_after_utc.timestamp())
     node.wait_for_log("closed: TLS: ")
 
 
