@@ -201,3 +201,13 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Gives the connection back. Never raises; closing twice is fine."""
+
+
+class OwnSession(Session, Protocol):
+    """That of a place which one node has for itself, and which has a note of that node beside its records."""
+
+    def note(self) -> bytes | None:
+        """What the node has noted last; None if nothing."""
+
+    def take_note(self, note: bytes) -> None:
+        """Notes it in the place of that: it stands there when this returns."""

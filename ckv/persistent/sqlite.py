@@ -13,7 +13,7 @@ import sqlite3
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 from ckv.errors import BadSetting, RowsRefused, TierUnavailable, WriteFailed
@@ -78,6 +78,11 @@ _UPSERT_EXPIRING = f"""
     INSERT INTO {TABLE} (kv_key, kv_value, kv_type, kv_expires) VALUES (?, ?, ?, ?)
     ON CONFLICT (kv_key) DO UPDATE
     SET kv_value = excluded.kv_value, kv_type = excluded.kv_type, kv_expires = excluded.kv_expires"""
+
+_CREATE_NOTE = "CREATE TABLE IF NOT EXISTS ckv_note (id INTEGER PRIMARY KEY CHECK (id = 1), note BLOB NOT NULL)"
+_HAS_NOTE = "SELECT 1 FROM sqlite_schema WHERE name = 'ckv_note'"
+_NOTE = "SELECT note FROM ckv_note"
+_TAKE_NOTE = "INSERT INTO ckv_note (id, note) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET note = excluded.note"
 
 _BESIDE = ("-wal", "-shm")
 """What the files are called that SQLite keeps beside the one of the database, as long as that is open."""
@@ -170,7 +175,7 @@ class SQLiteTier:
 
 
 class SQLiteSession:
-    """One connection (:class:`~ckv.persistent.Session`)."""
+    """One connection (:class:`~ckv.persistent.OwnSession`)."""
 
     def __init__(self, path: str, prepare: bool, create: bool, turn: AbstractContextManager[bool]) -> None:
         """Opens the file, in a thread of the pool: to be written with ``prepare``; ``create`` makes it, and the table,
@@ -231,6 +236,12 @@ class SQLiteSession:
     def count(self) -> int:
         ((records,),) = in_pool(self._run, lambda: self._connection.execute(_COUNT).fetchall())
         return int(records)
+
+    def note(self) -> bytes | None:
+        return cast("bytes | None", in_pool(self._run, self._note))
+
+    def take_note(self, note: bytes) -> None:
+        in_pool(self._run, self._take_note, note)
 
     def close(self) -> None:
         in_pool(self.close_here)
@@ -310,6 +321,19 @@ class SQLiteSession:
         where, bounds = key_bounds(after, prefix)
         rows = self._connection.execute(_NEXT_KEYS.format(where.format(*"?" * len(bounds))), (*bounds, count))
         return [(to_text(key), expires) for key, expires in rows]
+
+    def _note(self) -> bytes | None:
+        if not self._connection.execute(_HAS_NOTE).fetchone():
+            return None
+        row: Any = self._connection.execute(_NOTE).fetchone()
+        return bytes(row[0]) if row is not None else None
+
+    def _take_note(self, note: bytes) -> None:
+        with self._turn:
+            self._begin()
+            self._connection.execute(_CREATE_NOTE)
+            self._connection.execute(_TAKE_NOTE, (note,))
+            self._connection.execute("COMMIT")
 
     def _probe(self) -> None:
         with self._turn:

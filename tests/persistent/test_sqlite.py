@@ -331,3 +331,14 @@ def test_a_look_without_preparing_changes_nothing(path: Path) -> None:
     assert session.count() == 0
     session.close()
     assert path.read_bytes() == before
+
+
+def test_what_a_node_has_noted_stands_beside_its_records(path: Path, session: SQLiteSession) -> None:
+    assert session.note() is None
+    session.save_many([("k", "v")])
+    for note in (b"first", b"\x00\xff" * 20_000):
+        session.take_note(note)
+        assert session.note() == note
+    with contextlib.closing(SQLiteTier(str(path)).connect(prepare=False)) as another:
+        assert another.note() == note
+        assert (another.count(), another.next_keys(None, 10)) == (1, [("k", 0)])
