@@ -19,6 +19,7 @@ from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
 from tests.support.products import Template
 from tests.support.zookeeper import Ensemble, ZooKeeper
+from tests.system.filed import Pair, make_pair
 
 COMPILED = "TEST_COMPILED"
 """Where this variable is set, each process of a run has to have the compiled modules of the native program."""
@@ -68,6 +69,12 @@ def mariadb_template() -> Iterator[Template]:
         pytest.skip(reason)
     with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
         yield products.make_template(Path(folder), product)
+
+
+@pytest.fixture(scope="session")
+def filed_pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """For :func:`tests.system.filed.start_pair`."""
+    return make_pair(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ certain, by the next map that reaches it, whether the other one has served them 
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 from ckv.cluster.map import NO_VERSION, Key, Map, Version, show, unpack_version
 
@@ -60,6 +60,9 @@ def is_certain(before: Map, following: Map, other: Key) -> bool:
 class Copies:
     """What one node has to know of its moves, as their source and as their target."""
 
+    is_lasting: ClassVar[bool] = False
+    """Whether what the node has outlives its process."""
+
     def __init__(self) -> None:
         self._released_to: Key | None = None
         self._source: Key | None = None
@@ -92,12 +95,28 @@ class Copies:
         self._next = (said.move, said.version, said.number + 1)
         self._is_whole = said.is_last
 
-    def end(self, before: Map, following: Map) -> tuple[bool, bool]:
-        """Another map ends all of it: whether what was released and is still this node's has been nobody else's, and
-        whether what has come is what its source had last."""
+    @property
+    def has_copy(self) -> bool:
+        """Whether all has come that its source has."""
+        return self._source is not None and self._is_whole
+
+    def restore_copy(self) -> None:
+        """The process before this one had all that its source had."""
+        self._source, self._is_whole = ("", 0), True
+
+    def drop_copy(self) -> None:
+        """What has come is not what its source has."""
+        self._source = None
+
+    def why_not(self, before: Map, following: Map, name: str) -> str:
+        """What speaks against a later map; nothing, where others may have had what the node has."""
+        return ""
+
+    def end(self, before: Map, following: Map, gained: frozenset[int], name: str) -> tuple[bool, frozenset[int]]:
+        """Another map ends all of it, by which a node of this name has ``gained`` slots: whether what was released and
+        is still its own has been nobody else's, and which slots have come as their source had them last."""
         target, self._released_to = self._released_to, None
         source, self._source = self._source, None
-        return (
-            target is not None and is_certain(before, following, target),
-            source is not None and self._is_whole and is_certain(before, following, source),
-        )
+        has_all = source is not None and self._is_whole and is_certain(before, following, source)
+        keeps = target is not None and is_certain(before, following, target)
+        return keeps, gained if has_all else frozenset()

@@ -3,8 +3,9 @@
 Where nodes have a database in common it tells who can still write. Once all of these were heard, the latest map that
 they know is the latest one that anybody acts upon; who is not heard, and stands still, is fenced first. Elsewhere all
 nodes of the latest map have to be heard, for a later one would be known to one of them; or a lease has to pass, for
-nobody but a leader prolongs it, and whoever was not heard then is given up. Until then nothing is decided; requests are
-routed by what was found, which is safe, as each node looks at what it is asked.
+nobody but a leader prolongs it, and whoever was not heard then is given up. Where each node has a file of its own
+nobody is: all nodes of the latest map have to be heard, however long that takes. Until then nothing is decided;
+requests are routed by what was found, which is safe, as each node looks at what it is asked.
 
 The map that other primaries have kept is only the first one that was found: the cluster may have gone on without them,
 under a primary alone, and a process that has started since knows of nothing.
@@ -18,7 +19,7 @@ from typing import Final
 from ckv.cluster.dealing import without
 from ckv.cluster.map import NO_VERSION, NOBODY, Key, Map, Node
 from ckv.cluster.messages import Join
-from ckv.cluster.roster import is_shared
+from ckv.cluster.roster import OWN_TIER, is_shared
 from ckv.cluster.watch import Watch
 
 MARGIN: Final = 1.0
@@ -68,14 +69,22 @@ class Gathering:
     @property
     def remembered(self) -> Map:
         """The latest one, by which to lead: under no lower an epoch than any that was found."""
-        world = self.latest if is_shared(self._tier) else without(self.latest, self._unheard)
+        is_kept = is_shared(self._tier) or self._tier == OWN_TIER
+        world = self.latest if is_kept else without(self.latest, self._unheard)
         return Map((self.latest.version[0], self._epoch), *world.content)
 
     @property
     def _unheard(self) -> list[int]:
         """The numbers of the nodes of the latest map that may serve by it, and were not heard."""
-        nodes = enumerate(self.latest.nodes)
-        return [n for n, node in nodes if node and node.state != "away" and node.key not in self._heard]
+        nodes = [(number, node) for number, node in enumerate(self.latest.nodes) if node and node.state != "away"]
+        if self._tier == OWN_TIER:
+            # Each process of a name has what those before it had. One that drains, and owns nothing, is given nothing.
+            names = {name for name, _ in self._heard}
+            owners = {*self.latest.owners}
+            return [
+                number for number, node in nodes if node.name not in names and (node.state == "up" or number in owners)
+            ]
+        return [number for number, node in nodes if node.key not in self._heard]
 
     def missing(self, watch: Watch) -> list[Key]:
         """The processes that can still write, and were not heard: they may know a later map."""
@@ -90,12 +99,17 @@ class Gathering:
         # With a slot of nobody's somebody may have been dealt it of whom nobody else has heard.
         if self.latest.version != NO_VERSION and NOBODY not in self.latest.owners and not self._unheard:
             return True
+        if self._tier == OWN_TIER and self._unheard:
+            return False
         return now - max(self._first_heard, watch.since) >= self._lease + MARGIN
 
     def waits_for(self, watch: Watch, now: float) -> str:
         """What is still to come, for people; nothing if it is done, or nobody has joined long enough ago."""
         if now - self._first_heard < PATIENCE or self.is_done(watch, now):
             return ""
+        if self._tier == OWN_TIER:
+            nodes = [self.latest.nodes[number] for number in self._unheard]
+            return ", ".join(node.name for node in nodes if node) + ", with its file, to join"
         missing = ", ".join(f"{name} (incarnation {incarnation})" for name, incarnation in self.missing(watch))
         if missing:
             return f"{missing}, which writes to the database and may know a later map, to join"

@@ -137,7 +137,7 @@ class Leader:
         """A process wants to be a node."""
         if not (self.leads or self.gathers):
             return Again()
-        why = self.roster.why_not(ask, self.map)
+        why = self.roster.why_not(ask, self.map, now)
         if not why and self.leads and self.watch.is_inactive((ask.name, ask.incarnation)):
             why = f"{ask.name}, incarnation {ask.incarnation}, is fenced, or has ended"
         if why:

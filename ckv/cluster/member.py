@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from ckv.address import Address
 from ckv.cluster.copying import Copies
-from ckv.cluster.map import NO_VERSION, Key, Map, Node, Version, show
+from ckv.cluster.duties import EndMove, Forget, Output, StartFreeze, StartPrepare, Tell
+from ckv.cluster.holding import Holding, Note
+from ckv.cluster.identity import Identity
+from ckv.cluster.map import NO_VERSION, Key, Map, Version, show
 from ckv.cluster.messages import (
     Again,
     Answer,
@@ -28,7 +31,7 @@ from ckv.cluster.messages import (
     Sight,
     Static,
 )  # fmt: skip
-from ckv.cluster.roster import is_shared
+from ckv.cluster.roster import OWN_TIER, is_shared
 from ckv.cluster.slots import SLOTS
 
 BEAT_EVERY: Final = 1.0
@@ -42,68 +45,12 @@ class Denied(Exception):
     """The node does not do what the leader asks; the text says why."""
 
 
-class StartPrepare(NamedTuple):
-    """Save what the database lacks of these slots, while they are served; then :meth:`Member.prepared`."""
-
-    move: int
-    slots: frozenset[int]
-    target: Node
-    """The node that is to have them."""
-
-
-class StartFreeze(NamedTuple):
-    """Nothing more of these slots is served; save the rest, then :meth:`Member.released`."""
-
-    move: int
-    slots: frozenset[int]
-
-
-class EndMove(NamedTuple):
-    """The move is over, whatever came of it."""
-
-    move: int
-
-
-class Forget(NamedTuple):
-    """Have no copies of these slots, and let nothing that is being loaded become one; then :meth:`Member.forgotten`."""
-
-    slots: frozenset[int]
-    lost: frozenset[int]
-    """Those of them which were lost without a move: what was still to be saved of them is lost too."""
-    received: frozenset[int] = frozenset()
-    """Those whose records have come from another node, and take the place of what is dropped."""
-
-
-class Tell(NamedTuple):
-    """Send this to the primary; then :meth:`Member.answered`."""
-
-    message: Join | Beat | Leave
-
-
-Output = StartPrepare | StartFreeze | EndMove | Forget | Tell
-
-
 @dataclass(slots=True)
 class _Move:
     number: int
     slots: frozenset[int]
     target: Key
     frozen: bool = False
-
-
-@dataclass(slots=True)
-class Identity:
-    """Who a node is."""
-
-    name: str
-    boot: int
-    host: str
-    port: int
-    weight: int = 100
-    write_mode: str = "evict"
-    tier: str = ""
-    incarnation: int = 0
-    """See :class:`~ckv.cluster.messages.Join`."""
 
 
 class Member:
@@ -118,6 +65,8 @@ class Member:
         """The primary has a list of its secondaries, and the node does what any one asks."""
         self.refused = ""
         """Why the primary did not take it in."""
+        self.conflict = ""
+        """What speaks against the map of the primary."""
         self.leader: tuple[str, int] | None = None
         """Where the primary says that the leader is."""
         self.primaries: tuple[Address, ...] = ()
@@ -142,7 +91,7 @@ class Member:
         """The slots for which whoever routes by its map asks it: also those of an earlier process of its name."""
         self._forgetting: set[int] = set()
         self._released: set[int] = set()
-        self.copies = None if is_shared(identity.tier) else Copies()
+        self.copies = None if is_shared(identity.tier) else Holding(slots) if identity.tier == OWN_TIER else Copies()
         """What it knows of records that go from one node to another; None where they are in a database."""
         self._move: _Move | None = None
         self._lost_at: Version = _ANY_MAP
@@ -156,6 +105,12 @@ class Member:
         self._told: set[type] = set()
         """Kinds of messages that are not answered yet."""
         self._out: list[Output] = []
+
+    def go_on_from(self, note: Note) -> None:
+        """It is what the process of before was, whose note it is. To be called first of all."""
+        self.map, self.joined, self._lost_at = note.map, True, note.map.version
+        self._asked = note.map.slots_of(note.name)
+        self._renew(())
 
     def take(self) -> list[Output]:
         """What is to be done, in this order, after each of the calls below."""
@@ -175,13 +130,18 @@ class Member:
         """The slots that are its own by its map."""
         return self._owned
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether nobody else has records where it keeps its own."""
+        return self.copies is not None
+
     # --- what it serves ----------------------------------------------------------------------------------------------
 
     def leased(self, now: float) -> bool:
         """Whether it can be sure that nobody else serves its slots. To be looked at in each turn of the loop, and again
         when something has come that was waited for."""
         # Before it has joined it does not know for how long a lease is.
-        return self.joined and (not self._lease or now < self._leased_until)
+        return self.joined and not self.conflict and (not self._lease or now < self._leased_until)
 
     def is_forgetting(self, slot: int) -> bool:
         """Whether the slot is its own, and is served in a moment."""
@@ -205,17 +165,19 @@ class Member:
         """Whether the map is a later one, by which the node goes from now on."""
         if following.version <= self.map.version:
             return False
+        if not self._agrees(following):
+            return False
         asked = following.slots_of(self.identity.name)
         mine = asked if following.has(self.key) else frozenset()
         lost, gained = self._owned - mine, mine - self._owned
         # Under maps that never arrived here a slot may have gone and come back: what was released is not known now.
         stale, received = lost | gained | self._released, frozenset[int]()
         if self.copies is not None:
-            keeps, has_all = self.copies.end(self.map, following)
+            keeps, received = self.copies.end(self.map, following, gained, self.identity.name)
             stale -= mine - gained if keeps else frozenset()
-            received = gained if has_all else received
         if self.map.version == NO_VERSION:
             stale = frozenset(range(len(self.serves)))  # what it was asked for while it was on its own
+        received &= stale & mine
         if not self._asked <= mine or self._released or self._frozen or self.map.version == NO_VERSION:
             self._lost_at = following.version
         self._asked = asked
@@ -231,6 +193,12 @@ class Member:
         self._renew(stale | mine)
         self.when_told()
         return True
+
+    def _agrees(self, following: Map) -> bool:
+        """Whether nothing speaks against a map. While something does nobody knows who is to be asked."""
+        copies = self.copies
+        self.conflict = copies.why_not(self.map, following, self.identity.name) if copies is not None else ""
+        return not self.conflict
 
     @property
     def _frozen(self) -> frozenset[int]:
@@ -337,7 +305,8 @@ class Member:
     @property
     def has_left(self) -> bool:
         """Whether it can go, after :meth:`leave`: not while a JOIN is under way, for it may be given slots then."""
-        return self._let_go or (self.leaves and (self.static or not (self.joined or Join in self._told)))
+        may_have = Join in self._told or (self.joined and not (self.refused and not self._owned))
+        return self._let_go or (self.leaves and (self.static or not may_have))
 
     def answered(self, message: Join | Beat | Leave, answer: Answer | None, asked_at: float, now: float) -> None:
         """What the primary said, to what was sent at ``asked_at``; None if there was an error, or no answer."""
@@ -374,7 +343,7 @@ class Member:
         self._lease = answer.lease
         world = answer.map
         if self.identity.incarnation != answer.incarnation:
-            if self.copies is not None:
+            if self.copies is not None and not self.copies.is_lasting:
                 world = self._begin_anew(world)
             self.identity.incarnation = answer.incarnation
         self.cluster_clients = answer.cluster_clients

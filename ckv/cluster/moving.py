@@ -15,7 +15,7 @@ from typing import Literal
 from ckv.cluster.dealing import Plan
 from ckv.cluster.map import Key, Map, Node, Version
 from ckv.cluster.messages import Freeze, Prepare
-from ckv.cluster.roster import Roster, is_shared
+from ckv.cluster.roster import Roster, is_lasting
 
 Phase = Literal["preparing", "frozen", "decided"]
 
@@ -100,7 +100,7 @@ class Moved:
         between them: what that one has of a copy counts only as long as both are in the cluster."""
         for pair, version in self._ends.items():
             other = roster.get(pair[key == pair[0]][0]) if key in pair else None
-            if other is not None and not is_shared(other.tier) and other.heard >= since and other.version < version:
+            if other is not None and not is_lasting(other.tier) and other.heard >= since and other.version < version:
                 return True
         return False
 

@@ -16,6 +16,9 @@ NO_TIER: Final = ""
 OWN_TIER: Final = "sqlite"
 """That of nodes of which each has a place of its own: nobody else can have what is there."""
 
+OTHERS_TIER: Final = "sqlite, with records of others"
+"""The same, where there are records already that are not the node's by any map."""
+
 Row = tuple[str, int, str, str, int, int, int]
 """A node: name, incarnation, address, state, weight, slots that it owns and that it should own."""
 
@@ -26,6 +29,11 @@ FORGET: Final = 3600.0
 def is_shared(tier: str) -> bool:
     """Whether nodes with this ``tier`` have one place for their records in common."""
     return tier not in (NO_TIER, OWN_TIER)
+
+
+def is_lasting(tier: str) -> bool:
+    """Whether nodes with this ``tier`` have their records again when they are started anew."""
+    return tier != NO_TIER
 
 
 @dataclass(slots=True)
@@ -97,21 +105,22 @@ class Roster:
         known = self._known.get(said.name)
         if known is None or (known.boot, known.incarnation) != (said.boot, said.incarnation):
             return None
-        return known if is_shared(known.tier) or not known.fenced else None
+        return known if is_lasting(known.tier) or not known.fenced else None
 
     def forget_all(self) -> None:
         """Nobody has joined."""
         self._known.clear()
 
-    def why_not(self, ask: Join, world: Map) -> str:
+    def why_not(self, ask: Join, world: Map, now: float) -> str:
         """What speaks against a process that wants to join; nothing, if all is well."""
-        if ask.tier == OWN_TIER:
+        if ask.tier == OTHERS_TIER:
             return (
-                "it keeps its records in SQLite, where no other node can have them: a node that joins needs MySQL or"
-                " MariaDB, or no persistent node (-)"
+                "its file has records that it was given before it joined, or under another name: a node that joins"
+                " begins with a file of its own, which is empty, and goes on with that under its name"
             )
         known = self._known.get(ask.name)
-        if known is not None and known.boot != ask.boot and 0 < ask.incarnation <= known.incarnation:
+        is_own = ask.tier == OWN_TIER and known is not None and now - known.heard > self._lease
+        if known is not None and known.boot != ask.boot and 0 < ask.incarnation <= known.incarnation and not is_own:
             return f"a later process has the name {ask.name}"
         if is_shared(ask.tier) and 0 < ask.incarnation < _incarnation(world, ask.name):
             return f"a later process had the name {ask.name}"
@@ -151,6 +160,11 @@ class Roster:
         if is_shared(ask.tier) or not ask.incarnation or world.version == NO_VERSION:
             return False
         known = self._known.get(ask.name)
+        if is_lasting(ask.tier):
+            # The number stands beside its file, and is another one where that is.
+            highest = max(known.incarnation if known is not None else 0, _incarnation(world, ask.name))
+            is_same = known.boot == ask.boot if known is not None else ask.incarnation == highest
+            return ask.incarnation <= highest and not is_same
         if known is not None and known.boot == ask.boot:
             return known.fenced and known.incarnation == ask.incarnation
         return not world.is_up((ask.name, ask.incarnation))
@@ -160,7 +174,7 @@ class Roster:
         for known in self:
             node = world.named(known.name)
             known.drains |= node is not None and known.key == node.key and node.state == "draining"
-            known.fenced |= not (is_shared(known.tier) or world.is_up(known.key))
+            known.fenced |= not (is_lasting(known.tier) or world.is_up(known.key))
 
     def give_up(self, nodes: Iterable[Node | None]) -> None:
         """These processes have had everything taken, and are not taken in again as what they were."""
@@ -245,6 +259,8 @@ def _incarnation(world: Map, name: str) -> int:
 
 
 def _where(tier: str) -> str:
+    if tier == OWN_TIER:
+        return "in a file of SQLite"
     return f"in {tier}" if is_shared(tier) else "in memory alone (-)"
 
 

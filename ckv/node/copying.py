@@ -7,8 +7,9 @@ keeps what has come apart from its records until a map says that the slots are i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Iterator
+from itertools import chain
+from typing import ClassVar, Final
 
 import gevent
 
@@ -18,12 +19,13 @@ from ckv.cluster.copying import COPY, Copy
 from ckv.cluster.map import Node
 from ckv.cluster.member import Member
 from ckv.node.link import FAILURES, Link
+from ckv.node.slotset import set_of
 from ckv.protocol.handler import Caller, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.packing import new_packer, unpacked
 from ckv.store.alone import MemoryStore
 from ckv.store.copying import Chunk, Copied, Received
-from ckv.store.memory.slots import SlotSet
+from ckv.store.filed import Filed
 from ckv.values import checked_expires, checked_key, checked_value
 
 ANSWER_TIMEOUT: Final = 3.0
@@ -37,10 +39,11 @@ class NotCopied(Exception):
 class Copying:
     """Both sides of a copy."""
 
-    by_database: Final = False
-    is_idle: Final = True
+    has_tier: ClassVar[bool] = False
+    is_quick: ClassVar[bool] = True
+    first_timeout: ClassVar[float] = ANSWER_TIMEOUT
 
-    def __init__(self, member: Member, store: MemoryStore, limits: Limits, bytes_per_second: int) -> None:
+    def __init__(self, member: Member, store: MemoryStore | Filed, limits: Limits, bytes_per_second: int) -> None:
         """``bytes_per_second``: how much to send while the slots are served, unless the node leaves; 0 for any."""
         self._member = member
         self._store = store
@@ -55,13 +58,22 @@ class Copying:
         self._received: Received | None = None
         self._received_by = member.version
         """The map by which it comes."""
-        self.warmed = 0
-        """Records that came."""
+        self._came = 0
 
     @property
     def handlers(self) -> dict[str, Handler]:
         """What another secondary asks."""
         return {COPY: self.copy}
+
+    @property
+    def warmed(self) -> int:
+        """Records that came, and are in memory when the move is over."""
+        return self._came
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing left to send once a move is over."""
+        return True
 
     def end(self) -> None:
         """Sends nothing more."""
@@ -85,7 +97,7 @@ class Copying:
         said = Copy(me, target.name, self._move, self._version, self._sent, records, *step[1:])
         try:
             self._link.connect(Address(target.host, target.port))
-            self._link.call(COPY, said.pack(), ANSWER_TIMEOUT)
+            self._link.call(COPY, said.pack(), ANSWER_TIMEOUT if self._sent else self.first_timeout)
         except FAILURES as error:
             self._link.close()
             raise NotCopied(f"{target.name} does not take the copy: {error}") from error
@@ -98,11 +110,7 @@ class Copying:
 
     def copy(self, _caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
         """The handler of COPY."""
-        try:
-            said = Copy.unpack(params)
-            records = _unpack(said.records, self._limits.max_value_bytes)
-        except ValueError as error:
-            raise errors.BadArguments(str(error)) from None
+        said, records = self.checked(params)
         copies = self._member.copies
         why = copies.receive(said, self._member.map, self._member.key) if copies is not None else "it takes no copies"
         if copies is None or why:
@@ -110,21 +118,29 @@ class Copying:
         if said.number == 0 or self._received is None:
             self._received, self._received_by = Received(), said.version
         self._received.take(records)
-        self.warmed += len(records)
+        self._came += len(records)
         is_right = self._received.sums == (said.total, said.digest)
         copies.received(said, is_right=is_right)
         if not is_right:
             raise errors.Refused("what has come is not what was sent")
         return True
 
-    def install(self, slots: SlotSet) -> Iterator[None]:
-        """Makes records of these slots of what has come."""
-        received, self._received = self._received, None
-        return received.install(self._store, slots) if received is not None else iter(())
+    def checked(self, params: tuple[object, ...]) -> tuple[Copy, list[Copied]]:
+        """A message and its records. Raises BadArguments, or another CkvError."""
+        try:
+            said = Copy.unpack(params)
+            return said, _unpack(said.records, self._limits.max_value_bytes)
+        except ValueError as error:
+            raise errors.BadArguments(str(error)) from None
 
-    def drop(self, slots: SlotSet) -> Iterator[None]:
-        """Drops the records of these slots."""
-        return self._store.forget(slots)
+    def replace(self, here: frozenset[int], received: frozenset[int]) -> Iterator[None]:
+        """Drops the records of some slots, and makes records of others of what has come."""
+        steps: list[Iterator[None]] = [self._store.forget(set_of(here))] if here else []
+        if received:
+            came, self._received = self._received, None
+            if came is not None and isinstance(self._store, MemoryStore):
+                steps.append(came.install(self._store, set_of(received)))
+        return chain(*steps)
 
     def look(self) -> None:
         """There may be another map: of a move that is over nothing is kept."""
@@ -132,7 +148,7 @@ class Copying:
             self._received = None
 
 
-def _unpack(data: bytes, max_value_bytes: int) -> Sequence[Copied]:
+def _unpack(data: bytes, max_value_bytes: int) -> list[Copied]:
     """Raises ValueError, or a CkvError."""
     found: list[Copied] = []
     try:

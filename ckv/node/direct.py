@@ -14,8 +14,8 @@ from typing import Protocol
 from ckv import errors
 from ckv.address import Address
 from ckv.cluster.directory import DIRECT, Directory, Place, unpack_introduction
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Map
-from ckv.cluster.member import Identity
 from ckv.node.guard import Guard, between_turns, turn_out
 from ckv.node.share import OwnShare
 from ckv.protocol.greeting import PROCESS, Share

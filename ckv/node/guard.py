@@ -331,7 +331,7 @@ class Guard:
                 self._check(caller, request.slots, now)
                 return request.handler(caller, msgid, params)
 
-            _answer(serve, caller, request.msgid, request.params)
+            answer_apart(serve, caller, request.msgid, request.params)
             answered.add(caller)
         # These answers leave before any to what was sent later, which is read in another turn.
         for caller in answered:
@@ -348,7 +348,7 @@ def between_turns(handler: Handler) -> Handler:
 
     def later(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         def carry_out() -> None:
-            _answer(handler, caller, msgid, params)
+            answer_apart(handler, caller, msgid, params)
             caller.release(carry_out)
 
         caller.hold(carry_out)
@@ -358,7 +358,7 @@ def between_turns(handler: Handler) -> Handler:
     return later
 
 
-def _answer(handler: Handler, caller: Caller, msgid: int, params: tuple[object, ...]) -> None:
+def answer_apart(handler: Handler, caller: Caller, msgid: int, params: tuple[object, ...]) -> None:
     """Carries a request out apart from the others of its connection, and answers it."""
     try:
         result = handler(caller, msgid, params)

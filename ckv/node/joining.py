@@ -1,7 +1,7 @@
 """How a secondary is a node of a cluster whose map changes: what it knows, who talks to its primary, what it serves.
 
 Records go from one node to another one by way of the database that nodes have in common, or as copies where they keep
-them in memory alone. A secondary with SQLite asks its primary as well, which says that it cannot be taken in.
+them in memory alone, or each in a file of its own.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ from typing import Any, Final
 
 from ckv import errors
 from ckv.address import WILDCARDS, Address
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import NO_VERSION, show
-from ckv.cluster.member import BEAT_EVERY, Identity, Member, Tell
+from ckv.cluster.member import BEAT_EVERY, Member
 from ckv.cluster.messages import FENCE, Beat
 from ckv.cluster.view import View, of_map
 from ckv.node.copying import Copying
 from ckv.node.fencing import Fencing
 from ckv.node.figures import Info
+from ckv.node.filing import Filing
 from ckv.node.guard import Guard
 from ckv.node.membership import Membership
-from ckv.node.moves import Moves
+from ckv.node.moves import Movable, Moves
 from ckv.node.naming import Naming
 from ckv.node.warming import Warming
+from ckv.persistent import Tier
 from ckv.protocol.handler import Caller, Handler
 from ckv.protocol.limits import Limits
 from ckv.settings.roles import SecondarySettings
 from ckv.store.alone import MemoryStore
+from ckv.store.filed import Filed
 from ckv.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -57,12 +61,13 @@ class Joining:
         loop: Any,
         settings: SecondarySettings,
         limits: Limits,
-        store: Store | MemoryStore | None,
+        store: Store | MemoryStore,
         naming: Naming | None,
         tier: str,
+        own: Tier | None = None,
     ) -> None:
-        """``store``: None where nobody else can have its records, so that the node cannot join. ``tier``: by what name
-        its database is known, or one of :mod:`ckv.cluster.roster`; all nodes of a cluster have to have the same."""
+        """``tier``: by what name its database is known, or one of :mod:`ckv.cluster.roster`; all nodes of a cluster
+        have to have the same. ``own``: its file, where each node has one of its own."""
         self._naming = naming
         self._fencing: Fencing | None = None
         self._patience = settings.drain_timeout / (1 if isinstance(store, MemoryStore) else 2)
@@ -83,17 +88,19 @@ class Joining:
         self.member = Member(Identity("", boot, host, 0, write_mode=settings.write_mode, tier=tier))
         self.guard = Guard(self.member, time.monotonic)
         self._membership = Membership(self.member, settings.primaries, limits, self._carry_out)
-        self._moves: Moves | None = None
         tell, rate = self._membership.tell, settings.warm_rate
-        match store:
-            case MemoryStore():
-                self._moves = Moves(self.member, store, self.guard, tell, Copying(self.member, store, limits, rate))
-            case Store():
-                self._moves = Moves(
-                    self.member, store, self.guard, tell, Warming(self.member, self.guard, store, limits, rate)
-                )
-        if self._moves is not None:
-            self.member.figures = self._moves.figures
+        self._filing: Filing | None = None
+        passing: Copying | Warming
+        moving: Movable = store
+        if isinstance(store, MemoryStore):
+            passing = Copying(self.member, store, limits, rate)
+        else:
+            passing = warming = Warming(self.member, self.guard, store, limits, rate)
+            if own is not None:
+                moving = filed = Filed(store)
+                passing = self._filing = Filing(self.member, filed, own, limits, rate, warming)
+        self._moves = Moves(self.member, moving, self.guard, tell, passing)
+        self.member.figures = self._moves.figures
         self.has_list: Callable[[], bool] = lambda: False
         """Whether a primary with a list has taken it for one of that."""
         self._ticker: Any = loop.timer(TICK, TICK)
@@ -101,7 +108,7 @@ class Joining:
     @property
     def handlers(self) -> dict[str, Handler]:
         """What a primary asks, beside requests."""
-        return {} if self._moves is None else {**self._moves.handlers, FENCE: self._fence}
+        return {**self._moves.handlers, FENCE: self._fence}
 
     def begin(self, address: Address) -> None:
         """The node serves at this address."""
@@ -151,11 +158,14 @@ class Joining:
 
     def _names_itself(self) -> bool:
         identity = self.member.identity
-        if self._moves is None or self._naming is None:
+        if self._naming is None:
             identity.name = self._name or f"{socket.gethostname()}:{identity.port}"
             return True
         # Without the number that it writes under it could not be fenced.
         identity.name, identity.incarnation = self._naming.name, self._naming.incarnation
+        if self._filing is not None and identity.incarnation:
+            identity.incarnation = max(identity.incarnation, self._filing.least_incarnation)
+            return self._filing.is_open
         return identity.incarnation > 0
 
     def _ask_for_a_cluster(self) -> None:
@@ -166,14 +176,15 @@ class Joining:
             self._asks_at = now + BEAT_EVERY
             self._membership.tell(Beat("", self.member.identity.boot, 0, NO_VERSION, {}, ()))
 
+    def open_file(self, then: Callable[[], None]) -> None:
+        """The name of the node is its own: learns what its file says of it, if it has one, and goes on."""
+        if self._filing is not None and self._naming is not None:
+            self._filing.open(self._naming.name)
+        then()
+
     def _carry_out(self) -> None:
         self._place()
-        if self._moves is not None:
-            self._moves.carry_out()
-            return
-        for output in self.member.take():
-            if isinstance(output, Tell):
-                self._membership.tell(output.message)
+        self._moves.carry_out()
 
     def _fence(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         if self._fencing is None:
@@ -204,7 +215,7 @@ class Joining:
         began = time.monotonic()
         silence = ELECTION if len(self._membership.primaries) > 1 else SILENCE
         self.member.leave(began)
-        if not self.member.joined and self.member.has_left:
+        if not self.member.owned and self.member.has_left:
             return
         self._carry_out()
 
@@ -220,14 +231,13 @@ class Joining:
         elif not self.member.owned:
             log.info("all slots are handed over")
             moves = self._moves
-            wait(lambda: moves is None or moves.has_told_all or time.monotonic() - began > self._patience)
+            wait(lambda: moves.has_told_all or time.monotonic() - began > self._patience)
 
     def end(self) -> None:
         """It is no node any more."""
         self._ticker.stop()
         self._membership.close()
-        if self._moves is not None:
-            self._moves.end()
+        self._moves.end()
 
     @property
     def primaries(self) -> list[Address]:
@@ -243,5 +253,5 @@ class Joining:
             "cluster_primaries": len(self._membership.primaries),
             "cluster_slots": len(member.owned),
             "cluster_turned_away": self.guard.turned_away,
-            "cluster_warmed": self._moves.warmed if self._moves is not None else 0,
+            "cluster_warmed": self._moves.warmed,
         }

@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import chain
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterator, Sized
+from typing import Any, ClassVar, Final, Protocol
 
 import gevent
 
 from ckv import errors
+from ckv.cluster.duties import EndMove, Forget, StartFreeze, StartPrepare, Tell
 from ckv.cluster.map import Map, Node, pack_slots
-from ckv.cluster.member import Denied, EndMove, Forget, Member, StartFreeze, StartPrepare, Tell
+from ckv.cluster.member import Denied, Member
 from ckv.cluster.messages import EPOCH, FREEZE, KEPT, MAP, PREPARE, Beat, Freeze, Join, Leave, Prepare
-from ckv.cluster.slots import SLOTS, slot_of
+from ckv.cluster.slots import SLOTS
 from ckv.node.copying import NotCopied
 from ckv.node.guard import Guard, between_turns, turn_out
+from ckv.node.slotset import ALL, ANY, set_of
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.store.memory.slots import SlotSet
 from ckv.store.moving import NotTaken
@@ -34,27 +35,29 @@ BREATH: Final = 0.0005
 RETRY: Final = 5.0
 """Seconds until it is tried again to save what the database did not take."""
 
-ALL: Final = SlotSet(bytes([1]) * SLOTS, slot_of)
-
 _Asked = tuple[Caller, int]
 
 
 class Leaving(Protocol):
-    """Slots that leave: :class:`ckv.store.moving.Move`, :class:`ckv.store.copying.Copy`."""
+    """Slots that leave: :class:`ckv.store.moving.Move`, :class:`ckv.store.copying.Copy`,
+    :class:`ckv.store.filed.FiledMove`."""
 
     slots: SlotSet
-    keys: int
     rows: int
-    rounds: int
     prepared: bool
 
+    @property
+    def keys(self) -> int: ...
+    @property
+    def rounds(self) -> int: ...
     def prepare(self) -> Iterator[object]: ...
     def freeze(self) -> None: ...
     def hand_over(self) -> Iterator[object]: ...
 
 
 class Movable(Protocol):
-    """The store: :class:`ckv.store.store.Store`, :class:`ckv.store.alone.MemoryStore`."""
+    """The store: :class:`ckv.store.store.Store`, :class:`ckv.store.alone.MemoryStore`,
+    :class:`ckv.store.filed.Filed`."""
 
     @property
     def absent(self) -> Sized: ...
@@ -68,11 +71,13 @@ class Movable(Protocol):
 
 
 class Passing(Protocol):
-    """What other nodes are told of records: :class:`ckv.node.warming.Warming`, :class:`ckv.node.copying.Copying`."""
+    """What other nodes are told of records: :class:`ckv.node.warming.Warming`, :class:`ckv.node.copying.Copying`,
+    :class:`ckv.node.filing.Filing`."""
 
-    @property
-    def by_database(self) -> bool:
-        """Whether records go from one node to another by way of a database."""
+    has_tier: ClassVar[bool]
+    """Whether records are anywhere but in memory."""
+    is_quick: ClassVar[bool]
+    """Whether slots can be served at once of which there is nothing in memory."""
 
     @property
     def handlers(self) -> dict[str, Handler]: ...
@@ -82,8 +87,10 @@ class Passing(Protocol):
     def is_idle(self) -> bool: ...
     def begin(self, move: int, target: Node) -> None: ...
     def pass_on(self, step: object) -> None: ...
-    def drop(self, slots: SlotSet) -> Iterator[None]: ...
-    def install(self, slots: SlotSet) -> Iterator[None]: ...
+    def replace(self, here: frozenset[int], received: frozenset[int]) -> Iterator[None]:
+        """Drops the records in memory of some slots, from this call on, and makes records of others of what has come.
+        When it is gone through they can be served."""
+
     def look(self) -> None: ...
     def end(self) -> None: ...
 
@@ -119,9 +126,9 @@ class Moves:
         self._served = b""
         self._may_be_here = bytearray([1]) * SLOTS
         """1 for each slot of which there may be records, or something that is to be saved."""
-        self._saves_first = passing.by_database
-        """What is here was taken in before the node was in any map, and is nobody else's: without a database it is
-        dropped."""
+        self._saves_first = passing.has_tier
+        """What is here was taken in before the node was in any map, and is nobody else's: where records are in memory
+        alone it is dropped."""
         self._saving = False
         """That is being saved."""
 
@@ -139,7 +146,7 @@ class Moves:
                 match output:
                     case StartPrepare(number, slots, target):
                         self._passing.begin(number, target)
-                        move = self._store.begin_move(_set_of(slots))
+                        move = self._store.begin_move(set_of(slots))
                         self._worker = gevent.spawn(self._go_on, PREPARE, number, move, move.prepare())
                     case StartFreeze(number, _):
                         self._start_freeze(number)
@@ -312,14 +319,12 @@ class Moves:
                 self._drop_later(slots, self._save_and_forget())
                 return
             self._may_be_here = bytearray(SLOTS)
-        here = frozenset(slot for slot in slots if self._may_be_here[slot])
+        here = frozenset(slot for slot in slots if self._may_be_here[slot] or not self._passing.is_quick)
         self._member.forgotten(slots - here - received)
         if lost:
             log.warning("%d slots are another node's without having been handed over", len(lost))
         if here or received:
-            drop = self._passing.drop(_set_of(here)) if here else iter(())
-            install = self._passing.install(_set_of(received)) if received else iter(())
-            self._drop_later(here | received, chain(drop, install))
+            self._drop_later(here | received, self._passing.replace(here, received))
 
     @property
     def _is_empty(self) -> bool:
@@ -344,6 +349,7 @@ class Moves:
             finally:
                 self._store.end_move()
         yield from self._store.forget(ALL)
+        yield from self._passing.replace(ANY, frozenset())
         self._saving = False
         self._may_be_here = bytearray(SLOTS)
 
@@ -375,10 +381,3 @@ class Moves:
         self._served = b""
         self._member.forgotten(done)
         self.carry_out()
-
-
-def _set_of(slots: Iterable[int]) -> SlotSet:
-    flags = bytearray(SLOTS)
-    for slot in slots:
-        flags[slot] = 1
-    return SlotSet(bytes(flags), slot_of)

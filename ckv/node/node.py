@@ -88,8 +88,7 @@ class Node:
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
         memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``slow_time``: seconds from which on
-        a request is slow. ``http``: where it tells its figures and whether it is well. ``users``: who may log in;
-        without them everybody may do everything. ``certificates``: of TLS, None without."""
+        a request is slow. ``http``: where it tells its figures. ``users``, ``certificates``: None for no login, TLS."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
@@ -126,8 +125,7 @@ class Node:
             from ckv.net.handshakes import Handshakes  # it loads OpenSSL
 
             self._handshakes = Handshakes(self.loop, certificates)
-        may_reload = users is not None or certificates is not None
-        self._signals = Signals(self.stop, self._reload if may_reload else None)
+        self._signals = Signals(self.stop, self._reload if users or certificates else None)
         self._manager = Manager()
         self._heap = Heap(held)
         self._channels = Channels()

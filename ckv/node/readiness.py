@@ -24,13 +24,17 @@ def database(health: Health) -> str:
 
 def part(member: Member, has_list: Callable[[], bool], now: float) -> str:
     """Why a secondary has no part of the keys that is surely its own."""
-    if has_list():
+    if not member.joined:
+        return "" if has_list() else member.refused or "no primary has taken it in, or has it in its list"
+    if member.conflict:
+        return member.conflict
+    if not member.leased(now):
+        return "its primary has given no sign of life for too long"
+    if member.owned:
         return ""
-    if member.joined:
-        if not member.leased(now):
-            return "its primary has given no sign of life for too long"
-        return "" if member.owned else "it owns no slots"
-    return member.refused or "no primary has taken it in, or has it in its list"
+    if has_list():
+        return "a primary has it in its list, and its records are of a cluster without one"
+    return member.refused or "it owns no slots"
 
 
 def secondaries(peers: Collection[Peer]) -> str:

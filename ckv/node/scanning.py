@@ -75,6 +75,8 @@ class Owner(Protocol):
     def version(self) -> Version: ...
     @property
     def owned(self) -> frozenset[int]: ...
+    @property
+    def is_apart(self) -> bool: ...
 
 
 class Scans:
@@ -137,7 +139,7 @@ class Scans:
     def _part_of(self, rows: int) -> int:
         """How many of so many are this node's, about."""
         if self._owner is not None and self._owner.joined:
-            return rows * len(self._owner.owned) // SLOTS
+            return rows if self._owner.is_apart else rows * len(self._owner.owned) // SLOTS
         share = self._share()
         if share is None:
             return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, cast
 
 import gevent
@@ -81,8 +82,8 @@ def run(settings: SecondarySettings) -> int:
         max_in_flight=MAX_IN_FLIGHT_OF_A_NODE,
     )
     # Each worker of the pool has one session to load and one to write, and one session helps out. One more, because an
-    # old one may still be closing while its worker connects anew; and one each for the name, for purges and for walks.
-    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 5) if workers is not None else 0
+    # old one may still be closing while its worker connects anew; and one each for the name, purges, walks and copies.
+    files = FILES_OF_A_SESSION * (2 * settings.pool_size + 6) if workers is not None else 0
     files += FILES_TO_JOIN
     node = Node(
         "secondary",
@@ -223,13 +224,18 @@ def _joining(
     naming: Naming | None,
 ) -> Joining:
     """The part of the node in a cluster that it may join."""
-    if workers is None and isinstance(store, MemoryStore):
+    if isinstance(store, MemoryStore):
         return Joining(node.loop, settings, limits, store, None, roster.NO_TIER)
-    shared = store if isinstance(store, Store) and is_shared(settings.persistent) else None
-    tier = workers.tier.name if workers is not None and shared is not None else roster.OWN_TIER
-    joining = Joining(node.loop, settings, limits, shared, naming, tier)
-    if workers is not None:
-        workers.may_tell = joining.may_tell
+    assert isinstance(store, Store)
+    assert workers is not None
+    tier = workers.tier
+    if is_shared(settings.persistent):
+        joining = Joining(node.loop, settings, limits, store, naming, tier.name)
+    else:
+        joining = Joining(node.loop, settings, limits, store, naming, roster.OWN_TIER, tier)
+    workers.may_tell = joining.may_tell
+    if naming is not None:
+        naming.when_ours = partial(joining.open_file, naming.when_ours)
     return joining
 
 

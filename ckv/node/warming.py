@@ -10,7 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 import gevent
 from gevent.event import Event
@@ -22,10 +22,10 @@ from ckv.cluster.member import Member
 from ckv.cluster.slots import slot_of
 from ckv.node.guard import Guard
 from ckv.node.link import FAILURES, Link
+from ckv.node.slotset import set_of
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import Limits
 from ckv.store.loading import LOAD_RECORDS, Load
-from ckv.store.memory.slots import SlotSet
 from ckv.store.store import Store
 from ckv.values import Value, checked_key
 
@@ -45,7 +45,8 @@ ANSWER_TIMEOUT: Final = 10.0
 class Warming:
     """Both sides: what this node tells others, and what it is told."""
 
-    by_database: Final = True
+    has_tier: ClassVar[bool] = True
+    is_quick: ClassVar[bool] = True
 
     def __init__(self, member: Member, guard: Guard, store: Store, limits: Limits, bytes_per_second: int) -> None:
         """``bytes_per_second``: how much others are to load for this node; 0 for nothing."""
@@ -83,8 +84,6 @@ class Warming:
         """These are in memory here, and another node's from now on."""
         if not self._rate:
             return
-        memory = self._store.memory
-        self._mean_bytes = memory.bytes / max(1, len(memory))
         for key in keys:
             if self._count >= MOST_KEYS:
                 break
@@ -101,13 +100,15 @@ class Warming:
     def pass_on(self, step: object) -> None:
         """A step of a move was made."""
 
-    def drop(self, slots: SlotSet) -> Iterator[None]:
-        """Drops the records of these slots, and notes them."""
-        return self._store.forget(slots, self.note)
+    def replace(self, here: frozenset[int], received: frozenset[int]) -> Iterator[None]:
+        """Drops the records of these slots, and notes them. Nothing comes but by way of the database."""
+        self.measure()
+        return self._store.forget(set_of(here), self.note)
 
-    def install(self, slots: SlotSet) -> Iterator[None]:
-        """Nothing has come but by way of the database."""
-        return iter(())
+    def measure(self) -> None:
+        """To be called before what is in memory is dropped: how large its records are."""
+        memory = self._store.memory
+        self._mean_bytes = memory.bytes / max(1, len(memory))
 
     def look(self) -> None:
         """There may be another map."""

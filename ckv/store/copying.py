@@ -30,7 +30,8 @@ CHUNK_RECORDS: Final = 256
 CHUNK_BYTES: Final = 32 * 1024
 """A chunk is closed when it has so many records, or bytes of keys and values: about a millisecond at the other node."""
 
-_SUMS: Final = 2**64
+SUMS: Final = 2**64
+"""Digests are summed modulo this."""
 
 
 class Chunk(NamedTuple):
@@ -132,9 +133,35 @@ class Copy:
         self.rows += 1
 
     def _close(self, *, is_last: bool = False) -> Chunk:
-        chunk = Chunk(self._chunk, len(self._sent), self._digest % _SUMS, is_last)
+        chunk = Chunk(self._chunk, len(self._sent), self._digest % SUMS, is_last)
         self._chunk, self._bytes = [], 0
         return chunk
+
+
+class Sums:
+    """What :class:`Chunk` says of all that has come."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, int] = {}
+        self._digest = 0
+
+    def take(self, records: Iterable[Copied]) -> None:
+        """The records of a chunk."""
+        for key, value, expires in records:
+            self._digest -= self._digests.pop(key, 0)
+            if value is not None:
+                self._digests[key] = digest = digest_of(key, value, expires)
+                self._digest += digest
+
+    @property
+    def total(self) -> int:
+        """How many records there are."""
+        return len(self._digests)
+
+    @property
+    def digest(self) -> int:
+        """The sum of their digests."""
+        return self._digest % SUMS
 
 
 class Received:
@@ -157,7 +184,7 @@ class Received:
     @property
     def sums(self) -> tuple[int, int]:
         """What :class:`Chunk` says of it: how many records there are, and the sum of their digests."""
-        return len(self._records), self._digest % _SUMS
+        return len(self._records), self._digest % SUMS
 
     def install(self, store: Records, slots: SlotSet) -> Iterator[None]:
         """Puts those of these slots into a store, in pieces. Those that have no room there are lost, as any others."""

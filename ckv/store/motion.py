@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ckv.store.memory.slots import SlotSet
 from ckv.store.row import TOMBSTONE, Write
 
 MOST_DISPLACED: Final = 20_000
@@ -18,11 +19,15 @@ class Log:
 
     most: int
     """From so many keys on, no other one is noted."""
+    of: SlotSet | None = None
+    """The slots whose keys are noted; None for any."""
     writes: dict[str, Write] = field(default_factory=dict)
 
     def note(self, batch: Iterable[Write]) -> None:
         """These were committed."""
         for write in batch:
+            if self.of is not None and write.key not in self.of:
+                continue
             if len(self.writes) < self.most or write.key in self.writes:
                 # Without the value, which may be large: nobody asks for more than whether there is one.
                 self.writes[write.key] = write if write.value is TOMBSTONE else write._replace(value="")
@@ -138,9 +143,9 @@ class Motion:
 
     # --- logs --------------------------------------------------------------------------------------------------------
 
-    def log(self, most: int) -> Log:
-        """A log, which is kept until it is closed."""
-        log = Log(most)
+    def log(self, most: int, of: SlotSet | None = None) -> Log:
+        """A log, which is kept until it is closed; with ``of`` only of keys in these slots."""
+        log = Log(most, of)
         self._logs.add(log)
         return log
 

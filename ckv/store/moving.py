@@ -102,12 +102,16 @@ class Move:
         while True:
             if not self._is_listed:
                 yield from self._list(lambda: self._pending.half_full)
-            yield from self._round()
-            self.rounds += 1
-            self._note_touched()
+            yield from self.again()
             if self._is_listed and (self.left < FEW or self.rounds >= MOST_ROUNDS):
                 self.prepared = True
                 return
+
+    def again(self) -> Iterator[None]:
+        """One round more: what was written since the last one is saved. Raises NotTaken."""
+        yield from self._round()
+        self.rounds += 1
+        self._note_touched()
 
     def freeze(self) -> None:
         """From this moment on nobody asks for these slots, before :meth:`end`."""

@@ -72,7 +72,7 @@ class CopiedRecords:
             self.staged.pop(key, None)
             if value is not None:
                 self.staged[key] = value
-        is_right = len(self.staged) == said.total and _digest(self.staged) == said.digest
+        is_right = len(self.staged) == said.total and digest_of(self.staged) == said.digest
         member.copies.received(said, is_right=is_right)
         assert is_right, "what has come is not what was sent"
         return TAKEN
@@ -81,6 +81,14 @@ class CopiedRecords:
         """What has come, which is now in the hands of the caller."""
         staged, self.staged = self.staged, {}
         return staged
+
+    def look(self) -> None:
+        """There is another map: what has come for a move that is over is nobody's."""
+        self.staged = {}
+
+    def may_serve(self, slots: frozenset[int]) -> bool:
+        """Whether these can be served, if they are its own."""
+        return True
 
     def forget(self, keys: Collection[str]) -> None:
         for key in keys:
@@ -117,7 +125,7 @@ class Sending:
             if value is not None:
                 self._sent[key] = value
         packed: Any = records
-        total, digest = len(self._sent), _digest(self._sent)
+        total, digest = len(self._sent), digest_of(self._sent)
         me = self._node.node_name
         said = Copy(me, self._name, self._move, self._version, self._number, packed, total, digest, is_last)
         self._number += 1
@@ -134,5 +142,5 @@ class Sending:
 RELEASED: Final[list[object]] = ["released", 0, 0]
 
 
-def _digest(records: dict[str, str]) -> int:
+def digest_of(records: dict[str, str]) -> int:
     return hash(frozenset(records.items()))

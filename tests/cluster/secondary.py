@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ckv.cluster.copying import Copy
+from ckv.cluster.duties import EndMove, Forget, StartFreeze, StartPrepare, Tell
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Key, Map, Version
-from ckv.cluster.member import Denied, EndMove, Forget, Identity, Member, StartFreeze, StartPrepare, Tell
+from ckv.cluster.member import Denied, Member
 from ckv.cluster.messages import FenceOff, Freeze, Joined, Prepare, Push
-from ckv.cluster.roster import NO_TIER
+from ckv.cluster.roster import NO_TIER, OWN_TIER
 from tests.cluster.candidate import place_of
 from tests.cluster.copied import CopiedRecords
+from tests.cluster.filed import File, FiledRecords
 from tests.cluster.records import Records
 from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
 
@@ -39,6 +42,7 @@ class Secondary(Process):
         self.up = False
         self.port = port
         self.weight = 100
+        self.file = File()
         self.stopped_at = 0.0
         self.boot_number = 0
         """Tells its processes apart."""
@@ -67,14 +71,14 @@ class Secondary(Process):
         """A new process takes the name."""
         self._boot()
         if self.world.copies:
-            self._begin(0)
+            self._begin(self._numbered())
         else:
             self._claim()
 
     def start_with(self, incarnation: int, world_map: Map) -> None:
         """Has had the name for a while, and been a node of this map."""
         self._boot()
-        self._begin(0 if self.world.copies else incarnation)
+        self._begin(self._numbered() if self.world.copies else incarnation)
         now = self.schedule.now
         self.member.tick(now)
         (join,) = self.member.take()
@@ -105,6 +109,13 @@ class Secondary(Process):
         self._taken: Version = (0, 0)
         self._answer_move: Callable[[object], None] = ignored
 
+    def _numbered(self) -> int:
+        """By which number a process begins that has no database."""
+        if not self.world.has_files:
+            return 0
+        self.file.incarnation += 1
+        return self.file.incarnation
+
     def _claim(self) -> None:
         self.fence_link.call(self.database.claim, self._claimed, self.node_name)
 
@@ -126,17 +137,19 @@ class Secondary(Process):
         return self.boot_number in self.world.sees_the_end and not lives
 
     def _begin(self, incarnation: int) -> None:
-        tier = NO_TIER if self.world.copies else "db"
+        tier = OWN_TIER if self.world.has_files else NO_TIER if self.world.copies else "db"
         me = Identity(
             self.node_name, self.boot_number, "host", self.port, self.weight, tier=tier, incarnation=incarnation
         )
         self.member = Member(me, self.world.slots)
         self.member.sights = lambda: self._sights
         self.records = Records(self, self.world.mode)
-        self.copied = CopiedRecords(self)
+        self.copied = FiledRecords(self, self.file) if self.world.has_files else CopiedRecords(self)
         self._serves = True
         self.every(0.25, self._tick)
-        if not self.world.copies:
+        if self.world.has_files:
+            self.every(1.0, lambda: self.member.confirmed(self.schedule.now))
+        elif not self.world.copies:
             self.every(1.0, self._beat_database)
 
     def kill(self) -> None:
@@ -145,6 +158,11 @@ class Secondary(Process):
         if self._serves and not self.is_lost:
             self.world.crashed(self)
         self._end()
+
+    def die_and_come_back(self) -> None:
+        """kill -9, and it is started again."""
+        self.kill()
+        self.schedule.at(self.schedule.chance.choice((0.3, 2.0)), None, self.world.start, self)
 
     def serves_as(self, key: Key) -> bool:
         """Whether a process of it is that incarnation."""
@@ -215,7 +233,7 @@ class Secondary(Process):
         self._had = self.member.owned
         if self._taken != self.member.version:
             self._taken = self.member.version
-            self.copied.staged = {}  # of a move that is over
+            self.copied.look()
 
     def _tell(self, output: Tell) -> None:
         message, asked_at = output.message, self.schedule.now
@@ -256,11 +274,11 @@ class Secondary(Process):
         self.fence_link.call(self.database.beat, beaten, self.member.key)
         self.fence_link.call(self.database.look, seen)
 
-    def _keys(self, slots: frozenset[int]) -> list[str]:
+    def keys_in(self, slots: frozenset[int]) -> list[str]:
         return [key for key, slot in self.world.keys.items() if slot in slots]
 
     def _start_prepare(self, output: StartPrepare) -> None:
-        answer, keys = self._answer_move, self._keys(output.slots)
+        answer, keys = self._answer_move, self.keys_in(output.slots)
         if self.world.copies:
             self.copied.prepare(output.move, keys, output.target, answer)
         else:
@@ -276,18 +294,20 @@ class Secondary(Process):
             if self.member.released(output.move):
                 answer(["released", 0, 0])
 
-        self.records.save(self._keys(output.slots), saved, frozen=True)
+        self.records.save(self.keys_in(output.slots), saved, frozen=True)
 
     def _end_move(self, _output: EndMove) -> None:
         self.records.end_move()
         self.copied.end_move()
 
     def _forget(self, output: Forget) -> None:
-        if self.world.copies:
+        if self.world.copies and not self.world.has_files:
             mine = output.slots & self.member.owned - output.received
-            kept = [key for key in self._keys(mine & self._had) if key in self.copied.memory]
-            self.world.dropped(self, kept + [key for key in self._keys(mine - self._had) if key in self.copied.staged])
-        self.records.distrust(self._keys(output.slots))
+            kept = [key for key in self.keys_in(mine & self._had) if key in self.copied.memory]
+            self.world.dropped(
+                self, kept + [key for key in self.keys_in(mine - self._had) if key in self.copied.staged]
+            )
+        self.records.distrust(self.keys_in(output.slots))
         self._forgets += 1
         self._last_forget.update(dict.fromkeys(output.slots, self._forgets))
         staged = self.copied.take_staged() if output.received else {}
@@ -297,11 +317,14 @@ class Secondary(Process):
             self.schedule.at(self.schedule.chance.choice((0.01, 0.1)), self, self._drop, self._forgets, output, staged)
 
     def _drop(self, number: int, output: Forget, staged: dict[str, str]) -> None:
+        if not self.copied.may_serve(output.slots):
+            self.schedule.at(0.01, self, self._drop, number, output, staged)
+            return
         # What has to be forgotten again is not forgotten yet; and may be served already, when it is.
         slots = frozenset(slot for slot in output.slots if self._last_forget[slot] == number)
-        self.records.forget(self._keys(slots), self._keys(output.lost & slots))
-        self.copied.forget(self._keys(slots))
-        for key in staged.keys() & self._keys(slots & output.received):
+        self.records.forget(self.keys_in(slots), self.keys_in(output.lost & slots))
+        self.copied.forget(self.keys_in(slots))
+        for key in staged.keys() & self.keys_in(slots & output.received):
             self.schedule.count("records that are taken over")
             self.copied.memory[key] = staged[key]
         self.member.forgotten(slots)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from ckv.cluster.copying import Copies, Copy, is_certain
+from ckv.cluster.duties import EndMove, Forget, StartFreeze, Tell
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Map, Node
-from ckv.cluster.member import EndMove, Forget, Identity, Member, StartFreeze, Tell
+from ckv.cluster.member import Member
 from ckv.cluster.messages import Join, Joined
 
 SLOTS = 4

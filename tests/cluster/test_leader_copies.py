@@ -220,7 +220,7 @@ def test_a_move_that_ends_lets_requests_go() -> None:
             "mysql://h/db",
             "it keeps its records in mysql://h/db, and a in memory alone (-): all nodes of a cluster need ",
         ),
-        ("sqlite", "it keeps its records in SQLite, where no other node can have them: a node that joins needs "),
+        ("sqlite", "it keeps its records in a file of SQLite, and a in memory alone (-): all nodes of a cluster need "),
     ],
 )
 def test_nodes_of_one_kind_are_a_cluster(tier: str, said: str) -> None:

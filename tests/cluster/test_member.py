@@ -6,8 +6,10 @@ from array import array
 
 import pytest
 
+from ckv.cluster.duties import EndMove, Forget, Output, StartFreeze, StartPrepare, Tell
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Map, Node, Version
-from ckv.cluster.member import Denied, EndMove, Forget, Identity, Member, Output, StartFreeze, StartPrepare, Tell
+from ckv.cluster.member import Denied, Member
 from ckv.cluster.messages import Again, Answer, Beat, Beaten, Join, Joined, Leave, Left, NoEntry, Static
 
 LEASE = 5.0

@@ -46,6 +46,13 @@ def test_all_that_can_happen_to_copies_does() -> None:
         assert counts[what], what
 
 
+def test_all_that_can_happen_to_files_does() -> None:
+    _, counts = first_failure(60, ("file",), ("trouble",))
+    for what in ("copies that arrive", "deaths at a file", "rows that are deleted", "kills in a move"):
+        assert counts[what], what
+    assert not counts["losses"]
+
+
 def test_a_row_that_has_not_heard_of_the_last_map_is_found_out() -> None:
     _, counts = first_failure(20, ("evict",), ("elections behind",))
     assert counts["maps that are gathered"] >= 20

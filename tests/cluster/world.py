@@ -13,13 +13,15 @@ from ckv.cluster.moving import Move
 from ckv.cluster.options import Options
 from tests.cluster.candidate import Elected
 from tests.cluster.database import Database, Fence
+from tests.cluster.filed import rows_of_others
 from tests.cluster.linearizable import NEVER, SAME, Call, is_linearizable
 from tests.cluster.primary import Primary
 from tests.cluster.schedule import Link, Process, Schedule
 from tests.cluster.secondary import Secondary
 
-MODES: Final = ("through", "behind", "evict", "copy")
-"""The write modes; in ``copy`` there is no database for records, and slots move as copies."""
+MODES: Final = ("through", "behind", "evict", "copy", "file")
+"""The write modes; in ``copy`` there is no database for records, and slots move as copies; in ``file`` too, and each
+node has a file, which it writes through to."""
 
 KINDS: Final = ("moves", "trouble", "anew", "elections", "elections anew", "elections behind")
 """``moves``: slots move, and nodes come and go as they are told; no call may fail. ``trouble``: besides, whatever can
@@ -112,7 +114,7 @@ class World:
         self.schedule = schedule = Schedule(f"{mode} {kind} {seed}", say)
         chance = schedule.chance
         self.mode, self.kind = mode, kind
-        self.copies = mode == "copy"
+        self.copies, self.has_files = mode in ("copy", "file"), mode == "file"
         self.slots = SLOTS
         self.key_names = [f"k{slot}" for slot in range(SLOTS)]
         self.keys = {key: slot for slot, key in enumerate(self.key_names)}
@@ -190,6 +192,8 @@ class World:
     def crashed(self, node: Secondary) -> None:
         """What a node has answered and not saved is lost, or will be there: nobody knows."""
         now = self.schedule.now
+        if self.has_files:
+            return  # it will be there
         if self.copies:
             self._lose([s for s in range(SLOTS) if s in node.member.owned or node.node_name in self._owners(s)])
             return
@@ -218,6 +222,11 @@ class World:
 
     def look_who_is_given_up(self, before: Map, following: Map) -> None:
         """A map is about to be told. Where there is no database, who is not up by it loses what it has."""
+        if self.has_files:
+            assert all(node is None or node.state != "away" for node in following.nodes), (
+                "a node with its file is given up"
+            )
+            return
         for node in self.nodes.values():
             if not self.copies or not node.up or not node.has_begun or following.version <= node.member.version:
                 continue
@@ -227,7 +236,7 @@ class World:
 
     def gives_up(self, key: Key, slots: Collection[int]) -> None:
         """A process loses what it has of these slots, if it has not yet."""
-        if slots and key not in self._given_up:
+        if slots and key not in self._given_up and not self.has_files:
             self._given_up.add(key)
             self._lose(slots)
 
@@ -318,7 +327,7 @@ class World:
     def _trouble(self, node: Secondary, what: float) -> None:
         chance, schedule = self.schedule.chance, self.schedule
         primary = chance.choice(self.primaries)
-        if what < 0.06 and node.port < TWINS and not self.nodes[NAMES + node.port].up:
+        if what < 0.06 and node.port < TWINS and not self.has_files and not self.nodes[NAMES + node.port].up:
             # Somebody believes that it is dead, and starts it elsewhere.
             schedule.count("twins")
             node.pause(chance.choice((6.0, 9.0)))
@@ -385,18 +394,23 @@ class World:
         """Raises Wrong."""
         schedule = self.schedule
         schedule.run(self.ends)
+        self._start_all()
+        while not self._is_well():
+            if self.has_files:
+                self._start_all()  # one that was told to stop may have kept slots
+            if schedule.now > self.ends + CALM:
+                raise Wrong(f"the cluster did not recover: {self._first.name} has {self._leading.map}")
+            schedule.run(schedule.now + 1)
+        self._check_calls()
+        self._check_end()
+
+    def _start_all(self) -> None:
         names = {node.node_name for node in self._up()}
         for node in self.nodes.values():
             if node.node_name not in names:
                 self.start(node)
                 if self.copies:
                     names.add(node.node_name)  # another one would take its place, and what it has
-        while not self._is_well():
-            if schedule.now > self.ends + CALM:
-                raise Wrong(f"the cluster did not recover: {self._first.name} has {self._leading.map}")
-            schedule.run(schedule.now + 1)
-        self._check_calls()
-        self._check_end()
 
     def _is_well(self) -> bool:
         """Whether every slot is served, by who owns it, and all primaries know that."""
@@ -409,6 +423,8 @@ class World:
         if not (
             self._first.leads and all(each.up and each.router.version == world_map.version for each in self.primaries)
         ):
+            return False
+        if self.has_files and any(rows_of_others(node, node.file) for node in self._up()):
             return False
         owners = [(slot, world_map.owner(slot)) for slot in range(SLOTS)]
         return all(owner is not None and self.nodes[owner.port].serves(slot) for slot, owner in owners)

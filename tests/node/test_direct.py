@@ -10,8 +10,8 @@ import pytest
 from ckv import errors
 from ckv.address import Address
 from ckv.cluster.directory import Directory, Place
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Map, Node
-from ckv.cluster.member import Identity
 from ckv.cluster.slots import SLOTS
 from ckv.node import direct
 from ckv.node.direct import DirectClients, of_list, of_map

@@ -13,7 +13,7 @@ import pytest
 from gevent.server import StreamServer
 
 from ckv.address import Address
-from ckv.cluster.member import Tell
+from ckv.cluster.duties import Tell
 from ckv.cluster.messages import Again, Elsewhere, Static
 from ckv.node import guard
 from ckv.node.joining import TICK, Joining

@@ -10,8 +10,10 @@ import gevent
 import pytest
 
 from ckv.address import Address
+from ckv.cluster.duties import Tell
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Map, Node
-from ckv.cluster.member import Identity, Member, Tell
+from ckv.cluster.member import Member
 from ckv.cluster.messages import Again, Answer, Beaten, Elsewhere, Joined, NoEntry, Static
 from ckv.cluster.slots import SLOTS
 from ckv.node.membership import Membership

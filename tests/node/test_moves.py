@@ -12,8 +12,9 @@ import pytest
 
 from ckv import core
 from ckv.address import Address
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import NOBODY, Map, Node, Version, pack_slots
-from ckv.cluster.member import Identity, Member
+from ckv.cluster.member import Member
 from ckv.cluster.messages import Join, Joined
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.net.server import Server

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from ckv.address import Address
 from ckv.cluster.dealing import Plan
+from ckv.cluster.identity import Identity
 from ckv.cluster.leader import Leader
 from ckv.cluster.map import Map, Node
-from ckv.cluster.member import Identity, Member
+from ckv.cluster.member import Member
 from ckv.cluster.moving import Move
 from ckv.cluster.options import Options
 from ckv.cluster.slots import SLOTS, SlotMap

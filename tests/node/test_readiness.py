@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 
+from ckv.cluster.identity import Identity
 from ckv.cluster.map import Map, Node
-from ckv.cluster.member import Identity, Member
+from ckv.cluster.member import Member
 from ckv.cluster.messages import Join, Joined, NoEntry
 from ckv.node import readiness
 
@@ -51,3 +52,9 @@ def test_one_that_nobody_has_taken_in_says_why() -> None:
 
 def test_one_of_a_list_needs_no_slots() -> None:
     assert part(a_member(), listed=True) == ""
+
+
+def test_one_of_a_cluster_has_no_part_by_a_list() -> None:
+    assert part(joined(0, 1), listed=True) == ""
+    why = "a primary has it in its list, and its records are of a cluster without one"
+    assert part(joined(1, 1), listed=True) == why

@@ -519,6 +519,7 @@ class Member:
         self.joined = True
         self.version = (1, 1)
         self.owned = frozenset(map(slot_of, keys))
+        self.is_apart = False
 
 
 def joined(*keys: str) -> tuple[Node, Member]:

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -28,38 +29,62 @@ class Joined:
     def __init__(
         self,
         nodes: Nodes,
-        mariadb: MariaDB | None,
+        mariadb: MariaDB | Path | None,
         mode: str = "evict",
         *options: str,
         cluster_clients: bool = False,
         database: str = "",
         capacity: int = DEFAULT_CAPACITY,
         pool_size: int = 1,
+        primary_options: Sequence[str] = (),
+        primary_command: Sequence[str] = (),
     ) -> None:
-        """``mariadb``: None for nodes that keep records in memory alone. ``options``, ``capacity`` and ``pool_size``:
-        those of all secondaries. ``database``: where their table is, if not where it is by default."""
+        """``mariadb``: None for nodes that keep records in memory alone, a folder for those of which each has a file
+        of SQLite in it. ``options``, ``capacity`` and ``pool_size``: those of all secondaries. ``database``: where
+        their table is, if not where it is by default."""
         self._nodes = nodes
         self._persistent = "-"
-        if mariadb is not None:
+        self._folder = mariadb if isinstance(mariadb, Path) else None
+        if isinstance(mariadb, MariaDB):
             self._persistent = f"mysql://root:password@{mariadb.address}/{database}" if database else mariadb.address
         self._options = [f"--write-mode={mode}", *options]
         self._capacity = capacity
         self._pool_size = pool_size
         clients = ["--cluster-clients"] if cluster_clients else []
-        self.primary = nodes.start_primary(options=[f"--settle={SETTLE}", "--allow-flush", *clients])
+        self.primary = nodes.start_primary(
+            options=[f"--settle={SETTLE}", "--allow-flush", *clients, *primary_options], command=primary_command
+        )
         self.secondaries: dict[str, Node] = {}
 
-    def add(self, *names: str) -> None:
-        """Starts secondaries of these names."""
-        for name in names:
-            self.secondaries[name] = self._nodes.start_secondary(
-                primary=self.primary.address,
-                persistent=self._persistent,
-                capacity=self._capacity,
-                pool_size=self._pool_size,
-                options=[*self._options, f"--name={name}", "--allow-flush"],
-                name=name,
-            )
+    def add(self, *names: str, ports: Mapping[str, int] | None = None) -> None:
+        """Starts secondaries of these names, at free ports where none are given."""
+        started = {name: self._start(name, port=(ports or {}).get(name, 0), wait=False) for name in names}
+        for node in started.values():
+            node.wait_ready()
+        self.secondaries |= started
+
+    def start_again(self, name: str, *, command: Sequence[str] = ()) -> Node:
+        """Kills the secondary of this name, if it runs, and starts another process of it, at the same address and by
+        this command: returns when that has joined."""
+        before = self.secondaries[name]
+        if before.running:
+            before.kill()
+        self.secondaries[name] = node = self._start(name, command, port=before.port)
+        node.wait_for_log(" the cluster of ")
+        return node
+
+    def _start(self, name: str, command: Sequence[str] = (), *, port: int, wait: bool = True) -> Node:
+        return self._nodes.start_secondary(
+            primary=self.primary.address,
+            port=port,
+            persistent=f"sqlite:{self._folder / name}.db" if self._folder is not None else self._persistent,
+            capacity=self._capacity,
+            pool_size=self._pool_size,
+            options=[*self._options, f"--name={name}", "--allow-flush"],
+            command=command,
+            name=name,
+            wait=wait,
+        )
 
     def slots(self) -> dict[str, int]:
         """How many slots each node has."""
@@ -69,10 +94,7 @@ class Joined:
 
     def figures(self) -> dict[str, Any]:
         """INFO of the primary."""
-        with self.client() as client:
-            info = client.call("INFO")
-        assert isinstance(info, dict)
-        return info
+        return info(self.primary)
 
     def wait_level(self, *names: str, timeout: float = 30.0) -> None:
         """Until these have all slots, as many as each should have."""
@@ -88,6 +110,14 @@ class Joined:
 
     def client(self, *, direct: bool = False) -> Client:
         return Client("127.0.0.1", self.primary.port, timeout=20, direct=direct)
+
+
+def info(node: Node) -> dict[str, Any]:
+    """INFO of a node."""
+    with Client("127.0.0.1", node.port, timeout=20) as client:
+        figures = client.call("INFO")
+    assert isinstance(figures, dict)
+    return figures
 
 
 def wait_for_all(client: Client, expected: Mapping[str, str]) -> None:

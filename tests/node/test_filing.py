@@ -1,0 +1,304 @@
+"""What a node writes to its file while slots come and go, and what the next process finds there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pytest
+
+from ckv import errors
+from ckv.cluster.copying import Copy
+from ckv.cluster.holding import Holding
+from ckv.cluster.identity import Identity
+from ckv.cluster.map import Map, Node, Version
+from ckv.cluster.member import Member
+from ckv.cluster.messages import Joined
+from ckv.cluster.roster import OTHERS_TIER, OWN_TIER
+from ckv.cluster.slots import SLOTS, slot_of
+from ckv.node.filing import Filing
+from ckv.node.guard import Guard
+from ckv.node.moves import Moves
+from ckv.node.warming import Warming
+from ckv.persistent.sqlite import SQLiteTier
+from ckv.protocol.handler import LATER
+from ckv.protocol.limits import Limits
+from ckv.protocol.packing import new_packer
+from ckv.store.copying import Copied, Sums
+from ckv.store.filed import Filed
+from ckv.store.memory import POLICIES
+from ckv.store.modes import MODES
+from ckv.store.pending import Pending
+from ckv.store.tiers import Environment
+from tests.net.conftest import until
+from tests.node.callers import Told
+
+FIRST, SECOND, THIRD = (1, 1), (1, 2), (1, 3)
+
+OURS = [key for key in map(str, range(400)) if slot_of(key) < SLOTS // 2]
+THEIRS = [key for key in map(str, range(400)) if slot_of(key) >= SLOTS // 2]
+
+
+def by(version: Version, mine: float = 0.5, me: int = 1) -> Map:
+    """The map in which so much of the slots, the first ones, is this node's."""
+    nodes = [Node("me", me, "127.0.0.1", 1, 100), Node("other", 1, "127.0.0.1", 2, 100)]
+    return Map(version, nodes, array("H", [int(slot >= mine * SLOTS) for slot in range(SLOTS)]))
+
+
+class Rig:
+    """One process of a node."""
+
+    def __init__(self, path: Path, name: str = "me", incarnation: int = 1) -> None:
+        self.tier = SQLiteTier(str(path))
+        self.member = Member(Identity(name, incarnation, "127.0.0.1", 1, tier=OWN_TIER, incarnation=incarnation))
+        environment = Environment(clock=time.monotonic, load_timeout=5.0, pending_wait=1.0)
+        guard = Guard(self.member, time.monotonic)
+        store = MODES["through"](POLICIES["lru"](1000), Pending(1000, 1 << 30), environment)
+        self.store = Filed(store)
+        warming = Warming(self.member, guard, store, Limits(), 0)
+        self.filing = Filing(self.member, self.store, self.tier, Limits(), 0, warming)
+        self.said: list[Any] = []
+        self.moves = Moves(self.member, self.store, guard, self.said.append, self.filing)
+        self.filing.open(name)
+
+    @property
+    def holding(self) -> Holding:
+        assert isinstance(self.member.copies, Holding)
+        return self.member.copies
+
+    def join(self, world: Map) -> None:
+        self.member.tick(0.0)
+        self.moves.carry_out()
+        self.member.answered(self.said.pop(), Joined(self.member.identity.incarnation, 0.0, world), 0.0, 0.0)
+        self.moves.carry_out()
+
+    def take(self, world: Map) -> None:
+        self.member.take_map(world)
+        self.moves.carry_out()
+
+    def settle(self) -> None:
+        """Until it serves what is its own, has no rows of others, and asks nothing of its file."""
+        until(
+            lambda: self.member.is_settled and not (self.holding.others or self.filing._turn.locked()),
+            "nothing is dropped any more",
+        )
+
+    def serves(self) -> int:
+        return sum(self.member.serves)
+
+    def close(self) -> None:
+        """As a kill does, as far as the file is concerned."""
+        self.moves.end()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "me.db"
+
+
+@pytest.fixture
+def rig(path: Path) -> Iterator[Rig]:
+    """One that has half of the slots, with records."""
+    with gevent.Timeout(20, AssertionError("the test hangs")):
+        rig = Rig(path)
+        rig.join(by(FIRST))
+        rig.settle()
+        write(path, OURS)
+        assert rig.serves() == SLOTS // 2
+        yield rig
+        rig.close()
+
+
+def write(path: Path, keys: list[str]) -> None:
+    with contextlib.closing(SQLiteTier(str(path)).connect()) as session:
+        session.save_many([(key, f"v:{key}") for key in keys])
+
+
+def rows(path: Path) -> set[str]:
+    with contextlib.closing(SQLiteTier(str(path)).connect(prepare=False)) as session:
+        return {key for key, _ in session.next_keys(None, 10_000)}
+
+
+class Source:
+    """The other node, which sends a copy."""
+
+    def __init__(self, rig: Rig, version: Version = FIRST) -> None:
+        self._rig = rig
+        self._version = version
+        self._sums = Sums()
+        self._number = 0
+
+    def send(self, *records: Copied, last: bool = False, wrong: int = 0) -> object:
+        """What is answered."""
+        self._sums.take(records)
+        packed = new_packer().pack([list(record) for record in records])
+        total, digest = self._sums.total + wrong, self._sums.digest
+        said = Copy("other", "me", 7, self._version, self._number, packed, total, digest, last)
+        self._number += 1
+        told = Told()
+        assert self._rig.filing.copy(told, 1, tuple(said.pack())) is LATER
+        until(lambda: told.answers, "it is answered")
+        _, error, result = told.answers[0]
+        return error or result
+
+    def send_all(self) -> None:
+        assert self.send() is True
+        assert self.send(*[(key, f"v:{key}", 0) for key in THEIRS]) is True
+        assert self.send(last=True) is True
+
+
+def test_what_has_come_is_served_by_the_next_map_and_not_before(rig: Rig, path: Path) -> None:
+    Source(rig).send_all()
+    assert (rig.serves(), rows(path)) == (SLOTS // 2, {*OURS, *THEIRS})
+    rig.take(by(SECOND, 1.0))
+    rig.settle()
+    assert (rig.serves(), rows(path)) == (SLOTS, {*OURS, *THEIRS})
+
+
+def test_what_was_deleted_or_written_again_meanwhile_is_so(rig: Rig, path: Path) -> None:
+    source = Source(rig)
+    for record in ((THEIRS[0], "v", 0), (THEIRS[1], "v", 10**13), (THEIRS[0], None, 0), (THEIRS[1], b"w", 0)):
+        assert source.send(record) is True
+    assert source.send((THEIRS[2], "e", 10**13)) is True
+    assert source.send(last=True) is True
+    with contextlib.closing(SQLiteTier(str(path)).connect()) as session:
+        assert session.load_all(THEIRS) == ({THEIRS[1]: b"w", THEIRS[2]: "e"}, {}, {THEIRS[2]: 10**13})
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_has_come_for_a_move_that_is_called_off_is_deleted(rig: Rig, path: Path, is_killed: bool) -> None:
+    Source(rig).send_all()
+    if is_killed:
+        rig.close()
+        rig = Rig(path, incarnation=2)
+        rig.join(by(SECOND, me=2))
+    else:
+        rig.take(by(SECOND))
+    rig.settle()
+    assert (rig.serves(), rows(path)) == (SLOTS // 2, {*OURS})
+    rig.close()
+
+
+def test_what_has_come_is_there_after_a_kill(rig: Rig, path: Path) -> None:
+    Source(rig).send_all()
+    rig.close()
+    again = Rig(path, incarnation=2)
+    again.join(by(SECOND, 1.0, me=2))
+    again.settle()
+    assert (again.serves(), rows(path)) == (SLOTS, {*OURS, *THEIRS})
+    again.close()
+
+
+def test_rows_of_what_has_gone_are_deleted(rig: Rig, path: Path) -> None:
+    gone = frozenset(range(SLOTS // 4, SLOTS // 2))
+    rig.holding.give(gone)
+    rig.take(by(SECOND, 0.25))
+    rig.settle()
+    assert rows(path) == {key for key in OURS if slot_of(key) < SLOTS // 4}
+
+
+def test_a_kill_before_they_are_deleted_changes_nothing(rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Filing, "_delete", lambda _self, _others: gevent.sleep(60))
+    rig.holding.give(frozenset(range(SLOTS // 4, SLOTS // 2)))
+    rig.take(by(SECOND, 0.25))
+    until(lambda: rig.filing._noted == SECOND, "the map is noted")
+    rig.close()
+    monkeypatch.undo()
+    assert rows(path) == {*OURS}
+    again = Rig(path, incarnation=2)
+    again.join(by(THIRD, 0.25, me=2))
+    again.settle()
+    assert rows(path) == {key for key in OURS if slot_of(key) < SLOTS // 4}
+    again.close()
+
+
+def test_no_copy_is_taken_before_they_are_deleted(rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckv.node.filing.FIRST_TIMEOUT", 0.2)
+    monkeypatch.setattr(Filing, "_delete", lambda _self, _others: gevent.sleep(60))
+    rig.holding.give(frozenset(range(SLOTS // 2)))
+    rig.take(by(SECOND, 0.0))
+    assert Source(rig, SECOND).send() == "Refused: there are rows here that have to be deleted first"
+
+
+def test_a_copy_waits_for_the_map_by_which_it_comes(rig: Rig, path: Path) -> None:
+    gevent.spawn_later(0.1, rig.take, by(SECOND))
+    Source(rig, SECOND).send_all()
+    assert rows(path) == {*OURS, *THEIRS}
+
+
+def test_rows_of_its_own_are_never_overwritten(rig: Rig, path: Path) -> None:
+    assert Source(rig).send((OURS[0], "theirs", 0)) == "Refused: there are records in it of what is this node's own"
+    with contextlib.closing(SQLiteTier(str(path)).connect()) as session:
+        assert session.load_many([OURS[0]]) == {OURS[0]: f"v:{OURS[0]}"}
+
+
+def test_what_differs_from_what_was_sent_is_refused_and_deleted(rig: Rig, path: Path) -> None:
+    source = Source(rig)
+    assert source.send((THEIRS[0], "v", 0)) is True
+    assert source.send((THEIRS[1], "v", 0), wrong=1) == "Refused: what has come is not what was sent"
+    rig.take(by(SECOND, 1.0))
+    rig.settle()
+    assert rows(path) == {*OURS}
+
+
+def test_what_is_written_while_another_map_comes_is_refused_and_deleted(
+    rig: Rig, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(rig)
+    assert source.send() is True
+    ask = rig.filing._ask
+
+    def ask_under_the_next_map(question: Any) -> Any:
+        rig.take(by(SECOND))
+        return ask(question)
+
+    monkeypatch.setattr(rig.filing, "_ask", ask_under_the_next_map)
+    assert source.send((THEIRS[0], "v", 0)) == "Refused: there is another map by now"
+    rig.settle()
+    assert rows(path) == {*OURS}
+
+
+def test_one_part_is_taken_at_a_time(rig: Rig) -> None:
+    said = Copy("other", "me", 7, FIRST, 0, new_packer().pack([]), 0, 0, False).pack()
+    told = Told()
+    assert rig.filing.copy(told, 1, tuple(said)) is LATER
+    with pytest.raises(errors.Refused, match="what came before is still being written"):
+        rig.filing.copy(told, 2, tuple(said))
+    until(lambda: told.answers, "it is answered")
+
+
+def test_what_has_no_file_to_be_written_to_is_refused(rig: Rig, path: Path) -> None:
+    source = Source(rig)
+    assert source.send() is True
+    path.rename(path.with_suffix(".away"))
+    assert str(source.send((THEIRS[0], "v", 0), last=True)).startswith("Refused: ")
+    path.with_suffix(".away").rename(path)
+
+
+@pytest.mark.parametrize("name", ["me", "another"])
+def test_a_file_with_records_that_are_not_its_own_is_left_alone(path: Path, rig: Rig, name: str) -> None:
+    rig.close()
+    if name == "me":
+        path = path.with_name("before.db")
+        write(path, OURS)
+    strange = Rig(path, name)
+    assert strange.member.identity.tier == OTHERS_TIER
+    assert strange.member.joined == (name != "me")
+    strange.take(by(SECOND, 0.0))
+    assert strange.member.conflict
+    assert rows(path) == {*OURS}
+    strange.close()
+
+
+def test_a_file_that_another_node_has_taken_meanwhile_is_left_alone(rig: Rig, path: Path) -> None:
+    with contextlib.closing(SQLiteTier(str(path)).connect()) as session:
+        session.take_note(new_packer().pack(rig.holding.note("another", by(FIRST)).pack()))
+    rig.holding.give(frozenset(range(SLOTS // 2)))
+    rig.take(by(SECOND, 0.0))
+    until(lambda: rig.holding.is_strange, "it finds out")
+    assert rows(path) == {*OURS}
