@@ -32,6 +32,13 @@ ANSWER_TIMEOUT: Final = 3.0
 """Seconds for an answer: less than a source may take to release slots."""
 
 
+MAP_TIMEOUT: Final = 1.0
+"""Seconds for the map by which a copy begins to come to the other node, which refuses the copy until then."""
+
+RETRY: Final = 0.05
+"""Seconds until it is asked again."""
+
+
 class NotCopied(Exception):
     """The other node has not taken what it was sent."""
 
@@ -97,7 +104,7 @@ class Copying:
         said = Copy(me, target.name, self._move, self._version, self._sent, records, *step[1:])
         try:
             self._link.connect(Address(target.host, target.port))
-            self._link.call(COPY, said.pack(), ANSWER_TIMEOUT if self._sent else self.first_timeout)
+            self._send(said)
         except FAILURES as error:
             self._link.close()
             raise NotCopied(f"{target.name} does not take the copy: {error}") from error
@@ -105,6 +112,19 @@ class Copying:
         move = self._store.move
         if self._rate and not self._member.leaves and move is not None and not move.frozen:
             gevent.sleep(max(0.0, began + len(records) / self._rate - time.monotonic()))
+
+    def _send(self, said: Copy) -> None:
+        """Raises one of FAILURES. The other node may hear of the map a moment later than this one."""
+        timeout = ANSWER_TIMEOUT if said.number else self.first_timeout
+        until = time.monotonic() + MAP_TIMEOUT
+        while True:
+            try:
+                self._link.call(COPY, said.pack(), timeout)
+                return
+            except errors.Refused:
+                if said.number or time.monotonic() >= until or self._version != self._member.version:
+                    raise
+                gevent.sleep(RETRY)
 
     # --- from another node -----------------------------------------------------------------------------------------
 

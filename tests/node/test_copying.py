@@ -71,6 +71,17 @@ def push(*rigs: Rig, world: Map) -> None:
         assert rig.tell(("MAP", [world.pack()]))[100][0] is None
 
 
+def test_a_copy_waits_for_the_map_to_come_to_the_other_node(pair: tuple[Rig, Rig]) -> None:
+    first, second = pair
+    following = between(first, second, SECOND)
+    push(first, world=following)
+    preparing = gevent.spawn(first.tell, ("PREPARE", [7, list(SECOND), ALL, "other"]))
+    gevent.sleep(0.2)
+    assert not preparing.ready(), "the other node has refused it, and is asked again"
+    push(second, world=following)
+    assert preparing.get(timeout=10)[100][1][:2] == ["prepared", len(KEYS)]
+
+
 def test_a_move(pair: tuple[Rig, Rig]) -> None:
     first, second = pair
     first.store.put("expiring", "v", 10**13)
