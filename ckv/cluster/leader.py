@@ -348,9 +348,9 @@ class Leader:
         return world if world is self.map else Map(self.map.successor().version, *world.content)
 
     def _fence(self, silent: Key, now: float) -> None:
-        """Has a node see to it that this process writes nothing any more."""
-        others = (each for each in self.roster if each.name != silent[0])
-        known = next((each for each in others if not self.roster.why_unfit(each.node, now, self._silence)), None)
+        """Has a node see to it that this process writes nothing any more: one that is in the map, if there is any."""
+        others = (each for each in self.roster if each.name != silent[0] and now - each.heard <= self._silence)
+        known = max(others, key=self.roster.reaches, default=None)
         order = self.watch.fence(silent, self.map.version[0], now) if known is not None else None
         if known is not None and order is not None:
             self._out.append(ToNode(known.node, order))

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import gevent
+
 from ckv import errors
 from ckv.address import Address
 from ckv.cluster.authority import Authority
@@ -32,6 +34,7 @@ from ckv.cluster.messages import (
     Beat,
     Beaten,
     Elsewhere,
+    FenceOff,
     Follow,
     Followed,
     Join,
@@ -47,6 +50,7 @@ from ckv.node.asker import Asker
 from ckv.node.coordinating import EMPTY, Coordinating
 from ckv.node.figures import Info
 from ckv.node.following import Following
+from ckv.node.link import FAILURES, Link
 from ckv.node.routing import Routing
 from ckv.persistent.coordinator import Coordinator
 from ckv.protocol.handler import Caller, Handler
@@ -55,6 +59,9 @@ log = logging.getLogger(__name__)
 
 TICK: Final = 0.05
 """Seconds between two looks at what is due."""
+
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds for the answer of a node that is in no map: to fence a process may take a wait for its locks."""
 
 
 NO_CLUSTER: Final[Info] = {
@@ -234,11 +241,28 @@ class Leading:
             self.carry_out()
 
         try:
+            if peer is None and isinstance(order, FenceOff):
+                gevent.spawn(self._ask_apart, node, order, told)
+                return
             if peer is None:
                 raise errors.NodeDown("it is not in the map of this primary")
             peer.ask(order.method, tuple(order.pack()), Asker(told))
         except errors.CkvError as error:
             told(errors.to_wire(error), None)
+
+    def _ask_apart(self, node: MapNode, order: Order, told: Callable[[object, object], None]) -> None:
+        """Asks a node that has its address in no map: there may be none with it before somebody else is fenced."""
+        link = Link(self._routing.limits)
+        try:
+            link.connect(Address(node.host, node.port))
+            result = link.call(order.method, list(order.pack()), ANSWER_TIMEOUT)
+        except FAILURES as error:
+            known = error if isinstance(error, errors.CkvError) else errors.NodeLost(str(error))
+            told(errors.to_wire(known), None)
+        else:
+            told(None, result)
+        finally:
+            link.close()
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 

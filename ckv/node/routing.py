@@ -76,6 +76,7 @@ class Routing:
         self._patience = settings.call_timeout / 2
         self._room = WaitingRoom()
         self._new_peer = partial(self._peer_of, poller, limits, settings)
+        self.limits = limits
         self.cores = NO_CORES
         """What passes requests on that need no look at their parts."""
         if core.COMPILED:

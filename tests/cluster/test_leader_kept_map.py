@@ -86,6 +86,33 @@ def test_one_that_stands_still_is_fenced_first() -> None:
     assert cluster.owners() == ["a"] * SLOTS
 
 
+def test_one_is_fenced_though_nobody_is_where_the_map_has_it() -> None:
+    """All of them have come back at other addresses, but one that has not: no map names these before it is fenced."""
+    cluster = elected()
+    sees_b(cluster, 5)
+    cluster.not_connected.add("a")
+    cluster.join("a", 0, boot=2, port=9)
+    cluster.wait(OPTIONS.node_timeout + 2.0)
+    fence = cluster.ask(FenceOff)
+    assert (fence.node.port, fence.order[:3]) == (9, ("b", 1, 5))
+    cluster.answer(fence, ["fenced", True])
+    cluster.not_connected.clear()
+    cluster.wait(0.5 + OPTIONS.lease)
+    (node,) = cluster.leader.map.nodes
+    assert node is not None
+    assert (node.key, node.port) == (("a", 2), 9)
+
+
+def test_who_is_connected_is_asked_first_to_fence() -> None:
+    cluster = elected()
+    sees_b(cluster, 5)
+    cluster.not_connected.add("a")
+    cluster.join("a", 0, boot=2)
+    cluster.join("c", 0, port=3)
+    cluster.wait(OPTIONS.node_timeout + 2.0)
+    assert cluster.ask(FenceOff).node.name == "c"
+
+
 @pytest.mark.parametrize("owners", [[0] * SLOTS, [NOBODY, *[0] * (SLOTS - 1)]], ids=["all dealt", "one of nobody's"])
 def test_without_a_database_a_process_that_began_anew_waits_for_a_lease(owners: list[int]) -> None:
     kept = Map(KEPT.version, KEPT.nodes, array("H", owners))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import gevent
+import msgpack
 import pytest
+from gevent.server import StreamServer
 
 from ckv.address import Address
 from ckv.cluster.gathering import PATIENCE
-from ckv.cluster.messages import BEAT, JOIN, Beat, Join, Sight
+from ckv.cluster.map import Node
+from ckv.cluster.messages import BEAT, JOIN, Beat, FenceOff, Join, Sight
 from ckv.node.leading import Leading
 from tests.net.conftest import World, until
 from tests.node.callers import Told
@@ -107,3 +111,28 @@ def test_what_it_waits_for_is_logged_once_and_shown(cluster: Cluster, caplog: py
     cluster.until_connected()
     cluster.wait(2.0)
     assert owner_names(cluster) == {"a"}
+
+
+def test_a_node_that_is_in_no_map_is_asked_to_fence_by_its_address(cluster: Cluster) -> None:
+    asked: list[object] = []
+    orders = FenceOff("b", 1, 5, 3)
+
+    def serve(sock: Any, _address: object) -> None:
+        unpacker = msgpack.Unpacker()
+        while data := sock.recv(1 << 16):
+            unpacker.feed(data)
+            for _, number, method, params in unpacker:
+                asked.append((method, params))
+                sock.sendall(msgpack.packb([1, number, None, ["fenced", True] if method == "FENCE" else "PONG"]))
+
+    server = StreamServer(("127.0.0.1", 0), serve)
+    server.start()
+    told: list[object] = []
+    cluster.leading.leader.answered = lambda order, result, _now: told.append((order, result))  # type: ignore[assignment,method-assign]
+    for port in (int(server.address[1]), cluster.nowhere.port):
+        cluster.leading._ask(Node("a", 2, "127.0.0.1", port, 100), orders)
+        until(lambda: told)
+        assert told == [(orders, ("fenced", True) if port != cluster.nowhere.port else None)]
+        told.clear()
+    server.stop()
+    assert ("FENCE", ["b", 1, 5, 3]) in asked
