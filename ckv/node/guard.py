@@ -22,7 +22,7 @@ from ckv import errors
 from ckv.cluster.map import Version, show, unpack_version
 from ckv.cluster.slots import slot_of
 from ckv.commands import COMMANDS
-from ckv.node.steps import asked_of
+from ckv.node.steps import slots_of_step
 from ckv.protocol.defects import meant
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.session import Session
@@ -141,7 +141,7 @@ class Guard:
         """The handler of this command that looks first."""
         names = COMMANDS[name].arguments
         if name == "EXEC":
-            return self._look(handler, len(names), _slots_of_step)
+            return self._look(handler, len(names), slots_of_step)
         if not COMMANDS[name].has_owner:
             return handler
         place = names.index("key")
@@ -168,11 +168,14 @@ class Guard:
 
     def when_settled(self, handler: Handler) -> Handler:
         """For what is about all keys, whoever asks: while slots are on their way there may be copies of what is another
-        node's by now."""
+        node's by now. Whoever routes by a map asks the owners of that one, who are not all by another map."""
 
         def look(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
             if self._looks and not (self._member.is_settled and self._member.leased(self._clock())):
                 raise errors.Moving("slots are on their way to or from this node, or it may not serve its own now")
+            router, version = self._routers.get(caller), self._member.version
+            if router is not None and router.version != version:
+                raise errors.Moving(f"{show(version)} is the map here, and {show(router.version)} was asked by")
             return handler(caller, msgid, params)
 
         return look
@@ -382,18 +385,3 @@ def _unpack_epoch(params: tuple[Any, ...]) -> tuple[Version, int]:
     if len(heard) > 1 or not all(isinstance(number, int) for number in heard):
         raise ValueError("and perhaps a number")
     return unpack_version(version), sum(heard)
-
-
-def _slots_of_step(params: tuple[object, ...]) -> frozenset[int]:
-    """Those of all keys that an EXEC asks for, as far as they are keys: it answers the others by itself."""
-    _, watched, requests = asked_of(params)
-    keys = [key for key, _ in watched] + [arguments[0] for _, arguments in requests if arguments]
-    return frozenset(slot_of(checked_key(key)) for key in keys if _is_key(key))
-
-
-def _is_key(key: object) -> bool:
-    try:
-        checked_key(key)
-    except errors.CkvError:
-        return False
-    return True

@@ -1,5 +1,5 @@
-"""What a primary without a list asks of all nodes that own slots: SCAN and FLUSH of one after the other, DBSIZE and
-SAVE of all.
+"""What a primary without a list asks of all nodes that own slots: SCAN and FLUSH of one after the other, and DBSIZE;
+and SAVE of all nodes, as one that has just joined may have something to save before it is given slots.
 
 A slot that moves may go from a node that was not asked yet to one that was. So a cursor is good under one map alone:
 within a node its own scan knows that (:mod:`ckv.node.scanning`), and from one node to the next the cursor says it.
@@ -32,7 +32,8 @@ class AllOwners(Everywhere):
         self._routing = routing
 
     def _by_number(self) -> Mapping[int, Asked]:
-        return self._owners()
+        self._owners()
+        return dict(sorted(self._routing.peers.items()))
 
     def _owners(self) -> dict[int, Peer]:
         """The nodes that own slots, by number, in order. Raises Moving where a slot has no owner."""

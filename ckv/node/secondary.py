@@ -25,11 +25,11 @@ from ckv.node.direct import DirectClients, ask_the_primary
 from ckv.node.emptying import Emptying
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
-from ckv.node.guard import between_turns
+from ckv.node.guard import Guard, between_turns
 from ckv.node.joining import Joining
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
-from ckv.node.saving import Saves
+from ckv.node.saving import BEGIN, Saves
 from ckv.node.scanning import Scans
 from ckv.node.share import Others, OwnShare, view_of
 from ckv.node.steps import step_handlers
@@ -172,7 +172,7 @@ def run(settings: SecondarySettings) -> int:
             | {name: guard.when_settled(handler) for name, handler in scans.handlers.items()}
             | {"FLUSH": guard.when_settled(emptying.flush)}
             | operator_handlers(store, audits, workers)
-            | {"SAVE": own("SAVE", saves.save)}
+            | {"SAVE": save_handler(saves, guard)}
             | {OWNERS: ask_the_primary},
             f"primary={','.join(map(str, settings.primaries))} "
             f"capacity={settings.capacity} memory_max={settings.memory_max} "
@@ -356,6 +356,18 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         return LATER
 
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong} | update_handlers(store, max_value_bytes)
+
+
+def save_handler(saves: Saves, guard: Guard) -> Handler:
+    """The handler of SAVE. A pass is of what is here when it begins: then that has to be all that is this node's. What
+    moves afterwards is saved before it goes."""
+    go_on = own("SAVE", saves.save)
+    begin = guard.when_settled(go_on)
+
+    def save(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        return (begin if params == (BEGIN,) else go_on)(caller, msgid, params)
+
+    return save
 
 
 def operator_handlers(store: Records, audits: Audits, workers: Workers | None = None) -> dict[str, Handler]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from ckv import errors
+from ckv.cluster.slots import slot_of
 from ckv.commands import COMMANDS, STEP_METHODS
 from ckv.node.answers import answer_update
 from ckv.node.auditing import digest
@@ -91,6 +92,21 @@ def asked_of(params: tuple[Any, ...]) -> tuple[bool, list[tuple[str, bytes]], li
     # Within this process they are not packed, and neither are their answers.
     is_packed = type(given) is not list
     return is_packed, *taken_apart(requests_of(given) if is_packed else given)
+
+
+def slots_of_step(params: tuple[object, ...]) -> frozenset[int]:
+    """Those of all keys that an EXEC asks for, as far as they are keys: it answers the others by itself."""
+    _, watched, requests = asked_of(params)
+    keys = [key for key, _ in watched] + [arguments[0] for _, arguments in requests if arguments]
+    return frozenset(slot_of(checked_key(key)) for key in keys if _is_key(key))
+
+
+def _is_key(key: object) -> bool:
+    try:
+        checked_key(key)
+    except errors.CkvError:
+        return False
+    return True
 
 
 def told(answers: list[Any], is_done: bool, *, is_packed: bool) -> list[object]:

@@ -248,3 +248,21 @@ def test_what_is_about_all_keys_is_told_when_the_node_has_its_own_and_no_others(
         for asker in (declared, other):
             assert ask(asker, "SCAN", 0, "*", 10)[0].startswith("Moving: ")
             assert ask(asker, "DBSIZE")[0].startswith("Moving: ")
+
+
+def test_nor_is_it_told_to_who_asks_the_owners_of_another_map(rig: Rig) -> None:
+    """Those of an old one are perhaps not all that there are."""
+    old, redis, ahead = rig.connect(), rig.connect(), rig.connect()
+    rig.declare(old, 1, 1)
+    rig.lose("other", 1, 2)
+    for request in (("SCAN", 0, "*", 10), ("DBSIZE",)):
+        assert ask(old, *request)[0] == "Moving: 1.2 is the map here, and 1.1 was asked by"
+        assert ask(redis, *request)[0] is None
+    rig.declare(old, 1, 2)
+    assert ask(old, "DBSIZE") == (None, 1)
+    ahead.send([0, 1, "EPOCH", [[1, 3]]], [0, 2, "DBSIZE", []])
+    until(lambda: rig.known.behind)
+    rig.now += PATIENCE
+    rig.guard.tick()
+    answers = {number: error for number, error, _ in ahead.answers(2)}
+    assert answers[2] == "Moving: 1.2 is the map here, and 1.3 was asked by"

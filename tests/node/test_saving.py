@@ -9,12 +9,15 @@ import pytest
 
 from ckv import errors
 from ckv.node.everywhere import Everywhere
+from ckv.node.guard import Guard
 from ckv.node.owners import AllOwners
 from ckv.node.saving import BEGIN, IDLE, MAX_PASSES, Saves
+from ckv.node.secondary import save_handler
 from ckv.protocol.handler import LATER, Caller
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
 from tests.node.callers import Told
+from tests.node.guarded import Known
 from tests.node.test_owners import Routed
 from tests.store.test_saving import Rig
 
@@ -113,6 +116,26 @@ def test_without_a_database_there_is_nothing_to_save_in() -> None:
         saves.save(BEGIN)
 
 
+def test_one_begins_when_all_is_here_that_is_the_nodes_own_by_the_map_of_who_asks() -> None:
+    node, known, primary = Node(), Known(), Told()
+    guard = Guard(known, lambda: 0.0)
+    save = save_handler(node.saves, guard)
+    guard.epoch(primary, 1, ((1, 1),))
+    ticket: Any = save(primary, 1, (BEGIN,))[0]  # type: ignore[index]
+    known.version = (1, 2)
+    with pytest.raises(errors.Moving, match=r"1\.2 is the map here, and 1\.1 was asked by"):
+        save(primary, 2, (BEGIN,))
+    assert save(Told(), 2, (BEGIN,))
+    assert save(primary, 3, (ticket,))  # what has moved since was saved before it did
+    guard.epoch(primary, 4, ((1, 2),))
+    assert save(primary, 5, (BEGIN,))
+    known.is_settled = False
+    for caller in (primary, Told()):
+        with pytest.raises(errors.Moving):
+            save(caller, 6, (BEGIN,))
+    assert save(primary, 7, (ticket,))
+
+
 # --- at a primary ----------------------------------------------------------------------------------------------------
 
 
@@ -148,14 +171,21 @@ def test_a_node_that_was_started_anew_is_noticed() -> None:
     assert ask(primary, ticket).startswith("Refused: there is no save with the ticket ")
 
 
-def test_a_node_that_owns_nothing_any_more_is_noticed() -> None:
-    routed = Routed(1, 3)
-    routed.peers = cast(Any, {number: Node() for number in range(4)})
+def test_a_node_that_owns_nothing_yet_is_asked_and_one_that_has_left_is_noticed() -> None:
+    """The one may have been written to before it joined."""
+    routed, nodes = Routed(1, 3), [Node() for _ in range(4)]
+    nodes[0].rig.put("k")
+    routed.peers = cast(Any, {0: nodes[0], 3: nodes[3], 1: nodes[1]})
     primary = AllOwners(cast(Any, routed), allow_flush=False)
-    ticket, *_ = ask(primary, BEGIN)
-    routed.go_by(1, 2, 3)
-    assert ask(primary, ticket)[0] == ticket  # who came later had nothing when it began
+    ticket, _, left, _ = ask(primary, BEGIN)
+    assert left >= 1
+    for node in nodes:
+        node.finish()
+    assert ask(primary, ticket) == [ticket, 1, 0, 0]
+    routed.peers = cast(Any, dict(enumerate(nodes)))
     routed.go_by(1, 2)
+    assert ask(primary, ticket)[0] == ticket  # who came later had nothing when it began
+    del routed.peers[3]
     with pytest.raises(errors.Refused, match="is gone: begin again with 0"):
         ask(primary, ticket)
 
