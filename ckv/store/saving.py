@@ -54,14 +54,19 @@ class Saving:
         self._unseen = len(memory) if memory.clean < len(memory) else 0
         self._unseen_rows = len(pending)
         self._ahead_bytes = 0
-        self.refused = 0
-        """Rows that the persistent tier refuses, which are not saved."""
+        self._refused: set[str] = set()
+        """Keys of rows that the persistent tier refuses; one may be met more than once."""
         self.is_over = False
 
     @property
     def saved(self) -> int:
         """Records, and deletions, that were committed since it began."""
         return self._awaited.count
+
+    @property
+    def refused(self) -> int:
+        """Rows that the persistent tier refuses, which are not saved."""
+        return len(self._refused)
 
     @property
     def left(self) -> int:
@@ -102,7 +107,8 @@ class Saving:
             return False
         record = self._memory.record(key)
         row = self._pending.find(key)
-        if record is None or (row is not None and row.version >= record[2]):
+        # A row of a later version is not enough: in the mode through it may be refused, and is forgotten then.
+        if record is None or (row is not None and row.version == record[2]):
             return False
         self._save_record(key, record[1], record[2], record[4])
         row = self._pending.find(key)
@@ -127,17 +133,19 @@ class Saving:
     def _committed(self) -> Iterator[float]:
         """Ends when all that is awaited was committed, or refused, or has turned out to be nothing."""
         versions = self._awaited.versions
-        while versions:
-            self._check()
-            key = next(iter(versions))
-            row = self._pending.find(key)
-            if row is None:  # a deletion of what was not there, or a write that its writer was told to be refused
-                del versions[key]
-            elif row.refused is not None:
-                self.refused += 1
-                del versions[key]
-            else:
-                yield AFTER_A_LOOK
+        for number, key in enumerate(list(versions), 1):
+            while key in versions:
+                self._check()
+                row = self._pending.find(key)
+                if row is None:  # a deletion of what was not there, or a write that its writer was told to be refused
+                    del versions[key]
+                elif row.refused is not None:
+                    self._refused.add(key)
+                    del versions[key]
+                else:
+                    yield AFTER_A_LOOK
+            if number % PIECE == 0:
+                yield AFTER_A_PIECE
         self._ahead_bytes = 0
         self._check()
 
