@@ -121,7 +121,7 @@ them. [redis.md](redis.md#all-keys) says how far that is true.
 how many of them the database refuses; asked with that ticket, a str, `SAVE` tells how far it is. When nothing is left
 the database has all that was accepted before `SAVE 0`, in that version or a later one, but for what it refuses. There
 can be {MAX_PASSES} at a time, and another one ends that which was asked for longest ago. A ticket is refused after a
-restart, {SAVES_IDLE:g} s after the last question if nothing was left, and when the database was replaced meanwhile. A
+restart, {SAVES_IDLE:g} s after the last question, which ends it, and when the database was replaced meanwhile. A
 primary asks all its secondaries at once, and refuses a ticket when one of them was started anew or is gone. `SAVE 0` is
 answered `Moving` while slots are on their way to or from one of them, or go by another map than that of the primary. A
 node without a database refuses it.

@@ -1,7 +1,8 @@
 """SAVE: everything that a secondary has and its database lacks is written, while the node goes on.
 
 The first call begins a pass (:mod:`ckv.store.saving`), which goes on by itself; the ticket in its answer asks how far
-that is. So a call is short however long the pass takes, and one that is lost does no harm.
+that is. So a call is short however long the pass takes, and one that is lost does no harm. Meanwhile no write waits for
+others on its way to the database, so a pass ends when nobody asks for it any more.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MAX_PASSES: Final = 4
 """Passes at a time. One more ends that which was asked for longest ago."""
 
 IDLE: Final = 60.0
-"""Seconds after which a pass is forgotten that is over and that nobody asks for."""
+"""Seconds after which a pass that nobody asks for is ended, and forgotten."""
 
 _NUMBERS: Final = 2**30
 
@@ -78,11 +79,10 @@ class Saves:
         return ticket, found.saving.saved, found.saving.left, found.saving.refused
 
     def expire(self) -> None:
-        """Forgets those that are over. To be called now and then."""
+        """Ends those that nobody asks for any more. To be called now and then."""
         oldest = self._clock() - IDLE
-        for ticket, found in list(self._passes.items()):
-            if found.used <= oldest and (found.saving.is_over or found.error is not None):
-                del self._passes[ticket]
+        for ticket in [ticket for ticket, found in self._passes.items() if found.used <= oldest]:
+            del self._passes[ticket]
 
     def _begin(self) -> str:
         if not isinstance(self._store, Store):
@@ -98,7 +98,7 @@ class Saves:
 
     def _go_on(self, ticket: str, begun: Pass) -> None:
         if self._passes.get(ticket) is not begun:
-            begun.rest.close()  # it gave way to others
+            begun.rest.close()  # it gave way to others, or nobody asks for it
             return
         try:
             pause = next(begun.rest)

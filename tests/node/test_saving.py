@@ -70,18 +70,23 @@ def test_a_ticket_that_nobody_knows_is_refused() -> None:
         node.saves.save(0)
 
 
-def test_one_that_is_over_is_forgotten_after_a_while() -> None:
+@pytest.mark.parametrize("is_over", [True, False])
+def test_one_that_nobody_asks_for_is_ended_after_a_while(is_over: bool) -> None:
     node = Node()
     node.rig.put("k")
     ticket, *_ = node.saves.save(BEGIN)
-    node.now = IDLE
+    if is_over:
+        node.finish()
+    node.now = IDLE - 1
     node.saves.expire()
-    assert node.saves.save(ticket)[2] == 1  # it goes on, though nobody has asked
-    node.finish()
-    node.now = 2 * IDLE
+    assert node.saves.save(ticket)[2] == (not is_over)
+    node.now += IDLE
     node.saves.expire()
     with pytest.raises(errors.Refused):
         node.saves.save(ticket)
+    node.go_on()
+    assert not node.later
+    assert not node.rig.store.savings
 
 
 def test_one_too_many_ends_that_which_was_asked_for_longest_ago() -> None:
