@@ -13,7 +13,9 @@ import pytest
 from ckv import Client
 from ckv.address import Address
 from ckv.client import Pipeline
-from ckv.errors import CallTimeout
+from ckv.client.calls import Call
+from ckv.errors import CallTimeout, ProtocolError, TierUnavailable
+from ckv.protocol.steps import packed_answers
 from ckv.settings.roles import ImportSettings
 from ckv.tools import exporting
 from ckv.tools.importing import Import
@@ -185,6 +187,51 @@ def test_a_value_and_its_expiry_are_of_one_moment() -> None:
     assert [*found(-1, 70, 70, 70)] == [("k", "value 2", 70)]
     assert [*found(70, 70)] == [("k", "value 1", 70)]
     assert [*found(70, -2, -2, -2)] == []
+
+
+class Restless(Client):
+    """Somebody else puts the expiry of a record off whenever that is asked for."""
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self._one_by_one)
+
+    def _one_by_one(self, calls: list[Call]) -> list[object]:
+        results = []
+        for call in calls:
+            if call.method == "EXPIRETIME":
+                expires = self.call("EXPIRETIME", *call.params)
+                if isinstance(expires, int) and expires > 0:
+                    self.call("EXPIRE", *call.params, expires + 1, "")
+            results.append(super().call(call.method, *call.params))
+        return [call.read(result) for call, result in zip(calls, results, strict=True)]
+
+
+def test_a_record_is_read_whose_expiry_changes_all_the_time(nodes: Nodes) -> None:
+    node = nodes.start_secondary()
+    with Restless("127.0.0.1", node.port) as client:
+        client.put("a", "1")
+        client.put("\udcff", b"\x00")
+        for key in ("soon", "\udcfe"):
+            client.put(key, b"\xff", expire=600)
+        found = {record.key: record for record in exporting.read(client, ["a", "\udcff", "soon", "\udcfe", "none"])}
+        assert (found["a"].value, found["a"].expires, found["\udcff"].value) == ("1", 0, b"\x00")
+        for key in ("soon", "\udcfe"):
+            assert (found[key].value, found[key].expires) == (b"\xff", client.call("EXPIRETIME", key))
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    "answer", [None, [True], [True, "x"], [True, b"\xc0"], [True, packed_answers([(None, 7), (None, -1)])]]
+)
+def test_what_is_no_answer_to_a_step_is_an_error(answer: object) -> None:
+    with pytest.raises(ProtocolError):
+        exporting._answers(answer)
+
+
+def test_what_a_node_answers_in_the_place_of_a_record_is_told() -> None:
+    away = packed_answers([("TierUnavailable: the database is away", None), (None, -1)])
+    with pytest.raises(TierUnavailable, match="the database is away"):
+        exporting._answers([True, away])
 
 
 def test_lines_are_what_import_reads(nodes: Nodes) -> None:
