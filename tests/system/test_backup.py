@@ -15,9 +15,10 @@ from ckv import Client
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment
 from tests.support.products import Template
+from tests.system.filed import Pair, start_pair
 from tests.system.test_flush import writing
 
-DUMP, RESTORE, COPY, COPY_BACK, SQLITE = re.findall(
+DUMP, RESTORE, COPY, COPY_BACK, SQLITE, SQLITES = re.findall(
     r"<!-- typed by tests/system/test_backup.py -->\n```sh\n(.*?)```", (ROOT / "docs/backup.md").read_text(), re.DOTALL
 )
 
@@ -113,3 +114,23 @@ def test_a_file_of_sqlite(nodes: Nodes, folder: Path) -> None:
     shutil.copy(folder / "copy.db", records)
     restored = nodes.start_secondary(persistent=f"sqlite:{records}")
     has(restored.port, before)
+
+
+def test_a_file_of_sqlite_of_each_node(nodes: Nodes, filed_pair: Pair, folder: Path) -> None:
+    need("sqlite3")
+    pair = start_pair(nodes, filed_pair, folder / "files", "evict", capacity=300)
+    with writing(pair.primary.port, 1000) as latest:
+        with pair.client() as client:
+            client.put_many(BINARY)
+        before = dict(latest)
+        type_in(folder / "files", SQLITES, pair.primary.port)
+    with pair.client() as client:
+        client.put_many(dict.fromkeys(before, "0"))
+    for node in (pair.primary, *pair.secondaries.values()):
+        node.kill()
+    (folder / "copies").mkdir()
+    for name in filed_pair.ports:
+        shutil.copy(folder / f"files/copy-of-{name}.db", folder / f"copies/{name}.db")
+    copies = Pair(folder / "copies", filed_pair.ports)
+    restored = start_pair(nodes, copies, folder / "restored", "evict", capacity=300)
+    has(restored.primary.port, before)
