@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from ckv.tls import Tls, reason
+
+RECORD_BYTES: Final = 16 * 1024
+"""What one record of TLS takes (RFC 8446, 5.1). The other end opens a record when it has all of it, and not before."""
 
 
 class TlsSocket(ssl.SSLSocket):
@@ -25,11 +28,15 @@ class TlsSocket(ssl.SSLSocket):
             raise OSError(f"TLS: {reason(error)}") from error
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """As that of a socket; what was not sent has to be sent next."""
+        """As that of a socket, a record at most; what was not sent has to be sent next."""
+        # Of several records some would have left when OpenSSL says that it has to wait, and count as unsent.
         try:
-            return super().send(data, flags)
+            sent = super().send(memoryview(data)[:RECORD_BYTES], flags)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
+        if not sent and len(data):
+            raise BlockingIOError  # gevent's says so in this way
+        return sent
 
 
 def sealed(sock: socket.socket, tls: Tls, host: str) -> socket.socket:
