@@ -28,6 +28,9 @@ MOST_AROUND: Final = 1 * KIB
 MOST_UNASKED: Final = 64 * KIB
 """Bytes that a peer may make OpenSSL say, as for new keys, without reading them."""
 
+MOST_UNOPENED: Final = 64 * KIB
+"""Bytes in a row that may arrive of which nothing is opened, as new keys; a record that is not whole has less."""
+
 
 class Seal:
     """One end of one connection by TLS. It knows no socket."""
@@ -117,6 +120,8 @@ class TlsTransport(Transport):
         """What was sealed and the socket has not taken."""
         self._owed = 0
         """The bytes that it was made of, of which nobody was told that they are taken."""
+        self._unopened = 0
+        """Bytes that have arrived since something was opened."""
 
     def belongs_to(self, owner: Owner) -> None:
         self.owner = owner
@@ -132,6 +137,7 @@ class TlsTransport(Transport):
             # Only where something may be there: for nothing OpenSSL takes longer than for a small request.
             data = seal.open(missing) if seal.has_more else None
             if data:
+                self._unopened = 0
                 opened.append(data)
                 missing -= len(data)
                 if is_drained and not seal.has_more:
@@ -141,6 +147,8 @@ class TlsTransport(Transport):
                     self.owner.read_again()  # which nothing else would have happen, and is the end
                 break
             else:
+                if self._unopened > MOST_UNOPENED:
+                    raise OSError(errno.EMSGSIZE, "TLS: the peer sends too much that says nothing")
                 size = min(count + MOST_AROUND, MOST_ARRIVED)
                 try:
                     arrived = os.read(fd, size)
@@ -154,6 +162,7 @@ class TlsTransport(Transport):
                         self.owner.read_again()
                     break
                 seal.arrived(arrived)
+                self._unopened += len(arrived)
                 # As the Poller sees it: what comes later is reported.
                 is_drained = len(arrived) < size
         self._say(fd)
@@ -164,12 +173,23 @@ class TlsTransport(Transport):
         assert self._seal is not None
         if not self._seal.leaves:
             return
-        if self._seal.leaves > MOST_UNASKED:
+        if self._seal.leaves + self._beyond > MOST_UNASKED:
             raise OSError(errno.EMSGSIZE, "TLS: the peer does not read what it asks for")
         try:
             self._send(fd)
         except BlockingIOError:
             pass  # it leaves before what is written next
+
+    @property
+    def kept_bytes(self) -> int:
+        """What was written and the peer's system has not taken yet. As what is owed counts as not written, what has
+        left of it counts here."""
+        return super().kept_bytes + self._beyond
+
+    @property
+    def _beyond(self) -> int:
+        """Unsent bytes beyond what is owed; less than none while some of that has left."""
+        return len(self._unsent) - self._owed
 
     def _write(self, fd: int, data: bytes | memoryview) -> int:
         seal = self._seal
