@@ -15,7 +15,7 @@ from typing import Any, Final
 from ckv.net.connection import Connection
 from ckv.net.inbox import Counts, Inbox, Pairs
 from ckv.protocol.handler import Cores
-from ckv.protocol.limits import RECV_BYTES
+from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_SMALL
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.resp.methods import RespMethods
 from ckv.security.quota import Bucket, Quota
@@ -133,9 +133,13 @@ class Meter:
     def _tick(self) -> None:
         """Has as many read as there is room for: each brings a request at least."""
         self._has_counted = False
-        level = self._bucket.level(self._clock()) if self._bucket is not None else len(self._held)
-        room = self._room()
-        reads = min(int(max(0.0, level)), 1 + room // RECV_BYTES if room > 0 else 0)
+        reads = len(self._held)
+        if self._bucket is not None:
+            reads = min(reads, max(0, int(self._bucket.level(self._clock()))))
+        if self.quota.bytes_in_flight:
+            # Those for whom there is no room any more when they are read have their turn later.
+            room = self._room()
+            reads = min(reads, 1 + room // RECV_BYTES_OF_SMALL if room > 0 else 0)
         for connection in list(islice(self._held, reads)):
             del self._held[connection]
             self._let.add(connection)

@@ -122,7 +122,7 @@ def test_another_limit_is_one_from_the_next_login_on(guarded: Guarded, node: Nod
         node.signal(signal.SIGHUP)
         before.wait_closed()
     with rpc(node, "reader") as after:
-        assert [after.call("PING") for _ in range(2)] == ["PONG"] * 2
+        assert [after.call("PING") for _ in range(5)] == ["PONG"] * 5
     assert slowed(node) > 0
 
 
@@ -193,6 +193,37 @@ def test_no_second_connection_is_read_before_what_the_first_brought_is_counted()
     meter.served(5)
     clock.passes(LOOK_EVERY)
     assert Line(meter).read(1)
+
+
+def test_many_connections_reach_the_rate_together() -> None:
+    """Also when they were over it once."""
+    rate = 1000
+    clock = Clock()
+    meter = Meter(Quota(rate=rate), clock, clock=lambda: clock.now)
+    lines = [Line(meter) for _ in range(100)]
+    meter.served(rate + 1)
+    requests = 0
+    while clock.now < 2.0:
+        read = sum(not line.held and line.read(1) for line in lines)
+        meter.served(read)
+        requests += read
+        clock.passes(LOOK_EVERY)
+    assert abs(requests - 2 * rate) < 0.05 * rate
+
+
+@pytest.mark.parametrize("size", [60, RECV_BYTES])
+def test_as_many_are_read_again_as_there_is_room_for_bytes(size: int) -> None:
+    clock = Clock()
+    meter = Meter(Quota(bytes_in_flight=LARGE), clock, clock=lambda: clock.now)
+    first, *lines = (Line(meter) for _ in range(50))
+    assert first.read(RECV_BYTES)
+    first.in_flight, first.unsent_bytes = 1, LARGE
+    meter.served(1)
+    assert not any(line.read(size) for line in lines)
+    first.in_flight = first.unsent_bytes = 0
+    clock.passes(LOOK_EVERY)
+    read = sum(not line.held and line.read(size) for line in lines)
+    assert read == min(len(lines), LARGE // size)
 
 
 def test_more_than_one_read_of_the_usual_size_has_its_turn_later() -> None:
