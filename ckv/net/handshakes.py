@@ -1,7 +1,7 @@
 """Handshakes of those who connect to a node: what their first byte says, and how much of the loop they may have.
 
 A handshake takes the loop half a millisecond. So only some are carried on in a turn; those who wait have their turn
-before the next ones, and others in between. One that is not over in time is cut off.
+before the next ones, in their order, and others in between. One that is not over in time is cut off.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from itertools import islice
 from typing import Any, Final
 
 from ckv.errors import BadSetting
@@ -41,7 +42,13 @@ class Handshakes:
         self._since: dict[ServerTransport, float] = {}
         """When those began that are not over, in that order."""
         self._left = STEPS_PER_TURN
-        self._waiting: list[ServerTransport] = []
+        """Steps that may be taken in this turn."""
+        self._turn_is_due = False
+        """Whether the loop was asked for the next turn."""
+        self._waiting: dict[ServerTransport, None] = {}
+        """Those that are not carried on, in the order in which they have their turn."""
+        self._let: dict[ServerTransport, None] = {}
+        """Those that have their turn now, of which each has one of the steps for itself."""
         self._ticker: Any = loop.timer(TICK, TICK, ref=False)
         self.done = 0
         """How many were carried through."""
@@ -91,25 +98,37 @@ class Handshakes:
 
     def may_go_on(self, transport: ServerTransport) -> bool:
         """Whether it may be carried on now. If not, it is read again when it may."""
-        if self._left == STEPS_PER_TURN:
-            self._loop.run_callback(self._next_turn)
-        if self._left:
-            self._left -= 1
-            return True
-        if transport not in self._waiting:
-            self._waiting.append(transport)
-        return False
+        self._ask_for_turn()
+        if transport in self._let:
+            del self._let[transport]
+        elif self._waiting or self._left == len(self._let):
+            self._waiting[transport] = None
+            return False
+        self._left -= 1
+        return True
 
     def ended(self, transport: ServerTransport, *, well: bool) -> None:
         """It is over, or it was cut off."""
+        self._waiting.pop(transport, None)
+        if transport in self._let:
+            del self._let[transport]
+            self._ask_for_turn()  # for somebody else
         if self._since.pop(transport, None) is not None:
             self.done += well
             self.failures += not well
 
+    def _ask_for_turn(self) -> None:
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.run_callback(self._next_turn)
+
     def _next_turn(self) -> None:
+        self._turn_is_due = False
         self._left = STEPS_PER_TURN
-        waiting, self._waiting = self._waiting, []
-        for transport in waiting:
+        # Who was not read since keeps its turn.
+        for transport in list(islice(self._waiting, STEPS_PER_TURN - len(self._let))):
+            del self._waiting[transport]
+            self._let[transport] = None
             transport.owner.read_again()
 
     def _look_after(self) -> None:

@@ -1,10 +1,9 @@
-"""TLS on the Poller's sockets: whatever a client sends, in whatever pieces, and how much of the loop it may have."""
+"""TLS on the Poller's sockets: whatever a client sends, in whatever pieces."""
 
 from __future__ import annotations
 
 import os
 import socket as plain_socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,70 +12,11 @@ import gevent.socket
 import gevent.ssl
 import pytest
 
-from ckv.address import Address
 from ckv.net import handshakes
-from ckv.net.handshakes import STEPS_PER_TURN, Handshakes
-from ckv.net.server import Server
 from ckv.net.tls import MOST_ARRIVED, Seal, TlsTransport
-from ckv.protocol.handler import Handler
-from ckv.protocol.limits import Limits
-from ckv.security.certificates import Certificates
-from ckv.tls import Tls
-from tests.net.conftest import Asker, Lines, World, echo, until
-from tests.support.certificate import Authority
+from tests.net.conftest import Lines, World, until
+from tests.net.sealed import LARGE, Sealed, SealedAsker
 from tests.support.wire import pack
-
-LARGE = b"v" * 3_000_000
-
-
-class Sealed:
-    """A server that speaks TLS, and clients that trust it."""
-
-    def __init__(self, world: World, folder: Path, *, takes_plain: bool = False) -> None:
-        authority = Authority(folder)
-        node = authority.issue("node")
-        self.ca = authority.path
-        certificates = Certificates(node.path, node.key_path, authority.path, takes_plain=takes_plain)
-        self.handshakes = Handshakes(world.poller.loop, certificates)
-        limits = Limits(max_value_bytes=2 * len(LARGE))
-        table: dict[str, Handler] = {"ECHO": echo, "PING": echo, "LATER": world.later}
-        self.server = Server(world.poller, table, limits, transport=self.handshakes.transport)
-        world.also(self.server)
-        self.address = self.server.listen(Address("127.0.0.1", 0))
-
-    def plain(self) -> gevent.socket.socket:
-        sock = gevent.socket.create_connection((self.address.host, self.address.port))
-        sock.setsockopt(plain_socket.IPPROTO_TCP, plain_socket.TCP_NODELAY, 1)
-        return sock
-
-    def seal(self) -> Seal:
-        """The client's half."""
-        return Seal(Tls(self.ca).context, "127.0.0.1")
-
-    def hello(self) -> bytes:
-        """What a client sends first."""
-        seal = self.seal()
-        assert not seal.shake_hands()
-        return seal.take()
-
-    def shaken(self) -> tuple[gevent.socket.socket, Seal]:
-        """A connection whose handshake is over."""
-        sock, seal = self.plain(), self.seal()
-        while not seal.shake_hands():
-            sock.sendall(seal.take())
-            seal.arrived(sock.recv(65536))
-        sock.sendall(seal.take())
-        return sock, seal
-
-
-class SealedAsker(Asker):
-    """A client by TLS."""
-
-    def __init__(self, sealed: Sealed, receive_buffer: int | None = None) -> None:
-        super().__init__(sealed.address, receive_buffer)
-        context = gevent.ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(sealed.ca)
-        self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
 
 
 @pytest.fixture
@@ -263,37 +203,6 @@ def test_who_does_not_go_on_with_a_handshake_is_cut_off(
     client.send([0, 1, "ECHO", []])
     assert client.answer() == [1, None, []]
     client.socket.close()
-
-
-def test_only_some_handshakes_are_carried_on_in_a_turn(sealed: Sealed, world: World) -> None:
-    hello = sealed.hello()
-    many = [sealed.plain() for _ in range(4 * STEPS_PER_TURN)]
-    until(lambda: sealed.server.connections == len(many), "all are connected")
-    shaken: list[int] = []
-    shake_hands = Seal.shake_hands
-    in_turn = [0]
-
-    def counted(seal: Seal) -> bool:
-        in_turn[0] += 1
-        return shake_hands(seal)
-
-    turn = world.poller.turn
-
-    def counting_turn() -> None:
-        in_turn[0] = 0
-        turn()
-        shaken.append(in_turn[0])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Seal, "shake_hands", counted)
-        patch.setattr(world.poller, "turn", counting_turn)
-        for sock in many:
-            os.write(sock.fileno(), hello)  # without a turn of the loop
-        until(lambda: sum(shaken) >= len(many), "each had its turn")
-    assert max(shaken) == STEPS_PER_TURN
-    for sock in many:
-        assert sock.recv(5)[0] == 0x16
-        sock.close()
 
 
 def test_what_was_sent_in_one_session_is_worth_nothing_in_another(sealed: Sealed, world: World) -> None:
