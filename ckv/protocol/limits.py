@@ -37,6 +37,10 @@ IDLE_CONNECTION_BYTES: Final = 320 * KIB
 """The most memory that a connection keeps between two messages, after values of any size in both directions; after a
 minute of silence it is hardly any. ``tests/system/test_memory.py`` holds it, and ``deploy/`` reckons with it."""
 
+TLS_BYTES: Final = 256 * KIB
+"""The most memory that TLS adds to that, and keeps until the connection ends: OpenSSL's buffers stay as large as they
+were. The same test holds it."""
+
 MAX_IN_FLIGHT_OF_A_NODE: Final = 65_536
 """Calls between two nodes that wait for their answer."""
 

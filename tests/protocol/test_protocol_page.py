@@ -20,6 +20,7 @@ from ckv.protocol.limits import (
     MAX_PARTS_BYTES,
     MIB,
     RECV_BYTES_OF_LARGE,
+    TLS_BYTES,
     WAITING_BYTES,
     WAITING_REQUESTS,
     Limits,
@@ -118,6 +119,7 @@ def test_the_limits_are_those_of_the_program() -> None:
     assert table["clients"] == f"`--max-connections`, {limits.max_connections:,}"
     assert table["silence in the middle of a message"] == f"{limits.unfinished_seconds:g} s, or half of it"
     assert f"up to {IDLE_CONNECTION_BYTES // KIB} KiB" in PAGE
+    assert f"up to {TLS_BYTES // KIB} KiB more" in PAGE
     assert table["responses of one connection that the client has not read"] == f"{limits.soft_unsent_bytes // MIB} MiB"
     assert f"bin of up to {MAX_ODD_MSGID}, is sent back" in PAGE
     assert table["requests that wait for a secondary to be connected"] == (

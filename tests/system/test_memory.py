@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from ckv import Client, core
-from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB, MIB
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB, MIB, TLS_BYTES
 from tests.deploy.commandline import parse
 from tests.deploy.compose import memory_limit, read
 from tests.deploy.running import BEYOND_THE_BOUND
+from tests.security.sealed import Sealed
 from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes
 from tests.support.wire import RawClient, pack
@@ -57,17 +59,29 @@ def clients() -> Iterator[list[RawClient]]:
     gc.collect()
 
 
-def test_what_an_idle_connection_keeps(nodes: Nodes, role: str, clients: list[RawClient]) -> None:
-    node = start(nodes, role, 1000)
-    with RawClient(node.address) as first:
+def kept_by_each(node: Node, connect: Callable[[], RawClient], clients: list[RawClient], count: int) -> float:
+    """Bytes that the node keeps for each of so many clients that were used."""
+    with connect() as first:
         use(first)
         before = node.rss_bytes()
-        count = 200
         for _ in range(count):
-            clients.append(RawClient(node.address))
+            clients.append(connect())
             use(clients[-1])
-        each = (node.rss_bytes() - before) / count
+        return (node.rss_bytes() - before) / count
+
+
+def test_what_an_idle_connection_keeps(nodes: Nodes, role: str, clients: list[RawClient]) -> None:
+    node = start(nodes, role, 1000)
+    each = kept_by_each(node, lambda: RawClient(node.address), clients, 200)
     assert each < IDLE_CONNECTION_BYTES, f"{each / KIB:.0f} KiB each"
+
+
+def test_what_tls_adds(nodes: Nodes, tmp_path: Path, clients: list[RawClient]) -> None:
+    sealed = Sealed(nodes, tmp_path)
+    node = sealed.secondary("--tls-plain=clients")
+    plain = kept_by_each(node, lambda: RawClient(node.address), clients, 50)
+    each = kept_by_each(node, lambda: sealed.rpc(node), clients, 100) - plain
+    assert each < TLS_BYTES, f"{each / KIB:.0f} KiB each"
 
 
 def test_a_node_of_deploy_has_memory_for_all_the_clients_that_it_allows(
