@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ckv.cluster.copying import Copies, Copy
-from ckv.cluster.map import Key, Map, pack_slots, show, unpack_slots
+from ckv.cluster.map import NOBODY, Key, Map, pack_slots, show, unpack_slots
 from ckv.cluster.slots import SLOTS
 
 
@@ -64,17 +64,19 @@ class Holding(Copies):
         """The file is not this node's: no map makes it so."""
         self._coming: frozenset[int] = frozenset()
         """Slots of which rows have come from another node, by the map of now."""
+        self._early: frozenset[int] = frozenset()
+        """Slots of nobody's so far, of which there may be rows that clients gave the node before it joined."""
         self._is_receiving = False
         self._given: frozenset[int] = frozenset()
 
     # --- what stands in the file -----------------------------------------------------------------------------------
 
     def begin(self, note: Note | None) -> None:
-        """The process begins, with a file that has this note; with None there may be any rows in it."""
-        others = self._all - note.map.slots_of(note.name) if note is not None else self._all
+        """The process begins, with a file that has this note; with None there is nothing in it yet."""
         if note is None:
-            self.others = others
+            self._early = self._all
             return
+        others = self._all - note.map.slots_of(note.name)
         self._given = note.given
         if note.has_copy:
             self._is_receiving, self._coming = True, others
@@ -84,7 +86,8 @@ class Holding(Copies):
 
     def note(self, name: str, world: Map) -> Note:
         """What has to stand in the file by now."""
-        return Note(name, world, self._given, self.has_copy, bool(self.others or self._is_receiving))
+        has_others = bool(self.others or self._early or self._is_receiving)
+        return Note(name, world, self._given, self.has_copy, has_others)
 
     def deleted(self, slots: frozenset[int]) -> None:
         """No rows of these slots are there any more."""
@@ -129,9 +132,8 @@ class Holding(Copies):
         super().end(before, following, gained, name)
         self.others |= before.slots_of(name) - mine
         self.others |= self._coming - mine if has_copy else self._coming
+        nobodys = frozenset(slot for slot in self._early if following.owners[slot] == NOBODY)
+        self.others |= self._early - mine - nobodys
+        self._early = nobodys
         self._coming, self._is_receiving, self._given = frozenset(), False, frozenset()
         return False, gained if has_copy else frozenset()
-
-    def wrote(self, mine: frozenset[int]) -> None:
-        """What clients gave the node before it joined was written: there may be rows of any slot."""
-        self.others |= self._all - mine

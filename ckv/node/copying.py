@@ -94,6 +94,9 @@ class Copying:
         self._link = Link(self._limits)
         self._move, self._target, self._version, self._sent = move, target, self._member.version, 0
 
+    def begin_to_save(self) -> None:
+        """Nothing is saved anywhere."""
+
     def pass_on(self, step: object) -> None:
         """Sends a chunk, and waits until the other node has it. Raises NotCopied."""
         if not isinstance(step, Chunk):

@@ -78,6 +78,8 @@ class Filing(Copying):
         self._sums: Sums | None = None
         """Those of the copy that comes."""
         self._is_taking = False
+        self._is_saving = False
+        """What clients gave the node before it joined is still on its way to the file: rows of any slot."""
         self._has_work, self._has_changed = Event(), Event()
         self._keeper: gevent.Greenlet[..., None] | None = None
         self.is_open = False
@@ -171,7 +173,7 @@ class Filing(Copying):
             try:
                 self._note()
                 # A map that has come meanwhile is noted first.
-                while self._holding.others and self._noted == self._member.version:
+                while self._holding.others and not self._is_saving and self._noted == self._member.version:
                     self._delete(self._holding.others)
             except errors.TierError as error:
                 log.debug("the file does not take what the node has to note: %s", error)
@@ -215,6 +217,9 @@ class Filing(Copying):
             self._keeper.kill()
         self._close()
 
+    def begin_to_save(self) -> None:
+        self._is_saving = True
+
     def replace(self, here: frozenset[int], received: frozenset[int]) -> Iterator[None]:
         self._warming.measure()
         return self._replaced(self._filed.forget(set_of(here), self._warming.note), here)
@@ -223,7 +228,7 @@ class Filing(Copying):
         """Until the file says so, and has nothing older of what is to be served."""
         yield from forgetting
         if here == ANY:
-            self._holding.wrote(self._member.map.slots_of(self._member.identity.name))
+            self._is_saving = False
         self._has_work.set()
         while self._noted < self._member.version or here & self._member.owned & self._holding.others:
             self._has_changed.clear()
@@ -320,9 +325,12 @@ class Filing(Copying):
         answer_apart(self._warming.warm, caller, msgid, params)
 
     def _wait_for_place(self, version: Version) -> None:
-        """Until the rows of others are deleted, and the map is here by which the source sends something."""
-        until = time.monotonic() + FIRST_TIMEOUT
-        while (self._holding.others or self._member.version < version) and time.monotonic() < until:
+        """Until the map is here by which the source sends something, and nothing older is written or deleted any more.
+        Raises Refused."""
+        member, until = self._member, time.monotonic() + FIRST_TIMEOUT
+        while self._holding.others or not member.is_settled or member.version < version:
+            if time.monotonic() >= until:
+                raise errors.Refused("there is something here that has to be dropped first")
             self._has_changed.clear()
             self._has_changed.wait(LOOK)
 

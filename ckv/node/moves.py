@@ -86,6 +86,9 @@ class Passing(Protocol):
     @property
     def is_idle(self) -> bool: ...
     def begin(self, move: int, target: Node) -> None: ...
+    def begin_to_save(self) -> None:
+        """What is here from before the node joined is saved from now on, until all of it is replaced."""
+
     def pass_on(self, step: object) -> None: ...
     def replace(self, here: frozenset[int], received: frozenset[int]) -> Iterator[None]:
         """Drops the records in memory of some slots, from this call on, and makes records of others of what has come.
@@ -316,6 +319,7 @@ class Moves:
             self._saves_first = False
             if not self._is_empty:
                 self._saving = True
+                self._passing.begin_to_save()
                 self._drop_later(slots, self._save_and_forget())
                 return
             self._may_be_here = bytearray(SLOTS)

@@ -97,6 +97,9 @@ class Warming:
     def begin(self, move: int, target: Node) -> None:
         """A move begins: all that the other node needs will be in the database."""
 
+    def begin_to_save(self) -> None:
+        """What it was given before it joined is saved, for whoever owns it now."""
+
     def pass_on(self, step: object) -> None:
         """A step of a move was made."""
 

@@ -11,7 +11,7 @@ from ckv.cluster.copying import Copy
 from ckv.cluster.duties import Forget, StartFreeze, Tell
 from ckv.cluster.holding import Holding, Note
 from ckv.cluster.identity import Identity
-from ckv.cluster.map import Map, Node
+from ckv.cluster.map import NOBODY, Map, Node
 from ckv.cluster.member import Member
 from ckv.cluster.messages import Joined
 from ckv.cluster.roster import OWN_TIER
@@ -116,14 +116,34 @@ def test_what_is_no_note(packed: object) -> None:
 # --- its own ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_file_may_have_anything_in_it_and_is_emptied_first() -> None:
+def test_what_it_was_given_before_it_joined_is_deleted_where_it_is_not_the_owner() -> None:
     rig = Rig()
-    assert rig.holding.others == ALL
+    assert rig.holding.others == NONE
     rig.join(BEFORE)
-    assert rig.holding.others == ALL
+    assert rig.holding.others == {2, 3}
     assert rig.note().has_others
     rig.settle()
     assert not rig.note().has_others
+    rig.release(1)
+    rig.member.take_map(a_map(6, 0))
+    assert rig.holding.others == {1}
+
+
+def test_what_it_was_given_before_it_joined_waits_for_an_owner() -> None:
+    rig = Rig()
+    rig.join(Map((1, 1), (), array("H", [NOBODY] * SLOTS)))
+    assert not rig.holding.others
+    assert rig.note().has_others
+    rig.member.take_map(Map((1, 2), a_map(2).nodes, array("H", [0, 1, NOBODY, NOBODY])))
+    assert rig.holding.others == {1}
+    rig.settle()
+    assert rig.note().has_others
+    assert rig.again().holding.others == {1, 2, 3}
+    rig.member.take_map(a_map(3, 0, 2))
+    assert rig.holding.others == {3}
+    rig.settle()
+    assert not rig.note().has_others
+    assert rig.serves() == {0, 2}
 
 
 def test_a_process_that_is_started_again_has_what_the_one_before_had(rig: Rig) -> None:

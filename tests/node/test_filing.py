@@ -32,6 +32,7 @@ from ckv.protocol.packing import new_packer
 from ckv.store.copying import Copied, Sums
 from ckv.store.filed import Filed
 from ckv.store.memory import POLICIES
+from ckv.store.memory.slots import SlotSet
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
@@ -54,6 +55,7 @@ class Rig:
     """One process of a node."""
 
     def __init__(self, path: Path, name: str = "me", incarnation: int = 1) -> None:
+        self.path = path
         self.tier = SQLiteTier(str(path))
         self.member = Member(Identity(name, incarnation, "127.0.0.1", 1, tier=OWN_TIER, incarnation=incarnation))
         environment = Environment(clock=time.monotonic, load_timeout=5.0, pending_wait=1.0)
@@ -124,6 +126,33 @@ def rows(path: Path) -> set[str]:
         return {key for key, _ in session.next_keys(None, 10_000)}
 
 
+class Held:
+    """A store that saves what it was given before the node joined once the test has it do so."""
+
+    def __init__(self, rig: Rig, *keys: str) -> None:
+        self._store, self._path, self._keys = rig.store, rig.path, keys
+        self.may_save = False
+        self.holds, self.absent, self.move = True, (), None
+        self.forget = self._store.forget
+
+    def begin_move(self, _slots: SlotSet) -> Held:
+        return self
+
+    def end_move(self) -> None:
+        pass
+
+    def prepare(self) -> Iterator[None]:
+        while not self.may_save:
+            yield
+        write(self._path, [*self._keys])
+
+    def freeze(self) -> None:
+        pass
+
+    def hand_over(self) -> Iterator[None]:
+        return iter(())
+
+
 class Source:
     """The other node, which sends a copy."""
 
@@ -158,6 +187,63 @@ def test_what_has_come_is_served_by_the_next_map_and_not_before(rig: Rig, path: 
     rig.take(by(SECOND, 1.0))
     rig.settle()
     assert (rig.serves(), rows(path)) == (SLOTS, {*OURS, *THEIRS})
+
+
+@pytest.fixture
+def early(path: Path) -> Iterator[tuple[Rig, Held]]:
+    """One that has half of the slots, and still saves what it was given before it joined: OURS and THEIRS."""
+    with gevent.Timeout(20, AssertionError("the test hangs")):
+        rig = Rig(path)
+        write(path, OURS[1:] + THEIRS[1:])
+        store = Held(rig, OURS[0], THEIRS[0])
+        rig.moves._store = store  # type: ignore[assignment]
+        rig.join(by(FIRST))
+        until(lambda: rig.filing._noted == FIRST, "the map is noted")
+        yield rig, store
+        rig.close()
+
+
+def test_what_it_was_given_before_it_joined_is_its_own_where_it_is_the_owner(
+    early: tuple[Rig, Held], path: Path
+) -> None:
+    rig, store = early
+    assert (rig.serves(), rows(path)) == (0, {*OURS[1:], *THEIRS[1:]}), "nothing is deleted before all is saved"
+    store.may_save = True
+    rig.settle()
+    assert (rig.serves(), rows(path)) == (SLOTS // 2, {*OURS})
+
+
+def test_what_it_was_given_before_it_joined_is_deleted_after_a_kill(early: tuple[Rig, Held], path: Path) -> None:
+    early[0].close()
+    again = Rig(path, incarnation=2)
+    again.join(by(SECOND, me=2))
+    again.settle()
+    assert (again.serves(), rows(path)) == (SLOTS // 2, {*OURS[1:]})
+    again.close()
+
+
+def test_no_copy_is_taken_before_that_is_saved(
+    early: tuple[Rig, Held], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, store = early
+    monkeypatch.setattr("ckv.node.filing.FIRST_TIMEOUT", 0.2)
+    assert Source(rig).send() == "Refused: there is something here that has to be dropped first"
+    monkeypatch.undo()
+    gevent.spawn_later(0.1, setattr, store, "may_save", True)
+    source = Source(rig)
+    source.send_all()
+    rig.take(by(SECOND, 1.0))
+    rig.settle()
+    assert (rig.serves(), rows(path)) == (SLOTS, {*OURS, *THEIRS})
+
+
+def test_no_copy_is_taken_before_its_own_slots_are_served(
+    early: tuple[Rig, Held], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig, _ = early
+    monkeypatch.setattr("ckv.node.filing.FIRST_TIMEOUT", 0.2)
+    rig.holding.deleted(rig.holding.others)
+    assert Source(rig).send() == "Refused: there is something here that has to be dropped first"
 
 
 def test_what_was_deleted_or_written_again_meanwhile_is_so(rig: Rig, path: Path) -> None:
@@ -222,7 +308,7 @@ def test_no_copy_is_taken_before_they_are_deleted(rig: Rig, path: Path, monkeypa
     monkeypatch.setattr(Filing, "_delete", lambda _self, _others: gevent.sleep(60))
     rig.holding.give(frozenset(range(SLOTS // 2)))
     rig.take(by(SECOND, 0.0))
-    assert Source(rig, SECOND).send() == "Refused: there are rows here that have to be deleted first"
+    assert Source(rig, SECOND).send() == "Refused: there is something here that has to be dropped first"
 
 
 def test_a_copy_waits_for_the_map_by_which_it_comes(rig: Rig, path: Path) -> None:
