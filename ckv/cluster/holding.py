@@ -89,6 +89,13 @@ class Holding(Copies):
         has_others = bool(self.others or self._early or self._is_receiving)
         return Note(name, world, self._given, self.has_copy, has_others)
 
+    def mistrust(self, mine: frozenset[int]) -> None:
+        """The file is not what the node has written: it may be an older one, with rows of any slot but ``mine`` that
+        have to be deleted, and without the copy that has come."""
+        self.others |= self._all - mine
+        self._early = frozenset()
+        self.drop_copy()
+
     def deleted(self, slots: frozenset[int]) -> None:
         """No rows of these slots are there any more."""
         self.others -= slots

@@ -72,6 +72,10 @@ class Filing(Copying):
         """Held by who asks the file."""
         self._noted = NO_VERSION
         """The version of the map that stands in the file."""
+        self._note_there: Note | None = None
+        """What was found there, or was written, last."""
+        self._generation = tier.generation
+        """Of the tier, when the file was known to have that."""
         self._looked_at = NO_VERSION
         self._said = ""
         """What was logged last of a map that takes slots away which were not given."""
@@ -122,6 +126,7 @@ class Filing(Copying):
         member, holding = self._member, self._holding
         if note is not None and note.name == name:
             holding.begin(note)
+            self._note_there = note
             member.go_on_from(note)
             before = note.map.named(name)
             self.least_incarnation = before.incarnation + 1 if before is not None else 0
@@ -139,12 +144,26 @@ class Filing(Copying):
                 if self._session is None or self._session.generation != self._tier.generation:
                     self._close()
                     self._session = cast(OwnSession, self._tier.connect())
-                    self._noted = NO_VERSION  # it may be another file
-                    self._has_work.set()
+                    self._look_again(self._session)
                 return ask(self._session)
             except BaseException:
                 self._close()
                 raise
+
+    def _look_again(self, session: OwnSession) -> None:
+        """It may be another file. Raises TierError."""
+        self._noted = NO_VERSION
+        self._has_work.set()
+        generation = self._tier.generation
+        member, noted = self._member, self._note_there
+        known = _packed(noted) if noted is not None else None
+        if self.is_open and generation != self._generation and session.note() != known:
+            mine = member.map.slots_of(member.identity.name)
+            if noted is not None:
+                mine &= noted.map.slots_of(noted.name)
+            self._holding.mistrust(mine)
+            log.warning("the file is an older one by now: rows of slots that are not this node's are deleted")
+        self._generation = generation
 
     def _close(self) -> None:
         if self._session is not None:
@@ -159,8 +178,9 @@ class Filing(Copying):
             if there is not None and there.name != member.identity.name:
                 self._holding.is_strange = True
                 raise errors.TierUnavailable(f"the file is that of the node {there.name} by now")
-            session.take_note(new_packer().pack(self._holding.note(member.identity.name, member.map).pack()))
-            self._noted = version
+            note = self._holding.note(member.identity.name, member.map)
+            session.take_note(_packed(note))
+            self._noted, self._note_there = version, note
 
         self._ask(take)
         self._has_changed.set()
@@ -188,14 +208,19 @@ class Filing(Copying):
             if gone := [key for key in page if slot_of(key) in others]:
                 self._delete_rows(gone)
             gevent.sleep(BREATH)
-        self._holding.deleted(others)
-        self._note()
+        if self._noted != NO_VERSION:
+            self._holding.deleted(others)
+            self._note()
 
     def _keys(self, after: str | None, count: int) -> list[str]:
         return [key for key, _ in self._ask(lambda session: session.next_keys(after, count))]
 
     def _delete_rows(self, keys: list[str]) -> None:
-        self._ask(lambda session: session.delete_many(keys))
+        def delete(session: OwnSession) -> None:
+            if self._noted != NO_VERSION:  # else it may be another file, which says first whose it is
+                session.delete_many(keys)
+
+        self._ask(delete)
 
     def look(self) -> None:
         member = self._member
@@ -293,8 +318,8 @@ class Filing(Copying):
         holding.comes(slots)
 
         def write(session: OwnSession) -> bool:
-            if member.version != said.version:
-                return False  # what has come by then may be deleted already
+            if member.version != said.version or self._noted == NO_VERSION:
+                return False  # what has come by then may be deleted already, or be in another file
             session.delete_many([key for key, value, _ in records if value is None])
             rows = [(key, value) for key, value, _ in records if value is not None]
             session.save_many(rows, {key: expires for key, value, expires in records if value is not None and expires})
@@ -308,8 +333,10 @@ class Filing(Copying):
             raise errors.Refused("what has come is not what was sent")
         if said.is_last:
             self._note()
-        if not is_written or member.version != said.version:
+        if member.version != said.version:
             raise errors.Refused("there is another map by now")
+        if not is_written or (said.is_last and not holding.has_copy):
+            raise errors.Refused("there is another file by now")
 
     def _warm(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """WARM, which the old owner sends as soon as the map has changed: what has come is served a moment later."""
@@ -333,6 +360,12 @@ class Filing(Copying):
                 raise errors.Refused("there is something here that has to be dropped first")
             self._has_changed.clear()
             self._has_changed.wait(LOOK)
+
+
+def _packed(note: Note) -> bytes:
+    """As it stands in a file."""
+    packed: bytes = new_packer().pack(note.pack())
+    return packed
 
 
 def _read(session: OwnSession) -> Note | None:
