@@ -122,6 +122,11 @@ class Roster:
         is_own = ask.tier == OWN_TIER and known is not None and now - known.heard > self._lease
         if known is not None and known.boot != ask.boot and 0 < ask.incarnation <= known.incarnation and not is_own:
             return f"a later process has the name {ask.name}"
+        if known is not None and self._lives_elsewhere(known, ask, now):
+            return (
+                f"{ask.name} was heard just now, at {known.host}:{known.port}: no other process can have its name, be"
+                " it with a copy of its file"
+            )
         if is_shared(ask.tier) and 0 < ask.incarnation < _incarnation(world, ask.name):
             return f"a later process had the name {ask.name}"
         others = {node.name for node in world.nodes if node is not None}
@@ -135,6 +140,12 @@ class Roster:
                     " cluster need the same persistent node, or none"
                 )
         return ""
+
+    def _lives_elsewhere(self, known: Known, ask: Join, now: float) -> bool:
+        """Whether somebody else has the name, with a file of its own that no other process can open. At the same
+        address that one has ended, for it listens no more."""
+        is_other = known.boot != ask.boot and (known.host, known.port) != (ask.host, ask.port)
+        return ask.tier == OWN_TIER and is_other and not known.gone and now - known.heard <= self._lease
 
     def join(self, ask: Join, world: Map, now: float) -> bool:
         """Takes it in; whether it is a new process."""

@@ -117,6 +117,21 @@ def test_a_node_whose_file_is_lost_begins_anew_under_its_name(heard_ago: float) 
     assert nodes(cluster)["b"] == (3, "up")
 
 
+@pytest.mark.parametrize("incarnation", [0, 3], ids=["an empty file", "a copy of the file"])
+def test_nobody_has_the_name_of_one_that_lives_elsewhere(incarnation: int) -> None:
+    cluster = leading()
+    answer = join(cluster, "a", incarnation, boot=2, port=50)
+    assert isinstance(answer, NoEntry)
+    assert answer.why.startswith("a was heard just now, at h:0: no other process can have its name")
+    cluster.wait(2 * OPTIONS.lease)
+    assert nodes(cluster)["a"] == (2, "up")
+    del cluster.alive["a"]
+    cluster.wait(LEASE)
+    assert isinstance(join(cluster, "a", incarnation, boot=2, port=50), Joined)
+    cluster.wait(LEASE)
+    assert nodes(cluster)["a"] == (3, "up")
+
+
 def test_a_file_with_records_of_others_is_not_taken_in() -> None:
     answer = join(leading(), "c", tier=OTHERS_TIER)
     assert isinstance(answer, NoEntry)
