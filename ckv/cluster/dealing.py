@@ -90,12 +90,19 @@ def is_possible(plan: Plan, world: Map, fit: Container[int]) -> bool:
 
 
 def next_move(
-    world: Map, fit: Container[int], limit: int, *, level: bool = True, kept: Collection[int] = ()
+    world: Map,
+    fit: Container[int],
+    limit: int,
+    *,
+    level: bool = True,
+    kept: Collection[int] = (),
+    shut: Container[int] = (),
 ) -> Plan | None:
     """The move that helps most, of at most ``limit`` slots; None when all is as it should be, or cannot be now.
 
     Who is ``draining`` comes first. ``level``: whether those who are not give something up too. ``kept``: slots that
-    stay where they are.
+    stay where they are. ``shut``: the numbers of those who are sent nothing, unless somebody drains and there is nobody
+    else.
     """
     goal, counts = wanted(world), world.counts()
     staying = Counter(world.owners[slot] for slot in kept)
@@ -110,7 +117,7 @@ def next_move(
         drains = node.state == "draining"
         if surplus > 0 and (drains or level):
             sources.append((drains, surplus, -number))
-        elif surplus < 0 and node.state == "up":
+        elif surplus < 0 and node.state == "up" and number not in shut:
             targets.append((-surplus, -number))
     if not sources:
         return None
@@ -120,7 +127,8 @@ def next_move(
         lack, negated = max(targets)
     else:
         # All have what they should, but for somebody who cannot take it now.
-        others = [number for number in up(world.nodes) if number in fit and number != source]
+        takers = [number for number in up(world.nodes) if number in fit and number != source]
+        others = [number for number in takers if number not in shut] or takers
         if not drains or not others:
             return None
         lack, negated = surplus, -min(others, key=lambda number: counts[number] / _weight(world.nodes[number]))

@@ -236,7 +236,7 @@ class Leader:
                 self.moved.rows += rows
                 self._replace(self.map.successor(owners=move.owners(self.map)))
             case _, [str() as word, bytes() as slots, str() as why, *_] if word == KEPT:
-                is_new = self._kept.hear(move.source.key, slots, self.map, now)
+                is_new = self._kept.hear(move, slots, self.map, now)
                 # What it can give is asked for at once: a node that leaves has not much time.
                 self._call_off(f"{move.source.name}: {why}", now, pause=not is_new)
             case _:
@@ -363,13 +363,13 @@ class Leader:
         if now < self._not_before:
             return
         level = self.map.rebalances and now - self._unsettled >= self.options.settle
-        fit, kept = self._fit(now), self._kept.slots(self.map, now)
-        at_rest = (self.map.version, fit, level, kept)
+        fit, (kept, shut) = self._fit(now), self._kept.left_out(self.map, now)
+        at_rest = (self.map.version, fit, level, kept, shut)
         plan, self._ordered = self._ordered, None
         if plan is None and self._at_rest == at_rest:
             return
         if plan is None or not is_possible(plan, self.map, fit):
-            plan = next_move(self.map, fit, self.options.move_slots, level=level, kept=kept)
+            plan = next_move(self.map, fit, self.options.move_slots, level=level, kept=kept, shut=shut)
         if plan is None:
             self._at_rest = at_rest
             return

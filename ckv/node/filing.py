@@ -24,7 +24,7 @@ from ckv.cluster.map import NO_VERSION, Version
 from ckv.cluster.member import Member
 from ckv.cluster.roster import OTHERS_TIER
 from ckv.cluster.slots import slot_of
-from ckv.node.copying import Copying, NotCopied
+from ckv.node.copying import Copying
 from ckv.node.guard import PATIENCE, answer_apart
 from ckv.node.slotset import ANY, set_of, slots_in
 from ckv.node.warming import WARM, Warming
@@ -34,7 +34,7 @@ from ckv.protocol.limits import Limits
 from ckv.protocol.packing import new_packer, unpacked
 from ckv.store.copying import Chunk, Copied, Sums
 from ckv.store.filed import Filed, Keys, Rows
-from ckv.store.moving import PIECE
+from ckv.store.moving import PIECE, NotTaken
 
 log = logging.getLogger(__name__)
 
@@ -276,7 +276,9 @@ class Filing(Copying):
                         self._holding.give(slots_in(self._store.move.slots))
                         self._note()
         except errors.TierError as error:
-            raise NotCopied(f"the file of this node does not answer: {error}") from error
+            log.warning("the file of this node does not answer: %s", error)
+            move = self._store.move
+            raise NotTaken(sorted(slots_in(move.slots)) if move is not None else []) from error
 
     # --- from another node -----------------------------------------------------------------------------------------
 

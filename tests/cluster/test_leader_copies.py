@@ -6,6 +6,7 @@ from array import array
 
 import pytest
 
+from ckv.cluster.keeping import RETRY
 from ckv.cluster.map import Map, Node
 from ckv.cluster.messages import KEPT, Again, Freeze, Join, Joined, Left, NoEntry, Prepare
 from ckv.cluster.outputs import ToNode, Unpark
@@ -177,6 +178,48 @@ def test_a_copy_that_is_not_taken_ends_the_move() -> None:
     cluster.said.clear()
     cluster.wait(OPTIONS.pause - 1)
     assert not [out for out in cluster.said if isinstance(out, ToNode)]
+
+
+def test_a_node_that_takes_no_copy_keeps_nobody_else_from_moving() -> None:
+    cluster = leading("a", "b", "c")
+    assert not cluster.leader.drain("a", cluster.now)
+    cluster.carry_out()
+    targets = []
+    while "a" in cluster.owners():
+        asked = cluster.leader.move.asked  # type: ignore[union-attr]
+        assert isinstance(asked, Prepare)
+        targets.append(asked.target)
+        if asked.target == "c":
+            cluster.leader.answered(asked, [KEPT, b"", "c does not take the copy"], cluster.now)
+        else:
+            cluster.leader.answered(asked, PREPARED, cluster.now)
+            cluster.leader.answered(cluster.leader.move.asked, RELEASED, cluster.now)  # type: ignore[union-attr]
+        cluster.carry_out()
+        assert len(targets) < 9, "it goes on and on"
+    assert targets.count("c") == 1
+    assert cluster.owners().count("b") > SLOTS // 2, "it was not waited for"
+
+
+def test_a_node_that_took_no_copy_is_tried_again() -> None:
+    cluster = growing()
+    cluster.answer(cluster.ask(Prepare), [KEPT, b"", "c does not take the copy"])
+    cluster.said.clear()
+    cluster.wait(RETRY - 1)
+    assert not [out for out in cluster.said if isinstance(out, ToNode)]
+    cluster.wait(2.0)
+    assert cluster.ask(Prepare).order.target == "c"  # type: ignore[union-attr]
+
+
+def test_one_that_drains_asks_the_only_other_node_again_soon() -> None:
+    cluster = leading("a", "b")
+    cluster.leave("a")
+    cluster.answer(cluster.ask(Prepare), [KEPT, b"", "b does not take the copy"])
+    cluster.wait(1.0)
+    cluster.answer(cluster.ask(Prepare), [KEPT, b"", "b does not take the copy"])
+    cluster.wait(OPTIONS.pause - 1)
+    assert cluster.leader.move is None
+    cluster.wait(2.0)
+    assert cluster.leader.move is not None
 
 
 @pytest.mark.parametrize("which", [0, 1])

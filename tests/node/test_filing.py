@@ -15,9 +15,12 @@ from ckv.cluster.copying import Copy
 from ckv.cluster.roster import OTHERS_TIER
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.node.filing import Filing
+from ckv.node.slotset import set_of
 from ckv.persistent.sqlite import SQLiteTier
 from ckv.protocol.handler import LATER
 from ckv.protocol.packing import new_packer
+from ckv.store.filed import Keys
+from ckv.store.moving import NotTaken
 from tests.net.conftest import until
 from tests.node.callers import Told
 from tests.node.filed import (
@@ -230,6 +233,16 @@ def test_what_has_no_file_to_be_written_to_is_refused(rig: Rig, path: Path) -> N
     path.rename(path.with_suffix(".away"))
     assert str(source.send((THEIRS[0], "v", 0), last=True)).startswith("Refused: ")
     path.with_suffix(".away").rename(path)
+
+
+def test_what_cannot_be_read_stays_where_it_is(rig: Rig, path: Path) -> None:
+    rig.store.begin_move(set_of({1, 2}))
+    rig.filing._close()
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(NotTaken) as raised:
+        rig.filing.pass_on(Keys(None, 1))
+    assert raised.value.slots == [1, 2]
+    rig.store.end_move()
 
 
 @pytest.mark.parametrize("name", ["me", "another"])
