@@ -19,6 +19,9 @@ OWN_TIER: Final = "sqlite"
 OTHERS_TIER: Final = "sqlite, with records of others"
 """The same, where there are records already that are not the node's by any map."""
 
+CONFLICT: Final = "conflict"
+"""The figure in a BEAT that is 1 while a node follows no map of this leader, as its file speaks against it."""
+
 Row = tuple[str, int, str, str, int, int, int]
 """A node: name, incarnation, address, state, weight, slots that it owns and that it should own."""
 
@@ -93,6 +96,11 @@ class Roster:
     def tier(self) -> str:
         """That of the nodes, which is one; nothing if none has joined."""
         return next((known.tier for known in self if not known.gone), "")
+
+    @property
+    def in_conflict(self) -> list[str]:
+        """The names of those that follow no map of this leader."""
+        return sorted(known.name for known in self if known.figures.get(CONFLICT))
 
     def __getitem__(self, name: str) -> Known:
         return self._known[name]
@@ -207,6 +215,8 @@ class Roster:
         known = self._known.get(node.name)
         if known is None or known.incarnation != node.incarnation or now - known.heard > silence:
             return "silent"
+        if known.figures.get(CONFLICT):
+            return "follows another map"
         return "" if self.reaches(known) else "not connected"
 
     def table(self, world: Map, now: float, silence: float) -> list[Row]:

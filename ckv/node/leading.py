@@ -112,6 +112,8 @@ class Leading:
         """Whether that was logged."""
         self._waits_for = ""
         """What it was found to wait for last."""
+        self._in_conflict: list[str] = []
+        """Who was found to follow another map last."""
         self.leader.roster.reaches = self._reaches
         if following is not None:
             self._authority = following
@@ -187,6 +189,10 @@ class Leading:
         if waits_for and waits_for != self._waits_for:
             log.warning("no slots are dealt or moved yet; this primary waits for %s", waits_for)
         self._waits_for = waits_for
+        in_conflict = self.leader.roster.in_conflict
+        if in_conflict and in_conflict != self._in_conflict:
+            log.error("their files are of another map, so these serve nothing: %s", ", ".join(in_conflict))
+        self._in_conflict = in_conflict
 
     def carry_out(self) -> None:
         """Does what the leader has decided."""

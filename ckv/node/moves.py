@@ -19,6 +19,7 @@ from ckv.cluster.duties import EndMove, Forget, StartFreeze, StartPrepare, Tell
 from ckv.cluster.map import Map, Node, pack_slots
 from ckv.cluster.member import Denied, Member
 from ckv.cluster.messages import EPOCH, FREEZE, KEPT, MAP, PREPARE, Beat, Freeze, Join, Leave, Prepare
+from ckv.cluster.roster import CONFLICT
 from ckv.cluster.slots import SLOTS
 from ckv.node.copying import NotCopied
 from ckv.node.guard import Guard, between_turns, turn_out
@@ -188,7 +189,8 @@ class Moves:
     def figures(self) -> dict[str, int]:
         """What a BEAT tells of it."""
         move = self._store.move
-        return {"move_rows": move.keys + move.rows + move.rounds if move is not None else 0}
+        rows = move.keys + move.rows + move.rounds if move is not None else 0
+        return {"move_rows": rows, CONFLICT: int(bool(self._member.conflict))}
 
     # --- what a primary asks -----------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from ckv.cluster.messages import (
 )
 from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode
+from ckv.cluster.roster import CONFLICT
 
 SLOTS = 8
 OPTIONS = Options(lease=5.0, node_timeout=6.0, settle=30.0, move_slots=2, freeze_timeout=5.0, pause=5.0)
@@ -54,6 +55,8 @@ class Cluster:
         """What nodes say of the database; that all of them live, unless a test says otherwise."""
         self.not_connected: set[str] = set()
         """Who can be asked nothing."""
+        self.in_conflict: set[str] = set()
+        """Who follows another map."""
         self.leader.roster.reaches = lambda node: node.name not in self.not_connected
 
     def carry_out(self) -> None:
@@ -84,7 +87,8 @@ class Cluster:
         sights = self.sights
         if sights is None:
             sights = tuple(Sight(*known[0:3:2], int(self.now), active=True) for known in self.alive.values())
-        answer = self.leader.beat(Beat(name, who.boot, who.incarnation, version, {}, sights), self.now)
+        figures = {CONFLICT: int(name in self.in_conflict)}
+        answer = self.leader.beat(Beat(name, who.boot, who.incarnation, version, figures, sights), self.now)
         self.carry_out()
         return answer
 

@@ -136,3 +136,27 @@ def test_a_file_with_records_of_others_is_not_taken_in() -> None:
     answer = join(leading(), "c", tier=OTHERS_TIER)
     assert isinstance(answer, NoEntry)
     assert answer.why.startswith("its file has records that it was given before it joined, or under another name")
+
+
+def test_one_that_follows_another_map_is_sent_nothing() -> None:
+    cluster = leading()
+    join(cluster, "c", 1)
+    cluster.in_conflict.add("c")
+    cluster.wait(2 * OPTIONS.settle)
+    assert "c" not in cluster.owners()
+    assert cluster.leader.move is None
+    assert [row[3] for row in cluster.leader.table(cluster.now)] == ["up", "up", "up, follows another map"]
+    cluster.in_conflict.clear()
+    cluster.wait(OPTIONS.pause)
+    assert cluster.leader.move is not None
+
+
+def test_without_the_file_of_one_that_began_anew_the_others_have_what_they_had() -> None:
+    cluster = a_cluster()
+    join(cluster, "c", 1)
+    for name in "ab":
+        join(cluster, name, map=a_map("a", "b"))
+    cluster.wait(1.0)
+    assert leads(cluster)
+    assert cluster.owners() == ["a", "b"] * (SLOTS // 2)
+    assert set(nodes(cluster)) == {"a", "b", "c"}

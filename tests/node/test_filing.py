@@ -267,3 +267,9 @@ def test_a_file_that_another_node_has_taken_meanwhile_is_left_alone(rig: Rig, pa
     rig.take(by(SECOND, 0.0))
     until(lambda: rig.holding.is_strange, "it finds out")
     assert rows(path) == {*OURS}
+
+
+def test_the_leader_is_told_that_its_map_is_not_followed(rig: Rig) -> None:
+    for version, mine, told in ((SECOND, 0.25, 1), (THIRD, 0.5, 0)):
+        rig.take(by(version, mine))
+        assert rig.moves.figures()["conflict"] == told

@@ -15,6 +15,7 @@ from ckv.address import Address
 from ckv.cluster.gathering import PATIENCE
 from ckv.cluster.map import Node
 from ckv.cluster.messages import BEAT, JOIN, Beat, FenceOff, Join, Sight
+from ckv.cluster.roster import CONFLICT
 from ckv.node.leading import Leading
 from tests.net.conftest import World, until
 from tests.node.callers import Told
@@ -41,6 +42,8 @@ class Cluster(Rig):
         super().__init__(world)
         self.leading = Leading(self.routing)
         self._clock = clock
+        self.in_conflict = 0
+        """Whether those who have joined say that they follow another map."""
         self._joined: dict[str, Join] = {}
         self.sights: tuple[Sight, ...] = ()
         """What is seen in the database, beside those who have joined."""
@@ -60,7 +63,8 @@ class Cluster(Rig):
             beat = int(self._clock.now)
             sights = (*(Sight(name, 1, beat, active=True) for name in self._joined), *self.sights)
             for name in self._joined:
-                self._say(BEAT, Beat(name, 1, 1, self.routing.router.version, {}, sights).pack())
+                figures = {CONFLICT: self.in_conflict}
+                self._say(BEAT, Beat(name, 1, 1, self.routing.router.version, figures, sights).pack())
             self.leading.tick()
             gevent.sleep(0)
 
@@ -136,3 +140,13 @@ def test_a_node_that_is_in_no_map_is_asked_to_fence_by_its_address(cluster: Clus
         told.clear()
     server.stop()
     assert ("FENCE", ["b", 1, 5, 3]) in asked
+
+
+def test_who_follows_another_map_is_logged_once_each_time(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    cluster.join("a", cluster.nowhere)
+    for times in (1, 2):
+        cluster.in_conflict = 1
+        cluster.wait(2.0)
+        assert caplog.text.count("their files are of another map, so these serve nothing: a") == times
+        cluster.in_conflict = 0
+        cluster.wait(1.0)
