@@ -187,6 +187,7 @@ class Filing(Copying):
 
     def _keep(self) -> None:
         """Notes each map, and deletes rows of others."""
+        told = ""
         while True:
             self._has_work.wait()
             self._has_work.clear()
@@ -195,8 +196,11 @@ class Filing(Copying):
                 # A map that has come meanwhile is noted first.
                 while self._holding.others and not self._is_saving and self._noted == self._member.version:
                     self._delete(self._holding.others)
+                told = ""
             except errors.TierError as error:
-                log.debug("the file does not take what the node has to note: %s", error)
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("the file does not take what this node has to note, so no slots can come: %s", error)
                 self._has_work.set()
                 gevent.sleep(RETRY)
 

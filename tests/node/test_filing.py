@@ -218,6 +218,23 @@ def test_what_is_written_while_another_map_comes_is_refused_and_deleted(
     assert rows(path) == {*OURS}
 
 
+def test_it_is_logged_once_that_the_file_takes_no_note(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ckv.node.filing.RETRY", 0.01)
+    tried = []
+
+    def refuse() -> None:
+        tried.append(1)
+        raise errors.TierUnavailable("the disk is full")
+
+    monkeypatch.setattr(rig.filing, "_note", refuse)
+    rig.take(by(SECOND))
+    until(lambda: len(tried) > 2, "it is tried again")
+    assert caplog.text.count("no slots can come: ") == 1
+    assert "the disk is full" in caplog.text
+
+
 def test_one_part_is_taken_at_a_time(rig: Rig) -> None:
     said = Copy("other", "me", 7, FIRST, 0, new_packer().pack([]), 0, 0, False).pack()
     told = Told()
