@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man dist lock clean
+.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -42,6 +42,10 @@ demo: $(CORE) ## start a whole cluster and watch it work (embedded persistent ti
 
 test: $(DEV) $(CORE) mariadb zookeeper ## run the tests of the source, with real processes, a private MariaDB and ZooKeeper
 	$(PYTEST) --ignore=tests/clients --ignore=tests/upstream/test_suites.py $(ARGS)
+
+# `make simulate ARGS="--count 1000"`. All processors; the tests of a usual run have some of the schedules.
+simulate: $(DEV) ## run 20,000 schedules of a cluster in which whatever can happen does, and judge what clients saw
+	@$(PY) -m tests.cluster.simulate $(ARGS)
 
 # The usual run makes about a quarter of them, others with each commit.
 test-mutations: $(DEV) $(CORE) ## break the store and the compiled core in every way that is on the lists, and see it caught

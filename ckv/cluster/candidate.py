@@ -7,14 +7,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ckv.address import parse_address
-from ckv.cluster.election import Beat, Election, Look, Row, Stand
+from ckv.cluster.election import PATIENCE, Beat, Election, Look, Row, Stand
 from ckv.cluster.leader import Leader
 from ckv.cluster.map import NO_VERSION, Map, Version
 from ckv.cluster.messages import Again, Answer, Elsewhere
+from ckv.cluster.watch import NEVER
 from ckv.errors import BadSetting
+
+BELIEVED: Final = 10.0
+"""Seconds for which another primary leads by an earlier map than is known here until that is the one that counts. One
+that has not heard of the later map asks the nodes as soon as one of them says so, and leads by a later one then."""
 
 
 class Put(NamedTuple):
@@ -48,6 +53,8 @@ class Candidate:
         self._putting: Put | None = None
         self._leading_by: Put | None = None
         """That of the map by which it is to lead, which the nodes have told."""
+        self._contradicted = (0.0, NEVER)
+        """Since when another primary leads by an earlier map than is known here, and when that was found last."""
         self._out: list[Step] = []
         self._sees_to_certainty()
 
@@ -66,6 +73,18 @@ class Candidate:
     def looked(self, row: Row, now: float) -> None:
         """What :class:`Look` has found."""
         self.election.seen(row, now)
+
+    def believes(self, row: Row, version: Version, known: Version, now: float) -> bool:
+        """Whether to route by the map that the row has, of that ``version``, by whoever routes by one of the version
+        ``known``: by a later one always; by an earlier one when those who knew the later one must be gone."""
+        since, last = self._contradicted
+        if version >= known or self.election.term is not None or row.leader in ("", self.election.name):
+            self._contradicted = (now, NEVER)
+            return version > known
+        if now - last > PATIENCE:
+            since = now  # what has been meanwhile nobody has seen
+        self._contradicted = (since, now)
+        return now - since > BELIEVED
 
     def beaten(self, asked: Beat, accepted: bool, asked_at: float) -> None:
         """What became of a beat; not to be called where nobody knows."""

@@ -150,7 +150,7 @@ class Leave(NamedTuple):
 
 
 class Follow(NamedTuple):
-    """A primary routes by this map, and wants a later one."""
+    """A primary routes by this map, and wants another one."""
 
     version: Version
 
@@ -212,7 +212,7 @@ class Followed(NamedTuple):
     """The answer to a FOLLOW."""
 
     map: Map | None
-    """The one that the primary routes by, if it is a later one."""
+    """The one that the primary routes by, if it is to be preferred."""
 
     def pack(self) -> list[object]:
         return ["map", self.map.pack() if self.map is not None else None]

@@ -32,7 +32,11 @@ class Router:
         self.targets = array("H", [NOBODY]) * slots
         """For each slot the number of the node that is asked, :data:`PARKED`, or
         :data:`~ckv.cluster.map.NOBODY`. It changes in place, and is never another array."""
+        self.latest = NO_VERSION
+        """That of the latest map of all that it has had: whoever leads by an older one has missed something."""
         self._moving: set[int] = set()
+        self._found = False
+        """Whether the map is one that was found before somebody leads."""
 
     @property
     def version(self) -> Version:
@@ -49,10 +53,16 @@ class Router:
         """Whether there is a map, so that requests can be routed."""
         return self.map.version != NO_VERSION
 
-    def take_map(self, following: Map) -> Change | None:
-        """Routes by this map from now on, and parks nothing that has an owner; None when it is not a later one."""
-        if following.version <= self.map.version:
+    def take_map(self, following: Map, *, found: bool = False) -> Change | None:
+        """Routes by this map from now on, and parks nothing that has an owner; None when that changes nothing.
+
+        Whoever leads says which map counts, be it an earlier one: those who knew a later one may all be gone. Of maps
+        that were ``found`` before somebody leads a later one is better.
+        """
+        if following.version == self.map.version or (found and following.version < self.map.version):
             return None
+        self._found = found
+        self.latest = max(self.latest, following.version)
         before, now = _places(self.map), _places(following)
         self.map = following
         self.targets[:] = following.owners
@@ -60,6 +70,14 @@ class Router:
         added = tuple((number, node) for number, node in now.items() if not _is_same(before.get(number), node))
         removed = tuple((number, node) for number, node in before.items() if not _is_same(now.get(number), node))
         return Change(added, removed)
+
+    def map_for(self, version: Version) -> Map | None:
+        """The map, for a primary that follows this one and routes by that of another version; None if that one is as
+        good."""
+        # One without a term is no leader's, and says no more than who is there.
+        if not self.map.version[0] or version == self.map.version or (self._found and version > self.map.version):
+            return None
+        return self.map
 
     def park(self, slots: Iterable[int]) -> None:
         """Has the requests of these slots wait for the next map: they are about to move."""

@@ -219,10 +219,11 @@ class Coordinating:
         name = candidate.election.name
         match step:
             case Look():
-                state = coordinator.look(self._routing.router.version)
-                if state.map is not None:
-                    self._routing.take(_unpacked(state), push=False)
+                known, now = self._routing.router.version, time.monotonic()
+                state = coordinator.look(known)
                 row, before = _row(state), candidate.election.row
+                if state.map is not None and candidate.believes(row, (state.term, state.epoch), known, now):
+                    self._routing.take(_unpacked(state), push=False)
                 candidate.looked(row, time.monotonic())
                 if row != before and row.leader not in ("", name):
                     self._troubles.others_write()
@@ -232,7 +233,7 @@ class Coordinating:
             case Beat(term):
                 candidate.beaten(step, coordinator.beat(name, term), asked_at)
             case Stand(row):
-                found = coordinator.stand(name, *row, self._routing.router.version)
+                found = coordinator.stand(name, *row, self._routing.router.latest)
                 if found is not None:
                     log.info("is elected, in term %d", found.term)
                     candidate.stood(_unpacked(found), found.is_new, asked_at, time.monotonic())

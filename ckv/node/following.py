@@ -1,8 +1,7 @@
-"""A primary's way to another one that it follows: it routes by the map of that one, and never leads.
+"""A primary's way to another one that it follows: asks it for the map, one question at a time.
 
-It asks for later maps, one question at a time, and goes on routing by the last one while nobody answers: that no node
-serves what is not its own is up to the nodes. With a coordinator primaries learn the map from there instead
-(:mod:`ckv.node.coordinating`).
+What becomes of the answers is in :mod:`ckv.cluster.following`. With a coordinator primaries learn the map from there
+instead (:mod:`ckv.node.coordinating`).
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from gevent.event import Event
 
 from ckv import errors
 from ckv.address import Address
+from ckv.cluster.following import Follower
 from ckv.cluster.map import Map, show
-from ckv.cluster.messages import FOLLOW, Elsewhere, Follow, Followed, Static, unpack_answer
+from ckv.cluster.messages import FOLLOW, Elsewhere, Follow, unpack_answer
 from ckv.node.figures import Info
 from ckv.node.link import FAILURES, Link
 from ckv.node.routing import Routing
@@ -39,8 +39,7 @@ class Following:
         self._routing = routing
         self._link = Link(limits)
         self._look = Event()
-        self._reason = "it was not asked yet"
-        """Why it does not answer; empty if it does."""
+        self._follower = Follower()
         self._greenlet: gevent.Greenlet[..., None] | None = None
 
     def begin(self) -> None:
@@ -68,8 +67,8 @@ class Following:
         """What INFO says of it."""
         return {
             "cluster_leader": str(self.primary),
-            "cluster_coordinator_connected": int(not self._reason),
-            "cluster_coordinator_reason": self._reason or "-",
+            "cluster_coordinator_connected": int(not self._follower.reason),
+            "cluster_coordinator_reason": self._follower.reason or "-",
         }
 
     def _run(self) -> None:
@@ -94,27 +93,24 @@ class Following:
         except FAILURES as error:
             self._failed(str(error))
         else:
-            match answer:
-                case Followed(world):
-                    self._answered()
-                    if world is not None:
-                        self._routing.take(world, push=False)
-                case Static():
-                    self._failed(
-                        "it has a list of its secondaries: a primary with the same list needs nobody to follow"
-                    )
-                case _:
-                    self._failed(f"it is no primary that can be followed: {answer!r:.100}")
+            before = self._follower.reason
+            world = self._follower.answered(answer)
+            self._say(before)
+            if world is not None:
+                self._routing.take(world, push=False)
 
     def _failed(self, reason: str) -> None:
-        self._link.close()
-        if reason != self._reason:
-            self._reason = reason
-            log.warning("%s does not tell the map: %s; routes by %s", self.primary, reason, self._known)
+        before, self._follower.reason = self._follower.reason, reason
+        self._say(before)
 
-    def _answered(self) -> None:
-        if self._reason:
-            self._reason = ""
+    def _say(self, before: str) -> None:
+        """What is new of it; ``before``: why it did not answer until now."""
+        reason = self._follower.reason
+        if reason:
+            self._link.close()
+        if reason and reason != before:
+            log.warning("%s does not tell the map: %s; routes by %s", self.primary, reason, self._known)
+        elif before and not reason:
             log.info("follows %s", self.primary)
 
     @property

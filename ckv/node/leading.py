@@ -221,7 +221,7 @@ class Leading:
                 self._leads = True
                 self._routing.take(world, push=True)
             case Route(world):
-                self._routing.take(world, push=False)
+                self._routing.take(world, push=False, found=True)
             case Park(slots):
                 self._routing.park(slots)
             case Unpark(slots):
@@ -290,9 +290,7 @@ class Leading:
             known = Follow.unpack(params).version
         except ValueError as error:
             raise errors.BadArguments(str(error)) from None
-        world = self._routing.router.map
-        # One without a term is no leader's, and says no more than who is there.
-        return Followed(world if world.version[0] and world.version > known else None).pack()
+        return Followed(self._routing.router.map_for(known)).pack()
 
     def _look_who_leads(self) -> None:
         """Raises Refused, with where the leader is, if it is another primary."""

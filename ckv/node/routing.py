@@ -104,14 +104,14 @@ class Routing:
 
     # --- maps --------------------------------------------------------------------------------------------------------
 
-    def take(self, world: Map, *, push: bool) -> None:
-        """Goes by this map from now on, if it is a later one. ``push``: the nodes are told all of it.
+    def take(self, world: Map, *, push: bool, found: bool = False) -> None:
+        """Goes by this map from now on, if :meth:`Router.take_map` does. ``push``: the nodes are told all of it.
 
         Requests of slots that move wait until those that are on their way to the old owner have come back, or are
         answered, if they were not parked before: whoever does not lead hears of a move when it is over.
         """
         before, parked = self.router.map, self.router.moving
-        change = self.router.take_map(world)
+        change = self.router.take_map(world, found=found)
         if change is None:
             return
         if self._later is not None and world.version >= self._later[0]:

@@ -28,7 +28,7 @@ class Elected(Primary):
     """One of several."""
 
     def __init__(self, world: World, number: int) -> None:
-        super().__init__(world, f"P{number}", leads=True)
+        super().__init__(world, f"P{number}")
         self._link = Link(world.schedule, self, world.database)
         self._address = f"host:{number + 1}"
         self.leader: Leader
@@ -43,12 +43,13 @@ class Elected(Primary):
 
     def _begin(self) -> None:
         super()._begin()
+        self._looks = False
         patience = self.schedule.chance.uniform(PATIENCE, PATIENCE + 1)
         self.authority = self.candidate = Candidate(self.leader, Election(self._address, patience))
 
     def stop(self) -> None:
         """Is told to end."""
-        self.schedule.say(f"{self.name} is stopped")
+        self.schedule.say("%s is stopped", self.name)
         self.schedule.count("leaders that step down")
         self.candidate.step_down()
         self._carry_out()
@@ -65,11 +66,11 @@ class Elected(Primary):
         for step in self.candidate.take():
             match step:
                 case Look():
-                    self._link.call(database.look_who_leads, self._looked)
+                    self._look()
                 case Beat(term):
                     self._link.call(database.move_beat, partial(self._beaten, step, asked_at), term)
                 case Stand(row):
-                    known = self.router.version
+                    known = self.router.latest
                     self._link.call(database.stand, partial(self._stood, asked_at), self._address, row, known)
                 case Put(expected, following):
                     told = partial(self._put, step, asked_at)
@@ -77,10 +78,20 @@ class Elected(Primary):
                 case StepDown(term):
                     self._link.call(database.step_down, ignored, term)
 
+    def _when_behind(self) -> None:
+        self._look()
+
+    def _look(self) -> None:
+        if not self._looks:
+            self._looks = True
+            self._link.call(self.world.database.look_who_leads, self._looked)
+
     def _looked(self, result: Any) -> None:
+        self._looks = False
         match result:
             case (Row() as row, Map() as world_map):
-                self._take_map(world_map)
+                if self.candidate.believes(row, world_map.version, self.router.version, self.schedule.now):
+                    self._take_map(world_map)
                 self._send_parked()
                 self.candidate.looked(row, self.schedule.now)
                 self._carry_out()
@@ -94,7 +105,8 @@ class Elected(Primary):
         match result:
             case (Map() as world_map, bool() as is_new):
                 self.schedule.count("elections")
-                self.schedule.say(f"{self.name} is elected: {world_map}{', which is new' if is_new else ''}")
+                is_new = is_new or world_map.version < self.router.latest  # of which it has heard meanwhile
+                self.schedule.say("%s is elected: %s%s", self.name, world_map, ", which is new" if is_new else "")
                 self._follow_up(self.candidate.stood, world_map, is_new, asked_at, self.schedule.now)
 
     def _put(self, step: Put, asked_at: float, result: Any) -> None:
@@ -108,7 +120,7 @@ class Elected(Primary):
         led = self.leader.leads
         tell(*arguments)
         if led and not self.leader.leads:
-            self.schedule.say(f"{self.name} leads no more")
+            self.schedule.say("%s leads no more", self.name)
             self.schedule.count("leaders that are deposed")
         self._carry_out()
         self._send_parked()

@@ -137,7 +137,7 @@ class Database(Process):
         link.answer(number, ("claimed", highest + 1))
 
     def beat(self, link: Link, number: int, key: Key) -> None:
-        """Whether the process may go on: "ok" or "fenced"."""
+        """What there is to see of all processes, if this one may go on; else "fenced"."""
 
         def attempt() -> bool:
             fence = self.fences[key]
@@ -145,10 +145,13 @@ class Database(Process):
                 return False
             if fence.active:
                 fence.beat += 1
-            link.answer(number, "ok" if fence.active else "fenced")
+            link.answer(number, self._sights() if fence.active else "fenced")
             return True
 
         self._try(attempt)
+
+    def _sights(self) -> tuple[Sight, ...]:
+        return tuple(Sight(*key, fence.beat, fence.active) for key, fence in self.fences.items())
 
     def fence_off(self, link: Link, number: int, key: Key, beat: int, *, kills: bool = True) -> None:
         """Fences a process, if its beat is still that one; whether that was done."""
@@ -167,7 +170,7 @@ class Database(Process):
             if fence.active:
                 fence.active = False
                 self.schedule.count("fences")
-                self.schedule.say(f"{key} is fenced")
+                self.schedule.say("%s, incarnation %d, is fenced", *key)
                 self.when_fenced(key)
             link.answer(number, True)
             self._retry()
@@ -180,10 +183,6 @@ class Database(Process):
         """The process gives its name back."""
         self.fences[key].active = False
         link.answer(number, True)
-
-    def look(self, link: Link, number: int) -> None:
-        """What there is to see of all processes."""
-        link.answer(number, tuple(Sight(*key, fence.beat, fence.active) for key, fence in self.fences.items()))
 
     def keep(self, world_map: Map) -> None:
         """A leader has made this map, before the schedule begins."""

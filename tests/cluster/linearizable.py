@@ -7,12 +7,18 @@ The search goes along the history and keeps all states that are possible so far 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Final, Literal, NamedTuple
 
 NEVER: Final = float("inf")
 """The end of a call without an answer: it may have happened at any time since, or not."""
 
-SAME: Final = object()
+
+class _Kept(Enum):
+    SAME = "same"
+
+
+SAME: Final = _Kept.SAME
 """Among the values of a loss: perhaps nothing was lost."""
 
 Kind = Literal["read", "write", "loss"]

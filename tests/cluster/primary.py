@@ -1,4 +1,4 @@
-"""A primary of the simulation: the real :class:`~ckv.cluster.leader.Leader` and
+"""A primary of the simulation that leads: the real :class:`~ckv.cluster.leader.Leader` and
 :class:`~ckv.cluster.router.Router`, and a model of what carries out what they say."""
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ckv.cluster.authority import Authority
 from ckv.cluster.leader import Leader
-from ckv.cluster.map import Map, Node
+from ckv.cluster.map import NO_VERSION, Map, Node
 from ckv.cluster.memory import Memory
-from ckv.cluster.messages import Again, Beat, Join, Leave, Push
+from ckv.cluster.messages import Again, Answer, Beat, Follow, Followed, Join, Leave, Push
 from ckv.cluster.outputs import Lead, Park, Publish, Replace, Route, ToNode, Unpark
 from ckv.cluster.router import Router
 from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 PARKED: Final = 2.5
 """Seconds for which a request waits for its slot to have an owner that answers."""
 
-AGAIN: Final = 0.05
+AGAIN: Final = 0.15
 """Seconds until a node is asked again that did not serve a slot."""
-
-POLL: Final = 2.0
-"""Seconds between two questions of a follower for the map."""
 
 
 class Request(NamedTuple):
@@ -40,24 +37,22 @@ class Request(NamedTuple):
 
 
 class Primary(Process):
-    """The one that leads, whose memory is the authority; or one that follows it."""
+    """One that leads, by its own memory."""
 
-    def __init__(self, world: World, name: str, *, leads: bool) -> None:
+    def __init__(self, world: World, name: str) -> None:
         super().__init__(world.schedule, name)
         self.world = world
         self.up = False
-        self._leads = leads
         self._links: dict[int, Link] = {}
         """To the nodes, by where they listen."""
-        self.follower_link: Link | None = None
-        """To the one that follows, or that leads."""
         self.leader: Leader | None = None
+        """None where it never leads."""
         self.router: Router
         self._carry: dict[type, Callable[[Any], None]] = {
             Lead: self._lead,
             Replace: self._replace,
             Publish: self._publish,
-            Route: lambda output: self._take_map(output.map),
+            Route: lambda output: self._take_map(output.map, found=True),
             Park: lambda output: self.router.park(output.slots),
             Unpark: lambda output: self.router.release(output.slots),
             ToNode: self._to_node,
@@ -66,34 +61,31 @@ class Primary(Process):
     def boot(self) -> None:
         """Starts anew."""
         self._begin()
-        if self.leader is not None:
-            self.leader.gather(self.schedule.now)
+        assert self.leader is not None
+        self.leader.gather(self.schedule.now)
 
     def start_with(self, world_map: Map) -> None:
         """Has led for a while, by this map."""
         self._begin()
-        if self.leader is not None:
-            self.authority.lead(world_map, self.schedule.now)
-            self._carry_out()
-        else:
-            self._take_map(world_map)
+        self.authority.lead(world_map, self.schedule.now)
+        self._carry_out()
 
     def _begin(self) -> None:
+        self._begin_to_route()
+        self.leader = Leader(self.world.options, self.world.slots)
+        self.authority: Authority = Memory(self.leader, int(self.schedule.now * 1000) + 1)
+        self.every(0.35, self._tick)
+
+    def _begin_to_route(self) -> None:
         self.life += 1
         self.up = True
         self.paused_until = 0.0
         self._parked: list[Request] = []
         self._timer = False
         self.router = Router(self.world.slots)
-        if self._leads:
-            self.leader = Leader(self.world.options, self.world.slots)
-            self.authority: Authority = Memory(self.leader, int(self.schedule.now * 1000) + 1)
-            self.every(0.25, self._tick)
-        else:
-            self.every(POLL, self._ask_for_map)
 
     def kill(self) -> None:
-        self.schedule.say(f"{self.name} is killed")
+        self.schedule.say("%s is killed", self.name)
         self.end()
 
     # --- leading ----------------------------------------------------------------------------------------------------
@@ -107,11 +99,11 @@ class Primary(Process):
 
     def hear(self, link: Link, number: int, message: Join | Beat | Leave) -> None:
         """What a secondary says."""
-        if self.leader is None:
-            link.answer(number, Again())
-            return
+        assert self.leader is not None
         now = self.schedule.now
         match message:
+            case Join() if self._would_begin_another(message):
+                answer: Answer = Again()
             case Join():
                 answer = self.leader.join(message, now)
             case Beat():
@@ -120,6 +112,14 @@ class Primary(Process):
                 answer = self.leader.leave(message, now)
         self._carry_out()
         link.answer(number, answer)
+
+    def _would_begin_another(self, ask: Join) -> bool:
+        """Whether this is the first that a primary hears of a cluster of nodes with files, and comes from one that has
+        nothing, though others have a map. Operators have to see to it that no such node is started then: nobody could
+        tell it from the first one of a cluster that begins."""
+        gathering = self.leader._gathering if self.leader is not None and self.leader.gathers else None
+        begins = gathering is not None and gathering.latest.version == NO_VERSION
+        return begins and ask.map is None and any(node.file.note is not None for node in self.world.nodes.values())
 
     def move(self, slots: list[int], name: str) -> None:
         """What an operator may want."""
@@ -144,18 +144,22 @@ class Primary(Process):
         self.authority.lead(output.remembered, self.schedule.now)
 
     def _replace(self, output: Replace) -> None:
+        leader, nodes = self.leader, output.following.nodes
+        assert leader is not None
+        if leader.move is not None and leader.move.phase == "decided":
+            self.schedule.count("moves")
+        gone = [node for node in nodes if node is not None and node.state == "away" and leader.map.is_up(node.key)]
+        self.schedule.count("fail-overs", len(gone))
         self.authority.replace(output.following, self.schedule.now)
 
     def _publish(self, output: Publish) -> None:
-        self.schedule.say(f"{self.name} publishes {output.map}")
+        self.schedule.say("%s publishes %s", self.name, output.map)
         self.schedule.count("maps")
         self.world.look_who_is_given_up(self.router.map, output.map)
         self._take_map(output.map)
         for node in output.map.nodes:
             if node is not None:
                 self._link_to(node).call(self.world.nodes[node.port].order, ignored, Push(output.map))
-        if self.follower_link is not None:
-            self.follower_link.call(self._other().hear_map, ignored, output.map)
         self._send_parked()
 
     @property
@@ -173,37 +177,20 @@ class Primary(Process):
             leader.answered(order, result if result != NOT_SENT else None, self.schedule.now)
             self._carry_out()
 
-        self.schedule.say(f"{self.name} asks {output.node.name}: {order}")
+        self.schedule.say("%s asks %s: %s", self.name, output.node.name, order)
         self._link_to(output.node).call(self.world.nodes[output.node.port].order, answered, order)
-
-    # --- following --------------------------------------------------------------------------------------------------
-
-    def _other(self) -> Primary:
-        return next(other for other in self.world.primaries if other is not self)
-
-    def hear_map(self, link: Link, number: int, world_map: Map) -> None:
-        """The leader has another map."""
-        self._take_map(world_map)
-        self._send_parked()
-        link.answer(number, True)
-
-    def ask_map(self, link: Link, number: int) -> None:
-        """FOLLOW."""
-        link.answer(number, self.router.map)
-
-    def _ask_for_map(self) -> None:
-        def told(world_map: Map | None) -> None:
-            if isinstance(world_map, Map):
-                self._take_map(world_map)
-                self._send_parked()
-
-        if self.follower_link is not None:
-            self.follower_link.call(self._other().ask_map, told)
 
     # --- routing ----------------------------------------------------------------------------------------------------
 
-    def _take_map(self, world_map: Map) -> None:
-        self.router.take_map(world_map)
+    def hear_follower(self, link: Link, number: int, said: Follow) -> None:
+        """FOLLOW of another primary."""
+        link.answer(number, Followed(self.router.map_for(said.version)))
+
+    def _when_behind(self) -> None:
+        """A node has a later map. Where nobody else decides it says so by itself."""
+
+    def _take_map(self, world_map: Map, *, found: bool = False) -> None:
+        self.router.take_map(world_map, found=found)
 
     def _link_to(self, node: Node) -> Link:
         link = self._links.get(node.port)
@@ -239,12 +226,12 @@ class Primary(Process):
                 request.link.answer(request.number, ("unknown",))
             elif result == NOT_SENT:
                 self.router.not_owner(slot, target, self.router.version)
-                self._ask_for_map()
+                self._when_behind()
                 self._route(request)
             elif result[0] == "NotOwner":
                 following = self.router.not_owner(slot, target, result[1])
                 if following == "ask":
-                    self._ask_for_map()
+                    self._when_behind()
                 # A follower parks nothing. It sends it again: no client here has a second call that was before it.
                 if following == "late" and self.leader is not None:
                     request.link.answer(request.number, ("refused",))

@@ -227,7 +227,7 @@ class Records:
         self._look()
 
     def _make_pending(self, keys: Collection[str]) -> None:
-        for key in self.dirty.intersection(keys):
+        for key in sorted(self.dirty.intersection(keys)):
             value = self.memory[key]
             if value is not None:
                 self.pending[key] = value

@@ -25,10 +25,10 @@ class Schedule:
         self._next = 0
         self._heap: list[tuple[float, int, Process | None, int, Callable[..., object], tuple[Any, ...]]] = []
 
-    def say(self, text: str) -> None:
-        """What a reader of the schedule sees."""
+    def say(self, text: str, *arguments: object) -> None:
+        """What a reader of the schedule sees, put together as in a log."""
         if self.saying is not None:
-            self.saying(f"{self.now:8.4f}  {text}")
+            self.saying(f"{self.now:8.4f}  {text % arguments}")
 
     def count(self, what: str, times: int = 1) -> None:
         """Counts how often something happened: what never does proves nothing."""
@@ -36,27 +36,31 @@ class Schedule:
 
     def at(self, delay: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
         """Has it done after so many seconds, by that process in its present life."""
-        self.at_time(self.now + delay, process, action, *arguments)
+        self._next = number = self._next + 1
+        life = process.life if process is not None else 0
+        heappush(self._heap, (self.now + delay, number, process, life, action, arguments))
 
     def at_time(self, when: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
-        self._next += 1
+        """As :meth:`at`, at a moment."""
+        self._next = number = self._next + 1
         life = process.life if process is not None else 0
-        heappush(self._heap, (when, self._next, process, life, action, arguments))
+        heappush(self._heap, (when, number, process, life, action, arguments))
 
     def run(self, until: float) -> None:
+        """Has all done that is due by then."""
         heap = self._heap
         while heap and heap[0][0] <= until:
             when, number, process, life, action, arguments = heappop(heap)
-            if when > self.now:
-                self.now = when
+            self.now = when
             if process is not None:
                 if process.life != life or not process.up:
                     continue
-                if process.paused_until > self.now:
+                if process.paused_until > when:
                     # In its old place among those that wait for the same moment.
                     heappush(heap, (process.paused_until, number, process, life, action, arguments))
                     continue
             action(*arguments)
+        self.now = until
 
 
 class Process:
@@ -68,11 +72,10 @@ class Process:
         self.life = 0
         self.up = True
         self.paused_until = 0.0
-        schedule.count("processes")
 
     def pause(self, seconds: float) -> None:
         self.paused_until = max(self.paused_until, self.schedule.now + seconds)
-        self.schedule.say(f"{self.name} is paused for {seconds:.2f} s")
+        self.schedule.say("%s is paused for %.2f s", self.name, seconds)
 
     def end(self) -> None:
         """It is no more: its connections break, and whoever waits for an answer of it hears that."""
@@ -97,6 +100,10 @@ class Process:
         """A connection of which it is the server has broken."""
 
 
+def ignored(_result: object) -> None:
+    """For an answer that changes nothing."""
+
+
 NOT_SENT: Final = ("not sent",)
 """The answer of a :class:`Link` to a call when there is no connection."""
 
@@ -113,6 +120,7 @@ class Link:
         """What the server was told by EPOCH, and what the client has said."""
         self.said: Version = NO_VERSION
         self._schedule = schedule
+        self._random = schedule.chance.random
         self._generation = 0
         self._there = self._back = 0.0
         self._stalled_until = 0.0
@@ -126,17 +134,22 @@ class Link:
         the answer, None when the connection breaks before, or :data:`NOT_SENT`. Returns whether it was sent."""
         schedule = self._schedule
         if not self.server.up or schedule.now < self._down_until:
-            schedule.at(0.01, self.client, then, NOT_SENT)
+            if then is not ignored:
+                schedule.at(0.01, self.client, then, NOT_SENT)
             return False
-        self._calls += 1
-        self._waiting[self._calls] = then
-        self._there = when = max(schedule.now + self._latency(), self._there + NEXT)
-        schedule.at_time(when, self.server, self._arrived, self._generation, handler, self._calls, arguments)
+        self._calls = number = self._calls + 1
+        self._waiting[number] = then
+        when = schedule.now + self._latency()
+        if when <= self._there:
+            when = self._there + NEXT
+        self._there = when
+        schedule.at_time(when, self.server, self._arrived, self._generation, handler, number, arguments)
         return True
 
     def _latency(self) -> float:
-        random = self._schedule.chance.random
-        return 0.03 * random() if random() < 0.05 else 0.0005 + 0.002 * random()
+        """Seconds: mostly one or two thousandths, sometimes up to thirty."""
+        drawn = self._random()
+        return 0.6 * drawn if drawn < 0.05 else 0.0005 + 0.002 * drawn
 
     def _arrived(
         self, generation: int, handler: Callable[..., object], number: int, arguments: tuple[Any, ...]
@@ -151,11 +164,15 @@ class Link:
 
     def answer(self, number: int, result: Any) -> None:
         """Tells the client."""
-        if number not in self._waiting:
-            return
-        schedule = self._schedule
-        self._back = when = max(schedule.now + self._latency(), self._back + NEXT)
-        schedule.at_time(when, self.client, self._answered, number, result)
+        then = self._waiting.get(number)
+        if then is ignored:
+            del self._waiting[number]
+        elif then is not None:
+            when = self._schedule.now + self._latency()
+            if when <= self._back:
+                when = self._back + NEXT
+            self._back = when
+            self._schedule.at_time(when, self.client, self._answered, number, result)
 
     def _answered(self, number: int, result: Any) -> None:
         if self._stalled_until > self._schedule.now and number in self._waiting:
@@ -199,5 +216,31 @@ class Link:
             self._back = max(self._back, until)
 
 
-def ignored(_result: object) -> None:
-    """For an answer that changes nothing."""
+class Beside(Link):
+    """One within a machine: nothing of it is on its way for any time, and it breaks with the server alone."""
+
+    def __init__(self, schedule: Schedule, server: Process) -> None:
+        super().__init__(schedule, server, server)
+
+    def call(self, handler: Callable[..., object], then: Then, *arguments: Any) -> bool:
+        schedule = self._schedule
+        if not self.server.up:
+            schedule.at(0.01, None, then, NOT_SENT)
+            return False
+        self._calls = number = self._calls + 1
+        self._waiting[number] = then
+        if self.server.paused_until > schedule.now:
+            schedule.at(0, self.server, handler, self, number, *arguments)
+        else:
+            handler(self, number, *arguments)
+        return True
+
+    def answer(self, number: int, result: Any) -> None:
+        then = self._waiting.pop(number, None)
+        if then is not None:
+            then(result)
+
+    def reset(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for then in waiting.values():
+            self._schedule.at(0.0005, None, then, None)

@@ -21,13 +21,13 @@ from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
 if TYPE_CHECKING:
     from tests.cluster.world import World
 
-LOOKS: Final = 10
+LOOKS: Final = 6
 """Looks at a beat that stands still, each half a second, before its process is fenced."""
 
 PARKED: Final = 1.0
 """Seconds for which a node keeps a request that it may be able to carry out soon."""
 
-DRAIN: Final = 6.0
+DRAIN: Final = 4.0
 """Seconds that a node which was told to stop waits for others to take its slots."""
 
 
@@ -41,7 +41,6 @@ class Secondary(Process):
         self.database = world.database
         self.up = False
         self.port = port
-        self.weight = 100
         self.file = File()
         self.stopped_at = 0.0
         self.boot_number = 0
@@ -98,7 +97,7 @@ class Secondary(Process):
         """Its incarnation is fenced, and what it has not saved is counted as lost already."""
         self.boot_number = self.world.next_number()
         self._seen: tuple[tuple[int, int], int] = ((0, 0), 0)
-        self._primary = 0
+        self._primary = self.schedule.chance.randrange(len(self.world.primaries))
         """The place of the one that it asks."""
         self._forgets = 0
         self._last_forget: dict[int, int] = {}
@@ -124,7 +123,7 @@ class Secondary(Process):
             self._begin(answer[1])
             return
         if answer is not None and answer[0] == "held":
-            _, incarnation, beat = answer
+            incarnation, beat = answer[1:]
             looks = self._seen[1] + 1 if self._seen[0] == (incarnation, beat) else 0
             self._seen = ((incarnation, beat), looks)
             if looks >= LOOKS or self._sees_the_end((self.node_name, incarnation)):
@@ -138,24 +137,22 @@ class Secondary(Process):
 
     def _begin(self, incarnation: int) -> None:
         tier = OWN_TIER if self.world.has_files else NO_TIER if self.world.copies else "db"
-        me = Identity(
-            self.node_name, self.boot_number, "host", self.port, self.weight, tier=tier, incarnation=incarnation
-        )
+        me = Identity(self.node_name, self.boot_number, "host", self.port, tier=tier, incarnation=incarnation)
         self.member = Member(me, self.world.slots)
         self.member.sights = lambda: self._sights
         self.records = Records(self, self.world.mode)
         self.copied = FiledRecords(self, self.file) if self.world.has_files else CopiedRecords(self)
         self._serves = True
-        self.every(0.25, self._tick)
+        self.every(0.5, self._tick)
         if self.world.has_files:
-            self.every(1.0, lambda: self.member.confirmed(self.schedule.now))
+            self.every(1.0, self._beat_file)
         elif not self.world.copies:
             self.every(1.0, self._beat_database)
 
     def kill(self) -> None:
         """kill -9."""
-        self.schedule.say(f"{self.name} is killed")
-        if self._serves and not self.is_lost:
+        self.schedule.say("%s is killed", self.name)
+        if self._serves:
             self.world.crashed(self)
         self._end()
 
@@ -198,7 +195,7 @@ class Secondary(Process):
         """SIGTERM: it gives its slots away, saves what it has, and ends."""
         if not self._serves or self._stopping:
             return
-        self.schedule.say(f"{self.name} is told to stop")
+        self.schedule.say("%s is told to stop", self.name)
         self.schedule.count("stops")
         self.is_leaving = True
         self.member.leave(self.schedule.now)
@@ -208,7 +205,7 @@ class Secondary(Process):
     def _save_all(self) -> None:
         if not self._stopping:
             self._stopping = True
-            self.schedule.say(f"{self.name} leaves with {self.member.slots_left} slots")
+            self.schedule.say("%s leaves with %d slots", self.name, self.member.slots_left)
             if self.world.copies:
                 if self.member.owned or not self.member.has_left:
                     self.world.crashed(self)
@@ -250,8 +247,7 @@ class Secondary(Process):
             if answer is None:
                 self.member.lost(now)
                 self.member.leader = None
-                if self.world.elects:
-                    self._primary = 1 - self._primary
+                self._primary = (self._primary + 1) % len(self.world.primaries)
             self._carry_out()
             self._retry()
 
@@ -260,19 +256,22 @@ class Secondary(Process):
     def _beat_database(self) -> None:
         asked_at = self.schedule.now
 
-        def beaten(answer: str | None) -> None:
+        def beaten(answer: Any) -> None:
+            self._sights = ()
             if answer == "fenced":
                 if not self._stopping:
                     self.fenced()
-            elif answer == "ok":
+            elif answer is not None and answer != NOT_SENT:
+                self._sights = answer
                 self.member.confirmed(asked_at)
                 self._retry()
 
-        def seen(answer: Any) -> None:
-            self._sights = answer if answer is not None and answer != NOT_SENT else ()
-
         self.fence_link.call(self.database.beat, beaten, self.member.key)
-        self.fence_link.call(self.database.look, seen)
+
+    def _beat_file(self) -> None:
+        """Nobody else can have what is in its file."""
+        self.member.confirmed(self.schedule.now)
+        self._retry()
 
     def keys_in(self, slots: frozenset[int]) -> list[str]:
         return [key for key, slot in self.world.keys.items() if slot in slots]

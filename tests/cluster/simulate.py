@@ -7,6 +7,7 @@ python -m tests.cluster.simulate --mode through --kind trouble --seed 42  # that
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import sys
@@ -14,9 +15,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tests.cluster.world import KINDS, MODES, run
+
+AT_ONCE: Final = 96
+"""Schedules that a process runs before it asks for more."""
 
 
 class Failure(NamedTuple):
@@ -29,15 +33,14 @@ class Failure(NamedTuple):
 
     @property
     def again(self) -> str:
-        return f"python -m tests.cluster.simulate --mode {self.mode} --kind {self.kind} --seed {self.seed}"
+        return f"python -m tests.cluster.simulate --mode {self.mode} --kind '{self.kind}' --seed {self.seed}"
 
 
 class Part(NamedTuple):
-    """The schedules of one process."""
+    """Some of the schedules."""
 
     first: int
     end: int
-    step: int
     modes: tuple[str, ...]
     kinds: tuple[str, ...]
 
@@ -56,7 +59,7 @@ def run_part(part: Part) -> tuple[Failure | None, Counter[str]]:
 
 def _schedules(part: Part) -> Iterator[tuple[int, str, str]]:
     variants = list(product(part.modes, part.kinds))
-    for number in range(part.first, part.end, part.step):
+    for number in range(part.first, part.end):
         yield (number // len(variants), *variants[number % len(variants)])
 
 
@@ -68,12 +71,13 @@ def first_failure(
     jobs: int = 1,
 ) -> tuple[Failure | None, Counter[str]]:
     """Runs that many schedules, spread over modes, kinds and processes."""
-    parts = [Part(number, count, jobs, modes, kinds) for number in range(jobs)]
     if jobs == 1:
-        return run_part(parts[0])
+        return run_part(Part(0, count, modes, kinds))
+    parts = [Part(first, min(count, first + AT_ONCE), modes, kinds) for first in range(0, count, AT_ONCE)]
     total: Counter[str] = Counter()
     failure: Failure | None = None
-    with multiprocessing.Pool(jobs) as pool:
+    # A world is full of circles, all of which end with it: there is nothing to collect before that.
+    with multiprocessing.Pool(jobs, gc.set_threshold, (50_000,)) as pool:
         for failed, counts in pool.imap_unordered(run_part, parts):
             total.update(counts)
             if failed is not None:
@@ -103,11 +107,16 @@ def main(words: list[str]) -> int:
         return bool(wrong)
     began = time.monotonic()
     failure, counts = first_failure(options.count, modes, kinds, jobs=options.jobs)
-    print(", ".join(f"{count:,} {what}" for what, count in sorted(counts.items())))
+    seconds, done = time.monotonic() - began, counts.pop("schedules")
+    print(
+        "in 1,000 schedules:", ", ".join(f"{1000 * count // done:,} {what}" for what, count in sorted(counts.items()))
+    )
     if failure is not None:
         print(f"FAILED: {failure.wrong}\n{failure.again}")
         return 1
-    print(f"{counts['schedules']} schedules held in {time.monotonic() - began:.0f} s")
+    variants = len(modes) * len(kinds)
+    seeds = f"seeds 0 to {(done - 1) // variants} of {variants} modes and kinds"
+    print(f"{done:,} schedules held in {seconds:.0f} s, {done / seconds:.0f} a second: {seeds}")
     return 0
 
 

@@ -6,8 +6,8 @@ from array import array
 
 import pytest
 
-from ckv.cluster.candidate import Candidate, Put, StepDown
-from ckv.cluster.election import CERTAIN, PATIENCE, Beat, Election, Look, Row, Stand
+from ckv.cluster.candidate import BELIEVED, Candidate, Put, StepDown
+from ckv.cluster.election import BEAT_EVERY, CERTAIN, PATIENCE, Beat, Election, Look, Row, Stand
 from ckv.cluster.gathering import LOOK
 from ckv.cluster.leader import Leader
 from ckv.cluster.map import NO_VERSION, Map, Node
@@ -263,3 +263,49 @@ def test_who_ends_says_so_and_confirms_nobody(rig: Rig) -> None:
     assert rig.look() == StepDown(7)
     rig.candidate.step_down()
     assert rig.candidate.take() == []
+
+
+# --- which map to route by -------------------------------------------------------------------------------------------
+
+
+def test_a_later_map_of_the_row_is_routed_by(rig: Rig) -> None:
+    assert rig.candidate.believes(Row(6, "", 0), (6, 4), (6, 3), 0.0)
+    assert not rig.candidate.believes(Row(6, "", 0), (6, 3), (6, 3), 0.0)
+
+
+def looks_often(rig: Rig, row: Row, until: float, *, since: float = 0.0) -> bool:
+    """Finds an earlier map in the row twice a second; whether that is believed at the end, and was not before."""
+    found = [
+        rig.candidate.believes(row, (6, 3), (9, 1), since + BEAT_EVERY * look)
+        for look in range(int((until - since) / BEAT_EVERY) + 1)
+    ]
+    return found[-1] and not any(found[:-1])
+
+
+def test_an_earlier_one_is_when_another_primary_has_led_by_it_for_long(rig: Rig) -> None:
+    """Whoever knew the later one is gone then."""
+    row = Row(6, "other:1", 0)
+    assert not looks_often(rig, row, BELIEVED)
+    assert rig.candidate.believes(row, (6, 5), (9, 1), BELIEVED + 0.1)
+
+
+@pytest.mark.parametrize("leader", ["", ME], ids=["nobody", "itself"])
+def test_not_while_nobody_else_leads(rig: Rig, leader: str) -> None:
+    looks_often(rig, Row(6, "other:1", 0), BELIEVED)
+    assert not looks_often(rig, Row(6, leader, 0), 2 * BELIEVED, since=BELIEVED)
+    assert not rig.candidate.believes(Row(6, "other:1", 0), (6, 3), (9, 1), 2 * BELIEVED + 0.1)
+
+
+def test_not_when_it_was_interrupted_by_a_later_one(rig: Rig) -> None:
+    row = Row(6, "other:1", 0)
+    looks_often(rig, row, BELIEVED)
+    assert rig.candidate.believes(row, (9, 2), (9, 1), BELIEVED)
+    assert not rig.candidate.believes(row, (6, 3), (9, 2), BELIEVED + 0.1)
+
+
+def test_not_for_time_in_which_nobody_has_looked(rig: Rig) -> None:
+    row = Row(6, "other:1", 0)
+    looks_often(rig, row, BELIEVED)
+    awake = BELIEVED + PATIENCE + 0.5
+    assert not looks_often(rig, row, awake + BELIEVED, since=awake)
+    assert rig.candidate.believes(row, (6, 3), (9, 1), awake + BELIEVED + 0.1)

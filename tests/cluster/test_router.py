@@ -26,13 +26,34 @@ def test_without_a_map_everything_waits() -> None:
     assert router.target(0) is None
 
 
-def test_it_takes_later_maps_only() -> None:
+def test_of_maps_that_were_found_it_takes_later_ones_only() -> None:
+    router = a_router(0, 1)
+    assert router.take_map(a_map((1, 5), 1, 1), found=True) is None
+    assert router.take_map(a_map((1, 4), 1, 1), found=True) is None
+    assert [router.target(0), router.target(1)] == [0, 1]
+    assert router.take_map(a_map((2, 1), 1, 1), found=True) is not None
+    assert router.target(0) == 1
+
+
+def test_whoever_leads_says_which_map_counts() -> None:
+    """Those who knew a later one may all be gone: it would be waited for, for ever."""
     router = a_router(0, 1)
     assert router.take_map(a_map((1, 5), 1, 1)) is None
-    assert router.take_map(a_map((1, 4), 1, 1)) is None
-    assert [router.target(0), router.target(1)] == [0, 1]
-    assert router.take_map(a_map((2, 1), 1, 1)) is not None
+    assert router.take_map(a_map((1, 4), 1, 1)) is not None
     assert router.target(0) == 1
+    assert (router.version, router.latest) == ((1, 4), (1, 5))
+
+
+def test_those_that_follow_are_told_the_map_that_counts() -> None:
+    router = Router(2)
+    router.take_map(a_map((0, 2), NOBODY, NOBODY), found=True)
+    assert router.map_for((0, 0)) is None  # it is no leader's
+    router.take_map(a_map((1, 5), 0, 1), found=True)
+    assert router.map_for((1, 4)) is router.map
+    assert router.map_for((1, 5)) is None
+    assert router.map_for((1, 6)) is None
+    router.take_map(a_map((1, 4), 0, 1))
+    assert router.map_for((1, 6)) is router.map
 
 
 def test_the_targets_are_always_the_same_array() -> None:
