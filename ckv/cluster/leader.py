@@ -194,7 +194,7 @@ class Leader:
         known.gone = not stays and self._owned(known.key) == 0
         self.tick(now)
         left = self._owned(known.key)
-        is_early = now - self.watch.since <= self._silence  # some may not have come yet
+        is_early = now - self.watch.since <= max(self._silence, self.options.node_timeout)  # some may come yet
         return Left(not (stays or (left and (is_early or self._takers(known, now)))), left)
 
     def _owned(self, key: Key) -> int:

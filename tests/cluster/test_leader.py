@@ -663,8 +663,9 @@ def test_who_leaves_does_not_go_before_others_have_come_to_a_new_leader() -> Non
     b = cluster.alive["b"]
     cluster.alive.clear()
     cluster.join("b", b.incarnation, port=1)
+    cluster.wait(OPTIONS.node_timeout)
     assert cluster.leave("b") == Left(False, 4)
-    cluster.wait(3.0)
+    cluster.wait(0.5)
     assert cluster.leave("b") == Left(True, 4)  # nobody has come
 
 
