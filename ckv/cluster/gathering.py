@@ -84,7 +84,12 @@ class Gathering:
             return [
                 number for number, node in nodes if node.name not in names and (node.state == "up" or number in owners)
             ]
-        return [number for number, node in nodes if node.key not in self._heard]
+        return [number for number, node in nodes if not self._has_heard(node)]
+
+    def _has_heard(self, node: Node) -> bool:
+        # Somewhere else it is another process: a primary that knew nothing of the one gave the same number again.
+        heard = self._heard.get(node.key)
+        return heard is not None and (heard.host, heard.port) == (node.host, node.port)
 
     def missing(self, watch: Watch) -> list[Key]:
         """The processes that can still write, and were not heard: they may know a later map."""

@@ -130,6 +130,21 @@ def test_who_is_not_heard_by_then_is_given_up() -> None:
     assert answer.incarnation == 2
 
 
+def test_another_process_with_the_same_number_is_not_the_one_that_the_map_has() -> None:
+    cluster = a_cluster()
+    cluster.leader.gather(0.0)
+    cluster.join("b", 1, boot=2, port=9, tier=NONE)
+    cluster.join("a", 1, port=0, tier=NONE, map=a_map("a", "b"))
+    cluster.wait(2.0)
+    assert not leads(cluster), "the lease of that one may not be over"
+    cluster.wait(LEASE)
+    assert leads(cluster)
+    assert incarnations(cluster)["b"] == (1, "away")
+    answer = cluster.join("b", 1, boot=2, port=9, tier=NONE)
+    assert isinstance(answer, Joined)
+    assert answer.incarnation == 2
+
+
 def test_one_that_was_given_up_by_the_map_that_is_found_begins_anew() -> None:
     world = a_map("a", "b")
     nodes = [node and node._replace(state="away" if node.name == "b" else "up") for node in world.nodes]
