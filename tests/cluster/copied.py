@@ -9,7 +9,7 @@ from ckv.cluster.copying import Copy
 from ckv.cluster.map import Node, Version
 from ckv.cluster.messages import KEPT
 from tests.cluster.records import Tell
-from tests.cluster.schedule import Link
+from tests.cluster.schedule import Link, Wrong
 
 if TYPE_CHECKING:
     from tests.cluster.secondary import Secondary
@@ -74,7 +74,8 @@ class CopiedRecords:
                 self.staged[key] = value
         is_right = len(self.staged) == said.total and digest_of(self.staged) == said.digest
         member.copies.received(said, is_right=is_right)
-        assert is_right, "what has come is not what was sent"
+        if not is_right:
+            raise Wrong(f"what has come to {self._node.name} is not what was sent")
         return TAKEN
 
     def take_staged(self) -> dict[str, str]:

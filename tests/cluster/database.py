@@ -13,10 +13,14 @@ from typing import Final
 from ckv.cluster.election import Row
 from ckv.cluster.map import Key, Map, Version
 from ckv.cluster.messages import Sight
-from tests.cluster.schedule import Link, Process, Schedule
+from tests.cluster.schedule import Link, Process, Schedule, Wrong
 
-IDLE: Final = 2.0
-"""Seconds after which the server itself ends a transaction of whose client it hears nothing (``wait_timeout``)."""
+IDLE: Final = (2.0, 8.0)
+"""Seconds after which the server itself ends a transaction of whose client it hears nothing (``wait_timeout``). It is a
+second belt, on which nothing depends, so that it fails at times."""
+
+KILLS: Final = 0.5
+"""How often KILL ends a transaction: the same is true of that."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,7 @@ class Database(Process):
         self.fences: dict[Key, Fence] = {}
         self.transactions: dict[int, Transaction] = {}
         self.when_fenced: Callable[[Key], None] = lambda _key: None
+        self.when_begun: Callable[[Key], None] = lambda _key: None
         self.leader = Row(0, "", 0)
         self.map = Map.empty(slots)
         self._has_map = False
@@ -72,8 +77,9 @@ class Database(Process):
                 return False
             self.transactions[transaction] = Transaction(key, writes, link)
             self._locked.update(dict.fromkeys(writes, transaction))
-            self.schedule.at(IDLE, self, self._end, transaction)
+            self.schedule.at(self.schedule.chance.choice(IDLE), self, self._end, transaction)
             link.answer(number, "ok")
+            self.when_begun(key)
             return True
 
         self._try(attempt)
@@ -84,6 +90,8 @@ class Database(Process):
         if known is None:
             link.answer(number, "gone")
             return
+        if not self.fences[known.key].active:
+            raise Wrong("{}, incarnation {}, commits though it is fenced".format(*known.key))
         self.rows.update(known.writes)
         self._end(transaction)
         link.answer(number, "ok")
@@ -153,13 +161,13 @@ class Database(Process):
     def _sights(self) -> tuple[Sight, ...]:
         return tuple(Sight(*key, fence.beat, fence.active) for key, fence in self.fences.items())
 
-    def fence_off(self, link: Link, number: int, key: Key, beat: int, *, kills: bool = True) -> None:
+    def fence_off(self, link: Link, number: int, key: Key, beat: int) -> None:
         """Fences a process, if its beat is still that one; whether that was done."""
         fence = self.fences.get(key)
         if fence is None or fence.beat != beat or not fence.active:
             link.answer(number, fence is not None and not fence.active)
             return
-        if kills:
+        if self.schedule.chance.random() < KILLS:
             for each in [each for each, known in self.transactions.items() if known.key == key]:
                 self._end(each)
 
@@ -192,8 +200,8 @@ class Database(Process):
     # --- who leads -------------------------------------------------------------------------------------------------
 
     def look_who_leads(self, link: Link, number: int) -> None:
-        """The row of the election, and the map."""
-        link.answer(number, (self.leader, self.map if self._has_map else Map.empty(len(self.map.owners))))
+        """The row of the election, and the map, if a leader has made one."""
+        link.answer(number, (self.leader, self.map if self._has_map else None))
 
     def stand(self, link: Link, number: int, name: str, row: Row, known: Version) -> None:
         """Leads from now on, if nobody has moved the row: the map under the new term, and whether there is none, or a
@@ -201,10 +209,10 @@ class Database(Process):
         if self.leader != row:
             link.answer(number, ())
             return
-        self._has_map = self._has_map and self.map.version >= known
-        self.leader = Row(max(row.term, known[0]) + 1, name, row.beat + 1)
-        kept = self.map if self._has_map else Map.empty(len(self.map.owners))
-        self.map = Map((self.leader.term, max(self.map.version[1], known[1]) + 1), *kept.content)
+        has_map = self._has_map and self.map.version >= known
+        kept = self.map if has_map else Map.empty(len(self.map.owners))
+        version = (max(row.term, known[0]) + 1, max(self.map.version[1], known[1]) + 1)
+        self._take(Map(version, *kept.content), name, has_map=has_map)
         link.answer(number, (self.map, not self._has_map))
 
     def move_beat(self, link: Link, number: int, term: int) -> None:
@@ -217,9 +225,14 @@ class Database(Process):
         """Whether this is the map now: compare-and-set."""
         accepted = self.leader[:2] == (expected[0], name) and self.map.version == expected
         if accepted:
-            self.map, self._has_map = following, True
-            self.leader = Row(following.version[0], name, self.leader.beat + 1)
+            self._take(following, name, has_map=True)
         link.answer(number, (accepted,))
+
+    def _take(self, following: Map, leader: str, *, has_map: bool) -> None:
+        if following.version <= self.map.version:
+            raise Wrong(f"the map {following} follows {self.map}")
+        self.map, self._has_map = following, has_map
+        self.leader = Row(following.version[0], leader, self.leader.beat + 1)
 
     def step_down(self, link: Link, number: int, term: int) -> None:
         """Nobody leads, if this one did."""

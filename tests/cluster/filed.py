@@ -11,6 +11,7 @@ from ckv.cluster.holding import Holding, Note
 from ckv.cluster.map import NO_VERSION, Node
 from tests.cluster.copied import RELEASED, TAKEN, CopiedRecords, digest_of
 from tests.cluster.records import Tell
+from tests.cluster.schedule import Wrong
 
 if TYPE_CHECKING:
     from tests.cluster.secondary import Secondary
@@ -124,7 +125,8 @@ class FiledRecords(CopiedRecords):
         records: Any = said.records
         self.holding.comes(frozenset(world.keys[key] for key in records))
         for key, value in records.items():
-            assert world.keys[key] not in member.map.slots_of(self._node.node_name), "a row of its own is overwritten"
+            if world.keys[key] in member.map.slots_of(self._node.node_name):
+                raise Wrong(f"{self._node.name} has its own {key} overwritten")
             self.staged.pop(key, None)
             self.memory.pop(key, None)
             if value is not None:
@@ -133,7 +135,8 @@ class FiledRecords(CopiedRecords):
             return None
         is_right = len(self.staged) == said.total and digest_of(self.staged) == said.digest
         self.holding.received(said, is_right=is_right)
-        assert is_right, "what has come is not what was sent"
+        if not is_right:
+            raise Wrong(f"what has come to {self._node.name} is not what was sent")
         if said.is_last and not self.write_note():
             return None
         return TAKEN

@@ -155,10 +155,11 @@ class Primary(Process):
     def _publish(self, output: Publish) -> None:
         self.schedule.say("%s publishes %s", self.name, output.map)
         self.schedule.count("maps")
-        self.world.look_who_is_given_up(self.router.map, output.map)
+        self.world.invariants.is_published(output.map)
+        self.world.losses.look_who_is_given_up(self.router.map, output.map)
         self._take_map(output.map)
         for node in output.map.nodes:
-            if node is not None:
+            if node is not None and node.state != "away":
                 self._link_to(node).call(self.world.nodes[node.port].order, ignored, Push(output.map))
         self._send_parked()
 

@@ -13,6 +13,10 @@ NEXT: Final = 1e-7
 """Seconds between two messages of one connection that arrive at once."""
 
 
+class Wrong(AssertionError):
+    """Something that must not be."""
+
+
 class Schedule:
     """What happens when. Whoever dies meanwhile does none of it; whoever is paused does it later."""
 
@@ -23,7 +27,7 @@ class Schedule:
         self.counts: dict[str, int] = {}
         self.saying = say
         self._next = 0
-        self._heap: list[tuple[float, int, Process | None, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._heap: list[tuple[float, float, int, Process | None, int, Callable[..., object], tuple[Any, ...]]] = []
 
     def say(self, text: str, *arguments: object) -> None:
         """What a reader of the schedule sees, put together as in a log."""
@@ -36,28 +40,26 @@ class Schedule:
 
     def at(self, delay: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
         """Has it done after so many seconds, by that process in its present life."""
-        self._next = number = self._next + 1
-        life = process.life if process is not None else 0
-        heappush(self._heap, (self.now + delay, number, process, life, action, arguments))
+        self.at_time(self.now + delay, process, action, *arguments)
 
     def at_time(self, when: float, process: Process | None, action: Callable[..., object], *arguments: Any) -> None:
         """As :meth:`at`, at a moment."""
         self._next = number = self._next + 1
         life = process.life if process is not None else 0
-        heappush(self._heap, (when, number, process, life, action, arguments))
+        heappush(self._heap, (when, when, number, process, life, action, arguments))
 
     def run(self, until: float) -> None:
         """Has all done that is due by then."""
         heap = self._heap
         while heap and heap[0][0] <= until:
-            when, number, process, life, action, arguments = heappop(heap)
+            when, due, number, process, life, action, arguments = heappop(heap)
             self.now = when
             if process is not None:
                 if process.life != life or not process.up:
                     continue
                 if process.paused_until > when:
-                    # In its old place among those that wait for the same moment.
-                    heappush(heap, (process.paused_until, number, process, life, action, arguments))
+                    # Among those that wait for the same moment what was due first comes first.
+                    heappush(heap, (process.paused_until, due, number, process, life, action, arguments))
                     continue
             action(*arguments)
         self.now = until
@@ -104,6 +106,9 @@ def ignored(_result: object) -> None:
     """For an answer that changes nothing."""
 
 
+LINGERS: Final = 0.5
+"""How often what was sent arrives though the connection has broken since."""
+
 NOT_SENT: Final = ("not sent",)
 """The answer of a :class:`Link` to a call when there is no connection."""
 
@@ -114,8 +119,12 @@ class Link:
     """A connection from a client to a server, which is made anew when it has broken. Requests arrive in their order,
     and so do answers."""
 
-    def __init__(self, schedule: Schedule, client: Process, server: Process) -> None:
+    def __init__(self, schedule: Schedule, client: Process, server: Process, *, lingers: bool = False) -> None:
+        """``lingers``: the server may read what is under way when it breaks, and answers nobody."""
         self.client, self.server = client, server
+        self._lingers = lingers
+        self._lingering: set[int] = set()
+        """Of the connections before this one those of which what was sent still arrives."""
         self.declared: Version = NO_VERSION
         """What the server was told by EPOCH, and what the client has said."""
         self.said: Version = NO_VERSION
@@ -154,7 +163,7 @@ class Link:
     def _arrived(
         self, generation: int, handler: Callable[..., object], number: int, arguments: tuple[Any, ...]
     ) -> None:
-        if generation != self._generation:
+        if generation != self._generation and generation not in self._lingering:
             return
         if self._stalled_until > self._schedule.now:
             again = (generation, handler, number, arguments)
@@ -187,7 +196,9 @@ class Link:
         return number in self._waiting
 
     def reset(self) -> None:
-        """It breaks: what is under way never arrives. Both ends know at once."""
+        """It breaks: what is under way arrives never, or nobody hears of it. Both ends know at once."""
+        if self._lingers and self._random() < LINGERS:
+            self._lingering.add(self._generation)
         self._generation += 1
         self.declared = self.said = NO_VERSION
         self._there = self._back = self._stalled_until = 0.0

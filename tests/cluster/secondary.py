@@ -21,14 +21,18 @@ from tests.cluster.schedule import NOT_SENT, Link, Process, ignored
 if TYPE_CHECKING:
     from tests.cluster.world import World
 
-LOOKS: Final = 6
-"""Looks at a beat that stands still, each half a second, before its process is fenced."""
+LOOKS: Final = 7
+"""Looks at a beat that stands still, each half a second, before its process is fenced: for as long as a lease."""
 
 PARKED: Final = 1.0
 """Seconds for which a node keeps a request that it may be able to carry out soon."""
 
 DRAIN: Final = 4.0
 """Seconds that a node which was told to stop waits for others to take its slots."""
+
+LINGERS: Final = 0.7
+"""Seconds for which it is there after that, where no call may fail: one that is on its way to a process that ends does,
+and a primary that follows sends some until it asks for the map again."""
 
 
 class Secondary(Process):
@@ -45,12 +49,13 @@ class Secondary(Process):
         self.stopped_at = 0.0
         self.boot_number = 0
         """Tells its processes apart."""
-        self._serves = False
+        self.has_begun = False
+        """Whether it is part of a cluster, or tries to be."""
         self._stopping = False
         schedule = world.schedule
-        self.fence_link = Link(schedule, self, world.database)
-        self.flush_link = Link(schedule, self, world.database)
-        self.load_link = Link(schedule, self, world.database)
+        self.fence_link, self.flush_link, self.load_link = (
+            Link(schedule, self, world.database, lingers=True) for _ in range(3)
+        )
         self.primary_links = [Link(schedule, self, primary) for primary in world.primaries]
         self.member: Member
         self.records: Records
@@ -90,11 +95,9 @@ class Secondary(Process):
         self.life += 1
         self.up = True
         self.paused_until = 0.0
-        self._serves = False
+        self.has_begun = False
         self._stopping = False
         self.is_leaving = False
-        self.is_lost = False
-        """Its incarnation is fenced, and what it has not saved is counted as lost already."""
         self.boot_number = self.world.next_number()
         self._seen: tuple[tuple[int, int], int] = ((0, 0), 0)
         self._primary = self.schedule.chance.randrange(len(self.world.primaries))
@@ -139,10 +142,10 @@ class Secondary(Process):
         tier = OWN_TIER if self.world.has_files else NO_TIER if self.world.copies else "db"
         me = Identity(self.node_name, self.boot_number, "host", self.port, tier=tier, incarnation=incarnation)
         self.member = Member(me, self.world.slots)
-        self.member.sights = lambda: self._sights
+        self.member.sights = self._take_sights
         self.records = Records(self, self.world.mode)
         self.copied = FiledRecords(self, self.file) if self.world.has_files else CopiedRecords(self)
-        self._serves = True
+        self.has_begun = True
         self.every(0.5, self._tick)
         if self.world.has_files:
             self.every(1.0, self._beat_file)
@@ -152,8 +155,8 @@ class Secondary(Process):
     def kill(self) -> None:
         """kill -9."""
         self.schedule.say("%s is killed", self.name)
-        if self._serves:
-            self.world.crashed(self)
+        if self.has_begun:
+            self.world.losses.crashed(self)
         self._end()
 
     def die_and_come_back(self) -> None:
@@ -163,25 +166,19 @@ class Secondary(Process):
 
     def serves_as(self, key: Key) -> bool:
         """Whether a process of it is that incarnation."""
-        return self.up and self._serves and self.member.key == key
+        return self.has_begun and self.member.key == key
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it is part of a cluster, or tries to be."""
-        return self._serves
+    def may_serve(self) -> bool:
+        """Whether it answers requests of the slots that it serves, or will when it is awake, if that is soon."""
+        return self.has_begun and not self._stopping and self.member.leased(self.schedule.now)
 
     def serves(self, slot: int) -> bool:
         """Whether it answers requests of the slot."""
-        return (
-            self.up
-            and self._serves
-            and self.paused_until <= self.schedule.now
-            and bool(self.member.serves[slot])
-            and self.member.leased(self.schedule.now)
-        )
+        return self.may_serve and self.paused_until <= self.schedule.now and bool(self.member.serves[slot])
 
     def _end(self) -> None:
-        self._serves = False
+        self.has_begun = False
         self.stopped_at = self.schedule.now
         self.end()
 
@@ -193,7 +190,7 @@ class Secondary(Process):
 
     def stop(self) -> None:
         """SIGTERM: it gives its slots away, saves what it has, and ends."""
-        if not self._serves or self._stopping:
+        if not self.has_begun or self._stopping:
             return
         self.schedule.say("%s is told to stop", self.name)
         self.schedule.count("stops")
@@ -208,13 +205,19 @@ class Secondary(Process):
             self.schedule.say("%s leaves with %d slots", self.name, self.member.slots_left)
             if self.world.copies:
                 if self.member.owned or not self.member.has_left:
-                    self.world.crashed(self)
-                self._end()
+                    self.world.losses.crashed(self)
+                self._end_soon()
             else:
                 self.records.drain(self._release)
 
     def _release(self) -> None:
-        self.fence_link.call(self.database.release, lambda _: self._end(), self.member.key)
+        self.fence_link.call(self.database.release, lambda _: self._end_soon(), self.member.key)
+
+    def _end_soon(self) -> None:
+        if self.world.kind == "moves":
+            self.schedule.at(LINGERS, self, self._end)
+        else:
+            self._end()
 
     # --- the member -------------------------------------------------------------------------------------------------
 
@@ -243,7 +246,7 @@ class Secondary(Process):
             key, owned = self.member.key, self.member.owned
             self.member.answered(message, answer, asked_at, now)
             if self.world.copies and key[1] and key != self.member.key:
-                self.world.gives_up(key, owned)
+                self.world.losses.gives_up(key, owned)
             if answer is None:
                 self.member.lost(now)
                 self.member.leader = None
@@ -257,7 +260,6 @@ class Secondary(Process):
         asked_at = self.schedule.now
 
         def beaten(answer: Any) -> None:
-            self._sights = ()
             if answer == "fenced":
                 if not self._stopping:
                     self.fenced()
@@ -272,6 +274,11 @@ class Secondary(Process):
         """Nobody else can have what is in its file."""
         self.member.confirmed(self.schedule.now)
         self._retry()
+
+    def _take_sights(self) -> tuple[Any, ...]:
+        # Said once: what is old is not said again, as if the database could still be asked.
+        sights, self._sights = self._sights, ()
+        return sights
 
     def keys_in(self, slots: frozenset[int]) -> list[str]:
         return [key for key, slot in self.world.keys.items() if slot in slots]
@@ -303,9 +310,8 @@ class Secondary(Process):
         if self.world.copies and not self.world.has_files:
             mine = output.slots & self.member.owned - output.received
             kept = [key for key in self.keys_in(mine & self._had) if key in self.copied.memory]
-            self.world.dropped(
-                self, kept + [key for key in self.keys_in(mine - self._had) if key in self.copied.staged]
-            )
+            come = [key for key in self.keys_in(mine - self._had) if key in self.copied.staged]
+            self.world.losses.dropped(self, kept + come)
         self.records.distrust(self.keys_in(output.slots))
         self._forgets += 1
         self._last_forget.update(dict.fromkeys(output.slots, self._forgets))
@@ -321,6 +327,7 @@ class Secondary(Process):
             return
         # What has to be forgotten again is not forgotten yet; and may be served already, when it is.
         slots = frozenset(slot for slot in output.slots if self._last_forget[slot] == number)
+        self.world.losses.forgets(self, output.lost & slots)
         self.records.forget(self.keys_in(slots), self.keys_in(output.lost & slots))
         self.copied.forget(self.keys_in(slots))
         for key in staged.keys() & self.keys_in(slots & output.received):
@@ -333,7 +340,7 @@ class Secondary(Process):
 
     def order(self, link: Link, number: int, order: Push | Prepare | Freeze | FenceOff) -> None:
         """What a leader asks of a node."""
-        if not self._serves:
+        if not self.has_begun:
             link.answer(number, None)
             return
         match order:
@@ -362,7 +369,7 @@ class Secondary(Process):
 
     def copy(self, link: Link, number: int, said: Copy) -> None:
         """COPY of another node."""
-        link.answer(number, self.copied.receive(said) if self._serves else None)
+        link.answer(number, self.copied.receive(said) if self.has_begun else None)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 
@@ -379,7 +386,7 @@ class Secondary(Process):
 
     def _may_wait(self, link: Link, number: int, kind: str, key: str, value: str) -> bool:
         """Answers it, now or later; False when it has to be parked."""
-        if not self._serves or not self.member.joined:
+        if not self.has_begun or not self.member.joined:
             link.answer(number, ("refused",))
             return True
         member, now = self.member, self.schedule.now
@@ -399,6 +406,7 @@ class Secondary(Process):
         if self._stopping:
             link.answer(number, ("refused",))
             return True
+        self.world.invariants.is_served(self, slot)
         records = self.copied if self.world.copies else self.records
         if kind == "write":
             records.put(key, value, lambda result: link.answer(number, result))
@@ -407,6 +415,8 @@ class Secondary(Process):
         return True
 
     def _retry(self) -> None:
+        self.world.invariants.look(self)
+        self.world.losses.look(self)
         if self._parked:
             parked, self._parked = self._parked, []
             self._parked += [request for request in parked if not self._may_wait(*request)]

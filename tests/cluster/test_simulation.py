@@ -29,6 +29,7 @@ def test_all_that_can_happen_does() -> None:
     for what in (
         *("moves", "fail-overs", "fences", "fenced nodes", "losses", "twins", "stops"),
         *("cuts", "pauses", "kills", "connections that are slow", "kills in a move", "leader kills in a move"),
+        *("pauses in a transaction", "islands in a move"),
     ):
         assert counts[what], what
 

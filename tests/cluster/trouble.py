@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ckv.cluster.map import Key
 from ckv.cluster.moving import Move
 from tests.cluster.candidate import Elected
 from tests.cluster.primary import Primary
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from tests.cluster.world import World
 
 SHORT: Final = (0.3, 1.2, 2.8)
-LONG: Final = (*SHORT, 5.0)
-"""Seconds: less than a lease, a little more, and enough for others to take over."""
+"""Seconds, in which nobody is missed."""
 
-ISLAND: Final = (1.2, 5.0, 7.0)
-"""Seconds, of which the longest are enough for others to take over, and for clients of both sides after that."""
+LONG: Final = (3.2, 6.5)
+"""The least and the most seconds in which a lease is over, and others take over, just or not quite."""
+
+ISLAND: Final = (1.2, 5.0, 9.5)
+"""Seconds, of which the longest are enough for another primary to lead, for others to take over after that, and for
+clients of both sides."""
 
 
 class Trouble:
@@ -28,13 +32,16 @@ class Trouble:
         self._world = world
         self._schedule = world.schedule
         self._chance = world.schedule.chance
+        self._next: set[str] = set()
+        """The names of nodes that are to be paused in the middle of their next transaction."""
+        world.database.when_begun = self._has_begun
 
     def begin(self) -> None:
         """Something goes wrong from now on, until the world ends."""
         world, chance = self._world, self._chance
         if world.begins < self._schedule.now < world.ends:
             what = chance.random()
-            if chance.random() < 0.6 and not world.is_row_old:
+            if chance.random() < 0.6:
                 self._happens_to_node(chance.choice(world.up() or [world.nodes[0]]), what)
             else:
                 self._happens_to_primary(chance.choice(world.primaries), what)
@@ -45,14 +52,16 @@ class Trouble:
         chance = self._chance
         if what < 0.1:
             self._is_doubled(node)
+        elif what < 0.2 and not self._world.copies:
+            self._next.add(node.node_name)
         elif what < 0.35:
-            self._pause(node, chance.choice(LONG))
+            self._pause(node, self._long())
         elif what < 0.6:
             self._kill(node, chance.choice(SHORT))
         elif what < 0.67:
             self._is_slow(node, chance.choice(SHORT))
         elif what < 0.8:
-            self._cut_off(node, seconds=chance.choice(LONG))
+            self._cut_off(node, seconds=self._long())
         else:
             # Whoever asks that primary hears of nothing that is decided elsewhere.
             self._cut_off(node, chance.choice(self._world.primaries), seconds=chance.choice(ISLAND))
@@ -60,19 +69,24 @@ class Trouble:
     def _happens_to_primary(self, primary: Primary, what: float) -> None:
         chance = self._chance
         if what < 0.25:
-            self._pause(primary, chance.choice(LONG))
+            self._pause(primary, self._long())
         elif what < 0.45:
             self._kill_primary(primary, chance.choice(SHORT))
         elif what < 0.6:
             if isinstance(primary, Elected) and primary.leads:
                 primary.stop()
-                self._schedule.at(1.0, None, primary.boot)
+                self._schedule.at(1.0, None, self._start_primary, primary)
         elif what < 0.75:
             self._pause(self._world.database, chance.choice(SHORT))
         elif what < 0.82:
             self._is_slow(primary, chance.choice(SHORT))
         else:
-            self._cut_off(primary, seconds=chance.choice(LONG))
+            self._cut_off(primary, seconds=self._long())
+
+    def _long(self) -> float:
+        """Seconds, that may be short."""
+        chance = self._chance
+        return chance.uniform(*LONG) if chance.random() < 0.3 else chance.choice(SHORT)
 
     def _is_doubled(self, node: Secondary) -> None:
         """Somebody believes that it has died, and starts it elsewhere."""
@@ -86,6 +100,15 @@ class Trouble:
         self._schedule.count("pauses")
         process.pause(seconds)
 
+    def _has_begun(self, key: Key) -> None:
+        """A transaction has, as its process will hear."""
+        if key[0] in self._next and self._schedule.now < self._world.ends:
+            self._next.remove(key[0])
+            for node in self._world.nodes.values():
+                if node.serves_as(key):
+                    self._schedule.count("pauses in a transaction")
+                    node.pause(self._chance.uniform(*LONG))
+
     def _kill(self, node: Secondary, seconds: float) -> None:
         if node.up:
             self._schedule.count("kills")
@@ -96,7 +119,11 @@ class Trouble:
         if primary.up:
             self._schedule.count("kills of primaries")
             primary.kill()
-            self._schedule.at(seconds, None, primary.boot)
+            self._schedule.at(seconds, None, self._start_primary, primary)
+
+    def _start_primary(self, primary: Primary) -> None:
+        if not primary.up:
+            primary.boot()
 
     def _cut_off(self, *island: Process, seconds: float) -> None:
         """Nothing, or not all, passes between these and the others. The connections are mended one by one."""
@@ -132,11 +159,19 @@ class Trouble:
         if what < 0.05:
             self._schedule.at(soon, None, self._pause, leader, chance.choice(SHORT))
         elif what < 0.1:
-            self._schedule.at(soon, None, self._pause, source, chance.choice(LONG))
+            self._schedule.at(soon, None, self._pause, source, self._long())
         elif what < 0.14:
             self._schedule.at(soon, None, self._kill_one_of_two, chance.choice((source, target)))
         elif what < 0.17:
             self._schedule.at(soon, None, self._kill_leader, leader)
+        elif what < 0.2:
+            # With a primary by which it is still asked: while others give it up it goes on.
+            beside = chance.choice([primary for primary in world.primaries if primary is not leader])
+            self._schedule.at(soon, None, self._part, source, beside)
+
+    def _part(self, node: Secondary, primary: Primary) -> None:
+        self._schedule.count("islands in a move")
+        self._cut_off(node, primary, seconds=self._chance.choice(ISLAND))
 
     def _kill_one_of_two(self, node: Secondary) -> None:
         self._schedule.count("kills in a move", int(node.up))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from ckv.cluster.leader import Leader
-from ckv.cluster.map import Key, Map, Node
+from ckv.cluster.map import Map, Node
 from ckv.cluster.memory import ROOM
 from ckv.cluster.moving import Move
 from ckv.cluster.options import Options
@@ -16,9 +16,11 @@ from tests.cluster.client import Client
 from tests.cluster.database import Database, Fence
 from tests.cluster.filed import rows_of_others
 from tests.cluster.follower import Following
-from tests.cluster.linearizable import SAME, Call, is_linearizable
+from tests.cluster.invariants import Invariants
+from tests.cluster.linearizable import Call, is_linearizable
+from tests.cluster.losses import Losses
 from tests.cluster.primary import Primary
-from tests.cluster.schedule import Process, Schedule
+from tests.cluster.schedule import Process, Schedule, Wrong
 from tests.cluster.secondary import Secondary
 from tests.cluster.trouble import Trouble
 
@@ -54,13 +56,10 @@ LATEST: Final = 12.0
 """Seconds within which it has to be answered: its slot may just have gone to a node that has died."""
 
 OPTIONS: Final = Options(
-    lease=2.5, node_timeout=3.5, settle=0.7, move_slots=2, freeze_timeout=1.5, prepare_timeout=2.0, pause=0.3
+    lease=3.5, node_timeout=4.5, settle=0.7, move_slots=2, freeze_timeout=3.5, prepare_timeout=6.0, pause=0.3
 )
-"""Shorter than those of a real cluster, so that more happens in less time."""
-
-
-class Wrong(AssertionError):
-    """Something that must not be."""
+"""Shorter than those of a real cluster, so that more happens in less time, but in the same order: one is silent sooner
+than a primary loses its patience, and that is sooner than a lease is over, a node is given up, and so on."""
 
 
 class World:
@@ -82,13 +81,14 @@ class World:
         """Names that an operator had own nothing."""
         self.sees_the_end: set[int] = set()
         """Processes that can tell that the one before them has ended."""
-        self._given_up: set[Key] = set()
+        self.losses = Losses(self)
+        self.invariants = Invariants(self)
         self._number = 0
         self.elects, self.is_anew = kind.startswith("elections"), kind.endswith("anew")
         self.begins = 5.0 if self.is_anew else 0.5
         self.ends = self.begins + TROUBLE
         self.database = Database(schedule, SLOTS)
-        self.database.when_fenced = self._was_fenced
+        self.database.when_fenced = self.losses.was_fenced
         self.primaries: list[Primary] = []
         if self.elects:
             self.primaries += (Elected(self, 0), Elected(self, 1))
@@ -104,12 +104,6 @@ class World:
     def twin(self, node: Secondary) -> Secondary | None:
         """The place where another process of its name can be, if there is one: not where its file is not."""
         return self.nodes[NAMES + node.port] if node.port < TWINS and not self.has_files else None
-
-    @property
-    def is_row_old(self) -> bool:
-        """Whether the row has not heard yet of the map that the nodes have. Nothing happens to nodes then: one that is
-        started again would be given what it had by the row, though another one may have it."""
-        return self.kind.endswith("behind") and self.database.map.version[0] <= ROOM
 
     def next_number(self) -> int:
         self._number += 1
@@ -154,78 +148,6 @@ class World:
         self.failures.append(f"{self.schedule.now:.3f} {what}")
         self.schedule.say("  %s", what)
         self.schedule.count("failed calls")
-
-    def crashed(self, node: Secondary) -> None:
-        """What a node has answered and not saved is lost, or will be there: nobody knows."""
-        now = self.schedule.now
-        if self.has_files:
-            return  # it will be there
-        if self.copies:
-            self._lose([s for s in range(SLOTS) if s in node.member.owned or node.node_name in self._owners(s)])
-            return
-        # Who is fenced may be confirmed until the leader hears of it, and answers what it has: that is lost by and by.
-        kept = (SAME,) if node.is_lost else ()
-        for key in sorted(node.records.unsaved):
-            values = (*sorted(self.database.values_on_the_way(key), key=str), *kept)
-            self.note(key, Call(now, now, "loss", values))
-            self.schedule.count("losses")
-
-    def dropped(self, node: Secondary, keys: list[str]) -> None:
-        """A node drops what is its own: it has sent it to another one, and cannot know what became of that."""
-        now = self.schedule.now
-        for key in keys:
-            self.schedule.say("%s drops %s", node.name, key)
-            self.note(key, Call(now, now, "loss", (None,)))
-            self.schedule.count("losses")
-            self.schedule.count("copies that nobody is certain of")
-
-    def _owners(self, slot: int) -> set[str]:
-        """The names of those who own a slot by any map that is known to a primary, or is about to be, or by the latest
-        one that a node has."""
-        maps = [self.database.map, *(primary.router.map for primary in self.primaries if primary.up)]
-        nodes = [node.member.map for node in self.nodes.values() if node.up and node.has_begun]
-        maps.append(max(nodes, key=lambda each: each.version, default=self.database.map))
-        leaders = [primary.leader for primary in self.primaries if primary.up and primary.leader is not None]
-        maps += [leader._following or leader.map for leader in leaders]
-        moves = [leader.move for leader in leaders if leader.move is not None and leader.move.phase != "preparing"]
-        taking = {move.target.name for move in moves if slot in move.plan.slots}
-        return taking | {owner.name for each in maps if (owner := each.owner(slot)) is not None}
-
-    def look_who_is_given_up(self, before: Map, following: Map) -> None:
-        """A map is about to be told. Where there is no database, who is not up by it loses what it has."""
-        if self.has_files:
-            if any(node is not None and node.state == "away" for node in following.nodes):
-                raise Wrong(f"a node with its file is given up: {following}")
-            return
-        for node in self.nodes.values():
-            if not node.up or not node.has_begun or following.version <= node.member.version:
-                continue
-            if not self.copies:
-                if node.is_lost and not following.has(node.member.key):
-                    self.crashed(node)
-                continue
-            key = node.member.key
-            if not following.is_up(key):
-                self.gives_up(key, before.slots_of(node.node_name) if before.is_up(key) else node.member.owned)
-
-    def gives_up(self, key: Key, slots: Collection[int]) -> None:
-        """A process loses what it has of these slots, if it has not yet."""
-        if slots and key not in self._given_up and not self.has_files:
-            self._given_up.add(key)
-            self._lose(slots)
-
-    def _lose(self, slots: Collection[int]) -> None:
-        now = self.schedule.now
-        for key, slot in self.keys.items():
-            if slot in slots:
-                self.note(key, Call(now, now, "loss", (None, SAME)))
-                self.schedule.count("losses")
-
-    def _was_fenced(self, key: tuple[str, int]) -> None:
-        for node in self.nodes.values():
-            if node.serves_as(key):
-                node.is_lost = True
-                self.crashed(node)
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
@@ -277,7 +199,7 @@ class World:
     def _next_change(self) -> None:
         """Somebody wants another cluster."""
         chance = self.schedule.chance
-        if self.schedule.now > self.begins and not self.is_row_old:
+        if self.schedule.now > self.begins:
             node = self.nodes[chance.randrange(NAMES)]
             what = chance.random()
             if not node.up:
@@ -296,7 +218,7 @@ class World:
         """A primary that leads was told to move something: here it begins, or another one goes on."""
         if move is not None and self.schedule.now <= self.ends:
             self._trouble.slow_down(move)
-            if self.kind != "moves" and not self.is_row_old:
+            if self.kind != "moves":
                 self._trouble.around_a_move(leader, move)
 
     # --- the end ----------------------------------------------------------------------------------------------------
