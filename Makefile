@@ -48,8 +48,9 @@ simulate: $(DEV) ## run 20,000 schedules of a cluster in which whatever can happ
 	@$(PY) -m tests.cluster.simulate $(ARGS)
 
 # The usual run makes about a quarter of them, others with each commit.
-test-mutations: $(DEV) $(CORE) ## break the store and the compiled core in every way that is on the lists, and see it caught
-	@ALL_MUTATIONS=1 $(PYTEST) tests/core/test_mutations.py tests/store/test_mutations.py $(ARGS)
+test-mutations: $(DEV) $(CORE) ## break the store, the cluster and the compiled core in every way that is on the lists, and see it caught
+	@ALL_MUTATIONS=1 $(PYTEST) tests/core/test_mutations.py tests/cluster/test_mutations.py \
+		tests/store/test_mutations.py $(ARGS)
 
 # The newest MySQL, Valkey, Redis and memcached. The folder with them is made once.
 NEWEST ?= .newest

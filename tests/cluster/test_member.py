@@ -324,6 +324,14 @@ def test_what_is_frozen_is_not_served_and_everybody_is_looked_at() -> None:
     assert member.plain_from > member.version
 
 
+def test_what_is_frozen_stays_so_when_the_primary_is_lost() -> None:
+    member = moving()
+    member.freeze(7, (1, 5))
+    member.lost(1.0)
+    member.tick(2.0)
+    assert served(member) == {2}
+
+
 def test_a_move_ends_with_the_next_map_and_what_was_released_is_forgotten_whatever_that_says() -> None:
     member = moving()
     member.freeze(7, (1, 5))

@@ -1,7 +1,7 @@
 """Breaks the code on purpose: the proof that its tests can fail.
 
 Each mutation is made in a copy of the source, where tests run as in a checkout. Lists of them are
-``tests/core/mutations.py`` and ``tests/store/mutations.py``.
+the ``mutations.py`` of ``tests/core``, ``tests/store`` and ``tests/cluster``.
 """
 
 from __future__ import annotations
