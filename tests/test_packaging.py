@@ -19,6 +19,8 @@ import ckv
 from ckv import core
 from tests.support.nodes import ROOT, Nodes, ckv_environment
 
+pytestmark = pytest.mark.timeout(300)  # the wheel has the compiled core in it, which takes a minute on a busy machine
+
 README = (ROOT / "README.md").read_text()
 PACKAGES = Path(sysconfig.get_path("purelib"))
 

@@ -63,7 +63,7 @@ class Line(Nowhere):
     def read_by(self, read: Callable[[int, int], bytes] | None) -> None:
         """The bytes do not come from a descriptor."""
 
-    meter = read_by
+    meter = read_through = read_by
 
 
 class Door:
