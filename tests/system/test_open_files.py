@@ -18,7 +18,7 @@ from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, ckv_command, run_ckv
 from tests.support.wire import RawClient
 
-FEW = 72
+FEW = 80
 RECORDS = 200
 
 

@@ -75,6 +75,7 @@ def test_troubles_and_calls_are_told(nodes: Nodes) -> None:
 
     def counted() -> bool:
         history = json.loads(ask(secondary, "/history.json")[1])
+        assert history["samples"], "none was taken yet"
         newest = dict(zip(history["names"], history["samples"][-1][1:], strict=True))
         return bool(newest["hits_memory"] == 1)
 
