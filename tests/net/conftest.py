@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket as plain_socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any
 
 import gevent
@@ -24,6 +24,10 @@ from ckv.net.server import Server
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import Limits
 from tests.support.wire import pack
+
+interpreted = pytest.mark.skipif(
+    not isinstance(Poller.turn, FunctionType), reason="nothing of a compiled class can be replaced"
+)
 
 LONGEST = 20.0
 """Seconds for one of these tests, and for everything that it waits for. They take a fraction of one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from types import FunctionType
 from typing import Any
 
 import gevent
@@ -23,11 +22,7 @@ from ckv.protocol.quick import QuickSession
 from ckv.protocol.resp.quick import QuickRespSession
 from ckv.redis.table import for_node
 from tests.net.calling import Asking, call, connected
-from tests.net.conftest import Lines, World, echo, until
-
-interpreted = pytest.mark.skipif(
-    not isinstance(QuickSession.received, FunctionType), reason="nothing of a compiled class can be replaced"
-)
+from tests.net.conftest import Lines, World, echo, interpreted, until
 
 PING = b"*1\r\n$4\r\nPING\r\n"
 ECHO = new_packer().pack((0, 1, "ECHO", ("x",)))

@@ -11,7 +11,7 @@ import pytest
 
 from ckv.net.handshakes import STEPS_PER_TURN
 from ckv.net.tls import Seal
-from tests.net.conftest import World, until
+from tests.net.conftest import World, interpreted, until
 from tests.net.sealed import Sealed
 
 
@@ -20,6 +20,7 @@ def sealed(world: World, tmp_path: Path) -> Sealed:
     return Sealed(world, tmp_path)
 
 
+@interpreted
 def test_only_some_handshakes_are_carried_on_in_a_turn(sealed: Sealed, world: World) -> None:
     hello = sealed.hello()
     many = [sealed.plain() for _ in range(4 * STEPS_PER_TURN)]
@@ -51,6 +52,7 @@ def test_only_some_handshakes_are_carried_on_in_a_turn(sealed: Sealed, world: Wo
         sock.close()
 
 
+@interpreted
 def test_who_waits_for_its_turn_is_overtaken_by_nobody(sealed: Sealed, world: World) -> None:
     hello = sealed.hello()
     batches = [[sealed.plain() for _ in range(2 * STEPS_PER_TURN)] for _ in range(12)]
