@@ -8,14 +8,19 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pymysql
 import pytest
 
+from tests.cluster import mutations as cluster
+from tests.core import mutations as core
+from tests.store import mutations as store
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
-from tests.support.nodes import Nodes
+from tests.support.mutations import Mutation
+from tests.support.nodes import ROOT, Nodes
 from tests.support.wire import RawClient, RemoteError, Response
 
 STAND_IN = """\
@@ -177,3 +182,12 @@ def test_eventually_returns_the_first_true_value_and_says_what_did_not_come() ->
 
     with pytest.raises(AssertionError, match=r"the answer: not within 0\.05 s; last seen: .*nobody there"):
         eventually(unreachable, 0.05, "the answer")
+
+
+@pytest.mark.parametrize(
+    "mutations", [core.MUTATIONS, store.MUTATIONS, cluster.MUTATIONS], ids=["core", "store", "cluster"]
+)
+def test_each_mutation_is_of_the_code_of_now(mutations: Sequence[Mutation]) -> None:
+    """A run makes some of them alone: those that no longer apply would be found by chance."""
+    counts = {mutation.name: (ROOT / mutation.file).read_text().count(mutation.old) for mutation in mutations}
+    assert [name for name, count in counts.items() if count != 1] == []

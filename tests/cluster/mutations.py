@@ -264,8 +264,8 @@ MUTATIONS: Final = (
         "others-forgotten",
         "that there are rows of others stands in the file before the first of them",
         "ckv/cluster/holding.py",
-        "self.has_copy, bool(self.others or self._is_receiving))",
-        "self.has_copy, False)",
+        "has_others = bool(self.others or self._early or self._is_receiving)",
+        "has_others = False",
         mode="file",
     ),
     Mutation(
