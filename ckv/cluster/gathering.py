@@ -19,7 +19,7 @@ from typing import Final
 from ckv.cluster.dealing import without
 from ckv.cluster.map import NO_VERSION, NOBODY, Key, Map, Node
 from ckv.cluster.messages import Join
-from ckv.cluster.roster import OWN_TIER, is_shared
+from ckv.cluster.roster import OWN_TIER, is_lasting, is_shared
 from ckv.cluster.watch import Watch
 
 MARGIN: Final = 1.0
@@ -69,8 +69,7 @@ class Gathering:
     @property
     def remembered(self) -> Map:
         """The latest one, by which to lead: under no lower an epoch than any that was found."""
-        is_kept = is_shared(self._tier) or self._tier == OWN_TIER
-        world = self.latest if is_kept else without(self.latest, self._unheard)
+        world = self.latest if is_lasting(self._tier) else without(self.latest, self._unheard)
         return Map((self.latest.version[0], self._epoch), *world.content)
 
     @property

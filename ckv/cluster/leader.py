@@ -145,7 +145,8 @@ class Leader:
         if ask.map is not None:
             self._doubt(ask.map.version, now)
         if self.leads or ask.incarnation:
-            self._unsettled = now if self.roster.join(ask, self.map, now) else self._unsettled
+            if self.roster.join(ask, self.map, now):
+                self._unsettled = now
             ask = ask._replace(incarnation=self.roster[ask.name].incarnation)
         if self._gathering is not None:
             found = self._gathering.hear(ask, now)
@@ -188,8 +189,7 @@ class Leader:
         known = self.roster.find(said)
         if known is None or not self.leads or now >= self.certain_until:
             return Again()
-        known.heard = now
-        known.leaves = True
+        known.heard, known.leaves = now, True
         stays = self.moved.keeps(known.key, self.roster, now - self._silence)
         known.gone = not stays and self._owned(known.key) == 0
         self.tick(now)
@@ -295,7 +295,8 @@ class Leader:
         gathering = self._gathering
         if gathering is not None and gathering.is_done(self.watch, now):
             self._gathering = None
-            self._out += [] if self.leads else [Lead(gathering.remembered)]
+            if not self.leads:
+                self._out.append(Lead(gathering.remembered))
         elif gathering is not None:
             for key in gathering.missing(self.watch):
                 if self.watch.stands_still(key, now):
@@ -351,8 +352,7 @@ class Leader:
         """Has a node see to it that this process writes nothing any more: one that is in the map, if there is any."""
         others = (each for each in self.roster if each.name != silent[0] and now - each.heard <= self._silence)
         known = max(others, key=self.roster.reaches, default=None)
-        order = self.watch.fence(silent, self.map.version[0], now) if known is not None else None
-        if known is not None and order is not None:
+        if known is not None and (order := self.watch.fence(silent, self.map.version[0], now)) is not None:
             self._out.append(ToNode(known.node, order))
 
     def _replace(self, following: Map) -> None:

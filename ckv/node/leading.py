@@ -247,12 +247,12 @@ class Leading:
             self.carry_out()
 
         try:
-            if peer is None and isinstance(order, FenceOff):
+            if peer is not None:
+                peer.ask(order.method, tuple(order.pack()), Asker(told))
+            elif isinstance(order, FenceOff):
                 gevent.spawn(self._ask_apart, node, order, told)
-                return
-            if peer is None:
+            else:
                 raise errors.NodeDown("it is not in the map of this primary")
-            peer.ask(order.method, tuple(order.pack()), Asker(told))
         except errors.CkvError as error:
             told(errors.to_wire(error), None)
 

@@ -54,23 +54,30 @@ def _login(account: Account) -> bytes:
 
 def _behind_login(judge: Judge, answer: bytes) -> str | None:
     """What the judge says of what follows the answer to a login, unless that was refused."""
+    if (found := _first(answer)) is None:
+        return None
+    message, rest = found
+    match message:
+        case [1, 0, None, True]:
+            return judge(rest)
+        case [1, 0, str() as error, _]:
+            # A node without users does not know it.
+            return judge(rest) if error.startswith("UnknownMethod: ") else error
+    return "what came is no answer to an AUTH"
+
+
+def _first(answer: bytes) -> tuple[object, bytes] | None:
+    """The first message, ``None`` for what is none, and the bytes behind it; ``None`` if more has to come."""
     import msgpack
 
     unpacker = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape")
     unpacker.feed(answer)
     try:
-        message = unpacker.unpack()
+        return unpacker.unpack(), answer[unpacker.tell() :]
     except msgpack.OutOfData:
         return None
     except ValueError:  # whatever can be wrong with it
-        message = None
-    match message:
-        case [1, 0, None, True]:
-            return judge(answer[unpacker.tell() :])
-        case [1, 0, str() as error, _]:
-            # A node without users does not know it.
-            return judge(answer[unpacker.tell() :]) if error.startswith("UnknownMethod: ") else error
-    return "what came is no answer to an AUTH"
+        return None, b""
 
 
 def _of_ping(answer: bytes) -> str | None:
@@ -80,16 +87,9 @@ def _of_ping(answer: bytes) -> str | None:
 
 
 def _of_figures(answer: bytes) -> str | None:
-    import msgpack
-
-    unpacker = msgpack.Unpacker(raw=False, unicode_errors="surrogateescape")
-    unpacker.feed(answer)
-    try:
-        message = unpacker.unpack()
-    except msgpack.OutOfData:
+    if (found := _first(answer)) is None:
         return None
-    except ValueError:  # whatever can be wrong with it
-        message = None
+    message, _ = found
     match message:
         case [1, 1, None, {"ready": 1}]:
             return ""

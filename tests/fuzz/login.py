@@ -8,7 +8,6 @@ No method of the node is called, and nobody is anybody, unless the bytes hold a 
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +26,7 @@ from ckv.security import secrets
 from ckv.security.rights import Rights
 from ckv.security.users import User, UsersFile
 from tests.fuzz.resp import Unexpected
+from tests.fuzz.search import search
 from tests.protocol.resp.test_parsing import packed
 from tests.support.line import Nowhere
 
@@ -138,18 +138,5 @@ def _file() -> UsersFile:
 FILE: Final = _file()
 
 
-def main() -> None:
-    """Runs atheris: the first argument is the folder of what it has found, the others are its own."""
-    import atheris
-
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(SEEDS):
-        (folder / f"seed{number}").write_bytes(seed)
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    search(one_input, SEEDS)

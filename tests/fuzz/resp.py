@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import hiredis
@@ -33,6 +31,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
+from tests.fuzz.search import search
 from tests.protocol.resp.test_parsing import packed
 from tests.support.line import Nowhere, served
 
@@ -255,17 +254,5 @@ SEEDS: Final = (
 """Good requests, so that the fuzzer need not discover RESP by itself."""
 
 
-def main() -> None:
-    """Runs atheris: the first argument is the folder of what it has found, the others are its own."""
-    import atheris
-
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "seed").write_bytes(b"".join(SEEDS))
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    search(one_input, [b"".join(SEEDS)])

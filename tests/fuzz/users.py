@@ -6,12 +6,11 @@ make fuzz FUZZ_TARGET=users FUZZ_SECONDS=600     # coverage-guided, as tests.fuz
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 from typing import Final
 
 from ckv.errors import BadSetting
 from ckv.security.users import parse
+from tests.fuzz.search import search
 
 HASH: Final = "ab" * 32
 SALT: Final = "cd" * 16
@@ -44,18 +43,5 @@ def one_input(data: bytes) -> bool:
     return True
 
 
-def main() -> None:
-    """Runs atheris: the first argument is the folder of what it has found, the others are its own."""
-    import atheris
-
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(SEEDS):
-        (folder / f"seed{number}").write_text(seed)
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    search(one_input, map(str.encode, SEEDS))

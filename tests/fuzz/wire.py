@@ -5,9 +5,6 @@ make fuzz FUZZ_SECONDS=600     # coverage-guided, for a stated time; a crash is 
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import msgpack
 
 from ckv import errors
@@ -20,6 +17,7 @@ from ckv.store.modes import EvictStore
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
 from ckv.values import ENCODING_ERRORS
+from tests.fuzz.search import search
 from tests.support.line import Nowhere, served
 
 LIMITS = Limits(max_value_bytes=4 * KIB, max_in_flight=1_000_000)
@@ -82,17 +80,5 @@ SEEDS = (
 """Well-formed messages, so that the fuzzer need not discover msgpack-RPC by itself."""
 
 
-def main() -> None:
-    """Runs atheris: the first argument is the folder of what it has found, the others are its own."""
-    import atheris
-
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "seed").write_bytes(b"".join(map(msgpack.packb, SEEDS)))
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    search(one_input, [b"".join(map(msgpack.packb, SEEDS))])

@@ -108,6 +108,16 @@ class Joined:
 
         eventually(level, timeout, f"the slots are those of {', '.join(names)}")
 
+    def check_third_joins_and_first_leaves(self) -> None:
+        """Of ``a`` and ``b`` the one hands all over to ``c`` and the other, while clients go on."""
+        load = Load(self.primary.port)
+        self.add("c")
+        self.wait_level("a", "b", "c")
+        assert self.secondaries["a"].terminate() == 0
+        self.wait_level("b", "c")
+        load.stop()
+        assert any("all slots are handed over" in line for line in self.secondaries["a"].log)
+
     def client(self, *, direct: bool = False) -> Client:
         return Client("127.0.0.1", self.primary.port, timeout=20, direct=direct)
 

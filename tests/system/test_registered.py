@@ -130,13 +130,7 @@ def info_of(cluster: Joined, name: str) -> dict[str, Any]:
 
 
 def test_one_that_is_told_to_stop_hands_its_slots_over_first(pair: Joined) -> None:
-    load = Load(pair.primary.port)
-    pair.add("c")
-    pair.wait_level("a", "b", "c")
-    assert pair.secondaries["a"].terminate() == Exit.FINE
-    pair.wait_level("b", "c")
-    load.stop()
-    assert any("all slots are handed over" in line for line in pair.secondaries["a"].log)
+    pair.check_third_joins_and_first_leaves()
 
 
 def test_one_that_is_killed_costs_seconds(nodes: Nodes, mariadb: MariaDB) -> None:
