@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ckv.core import SWITCH
 from tests.support.eventually import eventually
 from tests.support.nodes import DEFAULT_CAPACITY, ROOT, Cluster, Node, Nodes, ckv_command, ckv_environment
 from tests.support.ports import free_port
+from tests.system.registered import Joined
 
 # Debian puts servers into sbin, which is not on every user's PATH.
 _PATH = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/local/bin"))
@@ -39,6 +40,9 @@ INTERPRETED = "ckv, interpreted"
 
 IN_RESP = "ckv, RESP"
 """The secondary as clients of Redis talk to it."""
+
+REGISTERED = "ckv, registered"
+"""A primary without a list, whose secondaries have joined it."""
 
 
 def installed(name: str) -> str:
@@ -177,8 +181,15 @@ class Servers:
     ) -> Contender:
         """A ckv primary in front of secondaries."""
         cluster: Cluster = self._nodes.start_cluster(secondaries, capacity=capacity, primary_options=primary_options)
-        pids = [pid for node in (cluster.primary, *cluster.secondaries) for pid in family(node.pid)]
-        return Contender(name, "msgpack", cluster.primary.port, tuple(pids))
+        return of_nodes(name, cluster.primary, cluster.secondaries)
+
+    def registered(self, name: str = REGISTERED, *, secondaries: int = 2) -> Contender:
+        """A ckv primary that secondaries have joined, each of which has its share of the slots."""
+        joined = Joined(self._nodes, None)
+        names = [f"joined-{number}" for number in range(secondaries)]
+        joined.add(*names)
+        joined.wait_level(*names)
+        return of_nodes(name, joined.primary, joined.secondaries.values())
 
     def redis(self, name: str = "Redis", *options: str) -> Contender:
         """Debian's Redis without persistence."""
@@ -238,6 +249,12 @@ class Servers:
 def of_node(node: Node, name: str) -> Contender:
     """A ckv secondary as a contender."""
     return Contender(name, "msgpack", node.port, family(node.pid))
+
+
+def of_nodes(name: str, primary: Node, secondaries: Iterable[Node]) -> Contender:
+    """A ckv primary as a contender, with what is behind it."""
+    pids = [pid for node in (primary, *secondaries) for pid in family(node.pid)]
+    return Contender(name, "msgpack", primary.port, tuple(pids))
 
 
 def family(pid: int) -> tuple[int, ...]:
