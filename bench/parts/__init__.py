@@ -19,6 +19,7 @@ from bench.parts import (
     primary,
     secondary,
     startstop,
+    theirs,
     tiers,
 )
 
@@ -26,6 +27,7 @@ PARTS: Final[tuple[Part, ...]] = (
     secondary.PART,
     primary.PART,
     direct.PART,
+    theirs.PART,
     many.PART,
     expiring.PART,
     evict.PART,
