@@ -17,6 +17,7 @@ from bench.parts import (
     memory,
     miss,
     primary,
+    registered,
     secondary,
     startstop,
     theirs,
@@ -26,6 +27,7 @@ from bench.parts import (
 PARTS: Final[tuple[Part, ...]] = (
     secondary.PART,
     primary.PART,
+    registered.PART,
     direct.PART,
     theirs.PART,
     many.PART,

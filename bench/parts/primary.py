@@ -9,16 +9,12 @@ from bench.original import PRIMARY, redis_over
 from bench.part import CPU, THOUSAND_CALLS, Context, Part, Plot, Target
 from bench.parts.secondary import DEPTHS, OPS, axes
 from bench.results import Cell
-from bench.servers import IN_RESP, REGISTERED, Servers
+from bench.servers import IN_RESP, Servers
 from bench.turns import in_turn, prefill
 
 MUST_AND_AIM = {1: (1.2, 1.4), 16: (2.5, 4.0), 64: (3.5, 5.5)}
 RESP_MUST_AND_AIM = {1: (1.1, 1.4), 16: (2.0, 4.0), 64: (3.0, 5.5)}
 """Against nutcracker, by depth; the second for clients that speak RESP to both."""
-
-REGISTERED_MUST_AND_AIM = 1.05, 1.0
-"""Processor time of a call of a registered cluster in which nothing moves, against one with a list: it should cost the
-same. Calls a second say so less clearly: the ratio of two turns is 10 % off as often as not."""
 
 
 def _any(cell: Cell) -> bool:
@@ -32,15 +28,6 @@ def _targets(depth: int) -> list[Target]:
     return [
         Target("through a primary against nutcracker", is_of_depth, "ckv", "nutcracker", *MUST_AND_AIM[depth]),
         Target("RESP: through a primary", is_of_depth, IN_RESP, "nutcracker", *RESP_MUST_AND_AIM[depth]),
-        Target(
-            "processor time of a settled registered cluster against a list",
-            is_of_depth,
-            REGISTERED,
-            "ckv",
-            *REGISTERED_MUST_AND_AIM,
-            figure="server_cpu_us",
-            higher_is_better=False,
-        ),
     ]
 
 
@@ -52,7 +39,7 @@ def measure(context: Context) -> list[Cell]:
         behind = [servers.redis(), servers.redis()]
         cluster = servers.cluster()
         in_resp = replace(cluster, name=IN_RESP, protocol="resp")
-        contenders = [servers.registered(), cluster, servers.nutcracker(behind), in_resp, servers.redis()]
+        contenders = [cluster, servers.nutcracker(behind), in_resp, servers.redis()]
         prefill(contenders, loads[0])
         in_turn(context, settings, contenders, context.rounds, "primary")
     return [cell for cell, _ in settings]
@@ -63,18 +50,12 @@ PART = Part(
     title="Through a primary, beside nutcracker",
     text=(
         "A ckv primary before two secondaries, and nutcracker (twemproxy) before two Redis, with one connection to "
-        "each, as it is usually run. *RESP* is the same primary, asked as Redis is. *Registered* is a primary without "
-        "a list, which two secondaries have joined. Redis without anything before it is there as a yardstick."
+        "each, as it is usually run. *RESP* is the same primary, asked as Redis is. Redis without anything before it "
+        "is there as a yardstick."
     ),
     measure=measure,
     columns=(THOUSAND_CALLS, CPU),
-    ratios=(
-        ("ckv", "nutcracker"),
-        (IN_RESP, "nutcracker"),
-        (REGISTERED, "ckv"),
-        ("ckv", "Redis"),
-        (IN_RESP, "Redis"),
-    ),
+    ratios=(("ckv", "nutcracker"), (IN_RESP, "nutcracker"), ("ckv", "Redis"), (IN_RESP, "Redis")),
     targets=(
         *(target for depth in DEPTHS for target in _targets(depth)),
         Target(
