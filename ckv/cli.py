@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 import docopt
 
-from ckv import logs, streams
+from ckv import events, logs, streams
 from ckv.errors import BadSetting
 from ckv.exits import EXIT_CODES, Exit
 from ckv.roles import ROLES, RoleName
@@ -134,7 +134,7 @@ def _dispatch(words: list[str]) -> int:
     if row.is_node:
         logs.configure(chosen.log_level, chosen.log_format)
         if warning:
-            log.warning(warning)
+            log.warning(events.VARIABLE_UNKNOWN, warning)
     return int(import_module(row.module).run(chosen))
 
 

@@ -1,10 +1,11 @@
 """Logs: lines of text or of JSON on stderr, with UTC time stamps.
 
-What a program may want to read goes into ``extra``, and only there: the text format appends it as ``key=value``, the
-JSON format makes fields of it. So ``log.info("secondary ready on %s", address, extra={"capacity": 5})`` becomes one of
+What is logged is an event (:mod:`ckv.events`), but for what only the level ``debug`` shows. Both formats have its
+name; its fields are in the sentence of the text, and fields of the JSON. What is in ``extra`` is a field as well, which
+the text has behind the sentence. So ``log.info(events.PEER_BACK, address, extra={"lasted": 2.5})`` becomes one of
 
-    2026-11-22T18:00:00.123Z INFO ckv.node.secondary: secondary ready on 127.0.0.1:8081 capacity=5
-    {"time": "2026-11-22T18:00:00.123Z", "level": "INFO", "logger": "ckv.node.secondary", ...}
+    2026-11-22T18:00:00.123Z INFO peer-back: peer 127.0.0.1:8081 back lasted=2.5
+    {"time": "2026-11-22T18:00:00.123Z", "level": "INFO", ..., "event": "peer-back", "peer": "127.0.0.1:8081"}
 
 What somebody else can cause as often as he likes names its kind, ``extra={"once_a_minute": "not msgpack"}``, and is
 logged once a minute (:class:`Sparing`), with the number of those left out since as ``suppressed``; at the level
@@ -19,11 +20,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from ckv import events
+from ckv.event import Event
 from ckv.stderr import Output
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -95,7 +98,7 @@ class Sparing(logging.Filter):
             del self._minutes[kind]
             if minute.suppressed:
                 extra = {"suppressed": minute.suppressed, "last": minute.last}
-                log.log(minute.level, "more lines of one kind came within a minute", extra=extra)
+                log.log(minute.level, events.LINES_SUPPRESSED, extra=extra)
 
 
 _sparing = Sparing()
@@ -105,10 +108,10 @@ def configure(level: str, format: str) -> None:
     """Has the logger ``ckv``, and no other, write to stderr: from a level (of LEVELS) on, in a format (of FORMATS)."""
     global _sparing
     handler = logging.StreamHandler()
-    formatter: logging.Formatter = _TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    formatter: logging.Formatter = _TextLines("%(asctime)s")  # for which the time is made
     if format == "json":
         names = {"asctime": "time", "levelname": "level", "name": "logger"}
-        formatter = JsonFormatter([*names, "message"], rename_fields=names)
+        formatter = _JsonLines([*names, "message"], rename_fields=names)
     formatter.converter = time.gmtime
     formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     handler.setFormatter(formatter)
@@ -121,8 +124,7 @@ def configure(level: str, format: str) -> None:
     if isinstance(sys.stderr, Output):
 
         def notice(lines: int) -> str:
-            text, extra = "lines of the log were lost: nobody read them", {"dropped": lines}
-            record = log.makeRecord(log.name, logging.WARNING, __file__, 0, text, (), None, extra=extra)
+            record = log.makeRecord(log.name, logging.WARNING, __file__, 0, events.LINES_LOST, (lines,), None)
             return formatter.format(record) + handler.terminator
 
         sys.stderr.notice = notice
@@ -143,7 +145,18 @@ def figures() -> dict[str, int]:
 class _TextLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         extra = (f" {name}={_one_word(value)}" for name, value in record.__dict__.items() if name not in _NOT_EXTRA)
-        return super().formatMessage(record) + "".join(extra)
+        name = record.msg.name if isinstance(record.msg, Event) else record.name
+        return f"{record.asctime} {record.levelname} {name}: {record.message}" + "".join(extra)
+
+
+class _JsonLines(JsonFormatter):
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
+        super().add_fields(log_data, record, message_dict)
+        if isinstance(record.msg, Event):
+            log_data["event"] = record.msg.name
+            assert isinstance(record.args, tuple)
+            values = (value if isinstance(value, (int, float)) else str(value) for value in record.args)
+            log_data.update(zip(record.msg.fields, values, strict=True))
 
 
 def _one_word(value: object) -> str:

@@ -6,6 +6,7 @@ python docs/generate.py --check  # exit code 1 when they are not up to date
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from redis_parts import (  # noqa: E402
 )
 
 from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
+from ckv.event import FIELDS, Event  # noqa: E402
+from ckv.events import EVENTS  # noqa: E402
 from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
 from ckv.node.figures import FIGURES, PEER  # noqa: E402
@@ -377,28 +380,60 @@ once a minute for each kind, and the next line of the kind says how many were le
 waits, the oldest lines go first, and `log_lines_dropped` of [INFO](info.md) counts them. At the end a node gives
 whoever reads one second for the last lines. A file is written to directly, so a disk that hangs is waited for.
 
-These are the ones that an operator waits for:
+[events.md](events.md) has the table of them: names that stay as they are, fields and their units, and for each one what
+it means and what to do. A trouble that lasts is told when it begins, each minute, and at its end.
+"""
 
-| line | means |
+
+def line_of(event: Event) -> str:
+    """The text of a line, with the names of fields where their values are."""
+    names = iter(event.fields)
+    return re.sub(r"%[.\d]*[a-z]", lambda _: f"<{next(names)}>", event)
+
+
+def events() -> str:
+    """What the log tells as a page."""
+
+    def row(event: Event) -> str:
+        end = f"`{event.ends.name}`" if event.ends is not None else ""
+        return f"| `{event.name}` | `{line_of(event)}` | {event.means} | {end} |\n"
+
+    tables = "\n".join(
+        f"## {title}\n\n| event | line | what it means, and what to do | ends with |\n|---|---|---|---|\n"
+        + "".join(row(event) for event in EVENTS if event.level == level)
+        for level, title in (("error", "Errors"), ("warning", "Warnings"), ("info", "What else happens"))
+    )
+    fields = "\n".join(f"| `{name}` | {meaning} |" for name, meaning in FIELDS.items())
+    return f"""\
+{NOTE}
+# What the log tells
+
+Each line at the levels info, warning and error is one of these events. Their names and fields stay as they are; the
+texts may change. A line of text has the name of the event and the sentence, with the fields in it; one of JSON
+(`--log-format=json`) has the name as `event`, the sentence as `message`, and each field by its name, besides `time`
+(UTC), `level` and `logger`, the part of the program:
+
+```
+2026-11-22T18:00:00.123Z WARNING peer-lost: peer 10.0.0.5:8081 lost: closed by the peer
+{{"time": "2026-11-22T18:00:00.123Z", "level": "WARNING", "logger": "ckv.net.peer", "message": "peer 10.0.0.5:8081
+lost: closed by the peer", "event": "peer-lost", "peer": "10.0.0.5:8081", "reason": "closed by the peer"}}
+```
+
+**What lasts** is told when it begins, when there is another reason, and again when nothing was said of it for a minute;
+those lines have the field `lasts`. At the end comes the event in the last column, with `lasted`. Two are told in a way
+of their own: the database, of which `database-still` reminds, and the wait for a name or a share, of which there is a
+line each 10 s.
+
+A *defect* has a traceback, in the lines below it or in the field `exc_info`. The level debug adds lines that are for
+whoever looks for a mistake in ckv: they have no name, and change. [configuration.md](configuration.md#logs) says what
+is left out where much comes at once, and [runbook.md](runbook.md) what to do about what an alert tells.
+
+{tables}
+## Fields
+
+| field | |
 |---|---|
-| `secondary ready on ...`, `primary ready on ...` | it listens; the rest of the line says what it is |
-| `retry: N parked rows are queued again` | somebody called RETRY |
-| `peer ... connected`, `lost`, `back`, `cannot be reached` | a primary and one of its secondaries |
-| `database connected`, `cannot be reached` | the first word of a secondary about its persistent node |
-| `database slow` | a statement took more than half a second; it is `back` when none did for five seconds |
-| `database hung` | it takes connections or statements and does not answer; reads that need it fail at once |
-| `database lost`, `database still ...` | it cannot be reached, or answers with errors; why, and later why else |
-| `database back` | all is well; how long it was not, and how many calls were refused or waited in vain |
-| `row refused by the database and parked` | the record stays readable, or deleted, and is not saved; why follows |
-| `row refused by the database and forgotten` | the same with `--write-mode=through`: the writer is told `RowsRefused` |
-| `the database failed a batch of N rows` | it is written in smaller batches, which grow again; the reason follows |
-| `max_allowed_packet of the database is N` | too small for the longest values that `--max-value-bytes` allows |
-| `only N clients are served at a time` | fewer open files are allowed than `--max-connections` needs |
-| `connection from ... refused: all N places are taken` | clients get `Overloaded`; operators are answered |
-| `connection from ... closed: ...` | with the reason; an ordinary end has no line |
-| `cannot accept connections for now` | the process or the system has no open file or no memory left |
-| `lines of the log were lost: nobody read them` | `dropped` says how many |
-| `drain begun`, `drain: N records to save`, `drain done`, `drain not finished ... N records left unsaved` | the end |
+{fields}
 """
 
 
@@ -525,6 +560,7 @@ PAGES = {
     "clients.md": clients,
     "commands.md": commands,
     "configuration.md": configuration,
+    "events.md": events,
     "info.md": info,
     "redis.md": redis,
 }

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ckv import logs
+from ckv import events, logs
+from ckv.address import Address
+from ckv.event import Event
+from ckv.outage import MOST_REASONS, QUIET, REMIND_AFTER, Outage
 
 LOG = logging.getLogger("ckv.node.secondary")
 MOMENT = 1_795_370_400.1239
@@ -102,6 +105,75 @@ def test_other_loggers_are_left_alone() -> None:
     assert logging.getLogger("ckv").propagate is False
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, dict[str, object]]]:
+    """The events that were logged, and what they have besides their fields."""
+    return [
+        (record.msg.name, {name: record.__dict__[name] for name in ("lasts", "lasted") if name in record.__dict__})
+        for record in caplog.records
+        if isinstance(record.msg, Event)
+    ]
+
+
+def test_an_event_has_its_name_in_both_formats_and_its_fields_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    peer = Address("::1", 8081)
+    for shape in logs.FORMATS:
+        logs.configure("info", shape)
+        LOG.info(events.LOGIN, "bob", "admin", peer, extra={"lasts": 2.5})
+        LOG.warning(events.DRAIN_UNFINISHED, 1.25, 7)
+    *texts, login, drain = line(capsys).splitlines()
+    assert [text.partition("Z ")[2] for text in texts] == [
+        "INFO login: login of bob (admin) from [::1]:8081 lasts=2.5",
+        "WARNING drain-unfinished: drain not finished after 1.2 s: 7 records left unsaved",
+    ]
+    fields = json.loads(login)
+    assert (fields["event"], fields["message"]) == ("login", "login of bob (admin) from [::1]:8081")
+    assert (fields["user"], fields["account"], fields["peer"]) == ("bob", "admin", "[::1]:8081")
+    assert fields["lasts"] == 2.5
+    assert (json.loads(drain)["seconds"], json.loads(drain)["records"]) == (1.25, 7)
+
+
+# --- what lasts ------------------------------------------------------------------------------------------------------
+
+
+def test_what_lasts_has_a_begin_reminders_and_an_end(caplog: pytest.LogCaptureFixture) -> None:
+    now = [100.0]
+    outage = Outage(LOG, lambda: now[0])
+    assert (outage.lasts, outage.over()) == (False, {})
+    for seconds, reason in ((0, "a"), (0, "a"), (1, "b"), (1, "a"), (60.9, "a"), (61, "a"), (120, "b"), (121, "b")):
+        now[0] = 100.0 + seconds
+        outage.tell(events.PEER_LOST, "node", reason)
+    assert outage.lasts
+    assert told(caplog) == [("peer-lost", extra) for extra in ({}, {"lasts": 1}, {"lasts": 61}, {"lasts": 121})]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert (outage.over(), outage.over(), outage.lasts) == ({"lasted": 21 + 100}, {}, False)
+    outage.tell(events.PEER_LOST, "node", "a")
+    assert told(caplog)[4:] == [("peer-lost", {})]
+
+
+def test_reasons_without_end_are_no_lines_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    outage = Outage(LOG, lambda: now[0])
+    for number in range(100):
+        outage.tell(events.PEER_LOST, "node", number)
+    assert len(told(caplog)) == MOST_REASONS
+    now[0] = REMIND_AFTER
+    for number in range(100, 200):
+        outage.tell(events.PEER_LOST, "node", number)
+    assert told(caplog)[MOST_REASONS:] == [("peer-lost", {"lasts": REMIND_AFTER})]
+
+
+def test_what_nobody_tells_of_any_more_is_quiet_after_a_while() -> None:
+    now = [0.0]
+    outage = Outage(LOG, lambda: now[0])
+    seen = [outage.is_quiet]
+    outage.tell(events.CANNOT_ACCEPT, "none left")
+    for now[0] in (QUIET, QUIET + 0.1):
+        seen.append(outage.is_quiet)
+    outage.tell(events.CANNOT_ACCEPT, "none left")
+    seen.append(outage.is_quiet)
+    assert seen == [False, False, True, False]
+
+
 # --- few lines of a kind ---------------------------------------------------------------------------------------------
 
 
@@ -146,7 +218,7 @@ def test_what_was_left_out_is_told_when_no_other_line_comes(capsys: pytest.Captu
     minutes.sparing.tell()
     minutes.sparing.tell()
     assert line(capsys).endswith(
-        " INFO ckv.logs: more lines of one kind came within a minute suppressed=4 last=closed\n"
+        " INFO lines-suppressed: more lines of one kind came within a minute suppressed=4 last=closed\n"
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from typing import Final
 
+from ckv import events
 from ckv.client.calls import Call, as_it_is
 from ckv.client.endpoint import Endpoint
 from ckv.client.keyed import in_turn, lacks_owner, slot_of_call
@@ -371,4 +372,4 @@ class Direct:
         if not self._has_warned:
             self._has_warned = True
             primary = f"{self._primary.host}:{self._primary.port}"
-            log.warning("calls go through %s that were to go to the owners of keys directly: %s", primary, why)
+            log.warning(events.CLIENT_INDIRECT, primary, why)

@@ -7,7 +7,6 @@ stopped the kernel accepts connections too, silently.
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Callable
 from contextlib import closing
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from ckv.net.tls import Seal
     from ckv.security.certificates import Certificates
 
-log = logging.getLogger(__name__)
-
 NAME_TIMEOUT: Final = 30.0
 """Seconds to look the name up. The C library takes as long when all is silent: 3 servers, 2 attempts, 5 s each."""
 
@@ -48,9 +45,6 @@ FIRST_BACKOFF: Final = 0.05
 LONGEST_BACKOFF: Final = 0.5
 """Seconds between two attempts to connect: a random time up to a bound that doubles from the first to the longest.
 Short, because a node that is back should be found within a second, and an attempt costs one packet."""
-
-REASONS_LOGGED: Final = 8
-"""Different reasons why a node cannot be reached that are logged, each once, until it is connected again."""
 
 SAID: Final = (errors.WrongNode, *NOT_LET_IN)
 """What a node says of whoever connects to it, which is told from one that cannot be reached."""
@@ -136,15 +130,8 @@ def connect_at_last(
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). ``failed`` is told why not, each time.
     """
 
-    reasons: set[str] = set()
-
     def complain(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        failed(error)
-        reason = str(error or "")
-        if reason not in reasons and len(reasons) < REASONS_LOGGED:
-            reasons.add(reason)
-            log.warning("peer %s cannot be reached (%s); trying on", address, reason)
+        failed(state.outcome.exception() if state.outcome is not None else None)
 
     trying = tenacity.Retrying(
         wait=tenacity.wait_random_exponential(multiplier=FIRST_BACKOFF, max=LONGEST_BACKOFF),

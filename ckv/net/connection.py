@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
+from ckv import events
 from ckv.address import Address
 from ckv.net.poller import WRITE, Polled, Poller, Receiver, send_all
 from ckv.net.transport import Transport
@@ -300,7 +301,7 @@ class Connection(Polled):
 
     def close_on_defect(self) -> None:
         """Closes it for the error that is being handled, which is logged: a handler of its request has a defect."""
-        log.exception("unexpected error while serving %s", self.peer)
+        log.exception(events.CONNECTION_DEFECT, self.peer)
         self.close("unexpected error")
 
     def close(self, reason: str) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
+from ckv import events
 from ckv.errors import BadSetting
 from ckv.net.tls import MOST_ARRIVED, Seal, TlsTransport
 from ckv.net.transport import Transport
@@ -81,9 +82,9 @@ class Handshakes:
         try:
             self._certificates.reload()
         except BadSetting as error:
-            log.error("the certificate stays as it was: %s", error)
+            log.error(events.CERTIFICATE_KEPT, error)
         else:
-            log.info("certificate read from %s", self._certificates.cert)
+            log.info(events.CERTIFICATE_READ, self._certificates.cert)
 
     def new_seal(self) -> Seal:
         """For one that begins."""

@@ -17,6 +17,7 @@ from gevent import GreenletExit
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
+from ckv import events
 from ckv.address import Address
 from ckv.net.listening import bound
 
@@ -125,13 +126,13 @@ class _Handler(WSGIHandler):
             raise ex  # it has gone
         host = self.client_address[0]
         extra = {"once_a_minute": "not HTTP"}
-        log.info("%s sent what is no request: %.200s", host, str(ex) or type(ex).__name__, extra=extra)
+        log.info(events.HTTP_BAD_REQUEST, host, str(ex) or type(ex).__name__, extra=extra)
         known = ex if isinstance(ex, ValueError) else ValueError(str(ex))
         return super()._handle_client_error(known)  # type: ignore[misc]  # its stubs lack it
 
     def _log_error(self, t: type[BaseException], v: BaseException, tb: Any) -> None:
         if not issubclass(t, (OSError, GreenletExit)):
-            log.error("a request could not be answered", exc_info=(t, v, tb), extra={"once_a_minute": "defect"})
+            log.error(events.HTTP_DEFECT, exc_info=(t, v, tb), extra={"once_a_minute": "defect"})
 
     def MessageClass(self, *args: Any) -> Any:
         try:

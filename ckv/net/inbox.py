@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import Protocol
 
-from ckv import errors
+from ckv import errors, events
 from ckv.net.connection import Connection
 from ckv.protocol.handler import CUT, ENOUGH, NO_CORES, Cores, Line, Loop
 from ckv.protocol.limits import SPARE_BUFFER_BYTES
@@ -136,7 +136,7 @@ def _ask(core: Loop, asking: list[Connection], asked: Asked, answered: Pairs) ->
     try:
         outcomes = core.serve_all(asked)
     except Exception as error:  # as in receive_all(); and nobody knows what these were answered
-        log.exception("unexpected error while serving %d connections", len(asking))
+        log.exception(events.SERVING_DEFECT, len(asking))
         reason = "out of memory" if isinstance(error, MemoryError) else "unexpected error"
         for connection in asking:
             connection.close(reason)

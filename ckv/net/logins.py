@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, cast
 import gevent
 from gevent.threadpool import ThreadPool
 
-from ckv import errors
+from ckv import errors, events
 from ckv.errors import BadSetting
 from ckv.net.connection import Connection
 from ckv.net.inbox import Inbox
@@ -254,7 +254,7 @@ class Logins:
             self._slowing.failed(host, time.monotonic())
             # Somebody may have typed the secret where the name belongs.
             shown = name if name in self._file.users.by_name else "nobody that there is"
-            log.warning("login as %s from %s refused", shown, peer, extra={"once_a_minute": "login"})
+            log.warning(events.LOGIN_REFUSED, shown, peer, extra={"once_a_minute": "login"})
             raise errors.LoginFailed("there is no user of this name with this secret")
         if not session.is_open:
             return
@@ -273,7 +273,7 @@ class Logins:
             meter.forget(connection)
         meter = self._meter_of(login.user)
         connection.meter(partial(meter.reading, connection) if meter is not None else None)
-        log.info("login of %s (%s) from %s", login.user.name, login.user.rights.level, peer)
+        log.info(events.LOGIN, login.user.name, login.user.rights.level, peer)
 
     def _looked_up(self, name: str, secret: bytes) -> Login | None:
         """Who that is. Another greenlet may run meanwhile. Raises Overloaded."""
@@ -305,7 +305,7 @@ class Logins:
 
     def audit(self, session: Session, name: str) -> None:
         """Takes note that somebody calls a command of operators."""
-        log.info("%s by %s from %s", name, self.name_of(session), session.line.peer)
+        log.info(events.COMMAND, name, self.name_of(session), session.line.peer)
 
     # --- another file --------------------------------------------------------------------------------------------
 
@@ -315,7 +315,7 @@ class Logins:
         try:
             self._file.reload()
         except BadSetting as error:
-            log.error("the users stay as they were: %s", error)
+            log.error(events.USERS_KEPT, error)
             return
         self._known.clear()
         users = self._file.users.by_name
@@ -325,7 +325,7 @@ class Logins:
             if user is None or login.kept not in user.kept or (user.rights, user.quota) != before:
                 connection.close("its user may not do the same any more, or its secret is no more")
                 ended += 1
-        log.info("users read from %s: %d; connections ended: %d", self._file.path, len(users), ended)
+        log.info(events.USERS_READ, self._file.path, len(users), ended)
 
 
 def figures_of(logins: Logins | None) -> dict[str, int]:

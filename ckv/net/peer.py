@@ -17,13 +17,14 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 
-from ckv import errors
+from ckv import errors, events
 from ckv.address import Address
 from ckv.net.callee import Callee
 from ckv.net.connecting import Greeted, connect_at_last
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
 from ckv.net.waiting import WaitingCalls, WaitingRoom
+from ckv.outage import Outage
 from ckv.protocol.batch import Batch, fail, is_not_owner
 from ckv.protocol.calling import Bounced, CallingSession
 from ckv.protocol.greeting import calls
@@ -77,19 +78,18 @@ class Peer(Callee):
         self.inbox: list[tuple[Connection, bytes]] = []
         self._limits = limits
         self._call_timeout = call_timeout
-        self._flushing = False
         self.connection: Connection | None = None
         self.session: CallingSession | None = None
         """That of the connection. None while there is none, both."""
         self._ready: CallingSession | None = None
         """The same, as long as the node takes calls."""
-        self._knows_batch = self._closing = False
+        self._knows_batch = self._closing = self._flushing = self._may_wait = self._congested = False
         self.process = ""  # see ckv.protocol.greeting.PROCESS
         self._waiting = WaitingCalls(room or WaitingRoom())
         self._wait = node_wait
-        self._may_wait = self._congested = False
         self._waiter: Any = poller.loop.timer(node_wait)
         self._ended = Event()
+        self._trouble = Outage(log)
         self._slowed: set[Caller] = set()
         self._queued: deque[Batch] = deque()
         """Large requests that are not to be sent yet; each holds its caller. There is one of a connection at most."""
@@ -149,13 +149,14 @@ class Peer(Callee):
         def failed(error: BaseException | None) -> None:
             self.reason = str(error or "")
             self.is_refused = isinstance(error, errors.WrongNode)
+            self._trouble.tell(events.PEER_UNREACHABLE, self.address, self.reason)
 
-        news = "connected"
+        is_back = False
         while True:
             self._greeted(connect_at_last(self.address, self._limits, self._greeting, failed))
-            log.info("peer %s %s", self.address, news)
+            log.info(events.PEER_BACK if is_back else events.PEER_CONNECTED, self.address, extra=self._trouble.over())
             self._ended.wait()
-            news = "back"
+            is_back = True
 
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
@@ -228,7 +229,7 @@ class Peer(Callee):
         if not isinstance(error, str) or not error.startswith(_DRAINING):
             return False
         if self._ready is not None:
-            log.info("peer %s is stopping", self.address)
+            log.info(events.PEER_STOPPING, self.address)
             self._ready = None
             self._let_wait()
         return self._may_wait and isinstance(call, Batch) and self._waiting.add(call, bounced=True)
@@ -382,7 +383,7 @@ class Peer(Callee):
 
     def _lost(self, connection: Connection, reason: str) -> None:
         if not self._closing:
-            log.warning("peer %s lost: %s", self.address, reason or "closed by the peer")
+            self._trouble.tell(events.PEER_LOST, self.address, reason or "closed by the peer")
         session = self.session
         self.connection = self.session = self._ready = None
         self._let_wait()

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, cast
 
-from ckv import errors
+from ckv import errors, events
 from ckv.address import Address
 from ckv.cluster.directory import DIRECT
 from ckv.commands import COMMANDS
@@ -27,6 +27,7 @@ from ckv.net.metering import Meter
 from ckv.net.poller import READ, Poller
 from ckv.net.rooms import MakeResp, Rooms
 from ckv.net.transport import Transport
+from ckv.outage import Outage
 from ckv.protocol.greeting import ANSWER, HELLO
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
@@ -97,6 +98,7 @@ class Server:
         self._watcher: Any = None
         # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.
         self._pause: Any = poller.loop.timer(PAUSE, PAUSE)
+        self._shortage = Outage(log)
         tick = min(TICK, limits.unfinished_seconds / 4)
         self._ticker: Any = poller.loop.timer(tick, tick)
         self._shares = self._dealt(max(1, int(limits.unfinished_seconds / 2 / tick)))
@@ -120,11 +122,8 @@ class Server:
             least = self._files + FEWEST_GUESTS + 1
             raise OSError(errno.EMFILE, f"{file_limit(0)} open files are allowed, and it needs {least}")
         if self.places < self._limits.max_connections:
-            log.warning(
-                "only %d clients are served at a time, and not --max-connections=%d: %d open files are allowed, of "
-                "which %d are kept for the database, other nodes and operators",
-                *(self.places, self._limits.max_connections, file_limit(0), self._files + self._lobby.most),
-            )
+            kept = self._files + self._lobby.most
+            log.warning(events.PLACES_FEW, self.places, self._limits.max_connections, file_limit(0), kept)
         self._listener = listener
         for inbox in {self._clients, self._admitted} if self.logins is None else {self.logins.strangers}:
             self._poller.add_receiver(inbox)
@@ -253,8 +252,7 @@ class Server:
                 return
             except OSError as error:
                 if error.errno in OUT_OF_RESOURCES:
-                    why = error.strerror
-                    log.error("cannot accept connections for now: %s", why, extra={"once_a_minute": why})
+                    self._shortage.tell(events.CANNOT_ACCEPT, error.strerror)
                     self._pause_accepting()
                     return
                 raise
@@ -273,8 +271,7 @@ class Server:
         is_guest = not self._has_place
         if is_guest:
             self.rejected += 1
-            text = "connection from %s refused: all %d places are taken (--max-connections)"
-            log.warning(text, peer, self.places, extra={"once_a_minute": "full"})
+            log.warning(events.PLACES_TAKEN, peer, self.places, extra={"once_a_minute": "full"})
             if (oldest := self._lobby.oldest) is not None:
                 oldest.close("")
         by_place = self._for_lobby if is_guest else self._admitted
@@ -283,7 +280,7 @@ class Server:
             transport = self._transport(sock)
             connection = Connection(self._poller, transport, peer, self._limits, inbox, self._connection_closed)
         except OSError as error:  # it was reset between the kernel's accept and ours
-            log.info("connection from %s lost at once", peer, extra={"once_a_minute": error.strerror})
+            log.info(events.CONNECTION_GONE, peer, extra={"once_a_minute": error.strerror})
             sock.close()
             return
         self._connections.add(connection)
@@ -303,7 +300,7 @@ class Server:
             self.logins.forget(connection)
         if reason:
             kind = kind_of(reason)
-            log.warning("connection from %s closed: %s", connection.peer, reason, extra={"once_a_minute": kind})
+            log.warning(events.CONNECTION_CLOSED, connection.peer, reason, extra={"once_a_minute": kind})
         else:
             log.debug("connection from %s ended", connection.peer)
 
@@ -386,15 +383,17 @@ class Server:
 
     def _look_after_files(self) -> None:
         """Sees to it that those open files can be had which are kept, though somebody has lowered the limit."""
+        if self._shortage.is_quiet:
+            log.info(events.ACCEPTS_AGAIN, extra=self._shortage.over())
         self._count_places()
         surplus = max(len(self._connections) - len(self._lobby) - self.places, 0) + self._lobby.surplus
         if surplus > 0:
             # The limit is on the number of a file, not on how many there are.
             for connection in sorted(self._connections, key=lambda connection: connection.fd)[:surplus]:
                 connection.close("")
-            log.warning("%d connections closed: only %d open files are allowed now", surplus, file_limit(0))
+            log.warning(events.CONNECTIONS_CUT, surplus, file_limit(0))
         if self._draining and not can_open_another():
             idle = [connection for connection in self._connections if connection.idle]
             for connection in idle:
                 connection.close("")
-            log.warning("%d connections closed: the drain may need their files, and no other can be opened", len(idle))
+            log.warning(events.CONNECTIONS_CUT_FOR_DRAIN, len(idle))

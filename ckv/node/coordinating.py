@@ -17,6 +17,7 @@ import gevent
 import msgpack
 from gevent.queue import SimpleQueue
 
+from ckv import events
 from ckv.address import WILDCARDS, Address, parse_address
 from ckv.cluster.candidate import Candidate, Put, Step, StepDown
 from ckv.cluster.election import PATIENCE, Beat, Election, Look, Row, Stand
@@ -106,7 +107,7 @@ class Coordinating:
         """Asks what is to be asked."""
         if self.candidate.lost > self._lost:
             self._lost = self.candidate.lost
-            log.warning("leads no more: %s", self._troubles.reason or "another primary may have taken its place")
+            log.warning(events.LEADS_NO_MORE, self._troubles.reason or "another primary may have taken its place")
         if not self.candidate.election.name:
             self._find_name()
         for step in self.candidate.take():
@@ -122,7 +123,7 @@ class Coordinating:
     def step_down(self) -> None:
         """Leads no more, as the primary is about to end. It goes on to learn the map."""
         if self.candidate.election.term is not None:
-            log.info("leads no more: it was told to stop")
+            log.info(events.STEPS_DOWN)
         self.candidate.step_down()
         self._lost = self.candidate.lost
         self.pass_on()
@@ -184,7 +185,7 @@ class Coordinating:
             try:
                 self._carry_out()
             except Exception:
-                log.exception("what the leader has decided was not carried out")
+                log.exception(events.DECISION_DEFECT)
 
     def _failed(self, step: Step, error: Exception, asked_at: float) -> None:
         now = time.monotonic()
@@ -229,13 +230,13 @@ class Coordinating:
                     self._troubles.others_write()
                 if state.leader not in ("", name) and (state.leader, state.term) != self._leads:
                     self._leads = (state.leader, state.term)
-                    log.info("%s leads, in term %d", *self._leads)
+                    log.info(events.OTHER_LEADS, *self._leads)
             case Beat(term):
                 candidate.beaten(step, coordinator.beat(name, term), asked_at)
             case Stand(row):
                 found = coordinator.stand(name, *row, self._routing.router.latest)
                 if found is not None:
-                    log.info("is elected, in term %d", found.term)
+                    log.info(events.ELECTED, found.term)
                     candidate.stood(_unpacked(found), found.is_new, asked_at, time.monotonic())
             case Put(expected, following):
                 accepted = coordinator.replace(name, expected, following.version, _packed(following))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 
-from ckv import errors
+from ckv import errors, events
 from ckv.cluster.member import Member
 from ckv.cluster.messages import FENCE, FenceOff, Sight
 from ckv.node.naming import Naming
@@ -54,9 +54,7 @@ class Fencing:
                 caller.respond(msgid, errors.to_wire(error), None)
                 return
             if done:
-                log.warning(
-                    "the node %s, incarnation %d, is fenced: the leader gives it up", order.name, order.incarnation
-                )
+                log.warning(events.NODE_GIVEN_UP, order.name, order.incarnation)
             caller.respond(msgid, None, ["fenced", done])
 
         self._naming.fence_off(Holder(order.incarnation, order.beat, None, "", order.name), fenced)

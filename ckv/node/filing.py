@@ -17,7 +17,7 @@ import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from ckv import errors
+from ckv import errors, events
 from ckv.cluster.copying import Copy
 from ckv.cluster.holding import Holding, Note
 from ckv.cluster.map import NO_VERSION, Version
@@ -28,6 +28,7 @@ from ckv.node.copying import Copying
 from ckv.node.guard import PATIENCE, answer_apart
 from ckv.node.slotset import ANY, set_of, slots_in
 from ckv.node.warming import WARM, Warming
+from ckv.outage import Outage
 from ckv.persistent import OwnSession, Tier
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.limits import Limits
@@ -77,7 +78,7 @@ class Filing(Copying):
         self._generation = tier.generation
         """Of the tier, when the file was known to have that."""
         self._looked_at = NO_VERSION
-        self._said = ""
+        self._conflict = Outage(log)
         """What was logged last of a map that takes slots away which were not given."""
         self._sums: Sums | None = None
         """Those of the copy that comes."""
@@ -112,14 +113,17 @@ class Filing(Copying):
 
     def open(self, name: str) -> None:
         """Reads what the file says of the node of this name, which may serve afterwards. Waits for the file."""
+        trouble = Outage(log)
         while not self.is_open:
             try:
                 note = self._ask(_read)
                 self._begin(name, note, is_empty=not self._keys(None, 1))
                 self.is_open = True
             except errors.TierError as error:
-                log.warning("the file does not say yet what this node has: %s", error)
+                trouble.tell(events.FILE_UNREAD, error)
                 gevent.sleep(RETRY)
+        if trouble.lasts:
+            log.info(events.FILE_READ, extra=trouble.over())
         self._close()  # a node of a list asks no more of it
 
     def _begin(self, name: str, note: Note | None, *, is_empty: bool) -> None:
@@ -162,7 +166,7 @@ class Filing(Copying):
             if noted is not None:
                 mine &= noted.map.slots_of(noted.name)
             self._holding.mistrust(mine)
-            log.warning("the file is an older one by now: rows of slots that are not this node's are deleted")
+            log.warning(events.FILE_OLDER)
         self._generation = generation
 
     def _close(self) -> None:
@@ -187,7 +191,7 @@ class Filing(Copying):
 
     def _keep(self) -> None:
         """Notes each map, and deletes rows of others."""
-        told = ""
+        trouble = Outage(log)
         while True:
             self._has_work.wait()
             self._has_work.clear()
@@ -196,11 +200,10 @@ class Filing(Copying):
                 # A map that has come meanwhile is noted first.
                 while self._holding.others and not self._is_saving and self._noted == self._member.version:
                     self._delete(self._holding.others)
-                told = ""
+                if trouble.lasts:
+                    log.info(events.FILE_TAKES, extra=trouble.over())
             except errors.TierError as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.warning("the file does not take what this node has to note, so no slots can come: %s", error)
+                trouble.tell(events.FILE_REFUSES, str(error))
                 self._has_work.set()
                 gevent.sleep(RETRY)
 
@@ -234,10 +237,10 @@ class Filing(Copying):
             self._has_work.set()
             if self._keeper is None:
                 self._keeper = gevent.spawn(self._keep)
-        if member.conflict != self._said:
-            self._said = member.conflict
-            if self._said:
-                log.error("this node serves nothing: %s", self._said)
+        if member.conflict:
+            self._conflict.tell(events.NODE_IN_CONFLICT, member.conflict)
+        elif self._conflict.lasts:
+            log.info(events.NODE_FITS, extra=self._conflict.over())
 
     def end(self) -> None:
         super().end()
@@ -280,7 +283,7 @@ class Filing(Copying):
                         self._holding.give(slots_in(self._store.move.slots))
                         self._note()
         except errors.TierError as error:
-            log.warning("the file of this node does not answer: %s", error)
+            log.warning(events.FILE_AWAY, error)
             move = self._store.move
             raise NotTaken(sorted(slots_in(move.slots)) if move is not None else []) from error
 

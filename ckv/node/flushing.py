@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from ckv import events
 from ckv.errors import CkvError, RowsRefused, TierError, WriteFailed
 from ckv.node.watching import WatchedSession
 from ckv.persistent import Session
@@ -41,7 +42,7 @@ def flush(store: Store, session: Session | WatchedSession, batch: Sequence[Write
         if store.flush_failed(rest, why, probed=probed):
             _say_refused(store, rest[0], why)
         elif store.pending.limit.lowered and not was_limited:
-            log.warning("the database failed a batch of %d rows; the next ones are smaller: %s", len(rest), why)
+            log.warning(events.BATCH_FAILED, len(rest), why)
         if not isinstance(error, WriteFailed):
             raise
         return False
@@ -93,7 +94,7 @@ def _report(store: Store, written: Sequence[Write], refused: dict[str, CkvError]
 
 def _say_refused(store: Store, write: Write, why: CkvError) -> None:
     if store.pending.is_parked(write.key):
-        what = f"and parked; it stays {'deleted' if write.value is TOMBSTONE else 'readable'}"
+        stays = "deleted" if write.value is TOMBSTONE else "readable"
+        log.error(events.ROW_PARKED, stays, len(write.key), why)
     else:
-        what = "and forgotten; its writer is told"
-    log.error("row refused by the database %s (key of %d characters): %s", what, len(write.key), why)
+        log.error(events.ROW_FORGOTTEN, len(write.key), why)

@@ -12,7 +12,7 @@ from typing import Final
 import gevent
 from gevent.event import Event
 
-from ckv import errors
+from ckv import errors, events
 from ckv.address import Address
 from ckv.cluster.following import Follower
 from ckv.cluster.map import Map, show
@@ -20,6 +20,7 @@ from ckv.cluster.messages import FOLLOW, Elsewhere, Follow, unpack_answer
 from ckv.node.figures import Info
 from ckv.node.link import FAILURES, Link
 from ckv.node.routing import Routing
+from ckv.outage import Outage
 from ckv.protocol.limits import Limits
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Following:
         self._look = Event()
         self._follower = Follower()
         self._greenlet: gevent.Greenlet[..., None] | None = None
+        self._trouble = Outage(log)
 
     def begin(self) -> None:
         """Asks from now on, until :meth:`end`."""
@@ -78,7 +80,7 @@ class Following:
                 self._ask()
             except Exception as error:
                 # Whatever it is: a primary that asks nothing more routes by what was true once.
-                log.exception("what %s has answered was not carried out", self.primary)
+                log.exception(events.FOLLOWING_DEFECT, self.primary)
                 self._failed(str(error))
             self._look.wait(ASK_EVERY)
 
@@ -108,10 +110,9 @@ class Following:
         reason = self._follower.reason
         if reason:
             self._link.close()
-        if reason and reason != before:
-            log.warning("%s does not tell the map: %s; routes by %s", self.primary, reason, self._known)
-        elif before and not reason:
-            log.info("follows %s", self.primary)
+            self._trouble.tell(events.MAP_UNTOLD, self.primary, reason, self._known)
+        elif before:
+            log.info(events.FOLLOWS, self.primary, extra=self._trouble.over())
 
     @property
     def _known(self) -> str:

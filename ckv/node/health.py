@@ -7,7 +7,6 @@ circuit breaker (Nygard, *Release It!*), which one attempt at a time closes agai
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
@@ -28,7 +27,7 @@ STARTING: Final = 10.0
 """Seconds from the start during which loads wait as usual for a tier that was never reached: it may start as well."""
 
 TELL_AGAIN: Final = 60.0
-"""Seconds before a reason that was told already in the same trouble is told again when it comes back."""
+"""Seconds of a trouble without anything to tell, after which it is told again."""
 
 _WORSE: Final[dict[State, int]] = {"up": 0, "slow": 1, "connecting": 2, "hung": 3, "down": 4}
 
@@ -44,7 +43,7 @@ class Reason(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The state is another one, or its reason is."""
+    """The state is another one, or its reason is; or neither, where a trouble is told again."""
 
     before: State
     after: State
@@ -101,8 +100,9 @@ class Health:
         self._failures = 0
         self._last_good = self._started
         self._well_at = self._started
-        self._told: dict[object, float] = {}
-        self._key: object = ""
+        self._told: set[object] = set()
+        """The reasons in this trouble that were told."""
+        self._told_at = self._started
         self.reached = False
         """Whether it ever answered."""
         self.state: State = "connecting"
@@ -187,13 +187,14 @@ class Health:
         return reason.text
 
     def look(self) -> Change | None:
-        """What has changed since the last look; to be called after every attempt and some times a second."""
+        """What has changed since the last look, or is a trouble of which nothing was told for a while; to be called
+        after every attempt and some times a second."""
         now = self._clock()
         state, reason = max((self._of("read"), self._of("write")), key=lambda found: _WORSE[found[0]])
         key = reason.number or reason.text  # one reason may be told in several words
         self.reason = reason.text
-        if state == self.state and (key == self._key or now - self._told.get(key, -math.inf) < TELL_AGAIN):
-            self._key = key
+        is_known = key in self._told and now - self._told_at < TELL_AGAIN
+        if state == self.state and (is_known or state in ("up", "connecting")):
             return None
         before, seconds = self.state, now - self._since
         if state != before:
@@ -204,7 +205,8 @@ class Health:
             self._told.clear()
         elif before == "up":
             self._well_at, trouble = now, 0.0
-        self._key, self._told[key] = key, now
+        self._told.add(key)
+        self._told_at = now
         return Change(before, state, self.reason, seconds, trouble)
 
     def _of(self, kind: Kind) -> tuple[State, Reason]:

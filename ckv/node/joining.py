@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from ckv import errors
+from ckv import errors, events
 from ckv.address import WILDCARDS, Address
 from ckv.cluster.identity import Identity
 from ckv.cluster.map import NO_VERSION, show
@@ -227,9 +227,9 @@ class Joining:
         if not self.member.joined:
             return
         if not self.member.has_left:
-            log.warning("%d slots are not handed over", len(self.member.owned))
+            log.warning(events.SLOTS_KEPT, len(self.member.owned))
         elif not self.member.owned:
-            log.info("all slots are handed over")
+            log.info(events.SLOTS_GIVEN)
             moves = self._moves
             wait(lambda: moves.has_told_all or time.monotonic() - began > self._patience)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import gevent
 
-from ckv import errors
+from ckv import errors, events
 from ckv.address import Address
 from ckv.cluster.authority import Authority
 from ckv.cluster.leader import Leader
@@ -52,6 +52,7 @@ from ckv.node.figures import Info
 from ckv.node.following import Following
 from ckv.node.link import FAILURES, Link
 from ckv.node.routing import Routing
+from ckv.outage import Outage
 from ckv.persistent.coordinator import Coordinator
 from ckv.protocol.handler import Caller, Handler
 
@@ -112,7 +113,7 @@ class Leading:
         """Whether that was logged."""
         self._waits_for = ""
         """What it was found to wait for last."""
-        self._in_conflict: list[str] = []
+        self._waiting, self._conflict = Outage(log), Outage(log)
         """Who was found to follow another map last."""
         self.leader.roster.reaches = self._reaches
         if following is not None:
@@ -182,17 +183,20 @@ class Leading:
         self.leader.tick(now)
         self.carry_out()
         if self._leads and self.leader.gathers:
-            log.warning("a node has a later map than this primary leads by: it leads again when all have said theirs")
+            log.warning(events.LEADS_LATER)
         self._leads = self.leader.leads
         self._routing.tick()
         waits_for = self.leader.waits_for(now)
-        if waits_for and waits_for != self._waits_for:
-            log.warning("no slots are dealt or moved yet; this primary waits for %s", waits_for)
+        if waits_for:
+            self._waiting.tell(events.DEALING_WAITS, waits_for)
+        elif self._waiting.lasts:
+            log.info(events.DEALS, extra=self._waiting.over())
         self._waits_for = waits_for
         in_conflict = self.leader.roster.in_conflict
-        if in_conflict and in_conflict != self._in_conflict:
-            log.error("their files are of another map, so these serve nothing: %s", ", ".join(in_conflict))
-        self._in_conflict = in_conflict
+        if in_conflict:
+            self._conflict.tell(events.FILES_IN_CONFLICT, ", ".join(in_conflict))
+        elif self._conflict.lasts:
+            log.info(events.FILES_FIT, extra=self._conflict.over())
 
     def carry_out(self) -> None:
         """Does what the leader has decided."""
@@ -217,7 +221,7 @@ class Leading:
                 self._authority.replace(following, now)
             case Publish(world):
                 if not self._leads:
-                    log.info("leads by the map %s", show(world.version))
+                    log.info(events.LEADS, show(world.version))
                 self._leads = True
                 self._routing.take(world, push=True)
             case Route(world):
@@ -242,7 +246,7 @@ class Leading:
                 if isinstance(order, Prepare) and isinstance(known, errors.CallTimeout):
                     self._ask(node, order)  # it takes its time: the leader knows for how long it may
                     return
-                log.info("%s did not do what it was asked (%s): %s", node.name, order.method, known)
+                log.info(events.ORDER_REFUSED, node.name, order.method, known)
             self.leader.answered(order, result if error is None else None, time.monotonic())
             self.carry_out()
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ckv import events
 from ckv.net.transport import plain_socket
 
 log = logging.getLogger(__name__)
@@ -71,5 +72,5 @@ class Manager:
                 return
             except OSError as error:
                 what, why = self._unsent[0].partition("\n")[0], error.strerror or error
-                log.warning("the service manager at %s cannot be told %s: %s", self._to, what, why)
+                log.warning(events.MANAGER_AWAY, self._to, what, why)
             del self._unsent[0]

@@ -14,7 +14,7 @@ from typing import Final
 import gevent
 from gevent.queue import SimpleQueue
 
-from ckv import errors
+from ckv import errors, events
 from ckv.address import Address
 from ckv.cluster.member import Member
 from ckv.cluster.messages import (
@@ -32,6 +32,7 @@ from ckv.cluster.messages import (
     unpack_answer,
 )
 from ckv.node.link import FAILURES, Link
+from ckv.outage import Outage
 from ckv.protocol.greeting import NOT_LET_IN
 from ckv.protocol.limits import Limits
 
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 ANSWER_TIMEOUT: Final = 2.0
 """Seconds for an answer. The connection is made anew after that."""
+
+SAY_AFTER: Final = 2.0
+"""Seconds without an answer after which that is news: nodes may start in any order, and primaries take turns."""
 
 _METHODS: Final = {Join: JOIN, Beat: BEAT, Leave: LEAVE}
 
@@ -64,8 +68,8 @@ class Membership:
         self.has_answered = False
         """Whether a primary has answered that has no list, in whatever words: then this is a node of a cluster."""
         self._failures = 0
-        self._why = ""
-        """What was logged last about not being taken in."""
+        self._refused, self._away = Outage(log), Outage(log)
+        """What the log says of not being taken in, and of no answer."""
 
     @property
     def primaries(self) -> list[Address]:
@@ -99,7 +103,7 @@ class Membership:
                 self._say(message)
             except Exception:
                 # Whatever it is: a node that says nothing more is given up.
-                log.exception("what became of %s was not carried out", type(message).__name__)
+                log.exception(events.MEMBERSHIP_DEFECT, type(message).__name__)
                 self._link.close()
                 self._member.lost(time.monotonic())
 
@@ -117,6 +121,8 @@ class Membership:
             self._member.lost(now)
         else:
             self.answered_at = now
+            if self._away.lasts:
+                log.info(events.PRIMARY_BACK, self._to, extra=self._away.over())
             if isinstance(answer, Static) or (isinstance(message, Join) and isinstance(answer, Again)):
                 self._ask_another()  # it may be cut off from what says who leads, or have a list now
         self._note(answer, was_joined)
@@ -126,26 +132,19 @@ class Membership:
         """What the log says of it."""
         match answer:
             case Joined(incarnation):
-                self._why = ""
-                log.info(
-                    "%s the cluster of %s as %s, incarnation %d",
-                    *("known again in" if was_joined else "joined", self._to, self._member.identity.name, incarnation),
-                )
+                what, name = "known again in" if was_joined else "joined", self._member.identity.name
+                log.info(events.JOINED, what, self._to, name, incarnation, extra=self._refused.over())
             case NoEntry(why):
                 self._is_not_taken_in(why)
             case Static():
                 self._link.close()
                 if was_joined:
-                    log.error(
-                        "%s has a list of its secondaries now, and this node is of a cluster without one", self._to
-                    )
+                    log.error(events.LIST_NOW, self._to)
                 else:
                     log.debug("%s has a list of its secondaries", self._to)
 
     def _is_not_taken_in(self, why: str) -> None:
-        if why != self._why:
-            self._why = why
-            log.error("%s does not take this node in: %s", self._to, why)
+        self._refused.tell(events.NOT_TAKEN_IN, self._to, why)
 
     def _exchange(self, message: Join | Beat | Leave) -> tuple[float, Answer | None]:
         """When it was sent, and the answer; None if there was none, or an error."""
@@ -178,6 +177,8 @@ class Membership:
         except FAILURES as error:
             self._failures += 1
             log.debug("%s did not answer %s: %s", self._to, type(message).__name__, error)
+            if time.monotonic() - self.answered_at > SAY_AFTER:
+                self._away.tell(events.PRIMARY_AWAY, self._to, error)
             self._link.close()
             self._ask_another()
         return asked_at, None

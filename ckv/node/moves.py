@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Protocol
 
 import gevent
 
-from ckv import errors
+from ckv import errors, events
 from ckv.cluster.duties import EndMove, Forget, StartFreeze, StartPrepare, Tell
 from ckv.cluster.map import Map, Node, pack_slots
 from ckv.cluster.member import Denied, Member
@@ -24,6 +24,7 @@ from ckv.cluster.slots import SLOTS
 from ckv.node.copying import NotCopied
 from ckv.node.guard import Guard, between_turns, turn_out
 from ckv.node.slotset import ALL, ANY, set_of
+from ckv.outage import Outage
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.store.memory.slots import SlotSet
 from ckv.store.moving import NotTaken
@@ -275,11 +276,11 @@ class Moves:
                 if self._store.move is not move:
                     return  # it is over, and somebody was told so
         except NotCopied as error:
-            log.warning("a move of %d slots cannot go on: %s", sum(move.slots.flags), error)
+            log.warning(events.MOVE_STOPPED, sum(move.slots.flags), error)
             self._answer(order, None, [KEPT, b"", str(error)])
             return
         except NotTaken as error:
-            log.warning("a move of %d slots cannot go on: %s", sum(move.slots.flags), error)
+            log.warning(events.MOVE_STOPPED, sum(move.slots.flags), error)
             self._answer(order, None, [KEPT, pack_slots(error.slots), str(error)])
             return
         if what == PREPARE:
@@ -328,7 +329,7 @@ class Moves:
         here = frozenset(slot for slot in slots if self._may_be_here[slot] or not self._passing.is_quick)
         self._member.forgotten(slots - here - received)
         if lost:
-            log.warning("%d slots are another node's without having been handed over", len(lost))
+            log.warning(events.SLOTS_LOST, len(lost))
         if here or received:
             self._drop_later(here | received, self._passing.replace(here, received))
 
@@ -338,6 +339,7 @@ class Moves:
 
     def _save_and_forget(self) -> Iterator[None]:
         """For what was taken in before any map: it is saved, for whoever owns it now."""
+        trouble = Outage(log)
         while True:
             move = self._store.begin_move(ALL)
             try:
@@ -348,12 +350,14 @@ class Moves:
                     yield
                 break
             except NotTaken as error:
-                log.error("what was written before the node joined cannot be saved, so it serves nothing: %s", error)
+                trouble.tell(events.SAVE_BEFORE_JOINING, error)
                 until = time.monotonic() + RETRY
                 while time.monotonic() < until:
                     yield
             finally:
                 self._store.end_move()
+        if trouble.lasts:
+            log.info(events.SAVED_BEFORE_JOINING, extra=trouble.over())
         yield from self._store.forget(ALL)
         yield from self._passing.replace(ANY, frozenset())
         self._saving = False

@@ -18,7 +18,9 @@ from typing import Final, NamedTuple
 import gevent
 from gevent.event import Event
 
+from ckv import events
 from ckv.errors import Fenced, Forbidden, TierUnavailable
+from ckv.event import Event as LogEvent
 from ckv.node.processes import has_ended, myself
 from ckv.persistent import Fence, Holder, Seen, Tier
 from ckv.protocol.greeting import Share
@@ -151,7 +153,7 @@ class Naming:
                     with gevent.Timeout(GIVING_BACK, TierUnavailable("it took too long")):
                         self._fence.release()
                 except TierUnavailable as error:
-                    log.warning("the name %s could not be given back: %s", self.name, error)
+                    log.warning(events.NAME_KEPT, self.name, error)
             self._fence.close()
 
     # --- until it is ours ------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ class Naming:
         self._claim(fence)
         self._ours = True
         self._other = None
-        log.info("the name %s is taken, incarnation %d", self.name, fence.incarnation)
+        log.info(events.NAME_TAKEN, self.name, fence.incarnation)
         if not self._wait_for_others(fence):
             return
         self.when_ours()
@@ -182,17 +184,13 @@ class Naming:
                 self._say_other(holder)
                 still = still + 1 if before is not None and before[:2] == holder[:2] else 0
                 if self._listens and (still >= LOOKS or has_ended(holder.process)) and fence.fence_off(holder):
-                    log.warning(
-                        "the process that had the name %s, incarnation %d, %s: it is fenced, and cannot write any more",
-                        self.name,
-                        holder.incarnation,
-                        "has ended" if still < LOOKS else f"has stood still for {LEASE:g} s",
-                    )
+                    why = "has ended" if still < LOOKS else f"has stood still for {LEASE:g} s"
+                    log.warning(events.PROCESS_FENCED, self.name, holder.incarnation, why)
                     continue
             except TierUnavailable as error:
                 still = 0
                 if before is None:
-                    self._say(f"the name {self.name} cannot be claimed yet: {error}")
+                    self._say(events.NAME_UNKNOWN, self.name, error)
                     self._decide(serves=not isinstance(error, Forbidden))
             gevent.sleep(LOOK_EVERY)
 
@@ -213,28 +211,32 @@ class Naming:
 
     def _say_other(self, holder: Holder) -> None:
         if holder.left is not None:
-            what = f"it is stopping, and has {holder.left} rows left to save"
+            why = f"it is stopping, and has {holder.left} rows left to save"
         else:
-            what = "if it is another node, give each one a name of its own (--name)"
-        self._say(f"waiting: another process has the name {self.name}, incarnation {holder.incarnation}: {what}")
+            why = "if it is another node, give each one a name of its own (--name)"
+        self._say(events.NAME_WAITS, self.name, holder.incarnation, why)
 
-    def _say(self, text: str) -> None:
+    def _say(self, event: LogEvent, *args: object) -> None:
         if time.monotonic() - self._said >= SAY_EVERY:
             self._said = time.monotonic()
-            log.warning(text)
+            log.log(event.number, event, *args)
 
     # --- whose keys are whose --------------------------------------------------------------------------------------
 
     def _wait_for_others(self, fence: Fence) -> bool:
         """For those that have keys of the share that was told while it could not be asked; false when fenced."""
+        waited = False
         while self._share is not None:
             try:
                 fence.beat(self._left(), self._share.short)
                 why = self._look_for_others(fence, self._share)
                 if not why:
+                    if waited:
+                        log.info(events.SHARE_FREE)
                     return True
+                waited = True
                 self._decide(serves=False)
-                self._say(f"waiting: {why}")
+                self._say(events.SHARE_WAITS, why)
             except Fenced:
                 return False
             except TierUnavailable as error:
@@ -255,7 +257,7 @@ class Naming:
             if now - sight.at >= LOOK_EVERY:
                 sight = _Sight(sight.beat, sight.looks + 1, now)
             if (sight.looks >= LOOKS or has_ended(other.process)) and fence.fence_off(other):
-                log.warning("the node %s has ended, or stood still for %g s: it is fenced", other.name, LEASE)
+                log.warning(events.NODE_FENCED, other.name, LEASE)
                 continue
             sights[other.name] = sight
             number, _, of = other.share.partition("/")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import gevent
 from gevent.event import Event
 
-from ckv import __version__, core, errors, logs
+from ckv import __version__, core, errors, events, logs
 from ckv.address import Address
 from ckv.commands import COMMANDS
 from ckv.exits import Exit
@@ -239,7 +239,7 @@ class Node:
         try:
             bound = self._listen(address, naming, name)
         except OSError as error:
-            log.error("%s cannot listen on %s: %s", self._role, address, error.strerror or error)
+            log.error(events.CANNOT_LISTEN, self._role, address, error.strerror or error)
             return Exit.CANNOT_START
         self.address = bound
         if self._http is not None and self._http_address is not None:
@@ -249,10 +249,10 @@ class Node:
                 at = self._http.listen(self._http_address)
             except OSError as error:
                 why = error.strerror or error
-                log.error("%s cannot listen on %s, for HTTP: %s", self._role, self._http_address, why)
+                log.error(events.HTTP_CANNOT_LISTEN, self._role, self._http_address, why)
                 self._server.close()
                 return Exit.CANNOT_START
-            log.info("status page, metrics and health checks are at http://%s", at)
+            log.info(events.HTTP_READY, at)
         if naming is not None:
             naming.begin(name or f"{socket.gethostname()}:{bound.port}", listens=True)
             while not (naming.decided or self.stopping):
@@ -263,7 +263,7 @@ class Node:
             joining.begin(bound)
             while not (joining.has_heard or self.stopping):
                 gevent.sleep(POLL)
-        log.info("%s ready on %s core=%s %s", self._role, bound, core.KIND, description)
+        log.info(events.READY, self._role, bound, core.KIND, description)
         # What exists now lives for ever; the collector need not look at it again (nor walk through all the records).
         gc.collect()
         gc.freeze()
@@ -349,7 +349,7 @@ class Node:
         server = self._server
         began = time.monotonic()
         self._ends = True
-        log.info("drain begun: %d connections", server.connections)
+        log.info(events.DRAIN_BEGUN, server.connections)
         if not self._lost:
             server.drain(errors.Draining("the node is stopping; the request was not carried out"), ANSWERED)
         # Saving comes first: a client that does not read its answers must not use up the time for it.
@@ -361,12 +361,12 @@ class Node:
         server.close()
         seconds = time.monotonic() - began
         if self._lost:
-            log.error("another process has taken the name of the node: %d unsaved records are dropped", left)
+            log.error(events.NAME_LOST, left)
             return Exit.FENCED
         if left:
-            log.error("drain not finished after %.1f s: %d records left unsaved", seconds, left)
+            log.error(events.DRAIN_UNFINISHED, seconds, left)
             return Exit.NOT_DRAINED
-        log.info("drain done in %.1f s", seconds)
+        log.info(events.DRAIN_DONE, seconds)
         return Exit.FINE
 
 

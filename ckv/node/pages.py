@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
 
+from ckv import events
 from ckv.node import metrics
 from ckv.node.figures import Info
 from ckv.node.overview import Overview
@@ -96,7 +97,7 @@ class Pages:
         try:
             return self._paths[path](query)
         except Exception:  # a defect is not to end the node, and whoever asks is told
-            log.exception("%s could not be answered", path, extra={"once_a_minute": path})
+            log.exception(events.PAGE_FAILED, path, extra={"once_a_minute": path})
             return Page(HTTPStatus.INTERNAL_SERVER_ERROR, PLAIN, "the log of the node says why this failed\n")
 
     def _metrics(self) -> Page:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Final
 
-from ckv import errors
+from ckv import errors, events
 from ckv.store import Records
 from ckv.store.saving import Replaced, Saving
 from ckv.store.store import Store
@@ -92,7 +92,7 @@ class Saves:
         # By chance, so that a ticket of before a restart does not fit a pass of after it.
         ticket = str(random.randrange(1, _NUMBERS))
         begun = self._passes[ticket] = Pass(*self._store.save_all(), self._clock())
-        log.info("save begun: %d records and rows to look at", begun.saving.left)
+        log.info(events.SAVE_BEGUN, begun.saving.left)
         self._go_on(ticket, begun)
         return ticket
 
@@ -104,14 +104,10 @@ class Saves:
             pause = next(begun.rest)
         except StopIteration:
             saving = begun.saving
-            log.info("save done: %d records were written%s", saving.saved, _but(saving.refused))
+            log.info(events.SAVE_DONE, saving.saved, saving.refused)
         except Replaced:
             begun.error = errors.Refused(f"the database was replaced meanwhile: begin again with {BEGIN}")
         except MemoryError:
             begun.error = errors.Overloaded("there is no memory for it")
         else:
             self._later(pause, lambda: self._go_on(ticket, begun))
-
-
-def _but(refused: int) -> str:
-    return f"; the database refuses {refused} more" if refused else ""

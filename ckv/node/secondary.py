@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 import gevent
 
-from ckv import core
+from ckv import core, events
 from ckv.address import Address
 from ckv.cluster import roster
 from ckv.cluster.directory import OWNERS
@@ -243,7 +243,7 @@ def _store(settings: SecondarySettings, workers: Workers | None) -> Records:
     """The store of the write mode, with the workers at work; without them there is no persistent tier."""
     memory = POLICIES[settings.policy](settings.capacity, settings.memory_max)
     if workers is None:
-        log.warning("no persistent node: a record that is evicted is lost")
+        log.warning(events.NO_DATABASE)
         return MemoryStore(memory, now_ms)
     environment = Environment(
         clock=time.monotonic,
@@ -268,10 +268,10 @@ def _save_all(store: Records, workers: Workers | None, naming: Naming | None, wa
     store.drain_begin()
     if naming is not None:
         naming.beat()
-    log.info("drain: %d records to save%s", store.unsaved, f", {parked} of them parked until now" if parked else "")
+    log.info(events.DRAIN_SAVES, store.unsaved, parked)
     wait(lambda: store.unsaved == store.parked)
     if store.parked:
-        log.error("drain: the database still refuses %d records", store.parked)
+        log.error(events.DRAIN_REFUSED, store.parked)
     return store.unsaved
 
 
@@ -377,7 +377,7 @@ def operator_handlers(store: Records, audits: Audits, workers: Workers | None = 
         if workers is not None:
             workers.renew()
         count = store.retry_parked()
-        log.info("retry: %d parked rows are queued again", count)
+        log.info(events.ROWS_QUEUED, count)
         return count
 
     def peek(key: object) -> object:

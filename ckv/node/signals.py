@@ -13,6 +13,8 @@ from typing import Final
 
 import gevent
 
+from ckv import events
+
 log = logging.getLogger(__name__)
 
 STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -78,7 +80,7 @@ class Signals:
         if number == signal.SIGHUP and self._reload is not None:
             self._reload()
         elif number in DRAIN | FAULTS:
-            log.warning("%s came: the node stops", name, extra={"once_a_minute": name})
+            log.warning(events.SIGNAL_STOPS, name, extra={"once_a_minute": name})
             self._stop(False)
         else:
-            log.warning("%s came and is ignored", name, extra={"once_a_minute": name})
+            log.warning(events.SIGNAL_IGNORED, name, extra={"once_a_minute": name})

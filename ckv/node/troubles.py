@@ -6,7 +6,9 @@ from __future__ import annotations
 import logging
 from typing import Final, Literal, NamedTuple
 
+from ckv import events
 from ckv.errors import Forbidden, TierUnavailable
+from ckv.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class Troubles:
         self._open: dict[Kind, _Trouble] = {}
         self._told: set[str] = set()
         """What somebody has to mend, as the log has said it."""
-        self._said = False
+        self._away = Outage(log)
         self._has_answered = False
 
     @property
@@ -53,7 +55,7 @@ class Troubles:
         is_ours = not isinstance(error, TierUnavailable)
         if (is_ours or isinstance(error, Forbidden)) and str(error) not in self._told:
             self._told.add(str(error))
-            log.error("the coordinator %s: %s", self._name, error, exc_info=error if is_ours else None)
+            log.error(events.COORDINATOR_ERROR, self._name, error, exc_info=error if is_ours else None)
 
     def worked(self, kind: Kind) -> None:
         """It was done. What can be written can be read as well."""
@@ -73,20 +75,14 @@ class Troubles:
         trouble = self._open.pop(kind, None)
         if trouble is not None:
             self._told.discard(str(trouble.error))
-        if self._said and self._open.keys() <= {"attend"}:
-            self._said = False
-            log.info("the coordinator %s answers again", self._name)
+        if self._away.lasts and self._open.keys() <= {"attend"}:
+            log.info(events.COORDINATOR_BACK, self._name, extra=self._away.over())
 
     def say(self, version: str, now: float) -> None:
-        """Has the log say it, once, when the row is of no use for so long. ``version``: that of the map by which
+        """Has the log say it when the row is of no use for so long. ``version``: that of the map by which
         requests are routed."""
         participles: dict[Kind, str] = {"read": "asked", "write": "written to"}
         for kind, participle in participles.items():
             trouble = self._open.get(kind)
-            if trouble is not None and not self._said and now - trouble.since > SAY_AFTER:
-                self._said = True
-                log.warning(
-                    "the coordinator %s cannot be %s (%s): nobody is taken in, moved or failed over meanwhile; requests"
-                    " are routed by the map %s",
-                    *(self._name, participle, trouble.error, version),
-                )
+            if trouble is not None and now - trouble.since > SAY_AFTER:
+                self._away.tell(events.COORDINATOR_AWAY, self._name, participle, str(trouble.error), version)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from gevent.event import Event
 
+from ckv import events
 from ckv.errors import Overloaded, TierError, TierUnavailable
 from ckv.persistent import Session, Tier
 from ckv.store.waiting import Waiting
@@ -96,7 +97,7 @@ class Walker:
                     question.tell(answer, None)
                 except Exception as error:
                     if not isinstance(error, TierError):  # of these the workers say what they find
-                        log.error("unexpected error about all keys", exc_info=error)
+                        log.error(events.WALK_DEFECT, exc_info=error)
                     _close(session)
                     session = None
                     question.tell(None, error if isinstance(error, TierError) else TierUnavailable(str(error)))

@@ -19,12 +19,13 @@ import tenacity
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
-from ckv import errors
+from ckv import errors, events
 from ckv.node.crew import Crew
 from ckv.node.daytime import now_ms
 from ckv.node.flushing import flush
 from ckv.node.health import Change, Health, Kind
 from ckv.node.purging import Purger
+from ckv.node.unsaved import Unsaved
 from ckv.node.walking import Walker
 from ckv.node.watching import WatchedSession
 from ckv.persistent import RowsLocked, Tier
@@ -89,6 +90,7 @@ class Workers:
         """Ends the back-off: somebody has mended something."""
         self._greenlets: list[gevent.Greenlet[..., None]] = []
         self._store: Store
+        self._unsaved: Unsaved
         self._finding_out = BoundedSemaphore(1)
         """Held while a connection is made, and for as long as that fails: there is one attempt at a time."""
         self._logins_refused = 0
@@ -120,6 +122,7 @@ class Workers:
     def start(self, store: Store) -> None:
         """Connects, and works until :meth:`close`."""
         self._store = store
+        self._unsaved = Unsaved(store, time.monotonic)
         self.tier.when_other = store.distrust
         loads = partial(_Worker, self, "read", store.load_in, self._load)
         flushes = partial(_Worker, self, "write", store.flush_in, self._flush)
@@ -139,6 +142,7 @@ class Workers:
     def look(self) -> None:
         """Notices what did not happen. To be called some ten times a second, from :meth:`start` on."""
         self._noted()
+        self._unsaved.look()
         self.walker.look()
         if self._store.load_in() == 0 and self.health.stuck("read", HELP_AFTER):
             self._to_help.set()
@@ -264,7 +268,7 @@ class Workers:
         assert state.outcome is not None
         error = state.outcome.exception()
         if not isinstance(error, errors.TierError):
-            log.error("unexpected error between the tiers; trying on", exc_info=error)
+            log.error(events.TIER_DEFECT, exc_info=error)
 
     # --- what is said about it ---------------------------------------------------------------------------------------
 
@@ -288,23 +292,26 @@ class Workers:
         if before in ("up", "connecting"):
             self._calls_before = calls
         refused, waited = (now - then for now, then in zip(calls, self._calls_before, strict=True))
-        after_all = (
-            f"after {change.trouble_seconds:.1f} s, the last {change.seconds:.1f} s of them {before};"
-            f" {refused} calls were refused and {waited} waited in vain"
-        )
+        after_all = (change.trouble_seconds, change.seconds, before, refused, waited)
         if after == "up":
-            news = "back" if self._ever_up else "connected"
+            if before == "connecting":
+                log.info(events.DATABASE_CONNECTED, name)
+            else:
+                log.info(events.DATABASE_BACK if self._ever_up else events.DATABASE_AT_LAST, name, *after_all)
             self._ever_up = True
-            log.info("database %s: %s%s", news, name, f": {after_all}" if before != "connecting" else "")
-        elif after == "slow":
-            log.warning("database slow: %s: %s%s", name, change.reason, f"; {after_all}" if before != "up" else "")
         elif before == after:
-            log.warning("database still %s: %s: %s; trying on", after, name, change.reason)
+            lasts = round(change.trouble_seconds, 1)
+            log.warning(events.DATABASE_STILL, after, name, change.reason, extra={"lasts": lasts})
+        elif after == "slow":
+            if before == "up":
+                log.warning(events.DATABASE_SLOW, name, change.reason)
+            else:
+                log.warning(events.DATABASE_SLOW_NOW, name, change.reason, *after_all)
         elif after == "hung":
-            log.warning("database hung: %s: %s; trying on", name, change.reason)
+            log.warning(events.DATABASE_HUNG, name, change.reason)
         else:
-            news = "lost" if self.health.reached else "cannot be reached"
-            log.warning("database %s: %s: %s; trying on", news, name, change.reason)
+            was_there = self.health.reached
+            log.warning(events.DATABASE_LOST if was_there else events.DATABASE_UNREACHABLE, name, change.reason)
 
 
 class _Worker:

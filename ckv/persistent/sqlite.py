@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
+from ckv import events
 from ckv.errors import BadSetting, RowsRefused, TierUnavailable, WriteFailed
 from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded
 from ckv.persistent.filelock import FileLock
@@ -130,7 +131,7 @@ class SQLiteTier:
         session.generation = generation
         if self._other:
             self._other = False
-            log.warning("database %s: another file: what memory has is saved again before it leaves", self.name)
+            log.warning(events.DATABASE_OTHER, self.name, "another file")
             self.when_other()
         return session
 
@@ -284,7 +285,7 @@ class SQLiteSession:
             self._begin()
             if not self._connection.execute(_HAS_EXPIRES).fetchone():  # nobody else was quicker
                 self._connection.execute(_ADD_EXPIRES)
-                log.info("upgraded the table %s in sqlite:%s", TABLE, self._path)
+                log.info(events.TABLE_UPGRADED, TABLE, f"sqlite:{self._path}")
             self._connection.execute("COMMIT")
 
     def _load(self, keys: Sequence[bytes], max_value_bytes: int) -> Loaded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from ckv import errors
+from ckv import errors, events
 
 log = logging.getLogger(__name__)
 
@@ -13,5 +13,5 @@ def meant(error: Exception, what: str) -> errors.CkvError:
     """The error itself, if it is one that is answered; else that of a defect in ``what``, which is logged."""
     if isinstance(error, errors.CkvError):
         return error
-    log.error("unexpected error in %s", what, exc_info=error)
+    log.error(events.CALL_DEFECT, what, exc_info=error)
     return errors.ServerError(f"unexpected error in {what}")

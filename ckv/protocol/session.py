@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import ClassVar, Final
 
+from ckv import events
 from ckv.protocol.handler import Line
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class Session:
 
     def break_off_on_defect(self) -> None:
         """The same for the error that is being handled, which is logged."""
-        log.exception("unexpected error while answering %s", self.line.peer)
+        log.exception(events.ANSWER_DEFECT, self.line.peer)
         self.break_off()
 
     def hold(self, reason: Hashable) -> None:

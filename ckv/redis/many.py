@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from ckv import errors
+from ckv import errors, events
 from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.resp.methods import CarryOut
 from ckv.protocol.resp.ordering import Reply
@@ -19,7 +19,6 @@ from ckv.protocol.resp.replies import (
     OK,
     ONE,
     TOO_MANY_BYTES,
-    UNEXPECTED,
     UNEXPECTED_ANSWERS,
     ZERO,
     ReplyError,
@@ -142,7 +141,7 @@ class Many:
         try:
             return self._reply(self._session, self._results)
         except Exception as raised:
-            log.error(UNEXPECTED, exc_info=raised)
+            log.error(events.NODES_ANSWER_DEFECT, exc_info=raised)
             return UNEXPECTED_ANSWERS
 
 

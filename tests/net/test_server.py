@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import pytest
 
+from ckv import events
 from ckv.net import lobby
 from ckv.net import server as servers
 from ckv.net.connection import kind_of
@@ -281,9 +282,11 @@ def test_accepting_pauses_when_nothing_is_left(
     assert ask(asker, "ECHO") == [1, None, []]
     # The loop has a clock of its own, which lags; without a pause it would be a fiftieth of this.
     assert tries[5] - tries[0] > 3 * servers.PAUSE
-    assert {getattr(record, "once_a_minute", None) for record in log.records if "cannot accept" in record.msg} == {
-        "nothing is left"
-    }
+    said = [record for record in log.records if record.msg == events.CANNOT_ACCEPT]
+    assert [record.args for record in said] == [("nothing is left",)], "one line, however many attempts"
+    monkeypatch.setattr("ckv.outage.QUIET", 0.0)
+    server._tick()
+    assert [record for record in log.records if record.msg == events.ACCEPTS_AGAIN]
 
 
 def test_kinds_of_reasons_do_not_depend_on_what_a_peer_sends() -> None:

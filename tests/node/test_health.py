@@ -140,6 +140,20 @@ def test_reasons_that_take_turns_are_not_told_each_time(up: Tier) -> None:
     assert len(up.changes) == 3
 
 
+def test_a_trouble_is_told_again_each_minute_and_nothing_else_is(tier: Tier) -> None:
+    tier.pass_by(3 * TELL_AGAIN)
+    assert tier.changes == [], "nothing is known of it"
+    tier.connect("read")
+    tier.connect("write")
+    tier.pass_by(3 * TELL_AGAIN)
+    assert tier.states == ["up"]
+    tier.health.closed("read")
+    tier.connect(reason=REFUSED)
+    tier.pass_by(2 * TELL_AGAIN + 1)
+    assert [(change.before, change.after) for change in tier.changes[1:]] == [("up", "down"), *2 * [("down", "down")]]
+    assert tier.changes[-1].trouble_seconds == pytest.approx(2 * TELL_AGAIN, abs=0.5)
+
+
 def test_the_end_of_an_outage_says_how_long_it_was(up: Tier) -> None:
     up.health.closed("read")
     up.connect(reason=SILENT)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import gevent
 import pytest
 
+from ckv import events
 from ckv.address import Address
 from ckv.cluster.duties import Tell
 from ckv.cluster.identity import Identity
@@ -19,6 +20,7 @@ from ckv.cluster.slots import SLOTS
 from ckv.node.membership import Membership
 from ckv.protocol.limits import Limits
 from tests.node.fake_primary import FakePrimary
+from tests.support.ports import free_port
 
 WORLD = Map((1, 5), [Node("me", 3, "h", 1, 100)], array("H", [0]) * SLOTS)
 JOINED = Joined(3, 5.0, WORLD)
@@ -253,3 +255,25 @@ def test_one_that_is_not_let_in_has_been_answered_and_asks_another_primary(
     other = start(primary.address, leader.address)
     until(lambda: other.member.joined)
     leader.close()
+
+
+def test_a_primary_that_does_not_answer_is_told_until_one_does(
+    primary: FakePrimary, start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    nobody = Address("127.0.0.1", free_port())
+
+    def told() -> list[object]:
+        return [record.msg for record in caplog.records if record.msg in (events.PRIMARY_AWAY, events.PRIMARY_BACK)]
+
+    primary.answers = {"JOIN": JOINED, "BEAT": Beaten(True, (1, 5), None)}
+    secondary = start(nobody, primary.address)
+    until(lambda: secondary.member.joined)
+    assert told() == [], "it may be back in a moment"
+    monkeypatch.setattr("ckv.node.membership.SAY_AFTER", 0.0)
+    secondary = start(nobody, primary.address)
+    until(lambda: secondary.member.joined)
+    assert told() == [events.PRIMARY_AWAY, events.PRIMARY_BACK]
+    away, back = (record for record in caplog.records if record.msg in told())
+    assert f"primary {nobody} does not answer: " in away.getMessage()
+    assert back.lasted >= 0  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ def test_what_others_write_says_nothing_of_what_is_forbidden() -> None:
     assert troubles.reason == ""
 
 
-def test_who_can_write_can_read(caplog: pytest.LogCaptureFixture) -> None:
+def test_who_can_write_can_read(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level("INFO")
     troubles = Troubles("the row")
     troubles.failed("read", TierUnavailable("it is away"), 0.0)
@@ -38,5 +38,8 @@ def test_who_can_write_can_read(caplog: pytest.LogCaptureFixture) -> None:
     troubles.say("1.2", SAY_AFTER + 0.1)
     troubles.say("1.2", SAY_AFTER + 0.2)
     assert caplog.text.count("cannot be asked (it is far away)") == 1
+    monkeypatch.setattr("ckv.outage.REMIND_AFTER", 0.0)
+    troubles.say("1.2", SAY_AFTER + 60)
+    assert caplog.text.count("cannot be asked (it is far away)") == 2
     troubles.worked("write")
     assert (troubles.reason, caplog.text.count("answers again")) == ("", 1)

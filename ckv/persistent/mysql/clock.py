@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Final
 
+from ckv import events
 from ckv.persistent.mysql.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -36,5 +37,5 @@ class Clock:
         if differs and not self._said:
             how = "ahead of" if self.skew > 0 else "behind"
             seconds = abs(self.skew)
-            log.warning("database %s: its clock is %.1f s %s ours: records expire by ours", name, seconds, how)
+            log.warning(events.CLOCK_DIFFERS, name, seconds, how)
         self._said = differs

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pymysql.constants import ER
 
+from ckv import events
 from ckv.errors import Forbidden, TierUnavailable
 from ckv.persistent.coordinator import ANSWER_TIMEOUT, State
 from ckv.persistent.mysql import schema, variables
@@ -125,7 +126,7 @@ class MySQLCoordinator:
             rows = ()
         if not rows:
             rows = connection.run(DEFINITION, FIRST_ROW, select)
-            log.info("created the table %s in %s", TABLE, self.name)
+            log.info(events.TABLE_CREATED, TABLE, self.name)
         return rows[0]
 
     def _connect(self) -> Connection:

@@ -14,6 +14,7 @@ from typing import Final
 
 from pymysql.constants import ER
 
+from ckv import events
 from ckv.persistent.mysql.address import Server
 from ckv.persistent.mysql.connection import LOCK_WAIT, Connection, StatementFailed, quoted
 from ckv.persistent.rows import TABLE, TYPE_STR
@@ -117,12 +118,12 @@ def _create_or_upgrade(connection: Connection, server: Server, create: bool) -> 
             raise StatementFailed(f"there is no table {TABLE}", ER.NO_SUCH_TABLE)
         definitions = ", ".join(f"{name} {definition}" for name, definition in _COLUMNS.items())
         connection.run(f"CREATE TABLE {TABLE} ({definitions}, PRIMARY KEY (kv_key)) {_STORAGE}")
-        log.info("created the table %s in %s", TABLE, server.name)
+        log.info(events.TABLE_CREATED, TABLE, server.name)
         return
     if is_ready(connection):
         return
     was = ", ".join(f"{name} {column.type} {column.charset}".rstrip() for name, column in columns.items())
-    log.warning("upgrading the table %s in %s in place; it was: %s", TABLE, server.name, was)
+    log.warning(events.TABLE_UPGRADING, TABLE, server.name, was)
     to_utf8 = _to_utf8(columns, _collation(connection))
     if to_utf8:
         connection.run(f"ALTER TABLE {TABLE} {', '.join(to_utf8)}, {_STORAGE}")
@@ -140,7 +141,7 @@ def _create_or_upgrade(connection: Connection, server: Server, create: bool) -> 
         raise StatementFailed(
             f"this account may not change the table; let another one do it: {statement}", error.code
         ) from error
-    log.info("upgraded the table %s in %s", TABLE, server.name)
+    log.info(events.TABLE_UPGRADED, TABLE, server.name)
 
 
 def _columns(connection: Connection) -> dict[str, _Column] | None:

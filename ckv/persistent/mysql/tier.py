@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from pymysql.constants import ER
 
+from ckv import events
 from ckv.errors import RowsRefused, SessionLost, TierUnavailable, WriteFailed
 from ckv.persistent import NO_EXPIRY, PUT_IT_BACK, Loaded, RowsLocked
 from ckv.persistent.mysql import purge, schema, variables
@@ -110,7 +111,7 @@ class MySQLTier:
         self._say_packet(connection)
         risks = variables.risks(connection.variables)
         if risks and (other_server or not self._seen):
-            log.warning("database %s: a crash of it may lose what it has committed: %s", self.name, ", ".join(risks))
+            log.warning(events.DATABASE_RISKY, self.name, ", ".join(risks))
         self._seen = True
         self.look_at_table(at)
         if other_server:
@@ -132,7 +133,7 @@ class MySQLTier:
             self._tell_other("another table than before")
 
     def _tell_other(self, what: str) -> None:
-        log.warning("database %s: %s: what memory has is saved again before it leaves", self.name, what)
+        log.warning(events.DATABASE_OTHER, self.name, what)
         self.when_other()
 
     def failed(self, error: StatementFailed, kind: type[TierUnavailable] = TierUnavailable) -> TierUnavailable:
@@ -157,8 +158,7 @@ class MySQLTier:
         needed = packet - connection.max_statement_bytes + check + sql.longest_row(self.max_value_bytes)
         if needed > packet != self._packet_said:
             log.warning(
-                "max_allowed_packet of the database is %d: the %d bytes that --max-value-bytes allows need %d;"
-                " what does not fit will be refused: SET GLOBAL max_allowed_packet = %d, and then RETRY",
+                events.PACKET_SMALL,
                 packet,
                 self.max_value_bytes,
                 needed,

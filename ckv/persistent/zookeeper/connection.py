@@ -15,6 +15,7 @@ from kazoo.handlers.gevent import SequentialGeventHandler
 from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL
 
+from ckv import events
 from ckv.errors import Forbidden, TierUnavailable
 from ckv.persistent.coordinator import ANSWER_TIMEOUT
 from ckv.persistent.zookeeper.address import Ensemble
@@ -134,6 +135,6 @@ class _Handler(SequentialGeventHandler):  # type: ignore[misc]
         try:
             func()
         except Exception as error:  # noqa: BLE001 - the next call makes another one, whatever this is
-            log.warning("a connection to ZooKeeper ended by an error: %r", error)
+            log.warning(events.ZOOKEEPER_DEFECT, error)
         finally:
             self.has_ended = True

@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 from kazoo.client import KazooClient
 from kazoo.exceptions import BadVersionError, KazooException, NodeExistsError, NoNodeError
 
+from ckv import events
 from ckv.errors import Forbidden, TierUnavailable
 from ckv.persistent.coordinator import State
 from ckv.persistent.zookeeper.address import Ensemble
@@ -203,7 +204,7 @@ class ZooKeeperCoordinator:
         client.ensure_path(self._at_map)
         with suppress(NodeExistsError):
             client.create(self._at_row, _Row(int(time.time()), "", 0, None).packed())
-            log.info("created %s", self.name)
+            log.info(events.COORDINATOR_CREATED, self.name)
         # Where another primary was quicker, one that is behind may not have it yet.
         client.sync(self._at_row)
         return client.get(self._at_row)

@@ -9,7 +9,8 @@ import logging
 from collections.abc import Hashable
 from typing import Any, cast
 
-from ckv.protocol.resp.replies import TOO_MANY_BYTES, UNEXPECTED, UNEXPECTED_ANSWERS, array, bulk, error_of, worse_of
+from ckv import events
+from ckv.protocol.resp.replies import TOO_MANY_BYTES, UNEXPECTED_ANSWERS, array, bulk, error_of, worse_of
 from ckv.protocol.resp.session import RespSession
 from ckv.values import size_of
 
@@ -82,7 +83,7 @@ class Gather:
                 if isinstance(value, (str, bytes)):
                     size = size_of(value)
             except Exception as raised:  # Another node may be of another version.
-                log.error(UNEXPECTED, exc_info=raised)
+                log.error(events.NODES_ANSWER_DEFECT, exc_info=raised)
                 self._is_odd = True
         self.gathered(1, size)
 
