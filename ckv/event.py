@@ -48,7 +48,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "role": "primary or secondary",
     "rows": "rows of the database",
     "seconds": "seconds",
-    "settings": "what it was started with",
+    "settings": "names of settings, with their values",
     "signal": "name of a signal",
     "slots": "slots, of which there are 16384",
     "state": "state of the database, as database_state of INFO",

@@ -58,6 +58,12 @@ LINES_LOST: Final = Event("lines-lost", "warning",
 
 # --- settings that are read again ------------------------------------------------------------------------------------
 
+SETTINGS_READ: Final = Event("settings-read", "info", "settings read from %(path)s: %(settings)s",
+    "SIGHUP came. What follows the name of the file holds from now on.")
+SETTINGS_FIXED: Final = Event("settings-fixed", "warning", "a restart is needed for other values of %(settings)s",
+    "SIGHUP came, and the file of options has others than the node runs with: it goes on with its own.")
+SETTINGS_KEPT: Final = Event("settings-kept", "error", "the settings stay as they were: %(reason)s",
+    "SIGHUP came, and something is wrong with the file of options: mend it (ckv config check), and send SIGHUP again.")
 USERS_READ: Final = Event("users-read", "info",
     "users read from %(path)s: %(users)d; connections ended: %(connections)d",
     "SIGHUP came. Who may not do the same any more was cut off.")
@@ -94,8 +100,8 @@ CONNECTION_CLOSED: Final = Event("connection-closed", "warning", "connection fro
 CONNECTION_GONE: Final = Event("connection-gone", "info", "connection from %(peer)s lost at once",
     "A client, or a probe of ports, has reset it before it was served.")
 CONNECTIONS_CUT: Final = Event("connections-cut", "warning",
-    "%(connections)d connections closed: only %(files)d open files are allowed now",
-    "Somebody has lowered the limit of open files of the process.")
+    "%(connections)d connections closed: only %(clients)d clients are served at a time now",
+    "Somebody has lowered --max-connections, or the limit of open files of the process.")
 CONNECTIONS_CUT_FOR_DRAIN: Final = Event("connections-cut-for-drain", "warning",
     "%(connections)d connections closed: the drain may need their files, and no other can be opened",
     "The process or the system has no open file left while the node stops.")
@@ -177,7 +183,7 @@ WRITES_TAKEN: Final = Event("writes-taken", "info", "writes find room again", "N
 WRITES_REFUSED: Final = Event("writes-refused", "warning",
     "writes are refused: no room for more that the database has not taken (--pending-max, --pending-max-bytes)",
     "What was accepted is safe in memory, as long as the node lives; reads of it go on. See what is wrong with the "
-    "database.", WRITES_TAKEN)
+    "database. Higher bounds in the file of options hold after SIGHUP.", WRITES_TAKEN)
 ROWS_UNPARKED: Final = Event("rows-unparked", "info", "no rows are parked any more", "All are saved, or overwritten.")
 ROWS_PARKED: Final = Event("rows-parked", "warning", "the database refuses rows, which are parked and not saved",
     "parked_records of INFO has their number, and row-parked says why.", ROWS_UNPARKED)

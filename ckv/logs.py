@@ -115,7 +115,9 @@ def configure(level: str, format: str) -> None:
     formatter.converter = time.gmtime
     formatter.default_time_format, formatter.default_msec_format = "%Y-%m-%dT%H:%M:%S", "%s.%03dZ"
     handler.setFormatter(formatter)
+    suppressed = _sparing.suppressed
     _sparing = Sparing(all=level == "debug")
+    _sparing.suppressed = suppressed
     handler.addFilter(_sparing)
     logger = logging.getLogger("ckv")
     logger.handlers = [handler]

@@ -37,7 +37,7 @@ from ckv.protocol.resp.replies import CODES, UNKNOWN  # noqa: E402
 from ckv.redis.info import REDIS_VERSION  # noqa: E402
 from ckv.redis.refused import REASONS  # noqa: E402
 from ckv.redis.table import had_by  # noqa: E402
-from ckv.settings.table import SETTINGS  # noqa: E402
+from ckv.settings.table import SETTINGS, Setting  # noqa: E402
 from tests.clients.page import page  # noqa: E402
 from tests.upstream.page import page as upstream  # noqa: E402
 
@@ -242,13 +242,13 @@ keeps these with `--http` alone.
 def configuration() -> str:
     """Arguments and options as a page."""
 
-    def row(setting: object) -> str:
-        assert isinstance(setting, type(SETTINGS[0]))
+    def row(setting: Setting) -> str:
         name = f"`{setting.title}`"
         required = "required" if setting.unit or not setting.is_option else ""
         default = required if setting.default is None else f"`{setting.default}`"
         twin = f"`{setting.environment}`" if setting.environment else ""
-        return f"| {name} | {', '.join(setting.roles)} | {default} | {twin} | {setting.help} |"
+        changes = f" {'at SIGHUP' if setting.changes else ''} |" if setting.is_option else ""
+        return f"| {name} | {', '.join(setting.roles)} | {default} | {twin} |{changes} {setting.help} |"
 
     arguments = "\n".join(row(setting) for setting in SETTINGS if not setting.is_option)
     options = "\n".join(row(setting) for setting in SETTINGS if setting.is_option)
@@ -272,8 +272,8 @@ Durations take `ms`, `s` and `m`; sizes take `k`, `M`, `G` (powers of 1000) and 
 
 ## Options
 
-| option | roles | default | environment | |
-|---|---|---|---|---|
+| option | roles | default | environment | changes | |
+|---|---|---|---|---|---|
 {options}
 
 `eval "$(ckv completion bash)"` has bash complete roles and options, the same with `zsh` does so there, and in fish
@@ -296,8 +296,13 @@ load-timeout = "2s"
 
 `ckv config sample` prints a file with all options, explained and commented out; `ckv config check ckv.toml` says in one
 line what is wrong with one, and `ckv config show ckv.toml` what nodes would be started with in this environment, and
-where each value comes from. A name that is no option of the role is refused, with the one that may have been meant. The
-file is read once, at start. It may have the password of a coordinator: then nobody else should be able to read it.
+where each value comes from. A name that is no option of the role is refused, with the one that may have been meant. It
+may have the password of a coordinator: then nobody else should be able to read it.
+
+At SIGHUP a node reads the file again. Options that are marked *at SIGHUP* in the table hold from then on: connections
+beyond a lower `--max-connections` end, and what waits for the database already stays beyond a lower bound. The log
+says which these are, and names others that are not those with which the node runs: they need a restart. If anything
+is wrong with the file, the log says what, and all stay as they were.
 
 ## The database
 
@@ -344,14 +349,14 @@ No signal that can be caught costs a record.
 |---|---|
 | SIGTERM, SIGINT | saves what the database lacks, and ends ("drains"); at a second one it gives up what is left |
 | SIGHUP, SIGQUIT, SIGABRT, SIGPWR, SIGXCPU | drains, however often they come |
-| SIGHUP, where there are [users or certificates](security.md) | reads these again, and goes on |
+| SIGHUP, where there are [users, certificates](security.md) or `--config` | reads these again, and goes on |
 | SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP | drains when somebody sends one; a real fault ends it |
 | SIGPIPE, SIGXFSZ, SIGTTOU | nothing |
 | SIGUSR1, SIGUSR2, SIGALRM, SIGIO, and all others that would end a process | logs it, and goes on |
 | SIGTSTP, SIGSTOP, SIGTTIN, SIGCONT | what the system does always: the process stops, and goes on |
 
 One that was ignored at start stays ignored, as `nohup` wants it for SIGHUP; not so SIGTERM and SIGINT, nor
-SIGHUP where there are users or certificates.
+SIGHUP where there is something to read again.
 
 ## Open files
 

@@ -391,7 +391,7 @@ class Server:
             # The limit is on the number of a file, not on how many there are.
             for connection in sorted(self._connections, key=lambda connection: connection.fd)[:surplus]:
                 connection.close("")
-            log.warning(events.CONNECTIONS_CUT, surplus, file_limit(0))
+            log.warning(events.CONNECTIONS_CUT, surplus, self.places)
         if self._draining and not can_open_another():
             idle = [connection for connection in self._connections if connection.idle]
             for connection in idle:

@@ -70,9 +70,8 @@ class Joining:
         have to have the same. ``own``: its file, where each node has one of its own."""
         self._naming = naming
         self._fencing: Fencing | None = None
-        self._patience = settings.drain_timeout / (1 if isinstance(store, MemoryStore) else 2)
-        """Seconds for slots to go to others: what is not handed over has to be saved, if it can be, which takes time
-        too."""
+        self.drain_timeout = settings.drain_timeout
+        self._saves = not isinstance(store, MemoryStore)
         self._name = settings.name
         self._placed = False
         """Whether it is known by what it serves."""
@@ -208,6 +207,12 @@ class Joining:
         if not member.joined:
             return True
         return member.is_forgetting(slot) or (bool(member.serves[slot]) and member.leased(time.monotonic()))
+
+    @property
+    def _patience(self) -> float:
+        """Seconds for slots to go to others: what is not handed over has to be saved, if it can be, which takes time
+        too."""
+        return self.drain_timeout / (2 if self._saves else 1)
 
     def leave(self, wait: Callable[[Callable[[], bool]], bool]) -> None:
         """The node was told to stop: hands over what it owns, as long as there is somebody and time. ``wait`` waits for

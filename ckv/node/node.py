@@ -85,15 +85,17 @@ class Node:
         http: Address | None = None,
         users: UsersFile | None = None,
         certificates: Certificates | None = None,
+        rereads: bool = False,
     ) -> None:
         """``files``: the open files that the role needs beside the connections that it serves. ``held``: bytes of
         memory of what it keeps. ``keys_max``: the most keys in one answer to KEYS. ``slow_time``: seconds from which on
-        a request is slow. ``http``: where it tells its figures. ``users``, ``certificates``: None for no login, TLS."""
+        a request is slow. ``http``: where it tells its figures. ``users``, ``certificates``: None for no login, TLS;
+        with one of them, or ``rereads``, SIGHUP does not end the node, and has :attr:`reread` called."""
         self.loop: Any = gevent.get_hub().loop
         self.poller = Poller(self.loop)
         self.limits = limits
         self._role = role
-        self._drain_timeout = drain_timeout
+        self.drain_timeout = drain_timeout
         self._files = files
         self._http_address = http
         self._http: HttpServer | None = None
@@ -103,15 +105,13 @@ class Node:
             self._files += FILES
             self._http = HttpServer(lambda environ, start: self._pages(environ, start))
         self._keys_max = keys_max
-        self._slow = SlowLog(slow_time, time.monotonic, time.time)
+        self.slow = SlowLog(slow_time, time.monotonic, time.time)
         self._stop = Event()
-        self._hurry = False
-        self._lost = False
+        self._hurry = self._lost = self._ends = False
+        """``_ends``: whether it serves nothing more, for good."""
         self._serves = False
         """Whether it has begun to serve, and has its name."""
         self._has_name = self._has_place = True
-        self._ends = False
-        """Whether it serves nothing more, for good."""
         self._started = time.monotonic()
         self._server: Server
         self._overview: Overview | None = None
@@ -125,7 +125,8 @@ class Node:
             from ckv.net.handshakes import Handshakes  # it loads OpenSSL
 
             self._handshakes = Handshakes(self.loop, certificates)
-        self._signals = Signals(self.stop, self._reload if users or certificates else None)
+        self._signals = Signals(self.stop, self._reload if users or certificates or rereads else None)
+        self.reread: Callable[[], None] = lambda: None
         self._manager = Manager()
         self._heap = Heap(held)
         self._channels = Channels()
@@ -171,6 +172,7 @@ class Node:
             self._server.admit()
 
     def _reload(self) -> None:
+        self.reread()
         if self.address is not None and self._server.logins is not None:
             self._server.logins.reload()
         if self._handshakes is not None:
@@ -213,8 +215,7 @@ class Node:
         cluster whose nodes join. ``figures``: what INFO answers. ``checks``: what has to be well for it to be ready.
         ``picture``: its cluster, as far as it knows it.
         """
-        itself = own("NODES", lambda: [row_of(figures())])
-        handlers = {"NODES": itself, **handlers, "INFO": own("INFO", figures)}
+        handlers = {"NODES": own("NODES", lambda: [row_of(figures())]), **handlers, "INFO": own("INFO", figures)}
         handlers["SLOWLOG"] = own("SLOWLOG", self._slow_requests)
         self._checks = {"serving": self._why_not_serving, **checks}
         self._server = Server(
@@ -223,12 +224,12 @@ class Node:
                 self.limits,
                 subscribers=self._channels,
                 placing=self.placing,
-                slow=self._slow,
+                slow=self.slow,
                 keys_max=self._keys_max,
                 next_turn=Turns().add,
             ),
             joining.guard.guarded if joining is not None else None,
-            self._slow,
+            self.slow,
             self._users,
             self._handshakes.transport if self._handshakes is not None else Transport,
         )
@@ -243,13 +244,12 @@ class Node:
             return Exit.CANNOT_START
         self.address = bound
         if self._http is not None and self._http_address is not None:
-            self._overview = Overview(figures, picture, self._slow, time.time)
+            self._overview = Overview(figures, picture, self.slow, time.time)
             self._pages = Pages(figures, self._checks, self._overview, _rest)
             try:
                 at = self._http.listen(self._http_address)
             except OSError as error:
-                why = error.strerror or error
-                log.error(events.HTTP_CANNOT_LISTEN, self._role, self._http_address, why)
+                log.error(events.HTTP_CANNOT_LISTEN, self._role, self._http_address, error.strerror or error)
                 self._server.close()
                 return Exit.CANNOT_START
             log.info(events.HTTP_READY, at)
@@ -300,8 +300,8 @@ class Node:
         if type(count) is not int or not 0 <= count <= KEPT:
             raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 0 to {KEPT}")
         if not count:
-            self._slow.clear()
-        return self._slow.latest(count)
+            self.slow.clear()
+        return self.slow.latest(count)
 
     def figures(self) -> Info:
         """What INFO says about the process, whatever its role is. Only for a node that serves."""
@@ -325,7 +325,7 @@ class Node:
             **figures_of(self._server.logins),
             **(self._handshakes.figures if self._handshakes is not None else NO_TLS),
             "total_commands_processed": self._server.requests,
-            "slow_requests": self._slow.count,
+            "slow_requests": self.slow.count,
             "pubsub_channels": len(self._channels),
             "pubsub_patterns": self._channels.patterns,
             "pubsub_clients": self._channels.clients,
@@ -338,7 +338,7 @@ class Node:
 
         def wait(condition: Callable[[], bool]) -> bool:
             while not condition():
-                if self._hurry or time.monotonic() - began > self._drain_timeout:
+                if self._hurry or time.monotonic() - began > self.drain_timeout:
                     return False
                 gevent.sleep(POLL)
             return True

@@ -33,6 +33,7 @@ from ckv.node.node import Node, Wait, own, pong
 from ckv.node.owners import AllOwners
 from ckv.node.parts import exec_at_owners
 from ckv.node.refusals import LOOK_EVERY, Refusals
+from ckv.node.reloading import Reloading, of_primary
 from ckv.node.routing import Routing
 from ckv.node.survey import Survey
 from ckv.persistent.opening import open_coordinator
@@ -66,6 +67,7 @@ def run(settings: PrimarySettings) -> int:
         return _lead(settings, limits)
     files = FILES_OF_A_PEER * len(settings.secondaries)
     node = _node(settings, limits, files)
+    node.reread = Reloading(settings, of_primary(node, None)).reload
     room = WaitingRoom()
     count = len(settings.secondaries)
     lanes = new_lanes(count)
@@ -121,6 +123,7 @@ def _node(settings: PrimarySettings, limits: Limits, files: int) -> Node:
         http=settings.http,
         users=settings.users,
         certificates=settings.certificates,
+        rereads=settings.source is not None,
     )
 
 
@@ -132,6 +135,7 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
     following = Following(settings.follow, limits, routing) if settings.follow is not None else None
     leading = Leading(routing, options, open_coordinator(settings.coordinator), following)
+    node.reread = Reloading(settings, of_primary(node, leading)).reload
 
     def tell(world: Map) -> None:
         node.placing.view = of_map(world)

@@ -29,6 +29,7 @@ from ckv.node.guard import Guard, between_turns
 from ckv.node.joining import Joining
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
+from ckv.node.reloading import Reloading, of_secondary
 from ckv.node.saving import BEGIN, Saves
 from ckv.node.scanning import Scans
 from ckv.node.share import Others, OwnShare, view_of
@@ -96,6 +97,7 @@ def run(settings: SecondarySettings) -> int:
         http=settings.http,
         users=settings.users,
         certificates=settings.certificates,
+        rereads=settings.source is not None,
     )
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)
@@ -103,6 +105,8 @@ def run(settings: SecondarySettings) -> int:
     walker = workers.walker if workers is not None else None
     joining = _joining(node, settings, limits, store, workers, naming)
     guard = joining.guard
+    reloading = Reloading(settings, of_secondary(node, store, joining))
+    node.reread = reloading.reload
     scans = Scans(store, walker, lambda: own_share.share, time.monotonic, joining.member)
     sweeper = Sweeper(store, time.monotonic)
     emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic, guard.serves)
@@ -124,7 +128,7 @@ def run(settings: SecondarySettings) -> int:
         return (
             node.figures()
             | of_name(naming, settings, own_share.share)
-            | of_store(store, settings)
+            | of_store(store, reloading.settings)
             | of_workers(workers, settings.pool_size)
             | joining.figures()
         )

@@ -49,9 +49,10 @@ WAITING_BYTES: Final = 32 * MIB
 """Calls of a primary that wait until their node is connected, and the memory that they take; all nodes together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """The bounds of one connection, and the number of connections. All sizes are bytes."""
+    """The bounds of one connection, and the number of connections. All sizes are bytes. While a node runs
+    :attr:`max_connections` alone may change."""
 
     max_value_bytes: int = MIB
     """The largest value that a PUT may carry. Up to :attr:`max_message_bytes` a larger one is read and refused."""

@@ -33,7 +33,7 @@ class SlowLog:
 
     def __init__(self, seconds: float, clock: Callable[[], float], now: Callable[[], float]) -> None:
         """Keeps what took at least so long. ``clock``: seconds, and never goes back; ``now``: those of the epoch."""
-        self._seconds = seconds
+        self.seconds = seconds
         self._clock = clock
         self._now = now
         self._latest: deque[Entry] = deque(maxlen=KEPT)
@@ -49,7 +49,7 @@ class SlowLog:
         """Takes note of the answer to a request of this peer, whatever it was."""
         since, method, first, count = begun
         seconds = self._clock() - since
-        if seconds < self._seconds:
+        if seconds < self.seconds:
             return
         words = [_shown(method)]
         if first is not None and words[0].upper() != UNTOLD:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import textwrap
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ckv.errors import BadSetting
 from ckv.roles import ROLES, RoleName
@@ -24,6 +24,16 @@ OPTION: Final = "--config"
 
 NODES: Final[tuple[RoleName, ...]] = tuple(role.name for role in ROLES.values() if role.is_node)
 """The roles that a file can be for."""
+
+
+class Source(NamedTuple):
+    """What a node was started with, and how that is read again."""
+
+    role: RoleName
+    typed: Mapping[str, Any]
+    """The values as they were typed, wherever that was, by the names of settings."""
+    again: Callable[[], Any]
+    """The settings of the role, read anew. Raises BadSetting."""
 
 
 def options_of(role: RoleName) -> dict[str, Setting]:
@@ -97,7 +107,8 @@ def sample() -> str:
 
 def _explained(settings: Iterable[Setting]) -> Iterator[str]:
     for setting in settings:
-        yield from textwrap.wrap(setting.help, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+        text = setting.help + (" It changes at SIGHUP." if setting.changes else "")
+        yield from textwrap.wrap(text, 118, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
         yield f"#{written(setting, setting.default if setting.unit else False)}"
         yield ""
 

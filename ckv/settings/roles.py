@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,8 @@ class NodeSettings:
     """Those of TLS; None without."""
     insecure: bool = field(default=False, kw_only=True)
     """Whether everybody who reaches it may do everything."""
+    source: file.Source | None = field(default=None, kw_only=True, compare=False, repr=False)
+    """Where it is read again; None where there is no file of options."""
 
     def check_reach(self) -> None:
         """Raises BadSetting where others than this machine would reach it, and it would not ask who they are."""
@@ -309,9 +312,11 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     named = [setting for setting in known if setting.name == file.OPTION]
     path = parsed(named[0], *given(named[0], arguments, environ)) if named else None
     options = file.read(path)[role] if path is not None else {}
+    typed: dict[str, Any] = {}
     for setting in known:
         source, value = given(setting, arguments, environ, options, path)
         values[setting.field] = parsed(setting, source, value)
+        typed[setting.name] = value
     if "password_file" in values:
         variable = NODE_PASSWORD if role in ("primary", "secondary") else PASSWORD
         values["account"] = account(values.pop("login"), values.pop("password_file"), environ, variable)
@@ -323,6 +328,8 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":
         values["command"] = tuple(arguments.get("<command>") or ())
+    if path is not None:
+        values["source"] = file.Source(role, typed, partial(read, role, arguments, environ))
     chosen = CLASSES[role](**values)
     if isinstance(chosen, NodeSettings):
         chosen.check_reach()

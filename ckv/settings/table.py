@@ -49,6 +49,9 @@ class Setting:
     own_field: str = ""
     """The field of the role's settings, where that has another name."""
 
+    changes: bool = False
+    """Whether a node that runs takes it from its file of options again, at SIGHUP."""
+
     @property
     def field(self) -> str:
         """The field of the role's settings: ``log_level`` for ``--log-level``."""
@@ -141,10 +144,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "once. 0 to 10m.", "2s", "SECONDS"),
     Setting("--settle", ("primary",), duration(0, 3600),
         "Without a list: how long nobody has come or gone before slots are moved to level the shares, 0 to 60m.", "30s",
-        "SECONDS"),
+        "SECONDS", changes=True),
     Setting("--move-slots", ("primary",), whole(1, 16384),
         "Without a list: slots that move at a time, 1 to 16384. Their requests wait for some milliseconds meanwhile.",
-        "1024", "SLOTS"),
+        "1024", "SLOTS", changes=True),
     Setting("--cluster-clients", ("primary",), bool,
         "Tell clients of Redis in cluster mode which node owns which key, so that they ask it directly: they must "
         "reach the secondaries by the addresses given here, or by those with which they join. The secondaries learn it "
@@ -177,10 +180,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "How long a request may wait for the persistent node, 10ms to 10m; the time in which large values for others "
         "arrive does not count.", "3s", "SECONDS"),
     Setting("--pending-max", ("secondary",), whole(1, 2**40),
-        f"Records that may wait to be written to the persistent node, 1 to {2**40}.", "1000000", "RECORDS"),
+        f"Records that may wait to be written to the persistent node, 1 to {2**40}.", "1000000", "RECORDS",
+        changes=True),
     Setting("--pending-max-bytes", ("secondary",), size(1, 2**40),
         "Bytes that may wait to be written to the persistent node, 1 to 1024GiB and no less than --max-value-bytes.",
-        "1GiB", "BYTES"),
+        "1GiB", "BYTES", changes=True),
     Setting("--pending-wait", ("secondary",), duration(0, 600),
         "How long a write waits for room among those before it is refused, 0 to 10m.", "1s", "SECONDS"),
     Setting("--warm-rate", ("secondary",), size(0, 2**40),
@@ -189,7 +193,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "16MiB", "BYTES"),
     Setting("--max-connections", _NODES, whole(1, 10**6),
         "Clients that are served at a time, 1 to 1000000, or fewer where there are not so many open files. When all "
-        "places are taken, operators and probes (INFO, PING, ...) are still answered.", "10000", "N"),
+        "places are taken, operators and probes (INFO, PING, ...) are still answered.", "10000", "N", changes=True),
     Setting("--max-value-bytes", _NODES, size(1, LARGEST_VALUE),
         "The longest value, 1 to 64MiB. A database that takes such values needs a max_allowed_packet of more than "
         "twice that.", "1MiB", "BYTES"),
@@ -197,7 +201,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "The most keys in one answer to KEYS, 1 to 10000000: beyond them it is refused, and SCAN has to be used.",
         "100000", "N"),
     Setting("--slow-time", _NODES, duration(0, 3600),
-        "From how long on a request that had to wait for its answer is in SLOWLOG, 0 to 60m.", "10ms", "SECONDS"),
+        "From how long on a request that had to wait for its answer is in SLOWLOG, 0 to 60m.", "10ms", "SECONDS",
+        changes=True),
     Setting("--allow-flush", _NODES, bool,
         "Carry out FLUSHDB and FLUSHALL, which delete all records, in the persistent node too. A primary and its "
         "secondaries all need it."),
@@ -249,17 +254,17 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Name that the certificate of the node has to have; - for its host.", parsers.ANY_NAME, "NAME"),
     Setting("--drain-timeout", _NODES, duration(0, 3600),
         "How long a node that was told to stop (SIGTERM, SIGINT, SIGHUP, ...) may take to finish its requests and to "
-        "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS"),
+        "write what the persistent node lacks, 0 to 60m.", "30s", "SECONDS", changes=True),
     Setting("--log-level", _NODES, parsers.one_of(*logs.LEVELS),
         f"What the log shows: {', '.join(logs.LEVELS)}. debug adds a line for each connection and each batch between "
         "the tiers; the others show one line a minute of each kind that a client can cause as often as it likes.",
-        "info", "LEVEL"),
+        "info", "LEVEL", changes=True),
     Setting("--log-format", _NODES, parsers.one_of(*logs.FORMATS),
-        "How the log on stderr looks: text, or json with one object a line.", "text", "FORMAT"),
+        "How the log on stderr looks: text, or json with one object a line.", "text", "FORMAT", changes=True),
     Setting("--config", _NODES, parsers.path_or_none,
         'A file of options in TOML, or - for none. A line of it is write-mode = "through"; what stands before the '
         "first table is for all roles, and the tables are [primary] and [secondary]. What is given here or in the "
-        "environment beats it.", parsers.NOWHERE, "FILE"),
+        "environment beats it. The node reads it again at SIGHUP, which stops it otherwise.", parsers.NOWHERE, "FILE"),
     Setting("<shell>", ("completion",), parsers.one_of("bash", "zsh", "fish", what="a shell that is known"),
         "bash, zsh or fish."),
     Setting("<action>", ("config",), parsers.one_of("check", "show", "sample", what="an action"),

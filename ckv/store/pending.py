@@ -33,17 +33,15 @@ class Pending:
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
         """``max_bytes`` counts the memory that keys, values and rows take, not their bytes on the wire."""
-        self._max_records = max_records
-        self._max_bytes = max_bytes
+        self._max_records, self._max_bytes = max_records, max_bytes
         self._rows: dict[str, Row] = {}
         self._queue: deque[str] = deque()
         self._aside: list[tuple[float, str]] = []
         """The rows that are set aside, as a heap: when they are due, and their keys."""
         self.limit = Limit()
-        self._commits = 0
         self.parked = 0
         """Rows that the persistent tier refused."""
-        self.bytes = 0
+        self.bytes = self._commits = 0
         self.full = False
         """Whether the bound is reached: the store then adds nothing of its own accord."""
         self._in_hurry: SlotSet | None = None
@@ -347,6 +345,11 @@ class Pending:
         assert self._urgent <= set(queued), "what is due at once is not in the queue"
         assert self.parked == sum(row.refused is not None for row in self._rows.values()), "parked is miscounted"
         assert self.bytes == sum(size_of(key, row.value) for key, row in self._rows.items()), "bytes are miscounted"
+
+    def bound(self, max_records: int, max_bytes: int) -> None:
+        """Takes other bounds than before."""
+        self._max_records, self._max_bytes = max_records, max_bytes
+        self._measure()
 
     @contextmanager
     def unbounded(self) -> Iterator[None]:

@@ -43,7 +43,7 @@ def test_a_node_that_leaves_waits_for_an_election_where_there_are_several_primar
     joining: Joining, monkeypatch: pytest.MonkeyPatch, others: tuple[Address, ...], gives_up: float
 ) -> None:
     began = now = time.monotonic() + 100
-    joining._patience = 60.0
+    joining.drain_timeout = 120.0
     joining.member.joined = True
     joining.member.primaries = others
     monkeypatch.setattr("ckv.node.joining.time", SimpleNamespace(monotonic=lambda: now))
@@ -59,7 +59,7 @@ def test_a_node_that_leaves_waits_for_an_election_where_there_are_several_primar
 
 
 def test_a_node_that_leaves_waits_for_what_becomes_of_its_question(joining: Joining) -> None:
-    joining._patience = 60.0
+    joining.drain_timeout = 120.0
     joining.member.tick(0.0)
     (tell,) = joining.member.take()
     assert isinstance(tell, Tell)
