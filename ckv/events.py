@@ -301,6 +301,19 @@ OTHER_LEADS: Final = Event("other-leads", "info", "%(primary)s leads, in term %(
 LEADS_NO_MORE: Final = Event("leads-no-more", "warning", "leads no more: %(reason)s",
     "Another primary leads, or will. Requests go on by the map that is known.")
 STEPS_DOWN: Final = Event("steps-down", "info", "leads no more: it was told to stop", "Another primary takes over.")
+NODE_JOINED: Final = Event("node-joined", "info", "%(node)s has joined, at %(address)s",
+    "The leader has taken a secondary in; it is dealt slots.")
+NODE_LEFT: Final = Event("node-left", "info", "%(node)s has left", "A secondary was told to stop, and owns nothing.")
+NODE_AWAY: Final = Event("node-away", "warning",
+    "%(node)s is given up, as it gave no sign of life: its %(slots)d slots are dealt to others, and what it had not "
+    "saved is lost", "See why it has ended or hangs, and start it again under its name.")
+MOVE_GOES_ON: Final = Event("move-goes-on", "info", "no move of slots stands still any more",
+    "It has got on, or was called off.")
+MOVE_STUCK: Final = Event("move-stuck", "warning", "%(what)s has not got on for %(seconds)g s",
+    "The slots are served where they are, until they are frozen; it is called off in the end. The database of the "
+    "secondary that has them may be slow or away, or rows may be locked.", MOVE_GOES_ON)
+MOVE_CALLED_OFF: Final = Event("move-called-off", "warning", "slots stay where they are: %(reason)s",
+    "Nothing is lost. It is tried again.")
 DECISION_DEFECT: Final = Event("decision-defect", "error", "what the leader has decided was not carried out",
     "A defect of ckv: please report it, with the traceback. It is tried again.")
 COORDINATOR_BACK: Final = Event("coordinator-back", "info", "the coordinator %(coordinator)s answers again",

@@ -187,8 +187,9 @@ def info() -> str:
 over the [protocol](commands.md). Names are those of Redis's INFO where the meaning is the same. What counts, counts
 since the start of the process. What is true or false is 1 or 0.
 
-`ckv top host port` shows a line for each node that a primary has, itself first, and below what is wrong; `ckv status`
-of a primary ends with the same lines. `cpu`, `calls/s`, `hits` (reads that found a record) and `from mem` (reads that
+`ckv top host port` shows a line for each node that a primary has, itself first, and below what is wrong, in the words
+of the [status page](#the-status-page) and with the section of the [runbook](runbook.md); `ckv status` of any node ends
+with the same lines. `cpu`, `calls/s`, `hits` (reads that found a record) and `from mem` (reads that
 memory had it for) are those of the last second there. A node that does not answer within a second is `away`.
 
 With `--http=HOST:PORT` a node tells them over HTTP as well. There is no login, and it listens on the loopback unless
@@ -221,10 +222,11 @@ killed for it loses what it has not saved.
 ## The status page
 
 `http://HOST:PORT/` of any node shows, in a browser, what that node knows, and asks it anew each second while somebody
-looks. First comes what is wrong, in one sentence, with the section of the [runbook](runbook.md) that says what to do;
-then the cluster, who owns which slots and which are on their way, the tiers of a secondary, calls of the last ten
-minutes, and slow requests. Of moves the primary that leads knows alone. A secondary that has joined knows the map, and
-one of a list knows of itself.
+looks. First comes what is wrong, in one sentence, with the section of the [runbook](runbook.md) that says what to do,
+at a primary also what is wrong with its secondaries; then the cluster, who
+owns which slots and which are on their way, the tiers of a secondary, calls of the last ten minutes, and slow requests.
+Of moves the primary that leads knows alone. A secondary that has joined knows the map, and one of a list knows of
+itself.
 
 It asks no other host, and works on a phone, in dark and light, by keyboard and with a screen reader. It has no record
 and no key: of a slow request it tells the method, the time and the client, and SLOWLOG the key. What it shows as the

@@ -66,6 +66,11 @@ class Move:
     def title(self) -> str:
         return f"the move of {len(self.plan.slots)} slots from {self.source.name} to {self.target.name}"
 
+    @property
+    def meanwhile(self) -> str:
+        """What is true of these slots as long as it is in this phase."""
+        return "they are served meanwhile" if self.phase == "preparing" else "their requests wait"
+
 
 @dataclass(slots=True)
 class Moved:

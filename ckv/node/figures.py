@@ -109,6 +109,8 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "cluster_map_epoch": gauge(
             "The second number of that version, which each change makes one higher; 0 without a map."),
         "cluster_nodes": gauge("Secondaries that have joined; 0 for a primary with a list."),
+        "cluster_away": text(
+            "Which secondaries were given up within the last hour and have not come back; - for none (text)."),
         "cluster_leads": gauge(
             "1 if it deals the slots, 0 while it looks for the last map, another one leads, or by a list."),
         "cluster_leader": text(
@@ -123,6 +125,11 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "cluster_waits_for": text("What it needs before it deals slots, - for nothing, and for the first 10 s (text)."),
         "cluster_rebalances": gauge("1 if it levels the shares by itself (ckv rebalance)."),
         "cluster_moves": counter("Moves of slots from one secondary to another one."),
+        "cluster_move": text(
+            "The move that is under way, as the primary that leads knows, and what is true of its slots; - for none "
+            "(text)."),
+        "cluster_move_seconds": gauge(
+            "Seconds since it got on last; 0 while there is none."),
         "cluster_moves_called_off": counter("Moves that were called off."),
         "cluster_moved_slots": counter("Slots that were moved."),
         "cluster_moved_rows": counter("Rows that were saved while requests waited for these."),
@@ -191,6 +198,8 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "database_state_seconds": gauge("Seconds for which that is so."),
         "database_reason": text("Why it is not up, - when it is (text)."),
         "database_connected": gauge("1 if it is up or slow, 0 if not; nobody asks it while there is nothing to do."),
+        "database_readable": gauge(
+            "1 if it has answered reads since it is in this state, be it down or hung for writes; 0 if not."),
         "database_lost_count": counter(
             "Times that it was hung or down after it had been up or slow.", "ckv_database_lost_total"),
         "clock_skew_seconds": gauge(
@@ -272,6 +281,7 @@ def of_workers(workers: Workers | None, pool_size: int) -> Info:
         "database_state_seconds": round(health.state_seconds, 3) if health is not None else 0.0,
         "database_reason": (health.reason if health is not None else "") or "-",
         "database_connected": int(health is not None and health.answers),
+        "database_readable": int(health is not None and health.is_read),
         "database_lost_count": health.losses if health is not None else 0,
         "clock_skew_seconds": round(workers.tier.clock_skew, 3) if workers is not None else 0.0,
         "expired_rows_purged": workers.purger.purged if workers is not None else 0,

@@ -174,6 +174,11 @@ class Health:
         return oldest is not None and self._clock() - max(oldest.began, side.last_good) >= seconds
 
     @property
+    def is_read(self) -> bool:
+        """Whether reads were answered since the state is what it is: then what is wrong is wrong with writes alone."""
+        return self._of("read")[0] in ("up", "slow") and self._sides["read"].last_good > self._since
+
+    @property
     def state_seconds(self) -> float:
         """How long the state has lasted."""
         return self._clock() - self._since

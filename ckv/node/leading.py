@@ -47,10 +47,12 @@ from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
 from ckv.cluster.roster import Known
 from ckv.node.asker import Asker
+from ckv.node.changes import tell_changes
 from ckv.node.coordinating import EMPTY, Coordinating
 from ckv.node.figures import Info
 from ckv.node.following import Following
 from ckv.node.link import FAILURES, Link
+from ckv.node.problems import STUCK_SECONDS
 from ckv.node.routing import Routing
 from ckv.outage import Outage
 from ckv.persistent.coordinator import Coordinator
@@ -69,11 +71,14 @@ NO_CLUSTER: Final[Info] = {
     "cluster_map": "-",
     "cluster_map_epoch": 0,
     "cluster_nodes": 0,
+    "cluster_away": "-",
     "cluster_leads": 0,
     **EMPTY,
     "cluster_waits_for": "-",
     "cluster_rebalances": 0,
     "cluster_moves": 0,
+    "cluster_move": "-",
+    "cluster_move_seconds": 0.0,
     "cluster_moves_called_off": 0,
     "cluster_moved_slots": 0,
     "cluster_moved_rows": 0,
@@ -111,9 +116,11 @@ class Leading:
         self._carrying = False
         self._leads = False
         """Whether that was logged."""
+        self._called_off = 0
+        """Moves that were, when that was looked at last."""
         self._waits_for = ""
         """What it was found to wait for last."""
-        self._waiting, self._conflict = Outage(log), Outage(log)
+        self._stuck, self._waiting, self._conflict = Outage(log), Outage(log), Outage(log)
         """Who was found to follow another map last."""
         self.leader.roster.reaches = self._reaches
         if following is not None:
@@ -153,18 +160,22 @@ class Leading:
     def figures(self) -> Info:
         """What INFO says of the cluster."""
         leader, moved, parking = self.leader, self.leader.moved, self._routing.parking
+        move = leader.move
         way = self._following or self.coordinating
         world = leader.map if leader.leads or way is None else self._routing.router.map
         return {
             "cluster_map": show(world.version) if world.version[0] else "-",
             "cluster_map_epoch": world.version[1] if world.version[0] else 0,
             "cluster_nodes": sum(node is not None for node in world.nodes),
+            "cluster_away": ", ".join(node.name for node in world.nodes if node and node.state == "away") or "-",
             "cluster_leads": int(leader.leads),
             **EMPTY,
             **(way.figures() if way is not None else {}),
             "cluster_waits_for": self._waits_for or "-",
             "cluster_rebalances": int(world.rebalances),
             "cluster_moves": moved.moves,
+            "cluster_move": f"{move.title}: {move.meanwhile}" if move is not None else "-",
+            "cluster_move_seconds": round(time.monotonic() - move.since, 1) if move is not None else 0.0,
             "cluster_moves_called_off": moved.called_off,
             "cluster_moved_slots": moved.slots,
             "cluster_moved_rows": moved.rows,
@@ -186,6 +197,7 @@ class Leading:
             log.warning(events.LEADS_LATER)
         self._leads = self.leader.leads
         self._routing.tick()
+        self._tell_moves(now)
         waits_for = self.leader.waits_for(now)
         if waits_for:
             self._waiting.tell(events.DEALING_WAITS, waits_for)
@@ -197,6 +209,17 @@ class Leading:
             self._conflict.tell(events.FILES_IN_CONFLICT, ", ".join(in_conflict))
         elif self._conflict.lasts:
             log.info(events.FILES_FIT, extra=self._conflict.over())
+
+    def _tell_moves(self, now: float) -> None:
+        """Logs a move that stands still, and one that was called off."""
+        move, moved = self.leader.move, self.leader.moved
+        if move is not None and now - move.since >= STUCK_SECONDS:
+            self._stuck.tell(events.MOVE_STUCK, move.title, STUCK_SECONDS)
+        elif self._stuck.lasts:
+            log.info(events.MOVE_GOES_ON, extra=self._stuck.over())
+        if moved.called_off > self._called_off:
+            log.warning(events.MOVE_CALLED_OFF, moved.last_error, extra={"once_a_minute": "called off"})
+        self._called_off = moved.called_off
 
     def carry_out(self) -> None:
         """Does what the leader has decided."""
@@ -220,7 +243,9 @@ class Leading:
             case Replace(following):
                 self._authority.replace(following, now)
             case Publish(world):
-                if not self._leads:
+                if self._leads:
+                    tell_changes(self._routing.router.map, world)
+                else:
                     log.info(events.LEADS, show(world.version))
                 self._leads = True
                 self._routing.take(world, push=True)

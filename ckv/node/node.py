@@ -244,7 +244,7 @@ class Node:
             return Exit.CANNOT_START
         self.address = bound
         if self._http is not None and self._http_address is not None:
-            self._overview = Overview(figures, picture, self.slow, time.time)
+            self._overview = Overview(figures, picture, self.slow, time.time, handlers["NODES"])
             self._pages = Pages(figures, self._checks, self._overview, _rest)
             try:
                 at = self._http.listen(self._http_address)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ckv.node.figures import Info
+from ckv.node.others import Others
 from ckv.node.picture import Picture
 from ckv.node.problems import LATELY, problems
+from ckv.protocol.handler import Handler
 from ckv.protocol.slow import SlowLog
 
 SAMPLES: Final = 600
@@ -35,13 +37,19 @@ class Overview:
     """What a node tells. It costs a node without ``--http`` nothing, as nobody calls :meth:`tick` there."""
 
     def __init__(
-        self, figures: Callable[[], Info], picture: Callable[[], Picture], slow: SlowLog, now: Callable[[], float]
+        self,
+        figures: Callable[[], Info],
+        picture: Callable[[], Picture],
+        slow: SlowLog,
+        now: Callable[[], float],
+        nodes: Handler,
     ) -> None:
-        """``now``: seconds of the epoch."""
+        """``now``: seconds of the epoch. ``nodes``: the handler of NODES."""
         self._figures = figures
         self._picture = picture
         self._slow = slow
         self._now = now
+        self._others = Others(nodes)
         self._names: list[str] = []
         self._samples: deque[list[float]] = deque(maxlen=SAMPLES)
 
@@ -53,12 +61,14 @@ class Overview:
 
     def status(self) -> dict[str, Any]:
         """The figures by their names; beside them ``problems``, ``cluster`` and ``slow_latest``, and ``now``, the time
-        of the node."""
+        of the node. To be called by a greenlet, which may have to wait for other nodes."""
+        others = self._others.problems()
         info = self._figures()
+        found = sorted(problems(info, self._lately(info)) + others, key=lambda problem: problem.level != "critical")
         return {
             **info,
             "now": round(self._now(), 3),
-            "problems": [problem._asdict() for problem in problems(info, self._lately(info))],
+            "problems": [problem._asdict() for problem in found],
             "cluster": self._picture(),
             # Without the first argument, which may be a key: there is no login here.
             "slow_latest": [

@@ -16,6 +16,9 @@ from ckv.protocol.handler import LATER, Caller
 WITHIN: Final = 1.0
 """Seconds in which a node has to answer."""
 
+AWAY: Final = "not connected"
+"""How it begins why a node has not even been asked."""
+
 Row = list[Any]
 """An address, empty for the node itself; why there are no figures, empty where there are some; and these, as pairs of
 name and value: nodes tell each other no maps."""
@@ -31,6 +34,8 @@ class Surveyed(Protocol):
 
     @property
     def address(self) -> object: ...
+    @property
+    def reason(self) -> str: ...
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int, /) -> None:
         """Asks it; the answer goes to the caller. Raises a Refused, and nothing was sent."""
 
@@ -62,6 +67,8 @@ class Survey:
         for number, node in enumerate(nodes, 1):
             try:
                 node.call("NODES", (), answers, number)
+            except errors.NodeDown:
+                answers.respond(number, f"{AWAY}: {node.reason or 'it was there a moment ago'}", None)
             except errors.Refused as error:
                 answers.respond(number, errors.to_wire(error), None)
         self._later(WITHIN, answers.end)

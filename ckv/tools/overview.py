@@ -1,14 +1,15 @@
-"""The figures of a whole cluster as a table: a line for each node, and a line for each trouble."""
+"""The figures of a whole cluster as a table: a line for each node, and a line for each problem."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ckv.client import Client
 from ckv.errors import ProtocolError
 from ckv.node.figures import Info
+from ckv.node.problems import problems
 
 HEAD: Final = (
     *("node", "role", "state", "cpu", "calls/s", "clients", "records", "full", "hits", "from mem", "pending"),
@@ -16,6 +17,9 @@ HEAD: Final = (
 )
 
 NOTHING: Final = "-"
+
+MARK: Final = "! "
+"""How the line of a problem begins."""
 
 SERVING: Final = "serving"
 
@@ -55,36 +59,27 @@ def _figure(pair: object) -> tuple[str, int | float | str]:
 
 def table(before: Sequence[Seen], now: Sequence[Seen], seconds: float) -> list[str]:
     """The lines. What is counted is that of the time between the two looks; ``seconds``: how long that was."""
+    return rows(before, now, seconds) + wrong(now)
+
+
+def rows(before: Sequence[Seen], now: Sequence[Seen], seconds: float) -> list[str]:
+    """Those of the nodes, and a head."""
     earlier = {seen.address: seen.info for seen in before}
-    rows = [list(HEAD), *(_row(seen, earlier.get(seen.address, {}), seconds) for seen in now)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = ["  ".join(map(_aligned, row, widths, range(len(HEAD)))).rstrip() for row in rows]
-    return lines + [f"! {_name(seen)}: {trouble}" for seen in now for trouble in troubles(seen)]
+    cells = [list(HEAD), *(_row(seen, earlier.get(seen.address, {}), seconds) for seen in now)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
+    return ["  ".join(map(_aligned, row, widths, range(len(HEAD)))).rstrip() for row in cells]
 
 
-def troubles(seen: Seen) -> list[str]:
-    """What is wrong with a node, in its own words."""
+def wrong(now: Sequence[Seen]) -> list[str]:
+    """A line for each problem, in the words of the status page, with what to look for in the runbook."""
+    return [f"{MARK}{_name(seen)}: {said}" for seen in now for said in _said(seen)]
+
+
+def _said(seen: Seen) -> Iterator[str]:
     if seen.trouble:
-        return [seen.trouble]
-    info = seen.info
-    found = []
-    if info.get("draining"):
-        found.append("it was told to stop")
-    elif not info.get("ready", 1):
-        found.append(f"not ready: {info.get('ready_reason')}")
-    state = info.get("database_state", NOTHING)
-    if state not in ("up", NOTHING):
-        seconds = _number(info, "database_state_seconds")
-        found.append(f"database {state} for {seconds:,.0f} s: {info.get('database_reason')}")
-    if parked := info.get("parked_records"):
-        found.append(f"the database refuses {parked} records")
-    if waiting := info.get("writes_waiting_for_room"):
-        found.append(f"{waiting} writes wait for room among what is pending")
-    if info.get("cluster_waits_for", NOTHING) != NOTHING:
-        found.append(f"no slots are dealt: {info['cluster_waits_for']}")
-    if info.get("cluster_coordinator_reason", NOTHING) != NOTHING:
-        found.append(f"coordinator: {info['cluster_coordinator_reason']}")
-    return found
+        yield f"it does not tell its figures: {seen.trouble}"
+    for problem in problems(seen.info, {}):
+        yield problem.sentence + (f" [{problem.section}]" if problem.section else "")
 
 
 def _row(seen: Seen, before: Info, seconds: float) -> list[str]:

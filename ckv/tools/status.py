@@ -1,4 +1,4 @@
-"""``ckv status``: the figures of one node, for people and for programs."""
+"""``ckv status``: the figures of one node, and what is wrong, for people and for programs."""
 
 from __future__ import annotations
 
@@ -19,22 +19,27 @@ def run(settings: StatusSettings) -> int:
     try:
         with client_of(settings) as client:
             info = read(client)
-            secondaries = _secondaries(client) if info.get("role") == "primary" else []
+            nodes = [overview.Seen(str(settings.address), "", info), *_secondaries(client, info)]
     except CkvError as error:
         print(f"ckv: {to_wire(error)}", file=sys.stderr)
         return Exit.FAILED
+    secondaries = nodes[1:]
     if settings.format == "json":
         of_each = {seen.address: {"error": seen.trouble} if seen.trouble else seen.info for seen in secondaries}
         print(json.dumps(info | {"secondaries": of_each} if secondaries else info))
-    else:
-        print(for_people(info))
-        if secondaries:
-            print("\n".join(["", "# Secondaries", *overview.table([], secondaries, 0.0)]))
+        return Exit.FINE
+    print(for_people(info))
+    if secondaries:
+        print("\n".join(["", "# Secondaries", *overview.rows([], secondaries, 0.0)]))
+    # The end is what a terminal still shows.
+    print("\n".join(["", "# Problems", *(overview.wrong(nodes) or ["none"])]))
     return Exit.FINE
 
 
-def _secondaries(client: Client) -> list[overview.Seen]:
-    """What those of a primary say."""
+def _secondaries(client: Client, info: Info) -> list[overview.Seen]:
+    """What those of a primary say; nothing of a secondary."""
+    if info.get("role") != "primary":
+        return []
     try:
         return overview.survey(client)[1:]
     except UnknownMethod:  # a primary of an earlier version

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from textwrap import wrap
 from typing import Final
 
 from ckv.client import Client
@@ -14,7 +15,7 @@ from ckv.errors import CkvError, to_wire
 from ckv.exits import Exit
 from ckv.settings.roles import TopSettings
 from ckv.tools.asking import ask
-from ckv.tools.overview import Seen, survey, table
+from ckv.tools.overview import MARK, Seen, survey, table
 
 EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -73,6 +74,18 @@ def _watch(client: Client, address: str) -> None:
 def _draw(lines: Sequence[str]) -> None:
     """As many of them as there is room for, over what is there, so that nothing flickers."""
     columns, rows = os.get_terminal_size(sys.stdout.fileno())
-    shown = [line[:columns] for line in lines[: max(rows - 1, 1)]] if columns else lines
+    shown = fitted(lines, columns)[: max(rows - 1, 1)] if columns else lines
     sys.stdout.write(_HOME + "".join(line + _END_OF_LINE for line in shown) + _END_OF_SCREEN)
     sys.stdout.flush()
+
+
+def fitted(lines: Sequence[str], columns: int) -> list[str]:
+    """So wide at most: what is wrong is told to its end, on several lines, and of others the beginning is shown.
+
+    >>> fitted(["node  role", "! a: it cannot serve"], 12)
+    ['node  role', '! a: it', '  cannot', '  serve']
+    """
+    fit: list[str] = []
+    for line in lines:
+        fit += wrap(line, columns, subsequent_indent="  ") if line.startswith(MARK) else [line[:columns]]
+    return fit

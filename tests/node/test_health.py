@@ -116,6 +116,18 @@ def test_what_fails_on_a_new_session_is_an_outage_until_the_same_succeeds(up: Ti
     assert up.state == "up"
 
 
+def test_an_outage_of_writes_alone_is_one_in_which_reads_are_answered(up: Tier) -> None:
+    up.run("read")
+    up.pass_by(0.1)
+    up.run("write", Reason("The table is full", 1114), again=True)
+    assert (up.state, up.health.is_read) == ("down", False), "nobody knows: no read was tried"
+    up.pass_by(0.1)
+    up.run("read")
+    assert (up.state, up.health.is_read) == ("down", True)
+    up.run("read", reason=LOST, again=True)
+    assert (up.state, up.health.is_read) == ("down", False)
+
+
 def test_an_outage_shows_its_current_reason(up: Tier) -> None:
     up.run(reason=LOST, again=True)
     up.health.closed("read")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +13,15 @@ import pytest
 from gevent.server import StreamServer
 
 from ckv.address import Address
+from ckv.cluster.dealing import Plan
 from ckv.cluster.gathering import PATIENCE
-from ckv.cluster.map import Node
+from ckv.cluster.map import Map, Node
 from ckv.cluster.messages import BEAT, JOIN, Beat, FenceOff, Join, Sight
+from ckv.cluster.moving import Move
 from ckv.cluster.roster import CONFLICT
+from ckv.cluster.slots import SLOTS
 from ckv.node.leading import Leading
+from ckv.node.problems import STUCK_SECONDS
 from tests.net.conftest import World, until
 from tests.node.callers import Told
 from tests.node.routed import Rig
@@ -68,6 +73,11 @@ class Cluster(Rig):
             self.leading.tick()
             gevent.sleep(0)
 
+    def end(self, name: str) -> None:
+        """The process of a node ends, and is not heard any more."""
+        said = self._joined.pop(name)
+        self.sights = (*self.sights, Sight(name, said.incarnation, 0, active=False))
+
     def until_connected(self) -> None:
         """Until there is a way to one of them."""
         until(lambda: any(peer.connected for peer in self.routing.peers.values()))
@@ -115,6 +125,47 @@ def test_what_it_waits_for_is_logged_once_and_shown(cluster: Cluster, caplog: py
     cluster.until_connected()
     cluster.wait(2.0)
     assert owner_names(cluster) == {"a"}
+
+
+def test_who_comes_and_who_is_given_up_is_logged_and_shown(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "ckv")
+    cluster.join("a", cluster.nodes[0].address)
+    cluster.wait(3.0)
+    cluster.until_connected()
+    cluster.wait(2.0)
+    cluster.join("b", cluster.nodes[1].address)
+    cluster.wait(1.0)
+    assert f"b has joined, at {cluster.nodes[1].address}" in caplog.text
+    assert cluster.leading.figures()["cluster_away"] == "-"
+    cluster.end("b")
+    cluster.wait(10.0)
+    assert caplog.text.count("b is given up, as it gave no sign of life") == 1
+    assert cluster.leading.figures()["cluster_away"] == "b"
+
+
+def test_a_move_that_stands_still_is_shown_and_its_end_is_logged(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "ckv")
+    leader = cluster.leading.leader
+    assert cluster.leading.figures()["cluster_move_seconds"] == 0
+    world = Map((1, 1), [Node("a", 1, "h", 1, 100), Node("b", 1, "h", 2, 100)], array("H", [0]) * SLOTS)
+    leader.move = Move.begin(1, Plan(0, 1, (7,)), world, 0.0)
+    cluster.wait(2.0)
+    shown = cluster.leading.figures()
+    assert shown["cluster_move_seconds"] == 2.0
+    assert shown["cluster_move"] == "the move of 1 slots from a to b: they are served meanwhile"
+    cluster.wait(STUCK_SECONDS)
+    assert caplog.text.count("the move of 1 slots from a to b has not got on for 5 s") == 1
+    assert "no move of slots stands still" not in caplog.text
+    leader.moved.call_off(leader.move, "a does not get on")
+    leader.move = None
+    cluster.wait(2.0)
+    assert caplog.text.count("no move of slots stands still any more") == 1
+    assert cluster.leading.figures()["cluster_move_seconds"] == 0
+    assert (
+        caplog.text.count("slots stay where they are: the move of 1 slots from a to b was called off: a does not") == 1
+    )
 
 
 def test_a_node_that_is_in_no_map_is_asked_to_fence_by_its_address(cluster: Cluster) -> None:

@@ -18,6 +18,7 @@ from ckv.node import picture
 from ckv.node.figures import Info
 from ckv.node.overview import SAMPLES, SLOW, Overview
 from ckv.node.picture import Picture
+from ckv.node.survey import Row, row_of
 from ckv.protocol.greeting import Share
 from ckv.protocol.slow import SlowLog
 from tests.node.test_problems import SECONDARY
@@ -31,7 +32,11 @@ class Rig:
         self.figures: Info = {**SECONDARY, "total_commands_processed": 0, "refused_for_room": 0, "slow_requests": 0}
         self.slow = SlowLog(0.0, lambda: self.now, lambda: self.now)
         empty = Picture(primaries=[], secondaries=[], slots=[], move=None)
-        self.overview = Overview(lambda: dict(self.figures), lambda: empty, self.slow, lambda: self.now)
+        self.others: list[Row] = []
+        self.overview = Overview(
+            *(lambda: dict(self.figures), lambda: empty, self.slow, lambda: self.now),
+            lambda _caller, _msgid, _params: [row_of(self.figures), *self.others],
+        )
 
     def sections(self) -> list[str]:
         return [problem["section"] for problem in self.overview.status()["problems"]]
@@ -59,6 +64,13 @@ def test_a_refusal_counts_for_five_minutes() -> None:
     assert rig.sections() == ["CkvNoRoom"]
     rig.overview.tick()
     assert rig.sections() == []
+
+
+def test_problems_of_others_are_among_those_of_the_node() -> None:
+    rig = Rig()
+    rig.figures["clock_skew_seconds"] = 2.0
+    rig.others.append(["b:1", "", [["database_state", "down"]]])
+    assert rig.sections() == ["CkvDatabaseAway", "CkvClockSkew"]
 
 
 def test_slow_requests_are_told_without_keys() -> None:

@@ -34,8 +34,8 @@ CASES: list[tuple[Info, Info, str, str]] = [
         {**AWAY, "records_clean": 7, "pending_records": 2},
         "CkvDatabaseAway",
         (
-            "The database has been down for 3 min: Connection refused; do not stop or kill this node, which alone has "
-            "5 unsaved records"
+            "The database has been down for 3 min: Connection refused; the node alone has 5 unsaved records, so do "
+            "not stop or kill it"
         ),
     ),
     (
@@ -43,11 +43,22 @@ CASES: list[tuple[Info, Info, str, str]] = [
         {**AWAY, "write_mode": "behind", "records_clean": 9, "pending_records": 1},
         "CkvDatabaseAway",
         (
-            "The database has been down for 3 min: Connection refused; do not stop or kill this node, which alone has "
-            "1 unsaved record"
+            "The database has been down for 3 min: Connection refused; the node alone has 1 unsaved record, so do "
+            "not stop or kill it"
         ),
     ),
-    (SECONDARY, {"database_state": "slow"}, "CkvDatabaseSlow", "The database has been slow for 5 s"),
+    (
+        SECONDARY,
+        {"database_state": "slow", "database_reason": "a read took 0.8 s or more"},
+        "CkvDatabaseSlow",
+        "The database has been slow for 5 s: a read took 0.8 s or more",
+    ),
+    (
+        SECONDARY,
+        {**AWAY, "database_readable": 1, "database_reason": "the table is full"},
+        "CkvDatabaseAway",
+        "The database has taken no writes for 3 min, and is read: the table is full",
+    ),
     (
         SECONDARY,
         {"ready": 0, "ready_reason": "no primary has taken it in, or has it in its list"},
@@ -56,7 +67,7 @@ CASES: list[tuple[Info, Info, str, str]] = [
     ),
     (
         SECONDARY,
-        {"ready": 0, "ready_reason": "it owns no slots"},
+        {"ready": 0, "ready_reason": "it owns no slots", "uptime_in_seconds": 60},
         "CkvNoSlots",
         "The node has joined and owns no slots, so it is of no use",
     ),
@@ -70,7 +81,19 @@ CASES: list[tuple[Info, Info, str, str]] = [
         SECONDARY,
         {"parked_records": 2, "pending_records": 2},
         "CkvParkedRecords",
-        "2 rows that the database refused are in this node's memory alone: do not stop it",
+        "2 rows that the database refused are in the node's memory alone: do not stop it",
+    ),
+    (
+        SECONDARY,
+        {"pending_records": 99},
+        "CkvNoRoom",
+        "The room for unsaved rows is full, so writes wait or fail",
+    ),
+    (
+        SECONDARY,
+        {"connected_clients": 101},
+        "CkvConnectionsRefused",
+        "All 100 places for clients are taken, and whoever comes is refused",
     ),
     (
         SECONDARY,
@@ -107,6 +130,18 @@ CASES: list[tuple[Info, Info, str, str]] = [
     ),
     (
         PRIMARY,
+        {"cluster_away": "b, c"},
+        "CkvFewerSecondaries",
+        "Given up, and not come back: b, c; others have the keys, and what was not saved is lost",
+    ),
+    (
+        PRIMARY,
+        {"cluster_move": "the move of 7 slots from a to b: they are served meanwhile", "cluster_move_seconds": 12.0},
+        "CkvMoveStuck",
+        "The move of 7 slots from a to b has not got on for 12 s; they are served meanwhile",
+    ),
+    (
+        PRIMARY,
         {"cluster_coordinator": "mysql://c"},
         "CkvNoLeader",
         "No primary leads, so no secondary joins, leaves or is replaced",
@@ -123,6 +158,21 @@ CASES: list[tuple[Info, Info, str, str]] = [
 @pytest.mark.parametrize(("well", "figures", "section", "sentence"), CASES)
 def test_one_trouble_is_one_sentence(well: Info, figures: Info, section: str, sentence: str) -> None:
     assert [(found.section, found.sentence) for found in problems(well | figures, {})] == [(section, sentence)]
+
+
+@pytest.mark.parametrize("seen", [{}, {"role": "primary"}, {"role": "secondary", "ready": 1, "database_state": "-"}])
+def test_what_a_node_does_not_tell_is_well(seen: Info) -> None:
+    assert problems(seen, {}) == []
+
+
+def test_one_that_has_just_come_is_not_missing_its_slots() -> None:
+    new: Info = {"ready": 0, "ready_reason": "it owns no slots", "uptime_in_seconds": 30}
+    assert problems(SECONDARY | new, {}) == []
+
+
+def test_a_primary_without_the_figures_of_its_peers_says_how_many() -> None:
+    (found,) = problems({"role": "primary", "peers": 2, "peers_connected": 1}, {})
+    assert found.sentence == "This primary does not reach 1 of 2 secondaries, whose keys fail"
 
 
 @pytest.mark.parametrize("well", [SECONDARY, PRIMARY])

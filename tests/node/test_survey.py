@@ -16,6 +16,7 @@ from tests.node.callers import Told
 class Peer:
     def __init__(self, address: str, error: errors.Refused | None = None) -> None:
         self.address = address
+        self.reason = ""
         self._error = error
         self.callers: list[tuple[Caller, int]] = []
 
@@ -54,6 +55,7 @@ def test_without_nodes_it_answers_for_itself() -> None:
 
 def test_all_of_them_are_told_when_the_last_one_has_answered() -> None:
     one, other, gone = Peer("a:1"), Peer("b:2"), Peer("c:3", errors.NodeDown("no connection"))
+    gone.reason = "Connection refused"
     rig = Rig(one, other, gone)
     assert rig.at_once is LATER
     other.answer(None, (("", "", (("records", 2),)),))
@@ -63,7 +65,7 @@ def test_all_of_them_are_told_when_the_last_one_has_answered() -> None:
         ["", "", [["role", "primary"]]],
         ["a:1", "Starting: wait", []],
         ["b:2", "", [("records", 2)]],
-        ["c:3", "NodeDown: no connection", []],
+        ["c:3", "not connected: Connection refused", []],
     ]
     rig.later[0]()
     assert len(rig.told.answers) == 1

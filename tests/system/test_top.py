@@ -10,10 +10,9 @@ import signal
 import subprocess
 import time
 
-import pytest
-
 from ckv import Client
-from ckv.tools.overview import HEAD, Seen, table, troubles
+from ckv.tools.overview import HEAD, Seen, table, wrong
+from ckv.tools.top import fitted
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Node, Nodes, ckv_command, ckv_environment, run_ckv
@@ -77,9 +76,12 @@ def test_what_is_wrong_is_said_and_hides_nobody_else(nodes: Nodes, private_maria
         seen = eventually(away, what="it is seen that the database is away")
     hung.resume()
     assert [seen[node.address]["state"] for node in (cluster.primary, killed, hung)] == ["serving", "away", "away"]
-    assert seen[killed.address]["!"].startswith("NodeDown: ")
-    assert seen[hung.address]["!"] == "no answer within 1 s\n"
-    assert re.search(r"^database down for \d+ s: MySQL error 2003: ", seen[well.address]["!"], re.MULTILINE)
+    assert "does not reach 1 of 3 secondaries" in seen[cluster.primary.address]["!"]
+    assert seen[killed.address]["!"].startswith("it does not tell its figures: not connected: ")
+    assert seen[hung.address]["!"] == "it does not tell its figures: no answer within 1 s\n"
+    said = seen[well.address]["!"]
+    sentence = r"^The database has been down for \d+ s: MySQL error 2003: .+ \[CkvDatabaseAway\]$"
+    assert re.search(sentence, said, re.MULTILINE)
     assert int(seen[well.address]["pending"]) > 0
 
 
@@ -129,15 +131,22 @@ def test_status_of_a_primary_ends_with_its_secondaries(nodes: Nodes) -> None:
     cluster = nodes.start_cluster(2)
     port = str(cluster.primary.port)
     shown = run_ckv("status", "127.0.0.1", port).stdout
-    seen = parsed(shown.partition("\n# Secondaries\n")[2])
+    secondaries, _, problems = shown.partition("\n# Secondaries\n")[2].partition("\n\n# Problems\n")
+    assert problems == "none\n"
+    seen = parsed(secondaries)
     assert list(seen) == [node.address for node in cluster.secondaries]
     info = json.loads(run_ckv("status", "127.0.0.1", port, "--format=json").stdout)
     assert info["role"] == "primary"
     assert {address: figures["role"] for address, figures in info["secondaries"].items()} == dict.fromkeys(
         seen, "secondary"
     )
-    alone = run_ckv("status", "127.0.0.1", str(cluster.secondaries[0].port), "--format=json")
+    cluster.secondaries[0].kill()
+    wrong_is = f"\n# Problems\n! 127.0.0.1:{port}: This primary does not reach 1 of 2 secondaries"
+    eventually(lambda: wrong_is in run_ckv("status", "127.0.0.1", port).stdout, what="the loss")
+    port = str(cluster.secondaries[1].port)
+    alone = run_ckv("status", "127.0.0.1", port, "--format=json")
     assert "secondaries" not in json.loads(alone.stdout)
+    assert run_ckv("status", "127.0.0.1", port).stdout.endswith("\n# Problems\nnone\n")
 
 
 # --- the table, without a node ---------------------------------------------------------------------------------------
@@ -162,23 +171,23 @@ def test_what_is_counted_is_that_of_the_time_between() -> None:
     assert shown([], at(2000, 6.0, 60, 60, 60)) == ["-"] * 4
 
 
-@pytest.mark.parametrize(
-    ("info", "trouble"),
-    [
-        ({}, []),
-        ({"ready": 1, "database_state": "up", "cluster_waits_for": "-", "cluster_coordinator_reason": "-"}, []),
-        ({"draining": 1, "ready": 0}, ["it was told to stop"]),
-        ({"ready": 0, "ready_reason": "why"}, ["not ready: why"]),
-        (
-            {"database_state": "hung", "database_state_seconds": 1234.5, "database_reason": "why"},
-            ["database hung for 1,234 s: why"],
-        ),
-        ({"parked_records": 3}, ["the database refuses 3 records"]),
-        ({"writes_waiting_for_room": 3}, ["3 writes wait for room among what is pending"]),
-        ({"cluster_waits_for": "node b"}, ["no slots are dealt: node b"]),
-        ({"cluster_coordinator_reason": "gone"}, ["coordinator: gone"]),
-    ],
-    ids=range(9),
-)
-def test_troubles(info: dict[str, int | float | str], trouble: list[str]) -> None:
-    assert troubles(Seen("a:1", "", info)) == trouble
+def test_what_is_wrong_is_said_as_on_the_status_page() -> None:
+    away: dict[str, int | float | str] = {"database_state": "down", "database_state_seconds": 200.0}
+    away |= {"name": "a", "database_reason": "Connection refused"}
+    seen = [
+        Seen("p:1", "", {"role": "primary", "ready": 1}),
+        Seen("a:1", "", {**away, "draining": 1}),
+        Seen("b:1", "no answer within 1 s", {}),
+    ]
+    assert wrong(seen) == [
+        "! a:1 a: The database has been down for 3 min: Connection refused [CkvDatabaseAway]",
+        "! a:1 a: The node was told to stop: it saves what it has, and answers nothing else",
+        "! b:1: it does not tell its figures: no answer within 1 s",
+    ]
+    assert table([], seen, 1.0)[-3:] == wrong(seen)
+
+
+def test_it_is_told_to_its_end_on_a_narrow_terminal() -> None:
+    lines = ["node  role  state", "! a:1: The database has been down for 3 min"]
+    assert fitted(lines, 20) == ["node  role  state", "! a:1: The database", "  has been down for", "  3 min"]
+    assert fitted(lines, 10)[0] == "node  role"

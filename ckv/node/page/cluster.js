@@ -23,7 +23,9 @@ function showCluster(info) {
 function summary(info) {
   const { primaries, secondaries, move } = info.cluster;
   const owned = secondaries.reduce((sum, node) => sum + node.slots, 0);
-  const parts = [counted(primaries.length, "primary", "primaries"), counted(secondaries.length, "secondary", "secondaries")];
+  const away = secondaries.filter((node) => node.state === "away").length;
+  const lost = away > 0 ? ` (${count(away)} given up)` : "";
+  const parts = [counted(primaries.length, "primary", "primaries"), counted(secondaries.length, "secondary", "secondaries") + lost];
   const known = info.role === "primary" || info.cluster_joined === 1;
   parts.push(known && owned < SLOTS ? `${count(SLOTS - owned)} of ${count(SLOTS)} slots have no owner` : `${count(owned)} slots`);
   if (info.role === "secondary" && info.cluster_joined === 0) {

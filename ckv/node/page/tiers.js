@@ -41,8 +41,10 @@ function showPending(info) {
 
 function showDatabase(info) {
   const none = info.persistent_node === "-";
-  say(byId("database"), none ? "none" : info.database_state);
-  bar(byId("database-bar"), info.database_connected, 1, none ? "no database" : info.database_state);
+  const readOnly = info.database_connected === 0 && info.database_readable === 1;
+  const state = readOnly ? `${info.database_state} for writes, is read` : info.database_state;
+  say(byId("database"), none ? "none" : state);
+  bar(byId("database-bar"), info.database_connected, 1, none ? "no database" : state);
   const reason = info.database_reason === "-" ? "" : `: ${info.database_reason}`;
   say(byId("database-more"), none
     ? "what memory gives up is lost"
