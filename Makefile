@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man dist lock clean
+.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -75,6 +75,14 @@ test-clients: $(CLIENTS) $(CORE) mariadb ## run clients of Redis, and what is bu
 UPDATE ?=
 test-redis: $(UPSTREAM) $(DEV) $(CORE) mariadb ## run the tests of Redis and Valkey themselves, out of Debian's sources
 	@UPSTREAM_TESTS=$(VENV)/redis-tests UPDATE=$(UPDATE) $(PYTEST) $(if $(UPDATE),--numprocesses=0) tests/upstream $(ARGS)
+
+# Needs Chromium for the pictures, and promtool, which it gets out of Debian's package.
+INCIDENTS := $(VENV)/incidents
+incidents: $(DEV) $(CORE) mariadb ## begin eleven incidents, see what is said of each, and write docs/incidents.md
+	@.ci/promtool $(VENV)/promtool
+	@rm -rf $(INCIDENTS) && mkdir -p $(INCIDENTS)
+	@PATH="$(CURDIR)/$(VENV)/promtool:$$PATH" INCIDENTS=$(INCIDENTS) $(PYTEST) tests/incidents $(ARGS)
+	@$(PY) -m tests.incidents.report $(INCIDENTS)
 
 lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .

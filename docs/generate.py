@@ -223,7 +223,7 @@ killed for it loses what it has not saved.
 
 `http://HOST:PORT/` of any node shows, in a browser, what that node knows, and asks it anew each second while somebody
 looks. First comes what is wrong, in one sentence, with the section of the [runbook](runbook.md) that says what to do,
-at a primary also what is wrong with its secondaries; then the cluster, who
+at a primary also what is wrong with its secondaries ([incidents.md](incidents.md) has examples); then the cluster, who
 owns which slots and which are on their way, the tiers of a secondary, calls of the last ten minutes, and slow requests.
 Of moves the primary that leads knows alone. A secondary that has joined knows the map, and one of a list knows of
 itself.

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +16,7 @@ from tests.failures.clients import READS
 from tests.failures.conftest import Scenario, ScenarioMaker
 from tests.failures.harness import BEHIND_WINDOW, CALL_TIMEOUT, KEYS, LOAD_TIMEOUT, PATIENCE, Run
 from tests.failures.proxy import Cut
+from tests.support.disk import fill, small_disk
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.products import Template
@@ -252,25 +250,16 @@ def test_the_table_takes_them_again(scenario: Scenario) -> None:
 
 # --- its disk -------------------------------------------------------------------------------------------------------
 
-DISK_BYTES: Final = 80 << 20
+
+@pytest.fixture
+def disk() -> Iterator[Path]:
+    with small_disk() as folder:
+        yield folder
 
 
 @pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A folder on a disk of its own, in memory; skips where nobody may mount one."""
-    with tempfile.TemporaryDirectory(prefix="ckv-disk-") as folder:
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "ckv-test", folder]
-        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode != 0:
-            pytest.skip("a disk to fill cannot be mounted here; that takes root")
-        try:
-            yield Path(folder)
-        finally:
-            subprocess.run(["umount", folder], check=True)
-
-
-@pytest.fixture
-def mariadb_on_a_small_disk(small_disk: Path, mariadb_template: Template) -> Iterator[MariaDB]:
-    server = MariaDB(small_disk, mariadb_template)
+def mariadb_on_a_small_disk(disk: Path, mariadb_template: Template) -> Iterator[MariaDB]:
+    server = MariaDB(disk, mariadb_template)
     server.start()
     try:
         yield server
@@ -282,25 +271,13 @@ def some_large(rng: random.Random) -> int:
     return 30_000 if rng.random() < 0.3 else 0
 
 
-def fill(disk: Path) -> Path:
-    """A file that takes all the room that is left."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(1 << 16)):
-                pass
-        except OSError:
-            pass
-    return ballast
-
-
 def test_the_disk_of_the_database_is_full(
-    scenario_on: ScenarioMaker, mariadb_on_a_small_disk: MariaDB, small_disk: Path
+    scenario_on: ScenarioMaker, mariadb_on_a_small_disk: MariaDB, disk: Path
 ) -> None:
     with scenario_on(mariadb_on_a_small_disk, sizes=some_large) as run:
         run.work(300)
         run.sightings.stop()  # MariaDB may die of it, and forget what it showed but had not on the disk
-        ballast = fill(small_disk)
+        ballast = fill(disk)
 
         def is_away() -> bool:  # it refuses, or it waits for room
             return any("database lost" in line or "database hung" in line for line in run.secondary.log)

@@ -99,9 +99,12 @@ class Browser:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def shoot(self, file: Path) -> None:
-        """Writes all of the page into a PNG file."""
-        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    def shoot(self, file: Path, *, height: int = 0) -> None:
+        """Writes the page into a PNG or WebP file: all of it, or as much as is so high."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": 0, "scale": 1, "width": size["width"], "height": height or size["height"]}
+        kind = {"format": "webp", "quality": 80} if file.suffix == ".webp" else {"format": "png"}
+        shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True, **kind)
         file.write_bytes(base64.b64decode(shot["data"]))
 
     def troubles(self) -> list[str]:
