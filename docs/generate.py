@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the program's own tables, and clients.md, which is made from tests.
+"""Writes the pages and the dashboard that are made from the program's own tables, and clients.md, made from tests.
 
 python docs/generate.py          # writes them
 python docs/generate.py --check  # exit code 1 when they are not up to date
@@ -13,6 +13,7 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
+from dashboard import dashboard  # noqa: E402 - beside this file
 from redis_parts import (  # noqa: E402
     ALL_KEYS,
     CHANNELS,
@@ -570,6 +571,7 @@ PAGES = {
     "events.md": events,
     "info.md": info,
     "redis.md": redis,
+    "../deploy/monitoring/dashboard.json": dashboard,
 }
 
 
@@ -578,12 +580,16 @@ def main(arguments: list[str]) -> int:
     stale = [name for name, make in PAGES.items() if not _is(DOCS / name, make())]
     if arguments == ["--check"]:
         for name in stale:
-            print(f"docs/{name} is not up to date: run docs/generate.py")
+            print(f"{_told(name)} is not up to date: run docs/generate.py")
         return 1 if stale else 0
     for name in stale:
         (DOCS / name).write_text(PAGES[name]())
-        print(f"docs/{name} written")
+        print(f"{_told(name)} written")
     return 0
+
+
+def _told(name: str) -> Path:
+    return (DOCS / name).resolve().relative_to(DOCS.resolve().parent)
 
 
 def _is(path: Path, text: str) -> bool:
