@@ -18,6 +18,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
     commands = {
+        ".ci/helm": "exit 0",
         ".ci/newest-servers": "exit 0",
         ".ci/promtool": "exit 0",
         "bin/make": 'for target; do [ "$target" != "$BROKEN" ] || exit 2; done',

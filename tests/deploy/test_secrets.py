@@ -11,9 +11,11 @@ from tests.deploy.hardening import tells_password
 from tests.deploy.rendered import DEPLOY
 from tests.support.nodes import ROOT
 
-# What may stand behind the name of something secret: a path, a name, or nothing, but no value.
+# What may stand behind the name of something secret: a path, a name, what a template has, or nothing, but no value.
 SETS = re.compile(r"""["']?([\w-]*(?:pass|pwd|secret)[\w-]*)["']?\s*[:=]\s*([^\s#].*)""", re.IGNORECASE)
-HARMLESS = re.compile(r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[)|(password|root-password|ckv-mysql|ckv-users)$")
+HARMLESS = re.compile(
+    r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[|\{)|(password|root-password|ckv-mysql|ckv-users|ckv-tls)$"
+)
 
 
 def git(*arguments: str) -> list[str]:
