@@ -190,7 +190,7 @@ image-test: $(BUILD) $(DEV) mariadb ## run the native program in the image's roo
 man: $(DEV) ## make the manual pages (build/out/man1)
 	@$(PY) build/manpages.py build/out/man1
 
-dist: $(BUILD) ## make the native program and pack it for release: archives, sums, licences, bill of materials (dist)
+dist: $(BUILD) ## make the native program and pack it for release: archives, a package for Debian, sums, licences, bill of materials (dist)
 	@$(BUILD_PY) build/dist.py
 
 # UPGRADE=--upgrade takes the newest versions; without it a version changes only where pyproject.toml asks for it.

@@ -3,8 +3,8 @@
     python build/dist.py
 
 For each machine, and for its folder and its single file: an archive with the manual pages, and the licences of all that
-is bundled. Beside them a bill of materials (CycloneDX) and ``SHA256SUMS``. It builds first, unless ``--no-build`` says
-that it is done.
+is bundled. Beside them a package for Debian, where there is dpkg-deb, a bill of materials (CycloneDX) and
+``SHA256SUMS``. It builds first, unless ``--no-build`` says that it is done.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Final
 
 import binary
 import bundled
+import deb
 import manpages
 import sbom
 
@@ -42,10 +43,13 @@ def main(arguments: Sequence[str]) -> int:
     date = int(binary.source_date())
     parts = bundled.parts(binary.OUT / "source" / "report.xml")
     bill = sbom.bill(name, binary.version(), binary.commit(), digest(single), parts, date)
-    notices = {
+    legal = {
         "LICENSE": (binary.ROOT / "LICENSE").read_bytes(),
-        f"{name}.cdx.json": bill.encode(),
         **{f"licences/{path}": text for path, text in licences(parts).items()},
+    }
+    notices = {
+        **legal,
+        f"{name}.cdx.json": bill.encode(),
         **{f"man1/{path}": text.encode() for path, text in manpages.pages().items()},
     }
 
@@ -56,7 +60,12 @@ def main(arguments: Sequence[str]) -> int:
     pack(target / f"{name}-folder.tar.gz", name, files, notices, date)
     pack(target / f"{name}.tar.gz", name, {"ckv": single}, notices, date)
     (target / f"{name}.cdx.json").write_text(bill)
-    sums = sorted(path for path in target.glob("ckv-*-linux-*") if path.is_file())
+    if shutil.which("dpkg-deb") is None:
+        print("no package for Debian: there is no dpkg-deb", file=sys.stderr)
+    else:
+        deb.pack(target, folder, legal, date)
+    released = (path for pattern in ("ckv-*-linux-*", "ckv_*.deb") for path in target.glob(pattern))
+    sums = sorted(path for path in released if path.is_file())
     (target / "SHA256SUMS").write_text("".join(f"{digest(path)}  {path.name}\n" for path in sums))
     for path in [*sums, target / "SHA256SUMS"]:
         print(f"{path}: {binary.megabytes(path)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -55,4 +56,16 @@ def test_the_sums_are_right_and_of_everything(dist: Path) -> None:
     assert sums == {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.iterdir() if path.name != "SHA256SUMS"
     }
-    assert len(sums) == 3
+    assert len(sums) == (3 if shutil.which("dpkg-deb") is None else 4)
+
+
+def test_the_package_for_debian_has_the_program_and_all_licences(program: Path, dist: Path, tmp_path: Path) -> None:
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("this is no Debian: there is no dpkg-deb")
+    (package,) = dist.glob("ckv_*.deb")
+    subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
+    told = subprocess.run([tmp_path / "usr/bin/ckv", "--version"], env={}, capture_output=True, text=True)
+    assert told.stdout == run_ckv("--version").stdout
+    licences = tmp_path / "usr/share/doc/ckv/licences"
+    listed = {line.split()[0] for line in (licences / "LIST.txt").read_text().splitlines()}
+    assert listed == {path.name for path in licences.iterdir()} - {"LIST.txt"}
