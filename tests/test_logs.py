@@ -146,8 +146,9 @@ def test_what_lasts_has_a_begin_reminders_and_an_end(caplog: pytest.LogCaptureFi
     assert told(caplog) == [("peer-lost", extra) for extra in ({}, {"lasts": 1}, {"lasts": 61}, {"lasts": 121})]
     assert {record.levelname for record in caplog.records} == {"WARNING"}
     assert (outage.over(), outage.over(), outage.lasts) == ({"lasted": 21 + 100}, {}, False)
-    outage.tell(events.PEER_LOST, "node", "a")
-    assert told(caplog)[4:] == [("peer-lost", {})]
+    for reason in ("a", "b"):
+        outage.tell(events.PEER_LOST, "node", reason)
+    assert told(caplog)[4:] == [("peer-lost", {}), ("peer-lost", {"lasts": 0})], "it is another one"
 
 
 def test_reasons_without_end_are_no_lines_without_end(caplog: pytest.LogCaptureFixture) -> None:
