@@ -15,7 +15,12 @@ BUILT = Path(__file__).resolve().parents[1] / ".bench"
 """Where the compiled programs are."""
 
 _SHARED = ("data.c", "choice.c", "histogram.c", "wire.c", "msgpack.c", "resp.c", "memcached.c")
-_PROGRAMS = {"loadgen": ("loadgen.c", "drive.c"), "nullserver": ("nullserver.c",)}
+_PROGRAMS = {
+    "loadgen": ("loadgen.c", "drive.c", "plain.c"),
+    "loadgen-tls": ("loadgen.c", "drive.c", "tls.c"),
+    "nullserver": ("nullserver.c",),
+}
+_LIBRARIES = {"loadgen-tls": ("-lssl", "-lcrypto")}
 _FLAGS = ("-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror")
 
 PATIENCE = 30.0
@@ -29,7 +34,8 @@ class WrongAnswers(Exception):
 
 
 def program(name: str) -> Path:
-    """The path of ``loadgen`` or ``nullserver``, compiled when its sources are newer."""
+    """The path of ``loadgen``, the same by TLS (``loadgen-tls``, for which OpenSSL's headers are needed) or
+    ``nullserver``, compiled when its sources are newer."""
     target = BUILT / name
     with _COMPILING:
         newest = max(source.stat().st_mtime for source in SOURCES.iterdir())
@@ -37,7 +43,7 @@ def program(name: str) -> Path:
             BUILT.mkdir(exist_ok=True)
             fresh = target.with_suffix(".new")
             sources = [SOURCES / source for source in (*_PROGRAMS[name], *_SHARED)]
-            subprocess.run(["gcc", *_FLAGS, "-o", fresh, *sources, "-lm"], check=True)
+            subprocess.run(["gcc", *_FLAGS, "-o", fresh, *sources, "-lm", *_LIBRARIES.get(name, ())], check=True)
             fresh.replace(target)
     return target
 
@@ -100,9 +106,10 @@ class Load:
         return [*(f"--{name}={value}" for name, value in options.items()), *flags]
 
 
-def run(load: Load, protocol: str, port: int, *, more: Sequence[str] = ()) -> dict[str, Any]:
+def run(load: Load, protocol: str, port: int, *, tls: bool = False, more: Sequence[str] = ()) -> dict[str, Any]:
     """Run the generator against 127.0.0.1; returns its report. Raises :class:`WrongAnswers`."""
-    command = [str(program("loadgen")), f"--protocol={protocol}", *load.arguments(), *more, "127.0.0.1", str(port)]
+    generator = str(program("loadgen-tls" if tls else "loadgen"))
+    command = [generator, f"--protocol={protocol}", *load.arguments(), *more, "127.0.0.1", str(port)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise WrongAnswers(f"{' '.join(command)}\nexited with {done.returncode}\n{done.stdout}{done.stderr}")

@@ -18,6 +18,7 @@ from types import TracebackType
 from bench import newest
 from bench.generator import program
 from ckv.core import SWITCH
+from tests.support.certificate import Certified
 from tests.support.eventually import eventually
 from tests.support.nodes import DEFAULT_CAPACITY, ROOT, Cluster, Node, Nodes, ckv_command, ckv_environment
 from tests.support.ports import free_port
@@ -62,6 +63,8 @@ class Contender:
     port: int
     pids: tuple[int, ...]
     """The processes that serve it, whose CPU time counts as its own."""
+    tls: bool = False
+    """Whether the generator speaks TLS to it."""
 
     def cpu_seconds(self) -> float:
         """What its processes have used so far."""
@@ -194,6 +197,13 @@ class Servers:
     def redis(self, name: str = "Redis", *options: str) -> Contender:
         """Debian's Redis without persistence."""
         return self._redis(name, [installed("redis-server")], options)
+
+    def redis_by_tls(self, certified: Certified, name: str = "Redis") -> Contender:
+        """The same, asked by TLS, where it has this certificate and asks nobody for one."""
+        port = free_port()
+        files = ["--tls-cert-file", str(certified.path), "--tls-key-file", str(certified.key_path)]
+        plain = self.redis(name, "--tls-port", str(port), *files, "--tls-auth-clients", "no")
+        return replace(plain, port=port, tls=True)
 
     def _redis(self, name: str, program: Sequence[str], options: Sequence[str] = ()) -> Contender:
         port = free_port()

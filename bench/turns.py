@@ -31,7 +31,7 @@ OTHERS = "others_cpu"
 def sample(contender: Contender, load: Load) -> Sample:
     """One turn. Raises :class:`bench.generator.WrongAnswers`."""
     started, busy, before = time.monotonic(), busy_seconds(), contender.cpu_seconds()
-    report = run(load, contender.protocol, contender.port)
+    report = run(load, contender.protocol, contender.port, tls=contender.tls)
     used, busy, seconds = contender.cpu_seconds() - before, busy_seconds() - busy, time.monotonic() - started
     others = busy - used - report["generator_cpu"] * report["seconds"]
     return {
@@ -65,4 +65,4 @@ def in_turn(
 def prefill(contenders: Sequence[Contender], load: Load) -> None:
     """Put every key of the load once into every contender."""
     for contender in contenders:
-        run(load.prefill(), contender.protocol, contender.port)
+        run(load.prefill(), contender.protocol, contender.port, tls=contender.tls)

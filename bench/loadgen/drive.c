@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "data.h"
+#include "stream.h"
 
 // So much is read at a time, and about so much is made before it is written.
 enum { CHUNK = 256 * 1024, EVENTS = 512 };
@@ -40,7 +41,7 @@ struct rest {
 };
 
 struct connection {
-    int fd;
+    struct stream stream;
     bool blocked; // the kernel takes no more for now
     bool queued;  // among those that may take a request
     uint32_t in_flight;
@@ -112,10 +113,9 @@ static void drop(struct rest *rest, size_t size) {
 }
 
 static void watch(struct driver *driver, struct connection *connection, int how) {
-    // Edge-triggered: the kernel need not look again at each connection that it has reported.
-    uint32_t events = EPOLLET | EPOLLIN | (connection->blocked ? EPOLLOUT : 0);
+    uint32_t events = STREAM_TRIGGER | EPOLLIN | (connection->blocked ? EPOLLOUT : 0);
     struct epoll_event event = {.events = events, .data.ptr = connection};
-    if (epoll_ctl(driver->epoll, how, connection->fd, &event) < 0) fail("epoll_ctl: %s", strerror(errno));
+    if (epoll_ctl(driver->epoll, how, connection->stream.fd, &event) < 0) fail("epoll_ctl: %s", strerror(errno));
 }
 
 struct driver *driver_connect(const char *host, uint16_t port, uint32_t connections, uint32_t depth) {
@@ -132,12 +132,13 @@ struct driver *driver_connect(const char *host, uint16_t port, uint32_t connecti
     driver->in = checked(malloc(CHUNK));
     for (uint32_t i = 0; i < connections; i++) {
         struct connection *connection = &driver->connections[i];
-        int on = 1;
-        connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        if (connect(connection->fd, (struct sockaddr *)&address, sizeof address) < 0)
+        int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
             fail("cannot connect to %s:%u: %s", host, port, strerror(errno));
-        fcntl(connection->fd, F_SETFL, fcntl(connection->fd, F_GETFL) | O_NONBLOCK);
+        const char *reason = stream_begin(&connection->stream, fd);
+        if (reason != NULL) fail("no TLS with %s:%u: %s", host, port, reason);
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
         connection->slots = checked(calloc(depth, sizeof *connection->slots));
         connection->free = checked(calloc(depth, sizeof *connection->free));
         for (uint32_t slot = 0; slot < depth; slot++) connection->free[slot] = slot;
@@ -191,7 +192,7 @@ static char *add_request(struct driver *driver, struct connection *connection, c
 static size_t send_some(struct driver *driver, struct connection *connection, const char *data, size_t size) {
     size_t sent = 0;
     while (sent < size) {
-        ssize_t taken = send(connection->fd, data + sent, size - sent, MSG_NOSIGNAL);
+        ssize_t taken = stream_send(&connection->stream, data + sent, size - sent);
         if (taken >= 0) sent += (size_t)taken;
         else if (errno == EAGAIN) break;
         else if (errno != EINTR) fail("send: %s after %lu calls", strerror(errno), (unsigned long)driver->result->calls);
@@ -299,7 +300,7 @@ static bool receive(struct driver *driver, struct connection *connection) {
     // Answers are read where they are taken from; only the beginning of one is kept with its connection.
     if (unread->size) make_room(unread, CHUNK);
     char *into = unread->size ? unread->data + unread->size : driver->in;
-    ssize_t size = recv(connection->fd, into, CHUNK, 0);
+    ssize_t size = stream_recv(&connection->stream, into, CHUNK);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) return errno == EINTR;
     if (size <= 0)
         fail("the server ended a connection after %lu calls: %s", (unsigned long)driver->result->calls,

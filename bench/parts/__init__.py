@@ -22,6 +22,7 @@ from bench.parts import (
     startstop,
     theirs,
     tiers,
+    tls,
 )
 
 PARTS: Final[tuple[Part, ...]] = (
@@ -32,6 +33,7 @@ PARTS: Final[tuple[Part, ...]] = (
     theirs.PART,
     many.PART,
     expiring.PART,
+    tls.PART,
     evict.PART,
     fence.PART,
     miss.PART,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,11 @@ def loadgen() -> str:
             pytest.fail("gcc is not installed")
         pytest.skip("gcc is not installed")
     return str(program("loadgen"))
+
+
+@pytest.fixture(scope="session")
+def loadgen_tls(loadgen: str) -> str:
+    """The path of the generator that speaks TLS. Skips where OpenSSL has no headers."""
+    if not Path("/usr/include/openssl/ssl.h").exists():
+        pytest.skip("libssl-dev is not installed")
+    return str(program("loadgen-tls"))

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from bench.data import record
 from bench.generator import Load, WrongAnswers, run
 from bench.servers import Servers
 from ckv import Client
+from tests.support.certificate import Authority
 from tests.support.fakenode import Connection, FakeNode, Script, store
 from tests.support.nodes import Nodes
 
@@ -55,6 +57,29 @@ def test_every_length_of_a_value_travels(protocol: str, value_bytes: int) -> Non
     with Servers() as servers:
         report = run(load, protocol, servers.null(protocol, value_bytes).port)
     assert (report["calls"], report["wrong"], report["missing"]) == (200, 0, 0)
+
+
+@pytest.mark.usefixtures("loadgen_tls")
+def test_a_secondary_is_driven_by_tls(nodes: Nodes, tmp_path: Path) -> None:
+    """With values that need many records of TLS, and others that share one."""
+    certified = Authority(tmp_path).issue("node")
+    files = [f"--tls-cert={certified.path}", f"--tls-key={certified.key_path}"]
+    node = nodes.start_secondary(options=[*files, "--tls-plain=all"])
+    for protocol, value_bytes in (("msgpack", 64), ("resp", 64), ("resp", 20_000), ("resp", 1 << 20)):
+        load = replace(SMALL, op="mixed", get_percent=50, keys=20, calls=400, value_bytes=value_bytes)
+        report = run(load, protocol, node.port, tls=True, more=["--prefill"])
+        assert (report["calls"], report["wrong"], report["missing"]) == (400, 0, 0)
+    with Client("127.0.0.1", node.port) as client:
+        figures = client.call("INFO")
+        assert isinstance(figures, dict)
+        assert figures["tls_handshakes"] == 4 * SMALL.connections
+
+
+@pytest.mark.usefixtures("loadgen_tls")
+def test_who_speaks_no_tls_is_told_of(nodes: Nodes) -> None:
+    node = nodes.start_secondary()
+    with pytest.raises(WrongAnswers, match="no TLS with"):
+        run(SMALL, "msgpack", node.port, tls=True)
 
 
 @pytest.mark.parametrize("protocol", ["msgpack", "resp", "memcached"])
