@@ -103,17 +103,13 @@ def _unwritten(_fd: int, data: bytes | memoryview) -> int:
     return len(data)
 
 
-class _Unwritten(Transport):
+def _takes_all(sock: socket.socket) -> Transport:
     """A transport that takes everything at once, and sends nothing."""
-
-    is_plain = False
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-        self.read: Callable[[int, int], bytes] = _nothing
-        self.write: Callable[[int, bytes | memoryview], int] = _unwritten
-
-    def close(self) -> None: ...
+    transport = Transport(sock)
+    transport.is_plain = False
+    transport.read = _nothing
+    transport.write = _unwritten
+    return transport
 
 
 @dataclass
@@ -190,7 +186,7 @@ class Rig:
                 idle, other = socket.socketpair()
                 self._stack.enter_context(idle)
                 self._stack.enter_context(other)
-                self._posting.append(self._connection(_Unwritten(idle.fileno())))
+                self._posting.append(self._connection(_takes_all(idle)))
         # A node frees each request before the next one. Here a step leaves those of a whole turn behind, and the
         # collector would look at them.
         gc.collect()

@@ -148,8 +148,10 @@ class ServerTransport(TlsTransport):
     def __init__(self, sock: socket.socket, handshakes: Handshakes) -> None:
         super().__init__(sock)
         self._handshakes = handshakes
+        self.read = self._read_first
 
-    def _read(self, fd: int, count: int) -> bytes:
+    def _read_first(self, fd: int, count: int) -> bytes:
+        """Until it is known what comes, and by whoever has not asked for :attr:`read` since."""
         if self.is_plain:
             return os.read(fd, count)
         if self._seal is None:
@@ -161,8 +163,8 @@ class ServerTransport(TlsTransport):
             self._handshakes.begun(self)
         if not self._is_open:
             self._shake_hands(fd, self._seal)
-            self.read = super()._read  # what is connected to it takes this, as it does what is plain
-        return super()._read(fd, count)
+            self.read = self._read
+        return self._read(fd, count)
 
     def _without(self, fd: int, data: bytes) -> bytes:
         """Takes the first bytes as they are. Raises OSError where TLS is needed."""

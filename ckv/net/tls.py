@@ -13,7 +13,7 @@ import ssl
 from typing import Final
 
 from ckv.net.transport import Owner, Transport
-from ckv.protocol.limits import KIB
+from ckv.protocol.limits import KIB, RECV_BYTES_OF_ONE
 from ckv.tls import reason
 
 MOST_SEALED: Final = 64 * KIB
@@ -23,7 +23,12 @@ MOST_ARRIVED: Final = 64 * KIB
 """Bytes that are read at a time, to be opened."""
 
 MOST_AROUND: Final = 1 * KIB
-"""Bytes that are read beyond those that are asked for, as TLS has put something around them."""
+"""Bytes that are read beyond those that are asked for, as TLS has put something around them. Not beyond
+:data:`~ckv.protocol.limits.RECV_BYTES_OF_ONE`, which has room for a small request and that."""
+
+WHOLE_RECORD: Final = 17 * KIB
+"""Bytes that are read at a time, at least, when more has arrived than was asked for: what is left of a record, for
+OpenSSL opens none before all of it is there, and looking whether it is takes long."""
 
 MOST_UNASKED: Final = 64 * KIB
 """Bytes that a peer may make OpenSSL say, as for new keys, without reading them."""
@@ -127,12 +132,13 @@ class TlsTransport(Transport):
         self.owner = owner
 
     def _read(self, fd: int, count: int) -> bytes:
+        """Once the handshake is over."""
         seal = self._seal
-        if seal is None or not self._is_open:
-            raise BlockingIOError
+        assert seal is not None
         opened: list[bytes] = []
         missing = count
         is_drained = False
+        size = count if count <= RECV_BYTES_OF_ONE else min(count + MOST_AROUND, MOST_ARRIVED)
         while missing:
             # Only where something may be there: for nothing OpenSSL takes longer than for a small request.
             data = seal.open(missing) if seal.has_more else None
@@ -149,7 +155,6 @@ class TlsTransport(Transport):
             else:
                 if self._unopened > MOST_UNOPENED:
                     raise OSError(errno.EMSGSIZE, "TLS: the peer sends too much that says nothing")
-                size = min(count + MOST_AROUND, MOST_ARRIVED)
                 try:
                     arrived = os.read(fd, size)
                 except BlockingIOError:
@@ -165,6 +170,7 @@ class TlsTransport(Transport):
                 self._unopened += len(arrived)
                 # As the Poller sees it: what comes later is reported.
                 is_drained = len(arrived) < size
+                size = max(size, WHOLE_RECORD)
         self._say(fd)
         return opened[0] if len(opened) == 1 else b"".join(opened)
 

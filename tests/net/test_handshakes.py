@@ -84,6 +84,7 @@ def test_who_waits_for_its_turn_is_overtaken_by_nobody(sealed: Sealed, world: Wo
         sock.close()
 
 
+@interpreted
 def test_who_is_closed_when_it_has_its_turn_keeps_nobody_waiting(sealed: Sealed) -> None:
     hello = sealed.hello()
     many = [sealed.plain() for _ in range(4 * STEPS_PER_TURN)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from itertools import cycle
 from types import FunctionType
 from typing import Any
 
@@ -149,25 +150,23 @@ def test_a_session_that_fails_ends_the_connection_behind_its_answers(world: Worl
     assert alone.socket.recv(1) == b""
 
 
-class Trickle(Transport):
+def trickle(sock: socket.socket) -> Transport:
     """A transport that takes one byte at a time, and every other time none."""
+    transport = Transport(sock)
+    really = transport.write
+    refuses = cycle([True, False])
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self.tries = 0
-        really = self.write
+    def write(fd: int, data: bytes | memoryview) -> int:
+        if next(refuses):
+            raise BlockingIOError
+        return really(fd, data[:1])
 
-        def write(fd: int, data: bytes | memoryview) -> int:
-            self.tries += 1
-            if self.tries % 2:
-                raise BlockingIOError
-            return really(fd, data[:1])
-
-        self.write = write
+    transport.write = write
+    return transport
 
 
 def test_a_transport_that_takes_little_at_a_time(world: World) -> None:
-    alone = Alone(world, Trickle)
+    alone = Alone(world, trickle)
     assert alone.answers(b"one\ntwo\n", 8) == b"ONE\nTWO\n"
     assert alone.connection.unsent_bytes == 0
     alone.connection.close("enough")

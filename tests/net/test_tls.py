@@ -14,7 +14,8 @@ import pytest
 
 from ckv.net import handshakes
 from ckv.net.tls import MOST_ARRIVED, Seal, TlsTransport
-from tests.net.conftest import Lines, World, until
+from ckv.protocol.limits import RECV_BYTES_OF_ONE
+from tests.net.conftest import Lines, World, interpreted, until
 from tests.net.sealed import LARGE, Sealed, SealedAsker
 from tests.support.wire import pack
 
@@ -170,6 +171,28 @@ def test_all_that_is_there_is_read_though_a_record_ends_where_a_read_does(
         transport.read(transport.fd, 2**20)
 
 
+def test_what_is_left_of_a_record_is_read_at_once(
+    both_ends: tuple[TlsTransport, plain_socket.socket, Seal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not in as small pieces as a request has that comes alone: OpenSSL would be asked after each."""
+    transport, theirs, client = both_ends
+    reads: list[int] = []
+    read = os.read
+
+    def counted(fd: int, size: int) -> bytes:
+        reads.append(len(data := read(fd, size)))
+        return data
+
+    monkeypatch.setattr(os, "read", counted)
+    data = os.urandom(16_000)
+    client.seal(data)
+    theirs.sendall(client.take())
+    assert transport.read(transport.fd, RECV_BYTES_OF_ONE) == data[:RECV_BYTES_OF_ONE]
+    assert reads[0] == RECV_BYTES_OF_ONE
+    assert len(reads) == 2
+    assert transport.read(transport.fd, 2**20) == data[RECV_BYTES_OF_ONE:]
+
+
 # --- handshakes ----------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +213,7 @@ def test_a_handshake_that_is_cut_anywhere_costs_nobody_anything(sealed: Sealed) 
     client.socket.close()
 
 
+@interpreted
 def test_who_does_not_go_on_with_a_handshake_is_cut_off(
     sealed: Sealed, monkeypatch: pytest.MonkeyPatch, log: Lines
 ) -> None:
