@@ -21,6 +21,7 @@ from tests.support.disk import small_disk
 from tests.support.eventually import eventually
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.nodes import Node, Nodes
+from tests.support.ports import free_port
 from tests.support.products import Template
 from tests.system.registered import SETTLE, SLOTS
 from tests.system.test_http import ask
@@ -75,7 +76,11 @@ class Stage:
                 primary=self.primary.address,
                 persistent=(self.proxy or self.mariadb).address,
                 capacity=self.setting.capacity,
-                options=["--http=0", f"--name={name}", *self.setting.secondary],
+                options=[
+                    f"--http={free_port()}",
+                    f"--name={name}",
+                    *self.setting.secondary,
+                ],  # the same when it is back
                 env=self._environment,
                 name=name,
                 wait=False,
