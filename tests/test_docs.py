@@ -32,6 +32,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not broken
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    linked = re.findall(r"\]\((docs/[^)#\s]+\.md)", (ROOT / "README.md").read_text())
+    assert {page.relative_to(ROOT) for page in (ROOT / "docs").glob("*.md")} == set(map(Path, linked))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_tests_that_a_page_names_exist(page: Path) -> None:
     # Not where a path begins at the root of a machine, as the program's in an image does, and not what `make` makes.

@@ -21,7 +21,7 @@ from tests.support.nodes import ROOT, Nodes, ckv_environment
 
 pytestmark = pytest.mark.timeout(300)  # the wheel has the compiled core in it, which takes a minute on a busy machine
 
-README = (ROOT / "README.md").read_text()
+PAGE = (ROOT / "docs" / "python.md").read_text()
 PACKAGES = Path(sysconfig.get_path("purelib"))
 
 
@@ -123,8 +123,8 @@ def test_the_command_with_some_of_its_packages(environment: Path, tmp_path: Path
 
 
 @pytest.mark.timeout(600)
-def test_the_lines_of_the_readme(tmp_path: Path) -> None:
-    (block,) = re.findall(r"<!-- typed by tests/test_packaging.py -->\n```console\n(.*?)```", README, re.DOTALL)
+def test_the_lines_of_the_page(tmp_path: Path) -> None:
+    (block,) = re.findall(r"<!-- typed by tests/test_packaging.py -->\n```console\n(.*?)```", PAGE, re.DOTALL)
     create, *lines = [line.removeprefix("$ ") for line in block.splitlines()]
     assert create == "python3 -m venv /tmp/ckv-env && . /tmp/ckv-env/bin/activate"
     folder = tmp_path / "environment"

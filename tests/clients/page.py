@@ -75,8 +75,8 @@ def page() -> str:
 primary with two secondaries that keep few records in memory, so that most come from MariaDB. Each of the tests passes
 with Redis too. What is expected not to work is tested as well: when it begins to, that test fails until this page says
 so. ckv keeps strings alone: whatever is made of lists, hashes, sets, sorted sets or streams does not work with it, such
-as the queues of Celery, RQ, Huey, Dramatiq and BullMQ. The lines of the [README](../README.md#from-a-web-framework) are
-tried too, PHP among them. The commands of Redis that ckv has, and what is different, are in [redis.md](redis.md).
+as the queues of Celery, RQ, Huey, Dramatiq and BullMQ. The lines of [frameworks.md](frameworks.md) are tried too, PHP
+among them. The commands of Redis that ckv has, and what is different, are in [redis.md](redis.md).
 
 Jedis, Lettuce, go-redis (of which Debian has one of 2017), StackExchange.Redis, RedisInsight and memtier_benchmark
 were not tried: they are not to be had where the run has all of these from, which is PyPI, npm and Debian 12.

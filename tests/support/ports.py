@@ -45,3 +45,9 @@ def silent_address() -> Iterator[tuple[str, int]]:
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
         yield listener.getsockname()
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

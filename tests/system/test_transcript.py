@@ -1,21 +1,12 @@
-"""The README's transcripts, typed into a shell at a terminal, line by line.
+"""The transcripts of the README and of docs/first-steps.md, typed into a shell at a terminal, line by line.
 
-Only what a machine cannot promise is replaced: the ports, and the server that listens at 3306.
+Only what a machine cannot promise is replaced: the ports, the server that listens at 3306, and the file in /tmp.
 """
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,82 +14,23 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import ROOT, ckv_command, ckv_environment
-from tests.support.ports import free_port
+from tests.support.nodes import ROOT, ckv_command
+from tests.support.ports import free_port, is_listening
+from tests.support.terminal import TIMEOUT, terminal
 
-README = (ROOT / "README.md").read_text()
-TRANSCRIPTS = re.findall(r"<!-- transcript: .*?-->\n```console\n(.*?)```", README, re.DOTALL)
+PAGES = [ROOT / "README.md", ROOT / "docs" / "first-steps.md"]
+TRANSCRIPTS = [
+    text
+    for page in PAGES
+    for text in re.findall(r"<!-- transcript: .*?-->\n```console\n(.*?)```", page.read_text(), re.DOTALL)
+]
 
 PROMPT = re.compile(r"^(?:\$|ckv localhost:\d+>) ")
-SHELL_PROMPT = "typed-by-a-test$ "
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\x07|\r")
 TABLE_FRAME = ["+---+", "| head |", "+---+", "+---+"]
-TIMEOUT = 30.0
-
-
-class Terminal:
-    """bash at a pseudo-terminal."""
-
-    def __init__(self, folder: Path) -> None:
-        self._master, slave = pty.openpty()
-        environment = ckv_environment({"PS1": SHELL_PROMPT, "TERM": "dumb", "HOME": str(folder), "HISTFILE": ""})
-        self._process = subprocess.Popen(
-            ["bash", "--norc", "--noprofile", "--noediting", "-i"],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        os.close(slave)
-        self._text = ""
-        self.expect(SHELL_PROMPT)
-
-    def type(self, line: str) -> None:
-        os.write(self._master, line.encode() + b"\n")
-
-    def expect(self, text: str) -> None:
-        """Waits for the text and takes it off the screen, with everything before it."""
-        self.wait_for(text)
-        self._text = self._text.partition(text)[2]
-
-    def wait_for(self, text: str) -> None:
-        deadline = time.monotonic() + TIMEOUT
-        while text not in self._text:
-            ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{text!r} did not appear; on the screen:\n{self._text}"
-            self._text += ESCAPES.sub("", os.read(self._master, 65536).decode("utf-8", "replace"))
-
-    def close(self) -> None:
-        # bash -i gives each job its own process group; what they share is the session.
-        for status in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                session = int(status.read_text().rpartition(")")[2].split()[3])
-                if session == self._process.pid:
-                    os.kill(int(status.parent.name), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # it ended by itself meanwhile
-        self._process.wait()
-        os.close(self._master)
-
-
-@contextmanager
-def terminal(folder: Path) -> Iterator[Terminal]:
-    opened = Terminal(folder)
-    try:
-        yield opened
-    finally:
-        opened.close()
 
 
 def has_rows(mariadb: MariaDB, count: int) -> bool:
     return len(mariadb.rows()) == count
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="types into a pseudo-terminal")
@@ -107,9 +39,9 @@ def test_the_transcript_works_as_typed(number: int, mariadb: MariaDB, tmp_path: 
     text = TRANSCRIPTS[number]
     ports = {port: str(free_port()) for port in sorted(set(re.findall(r"\b808\d\b", text)))}
     ports["3306"] = mariadb.address.rpartition(":")[2]
-    text = re.sub(r"\b(808\d|3306)\b", lambda found: ports[found[0]], text)
+    text = re.sub(r"\b(808\d|3306)\b", lambda found: ports[found[0]], text).replace("/tmp/", f"{tmp_path}/")
     lines = text.splitlines()
-    with terminal(tmp_path) as screen:
+    with terminal(tmp_path, ROOT) as screen:
         for index, line in enumerate(lines):
             prompt = PROMPT.match(line)
             if prompt is None:
@@ -127,19 +59,19 @@ def test_the_transcript_works_as_typed(number: int, mariadb: MariaDB, tmp_path: 
                 shown = len(answer) - len(TABLE_FRAME)
                 eventually(partial(has_rows, mariadb, shown), what=f"what {command} shows")
             screen.type(command)
-            if command.startswith("ckv shell"):
+            if command.startswith("ckv shell") and not answer:
                 screen.expect(f"ckv localhost:{command.split()[-1]}> ")
                 continue
             if command.endswith("&"):
                 port = int(command.split()[3 if "secondary" in command else 2])
-                eventually(partial(listening, port), timeout=TIMEOUT, what=f"{command} listening")
+                eventually(partial(is_listening, port), timeout=TIMEOUT, what=f"{command} listening")
                 if "primary" in command:
-                    screen.wait_for("peer localhost:" + ports["8081"] + " connected")
-                    screen.wait_for("peer localhost:" + ports["8082"] + " connected")
+                    for address in re.findall(r"localhost:\d+", command):
+                        screen.wait_for(f"peer {address} connected")
             for expected in answer:
                 screen.expect(expected + "\n")
         screen.type("exit")
 
 
 def test_there_are_transcripts() -> None:
-    assert len(TRANSCRIPTS) == 2
+    assert len(TRANSCRIPTS) == 3

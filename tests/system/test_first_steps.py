@@ -1,5 +1,5 @@
-"""The lines of the README that a reader types, but for its transcripts (test_transcript.py) and how to install
-(tests/test_packaging.py).
+"""The lines of docs/first-steps.md and docs/python.md that a reader types, but for transcripts (test_transcript.py) and
+how to install (tests/test_packaging.py); and that what pages ask `make` for is there.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, Nodes, ckv_command, ckv_environment, run_ckv
 from tests.support.ports import free_port
 
-README = (ROOT / "README.md").read_text()
+FIRST_STEPS = (ROOT / "docs" / "first-steps.md").read_text()
 
-CARE = re.findall(r"<!-- typed by tests/system/test_readme.py -->\n\n((?:    .*\n)+)", README)
-GROWING = re.findall(r"<!-- a cluster that grows: .*? -->\n\n((?:    .*\n)+)", README)
-PYTHON = re.findall(r"```python\n(from ckv .*?)```", README, re.DOTALL)
-MAKES = sorted({target for page in [README, *(page.read_text() for page in (ROOT / "docs").glob("*.md"))]
-                for target in re.findall(r"(?:^ {4}|^\$ |`)make ([a-z-]+)", page, re.MULTILINE)})  # fmt: skip
+CARE = re.findall(r"<!-- typed by tests/system/test_first_steps.py -->\n\n((?:    .*\n)+)", FIRST_STEPS)
+GROWING = re.findall(r"<!-- a cluster that grows: .*? -->\n\n((?:    .*\n)+)", FIRST_STEPS)
+PYTHON = re.findall(r"```python\n(from ckv .*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
+PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+MAKES = sorted(set(re.findall(r"(?:^ {4}|^\$ |`)make ([a-z-]+)", TEXT, re.MULTILINE)))
 
 
 def test_looking_after_a_node(nodes: Nodes, mariadb: MariaDB) -> None:
@@ -71,7 +72,7 @@ def test_the_python_that_it_shows(nodes: Nodes) -> None:
     # What a comment says of a line is what the line gives.
     code = re.sub(r"^( +)(\S.*?)  # ('.*'|True)$", r"\1assert \2 == \3", code, flags=re.MULTILINE)
     assert code.count("assert") == 2
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "python.md", "exec"), {})
     with Client("127.0.0.1", cluster.primary.port) as client:
         assert client.get("user:999") == b"\x00\x01"
 

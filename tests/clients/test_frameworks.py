@@ -1,4 +1,4 @@
-"""The lines of the README for web frameworks, as they stand there."""
+"""The lines of docs/frameworks.md, as they stand there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from tests.clients.scenarios import NODE_FOLDER, php, run
 from tests.clients.server import Server
 from tests.support.nodes import ROOT
 
-(SECTION,) = re.findall(
-    r"^## From a web framework\n(.*?)^## ", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-)
-DJANGO, FLASK, FASTAPI, CELERY, NODE, PHP = re.findall(r"```(?:python|js|php)\n(.*?)```", SECTION, re.DOTALL)
+PAGE = (ROOT / "docs" / "frameworks.md").read_text()
+DJANGO, FLASK, FASTAPI, CELERY, NODE, PHP = re.findall(r"```(?:python|js|php)\n(.*?)```", PAGE, re.DOTALL)
 
 USE_DJANGO = """
 from django.conf import settings
@@ -55,7 +53,7 @@ echo $ckv->exists("PHPREDIS_SESSION:" . session_id()), "\\n";
 
 
 def typed(code: str, server: Server) -> str:
-    """The code with the server of the test in the place of the README's, and tasks that stay in the process."""
+    """The code with the server of the test in the place of the page's, and tasks that stay in the process."""
     changed = code.replace("localhost:8080", f"{server.host}:{server.port}")
     assert changed != code
     changed = changed.replace('"localhost", 8080', f'"{server.host}", {server.port}')
@@ -78,7 +76,7 @@ def test_node(server: Server) -> None:
     """Node"""
     if shutil.which("node") is None or not (NODE_FOLDER / "node_modules").exists():
         pytest.skip("Node and its packages are not there")
-    program = NODE_FOLDER / "readme.mjs"
+    program = NODE_FOLDER / "frameworks.mjs"
     program.write_text(typed(NODE, server))
     assert run(["node", str(program)]) == "bob@gmail.com\n"
 
