@@ -1,4 +1,5 @@
-"""Writes the pages and the dashboard that are made from the program's own tables, and clients.md, made from tests.
+"""Writes the pages and the dashboard that are made from the program's own tables, clients.md, which is made from tests,
+and the figures of the README, which are some of the benchmark's.
 
 python docs/generate.py          # writes them
 python docs/generate.py --check  # exit code 1 when they are not up to date
@@ -11,7 +12,9 @@ import sys
 from pathlib import Path
 
 DOCS = Path(__file__).parent
-sys.path.insert(0, str(DOCS.parent))
+ROOT = DOCS.parent
+README = ROOT / "README.md"
+sys.path.insert(0, str(ROOT))
 
 from dashboard import dashboard  # noqa: E402 - beside this file
 from redis_parts import (  # noqa: E402
@@ -23,7 +26,9 @@ from redis_parts import (  # noqa: E402
     MOST_QUEUED,
 )
 
-from ckv.commands import COMMANDS  # noqa: E402 - the line above makes it importable
+from bench.readme import table  # noqa: E402 - the line above makes it importable
+from bench.results import Results  # noqa: E402
+from ckv.commands import COMMANDS  # noqa: E402
 from ckv.event import FIELDS, Event  # noqa: E402
 from ckv.events import EVENTS  # noqa: E402
 from ckv.exits import EXIT_CODES  # noqa: E402
@@ -564,32 +569,38 @@ def clients() -> str:
     return f"{NOTE}\n{page()}\n{upstream()}"
 
 
+def readme() -> str:
+    """The README as it is, but for its figures. Raises ValueError unless it has one place for them."""
+    begin, end = "<!-- figures: made by docs/generate.py -->\n", "<!-- end -->"
+    before, rest = README.read_text().split(begin)
+    _, after = rest.split(end)
+    figures = table(Results.load(DOCS / "benchmarks" / "results.json"))
+    return f"{before}{begin}{figures}\n{end}{after}"
+
+
 PAGES = {
-    "clients.md": clients,
-    "commands.md": commands,
-    "configuration.md": configuration,
-    "events.md": events,
-    "info.md": info,
-    "redis.md": redis,
-    "../deploy/monitoring/dashboard.json": dashboard,
+    DOCS / "clients.md": clients,
+    DOCS / "commands.md": commands,
+    DOCS / "configuration.md": configuration,
+    DOCS / "events.md": events,
+    DOCS / "info.md": info,
+    DOCS / "redis.md": redis,
+    README: readme,
+    ROOT / "deploy" / "monitoring" / "dashboard.json": dashboard,
 }
 
 
 def main(arguments: list[str]) -> int:
     """Writes or checks the pages; the exit code."""
-    stale = [name for name, make in PAGES.items() if not _is(DOCS / name, make())]
+    stale = [path for path, make in PAGES.items() if not _is(path, make())]
     if arguments == ["--check"]:
-        for name in stale:
-            print(f"{_told(name)} is not up to date: run docs/generate.py")
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not up to date: run docs/generate.py")
         return 1 if stale else 0
-    for name in stale:
-        (DOCS / name).write_text(PAGES[name]())
-        print(f"{_told(name)} written")
+    for path in stale:
+        path.write_text(PAGES[path]())
+        print(f"{path.relative_to(ROOT)} written")
     return 0
-
-
-def _told(name: str) -> Path:
-    return (DOCS / name).resolve().relative_to(DOCS.resolve().parent)
 
 
 def _is(path: Path, text: str) -> bool:
