@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man dist lock clean
+.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man recording dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -189,6 +189,9 @@ image-test: $(BUILD) $(DEV) mariadb ## run the native program in the image's roo
 
 man: $(DEV) ## make the manual pages (build/out/man1)
 	@$(PY) build/manpages.py build/out/man1
+
+recording: $(DEV) $(CORE) mariadb ## type what the picture in the README shows, and draw it again (docs/recording.svg)
+	@$(PY) -m tests.recording
 
 dist: $(BUILD) ## make the native program and pack it for release: archives, a package for Debian, sums, licences, bill of materials (dist)
 	@$(BUILD_PY) build/dist.py

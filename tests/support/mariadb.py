@@ -49,14 +49,9 @@ class MariaDB:
         return f"127.0.0.1:{self.port}"
 
     @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
-
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
-        if self.running:
-            raise RuntimeError("the server is already running")
-        command = [
+    def command(self) -> list[str]:
+        """What starts it."""
+        return [
             *self.product.serve(),
             f"--datadir={self._data}",
             f"--tmpdir={self._data.parent}",
@@ -67,8 +62,17 @@ class MariaDB:
             "--skip-name-resolve",
             *self.options,
         ]
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        if self.running:
+            raise RuntimeError("the server is already running")
         with self._errors.open("ab") as errors:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
+            self._process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         try:
             eventually(self._answers, START_TIMEOUT, f"{self.product.name} on port {self.port} answers")
         except BaseException as error:
