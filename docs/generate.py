@@ -324,6 +324,21 @@ comes from the environment:
 | `CKV_MYSQL_PASSWORD` | `password` | |
 | `CKV_MYSQL_PASSWORD_FILE` | | a file that holds the password, for instance a mounted secret |
 | `CKV_MYSQL_DATABASE` | `celonis` | |
+| `CKV_MYSQL_TLS` | `prefer` | what TLS has to be, as below; in an address `?tls=` |
+| `CKV_MYSQL_TLS_CA` | `system` | a file with the certificates of authorities, in PEM; in an address `&tls-ca=` |
+
+| TLS | MySQL calls it | |
+|---|---|---|
+| `prefer` | `PREFERRED` | where the server has it, with any certificate: against who reads along, and can do no more |
+| `verify-ca` | `VERIFY_CA` | an authority that is trusted has signed the certificate, or there is no connection |
+| `verify` | `VERIFY_IDENTITY` | and it has the host of the address, name or IP address |
+
+With the last two, a server that has no TLS, or that somebody keeps from saying so, is not sent a login. They hold for
+all connections: to the persistent node, to the `mysql://` of `--coordinator`, and of `ckv verify`. The authorities are
+those that the system trusts (`system`; the image of ckv has none), or in a file, which is read anew for each
+connection. An address says all of it as `mysql://ckv@db/celonis?tls=verify&tls-ca=/etc/ckv/ca.pem`, where `%`, `&` and
+`@` in a path are percent-encoded. `verify-ca` is for certificates without the host, such as those that MySQL makes by
+itself: `ca.pem` in its folder of data has signed them.
 
 An account that the server does not let in is tried again after 5 s, 10 s, and so on up to 60 s, lest it be blocked; at
 once when the password file has changed, or somebody calls RETRY.

@@ -13,6 +13,7 @@ from types import FrameType
 import pytest
 
 from tests.support import products, zookeeper
+from tests.support.encrypted import Encrypted
 from tests.support.galera import GaleraCluster
 from tests.support.galera import missing as galera_missing
 from tests.support.mariadb import MariaDB
@@ -96,6 +97,26 @@ def private_mariadb(mariadb_template: Template) -> Iterator[MariaDB]:
     """A running server for this test alone: kill it, pause it, restart it."""
     with _server(mariadb_template) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_encrypted(mariadb_template: Template) -> Iterator[Encrypted]:
+    """The server behind ``encrypted``."""
+    with tempfile.TemporaryDirectory(prefix="ckv-mariadb-") as folder:
+        encrypted = Encrypted(Path(folder), mariadb_template)
+        encrypted.server.start()
+        try:
+            yield encrypted
+        finally:
+            encrypted.server.kill()
+
+
+@pytest.fixture
+def encrypted(shared_encrypted: Encrypted) -> Encrypted:
+    """A running server with TLS, the right certificate, without ckv's database. Shared as ``mariadb`` is."""
+    shared_encrypted.server.empty()
+    shared_encrypted.show(shared_encrypted.right)
+    return shared_encrypted
 
 
 @pytest.fixture(scope="session")

@@ -112,7 +112,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Address of the MySQL server that keeps what memory gave up: host:port, or "
         "mysql://user:password@host:port/database, or sqlite:PATH (embedded, for one machine), or - for none. What "
         "the address does not say comes from CKV_MYSQL_USER, CKV_MYSQL_PASSWORD (or the file CKV_MYSQL_PASSWORD_FILE) "
-        "and CKV_MYSQL_DATABASE, else it is root, password and celonis.", parsers.NO_TIER, own_field="persistent"),
+        "and CKV_MYSQL_DATABASE, else it is root, password and celonis. With ?tls=verify&tls-ca=FILE behind the "
+        "database (or CKV_MYSQL_TLS and CKV_MYSQL_TLS_CA) there is no connection without TLS and a right "
+        "certificate.", parsers.NO_TIER, own_field="persistent"),
     Setting("<persistent-node>", ("verify",), parsers.audited,
         "Address of its persistent node, as the secondary was given it.", own_field="persistent"),
     Setting("<capacity>", ("secondary",), whole(1, MAX_RECORDS),
@@ -154,7 +156,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "from the primary."),
     Setting("--coordinator", ("primary",), parsers.coordinator,
         "Without a list, where several primaries decide which of them leads, and keep the map: "
-        "mysql://user:password@host:port/database, whose parts that are left out come from where a secondary has them; "
+        "mysql://user:password@host:port/database, whose parts that are left out, and TLS, come from where a secondary "
+        "has them; "
         "or zk://user:password@host:port,host:port/path of a ZooKeeper, where account, ports and path may be left out; "
         "or - for none, with a single primary. All of them are given the same.", parsers.NO_TIER, "ADDRESS"),
     Setting("--advertise", ("primary",), parsers.advertised,

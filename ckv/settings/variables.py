@@ -23,10 +23,10 @@ _LINK: Final = re.compile(
 
 def known() -> frozenset[str]:
     """The names of all variables that some role reads."""
-    from ckv.persistent.mysql.address import DATABASE, PASSWORD, PASSWORD_FILE, USER
+    from ckv.persistent.mysql import address
 
     twins = (setting.environment for setting in SETTINGS if setting.environment)
-    return frozenset((*twins, USER, PASSWORD, PASSWORD_FILE, DATABASE, account.PASSWORD, account.NODE_PASSWORD))
+    return frozenset((*twins, *address.VARIABLES, account.PASSWORD, account.NODE_PASSWORD))
 
 
 def warning(environ: Mapping[str, str]) -> str | None:

@@ -5,7 +5,6 @@ No other module calls PyMySQL. All its SQL is what MySQL from 5.7 to 9 and Maria
 
 from __future__ import annotations
 
-import functools
 import socket
 import ssl
 from collections.abc import Iterator
@@ -17,7 +16,9 @@ from pymysql.constants import CLIENT, CR
 
 from ckv.persistent.mysql import variables
 from ckv.persistent.mysql.address import Server
+from ckv.persistent.mysql.encryption import UNVERIFIED
 from ckv.persistent.mysql.variables import LOCK_WAIT as LOCK_WAIT  # how long a statement may take, beside the others
+from ckv.tls import reason
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds to reach the server. A host that is gone answers nothing at all, so this is how soon it is noticed."""
@@ -145,22 +146,14 @@ def quoted(name: str) -> str:
 
 
 class _PyMySQLConnection(pymysql.connections.Connection):
-    """Encrypts where the server can, without a check of its certificate, as MySQL's own clients do."""
-
-    def _create_ssl_ctx(self, _: object) -> ssl.SSLContext:
-        # PyMySQL would load all the certificate authorities of the machine for each connection, slowly and to no use.
-        return _tls_context()
-
-
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
+    def _create_ssl_ctx(self, given: object) -> ssl.SSLContext:
+        # Where none was given PyMySQL encrypts if the server can, and would load all the authorities of the machine for
+        # each connection, slowly and to no use.
+        return given if isinstance(given, ssl.SSLContext) else UNVERIFIED.context()
 
 
 def _connect(server: Server, database: str | None, read_timeout: float) -> pymysql.connections.Connection:
+    encryption = server.encryption
     connection = _PyMySQLConnection(
         # Always TCP, also to "localhost": PyMySQL uses a unix socket only when it is told to.
         host=server.address.host,
@@ -178,6 +171,8 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
         conv={},
         client_flag=CLIENT.MULTI_STATEMENTS,
         autocommit=None,
+        # With one PyMySQL sends no login to a server that does not encrypt, or whose certificate it refuses.
+        ssl=encryption.context() if encryption.is_needed else None,
         program_name="ckv",
     )
     # The kernel finds out when nobody is there any more.
@@ -190,9 +185,13 @@ def _connect(server: Server, database: str | None, read_timeout: float) -> pymys
 
 
 def _failure(error: Exception) -> StatementFailed:
+    # PyMySQL keeps what the socket said in one place or the other.
+    cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
     is_numbered = isinstance(error, pymysql.MySQLError) and error.args and isinstance(error.args[0], int)
     code: int = error.args[0] if is_numbered else 0
-    if code:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        text = f"MySQL error {code}: {reason(cause)}"
+    elif code:
         text = f"MySQL error {code}: {error.args[1] if len(error.args) > 1 else ''}"
     elif "pynacl" in str(error):
         text = f"MySQL: the account logs in with ed25519, and the Python package PyNaCl is not there: {_METHODS}"
@@ -200,7 +199,5 @@ def _failure(error: Exception) -> StatementFailed:
         text = f"MySQL: {type(error).__name__}: {error}"
     if code == CR.CR_AUTH_PLUGIN_CANNOT_LOAD:
         text += f": {_METHODS}"
-    # PyMySQL keeps what the socket said in one place or the other.
-    cause = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
     silent = isinstance(error, TimeoutError) or isinstance(cause, TimeoutError)
     return StatementFailed(" ".join(text.split())[:_MAX_TEXT], code, silent=silent)
