@@ -22,10 +22,13 @@ from ckv.security.rights import Rights
 from ckv.security.users import User
 from ckv.settings import roles as settings
 from ckv.settings.table import SETTINGS
+from tests.support.certificate import Authority
 
 PASSWORD_FILE = address.PASSWORD_FILE
 USERS = "CKV_USERS"
 NODE_PASSWORD_FILE = f"{account.NODE_PASSWORD}_FILE"
+TLS = ("CKV_TLS_CERT", "CKV_TLS_KEY", "CKV_TLS_CA")
+DATABASE_CA = address.TLS_CA
 """Variables with the path of a file of a Secret."""
 
 
@@ -46,27 +49,42 @@ def _stand_ins(environ: Mapping[str, str]) -> dict[str, str]:
     found = {name: os.devnull for name in (f"{account.PASSWORD}_FILE", NODE_PASSWORD_FILE) if name in environ}
     if environ.get(USERS, "-") != "-":
         found[USERS] = _users()
-    return found
+    files = _certificate()
+    return found | {name: file for name, file in zip(TLS, files, strict=True) if environ.get(name, "-") != "-"}
 
 
 @cache
 def _users() -> str:
-    path = Path(tempfile.mkdtemp(prefix="ckv-users-"), "users")
+    path = _folder() / "users"
     editing.add(path, User("node", Rights("node"), (secrets.kept(b"", "sha256"),)))
-    atexit.register(shutil.rmtree, path.parent)
     return str(path)
 
 
+@cache
+def _certificate() -> tuple[str, str, str]:
+    """With its key, and its authority."""
+    authority = Authority(_folder())
+    found = authority.issue("node")
+    return str(found.path), str(found.key_path), str(authority.path)
+
+
+def _folder() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="ckv-secrets-"))
+    atexit.register(shutil.rmtree, path)
+    return path
+
+
 def server(place: str, environ: Mapping[str, str]) -> address.Server:
-    """The database that a secondary would ask, whose password it would find in a file. Raises BadSetting."""
+    """The database that a node would ask, whose password it would find in a file. Raises BadSetting."""
     if PASSWORD_FILE not in environ:
         raise BadSetting(f"{PASSWORD_FILE} is not set")
-    return address.parse(place, {**environ, PASSWORD_FILE: os.devnull})
+    stand_ins = {PASSWORD_FILE: os.devnull}
+    if DATABASE_CA in environ:
+        *_, stand_ins[DATABASE_CA] = _certificate()
+    return address.parse(place, {**environ, **stand_ins})
 
 
 def unknown_variables(environ: Mapping[str, str]) -> set[str]:
     """Variables that look like ckv's and that it does not know: it would not read them."""
-    known = {setting.environment for setting in SETTINGS} | {
-        address.USER, address.PASSWORD, address.PASSWORD_FILE, address.DATABASE,
-    }  # fmt: skip
+    known = {setting.environment for setting in SETTINGS} | set(address.VARIABLES)
     return {variable for variable in environ if variable.startswith("CKV_")} - known

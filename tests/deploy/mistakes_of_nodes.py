@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.deploy import running
+from tests.deploy import encryption, running
 from tests.deploy.mistake import Objects, container, mistake, options, pod
 
 
@@ -138,3 +138,22 @@ def _(o: Objects) -> None:
 @mistake("users of one role alone, without their Secret", running.users)
 def _(o: Objects) -> None:
     options(o, "primary")["CKV_USERS"] = "/run/secrets/users/users"
+
+
+@mistake("TLS of one role alone, without its Secret", encryption.nodes)
+def _(o: Objects) -> None:
+    options(o, "primary")["CKV_TLS_CERT"] = "/run/secrets/tls/tls.crt"
+
+
+@mistake("any host will do for the database", encryption.database)
+def _(o: Objects) -> None:
+    options(o, "primary")["CKV_MYSQL_TLS"] = "verify-ca"
+
+
+@mistake("a certificate for nobody", encryption.certificates)
+def _(o: Objects) -> None:
+    issuer = {"kind": "Issuer", "name": "ckv-authority"}
+    o.things.append({
+        "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "ckv-web", "namespace": "ckv"},
+        "spec": {"secretName": "ckv-web", "issuerRef": issuer},
+    })  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.deploy import hardening, joining, running, traffic, wiring
+from tests.deploy import encryption, hardening, joining, running, traffic, wiring
 from tests.deploy.rendered import Cluster
 
 Rule = Callable[[Cluster], Iterator[str]]
@@ -29,6 +29,9 @@ RULES: Final[tuple[Rule, ...]] = (
     running.images,
     running.password_file,
     running.users,
+    encryption.nodes,
+    encryption.database,
+    encryption.certificates,
     hardening.values,
     hardening.security,
     hardening.namespaces,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import ckv
 from ckv.address import Address
 from ckv.errors import BadSetting
 from ckv.net.lobby import MOST_GUESTS
-from ckv.protocol.limits import IDLE_CONNECTION_BYTES
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB, TLS_BYTES
 from ckv.settings.roles import PrimarySettings, SecondarySettings
 from tests.deploy.commandline import NODE_PASSWORD_FILE, PASSWORD_FILE, USERS, parse, unknown_variables
 from tests.deploy.quantities import number_of
@@ -24,6 +25,12 @@ BEYOND_THE_BOUND: Final = 1.1
 
 OF_A_NODE: Final = 50 * 2**20
 """Bytes that a node takes which nobody uses; docs/releasing.md has them measured."""
+
+TLS_SESSIONS: Final = 20_480
+TLS_SESSION_BYTES: Final = KIB
+TLS_SESSION_BYTES_OF_KNOWN: Final = 10 * KIB
+"""Sessions of TLS 1.2 that OpenSSL keeps for a node, and what each takes, more where clients have certificates;
+docs/security.md."""
 
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -124,7 +131,12 @@ def memory(cluster: Cluster) -> Iterator[str]:
 
 def most_bytes(settings: PrimarySettings | SecondarySettings) -> int:
     """The memory that a node takes whose places are all taken, and a secondary that is full."""
-    most = OF_A_NODE + (settings.max_connections + MOST_GUESTS) * IDLE_CONNECTION_BYTES
+    each, most = IDLE_CONNECTION_BYTES, OF_A_NODE
+    if settings.certificates is not None:
+        each += TLS_BYTES
+        is_known = settings.certificates.server.verify_mode is ssl.CERT_REQUIRED
+        most += TLS_SESSIONS * (TLS_SESSION_BYTES_OF_KNOWN if is_known else TLS_SESSION_BYTES)
+    most += (settings.max_connections + MOST_GUESTS) * each
     if isinstance(settings, SecondarySettings):
         records = settings.capacity * (PAYLOAD + RECORD_OVERHEAD)
         if settings.memory_max:
@@ -145,13 +157,13 @@ def password_file(cluster: Cluster) -> Iterator[str]:
     """Where the nodes and the server read a password, a Secret is mounted, and all read the same key. With ZooKeeper
     primaries read none."""
     database = cluster.database
-    theirs = _key_at(database, database.environ.get("MYSQL_PASSWORD_FILE"))
+    theirs = key_at(database, database.environ.get("MYSQL_PASSWORD_FILE"))
     for container in cluster.containers():
         if container.is_ckv and (container.role == "secondary" or cluster.zookeeper is None):
-            ours = _key_at(container, container.environ.get(PASSWORD_FILE))
+            ours = key_at(container, container.environ.get(PASSWORD_FILE))
             if ours is None or ours != theirs:
                 yield f"{container.name}: reads {ours}, the server {theirs}"
-    if _key_at(database, database.environ.get("MYSQL_ROOT_PASSWORD_FILE")) in (None, theirs):
+    if key_at(database, database.environ.get("MYSQL_ROOT_PASSWORD_FILE")) in (None, theirs):
         yield "root has no password of its own"
 
 
@@ -164,7 +176,7 @@ def users(cluster: Cluster) -> Iterator[str]:
     for container in cluster.containers():
         if not container.is_ckv or USERS not in container.environ:
             continue
-        keys = [_key_at(container, container.environ.get(variable)) for variable in (USERS, NODE_PASSWORD_FILE)]
+        keys = [key_at(container, container.environ.get(variable)) for variable in (USERS, NODE_PASSWORD_FILE)]
         if keys != [("ckv-users", "users"), ("ckv-users", "node-password")]:
             yield f"{container.name}: reads {keys}"
         if container.environ.get("CKV_PASSWORD_FILE") != container.environ.get(NODE_PASSWORD_FILE):
@@ -175,7 +187,7 @@ def users(cluster: Cluster) -> Iterator[str]:
             yield f"{container.name}: has users, and --insecure"
 
 
-def _key_at(container: Container, path: str | None) -> tuple[str, str] | None:
+def key_at(container: Container, path: str | None) -> tuple[str, str] | None:
     """The Secret and its key that a file is made from."""
     volumes = {volume["name"]: volume for volume in container.pod.get("volumes", [])}
     for mount in container.spec.get("volumeMounts", []):

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.deploy.commandline import PASSWORD_FILE, parse
+from tests.deploy.commandline import parse
 from tests.deploy.rendered import Container
 from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes, run_ckv
@@ -27,16 +27,17 @@ class StatefulSet:
         nodes: Nodes,
         container: Container,
         here: Mapping[str, str],
-        password: Path,
+        files: Mapping[str, Path],
         options: Mapping[str, str],
         ports: Mapping[int, int] | None = None,
     ) -> None:
-        """``here``: what stands for an address of the cluster on this machine. ``options``: variables beside those of
-        the manifests. ``ports``: of the pods whose port is to stay; else a pod that is replaced is at another one."""
+        """``here``: what stands for an address of the cluster on this machine. ``files``: variables with the path of a
+        file of a Secret, and what stands for it. ``options``: variables beside those of the manifests. ``ports``: of
+        the pods whose port is to stay; else a pod that is replaced is at another one."""
         self._nodes = nodes
         self._container = container
         self._here = here
-        self._password = password
+        self._files = files
         self._options = options
         self._ports = ports or {}
         self._number_of_port = str(parse(container.args, container.environ).port)
@@ -70,18 +71,20 @@ class StatefulSet:
         node = self.pods[number]
         probe = self._container.probes["readinessProbe"]
         _, *command = (str(node.port) if word == self._number_of_port else word for word in probe["exec"]["command"])
-        eventually(lambda: run_ckv(*command).returncode == 0, 30, f"{node.name} is ready\n{node.tail()}")
+        env = self._environ(number)
+        eventually(lambda: run_ckv(*command, env=env).returncode == 0, 30, f"{node.name} is ready\n{node.tail()}")
 
     def _start(self, number: int) -> Node:
         pod = self._container.of_pod(number)
         arguments = [self._local(word) for word in pod.args]
         port_at = arguments.index(self._number_of_port)
         arguments[port_at] = str(self._ports.get(number) or free_port())
-        env = {name: self._local(value) for name, value in pod.environ.items()}
-        env |= {"CKV_BIND": "127.0.0.1"} | dict(self._options)
-        if PASSWORD_FILE in env:
-            env[PASSWORD_FILE] = str(self._password)
-        return self._nodes.start(arguments, port_at, env=env, name=pod.pod_name)
+        return self._nodes.start(arguments, port_at, env=self._environ(number), name=pod.pod_name)
+
+    def _environ(self, number: int) -> dict[str, str]:
+        env = {name: self._local(value) for name, value in self._container.of_pod(number).environ.items()}
+        env |= {name: str(path) for name, path in self._files.items() if name in env}
+        return env | {"CKV_BIND": "127.0.0.1"} | dict(self._options)
 
     def _local(self, text: str) -> str:
         for there, here in self._here.items():

@@ -11,14 +11,17 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.deploy import joining, running, traffic, wiring
+from tests.deploy import encryption, joining, running, traffic, wiring
 from tests.deploy.mistake import Objects, container, options, pod
 from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, Object, objects
 from tests.deploy.rules import RULES, Rule
 from tests.deploy.schema import VERSIONS, problems
 from tests.deploy.walkthrough import PAGE, yaml_block
 
+CERT_MANAGER: Final = "components/cert-manager"
 MONITORING: Final = "components/monitoring"
+MYSQL_TLS: Final = "components/mysql-tls"
+TLS: Final = "components/tls"
 USERS: Final = "components/users"
 ZOOKEEPER: Final = "components/zookeeper"
 
@@ -29,8 +32,11 @@ def with_components(overlay: Path, folder: Path, *components: str) -> Path:
     found = folder / "deploy" / "overlays" / overlay.name
     lines = [yaml_block(PAGE, component).splitlines() for component in components]
     assert {heading for heading, _ in lines} == {"components:"}
-    with (found / "kustomization.yaml").open("a") as file:
-        file.write("\n".join(["components:", *(line for _, line in lines)]))
+    file = found / "kustomization.yaml"
+    text = file.read_text()
+    # An overlay may have some already: the list stands at the end of it.
+    added = [] if "components:" in text else ["components:"]
+    file.write_text(text + "\n".join([*added, *(line for _, line in lines if line not in text)]))
     return found
 
 
@@ -49,9 +55,15 @@ def with_zookeeper(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
     return with_components(request.param, tmp_path_factory.mktemp("component"), ZOOKEEPER)
 
 
+@pytest.fixture(scope="module", params=OVERLAYS, ids=lambda overlay: overlay.name)
+def with_tls(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_components(request.param, tmp_path_factory.mktemp("component"), *COMPONENTS["with_tls"])
+
+
 COMPONENTS: Final = {
     "monitored": (MONITORING,), "with_zookeeper": (ZOOKEEPER,), "with_users": (USERS,),
-    "with_all": (USERS, ZOOKEEPER, MONITORING),
+    "with_tls": (MYSQL_TLS, TLS, CERT_MANAGER),
+    "with_all": (MYSQL_TLS, TLS, USERS, ZOOKEEPER, MONITORING),
 }  # fmt: skip
 
 
@@ -67,7 +79,7 @@ def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_no_component_is_left_out() -> None:
     assert {f"components/{path.parent.name}" for path in DEPLOY.glob("components/*/kustomization.yaml")} == {
-        MONITORING, USERS, ZOOKEEPER,
+        CERT_MANAGER, MONITORING, MYSQL_TLS, TLS, USERS, ZOOKEEPER,
     }  # fmt: skip
 
 
@@ -228,6 +240,91 @@ OF_USERS: Final[dict[str, tuple[Rule, Callable[[Objects], object]]]] = {
 @pytest.mark.parametrize(("rule", "make"), OF_USERS.values(), ids=OF_USERS)
 def test_a_mistake_with_users_is_seen(with_users: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
     check_that_it_is_seen(with_users, rule, make)
+
+
+def spec_of(o: Objects, certificate: str) -> Object:
+    found: Object = o("Certificate", certificate)["spec"]
+    return found
+
+
+REQUIRED: Final = "--require-secure-transport=ON"
+
+OF_TLS: Final[dict[str, tuple[Rule, Callable[[Objects], object]]]] = {
+    "nodes that speak TLS, and nodes that do not": (
+        encryption.nodes,
+        lambda o: options(o, "primary").pop("CKV_TLS_CERT"),
+    ),
+    "the host of a pod is looked for": (
+        encryption.nodes,
+        lambda o: [options(o, role).pop("CKV_TLS_NAME") for role in ("primary", "secondary")],
+    ),
+    "another key": (encryption.nodes, lambda o: options(o, "primary").update(CKV_TLS_KEY="/run/secrets/tls/ca.crt")),
+    "a Secret that nobody makes": (
+        wiring.references,
+        lambda o: pod(o.primary)["volumes"][-1]["secret"].update(secretName="ckv-certificate"),
+    ),
+    "a Secret without that key": (
+        wiring.references,
+        lambda o: pod(o.primary)["volumes"][-1]["secret"]["items"][0].update(key="node.crt"),
+    ),
+    "no more memory than without": (
+        running.memory,
+        lambda o: container(o.primary).update(resources={of: {"memory": "256Mi"} for of in ("requests", "limits")}),
+    ),
+    "more clients than there is memory for with TLS": (
+        running.memory,
+        lambda o: options(o, "primary").update(CKV_MAX_CONNECTIONS="4000"),
+    ),
+    "the server's certificate is not looked at": (
+        encryption.database,
+        lambda o: (
+            options(o, "secondary").update(CKV_MYSQL_TLS="prefer") or options(o, "secondary").pop("CKV_MYSQL_TLS_CA")
+        ),
+    ),
+    "its host is not": (encryption.database, lambda o: options(o, "primary").update(CKV_MYSQL_TLS="verify-ca")),
+    "another authority": (
+        encryption.database,
+        lambda o: options(o, "primary").update(CKV_MYSQL_TLS_CA="/run/secrets/tls/ca.crt"),
+    ),
+    "the server takes others": (encryption.database, lambda o: container(o.mysql)["args"].remove(REQUIRED)),
+    "the server has another key": (
+        encryption.database,
+        lambda o: pod(o.mysql)["volumes"][-1]["secret"].update(secretName="ckv-tls"),
+    ),
+    "a certificate for another Service": (
+        encryption.certificates,
+        lambda o: spec_of(o, "ckv-mysql-tls").update(dnsNames=["mysql"]),
+    ),
+    "a certificate without the name of all nodes": (
+        encryption.certificates,
+        lambda o: options(o, "secondary").update(CKV_TLS_NAME="node.ckv"),
+    ),
+    "a certificate that nobody mounts": (
+        encryption.certificates,
+        lambda o: spec_of(o, "ckv-tls").update(secretName="ckv-nodes"),
+    ),
+    "an issuer that is not there": (
+        encryption.certificates,
+        lambda o: spec_of(o, "ckv-tls").update(issuerRef={"kind": "ClusterIssuer", "name": "ckv-authority"}),
+    ),
+    "an authority that nobody makes": (
+        encryption.certificates,
+        lambda o: o("Issuer", "ckv-authority")["spec"]["ca"].update(secretName="ckv-ca"),
+    ),
+    "the authority's key in a pod": (
+        encryption.certificates,
+        lambda o: spec_of(o, "ckv-authority").update(secretName="ckv-tls"),
+    ),
+    "a field that cert-manager does not have": (
+        encryption.certificates,
+        lambda o: spec_of(o, "ckv-tls").update(hosts=spec_of(o, "ckv-tls").pop("dnsNames")),
+    ),
+}
+
+
+@pytest.mark.parametrize(("rule", "make"), OF_TLS.values(), ids=OF_TLS)
+def test_a_mistake_with_tls_is_seen(with_tls: Path, rule: Rule, make: Callable[[Objects], object]) -> None:
+    check_that_it_is_seen(with_tls, rule, make)
 
 
 def check_that_it_is_seen(overlay: Path, rule: Rule, make: Callable[[Objects], object]) -> None:

@@ -41,6 +41,14 @@ def test_in_production_the_pods_of_a_role_are_several_and_on_several_machines(ro
     assert spread["kubernetes.io/hostname"] == "DoNotSchedule"
 
 
+def test_in_production_nodes_look_at_the_certificate_of_the_database() -> None:
+    cluster = Cluster(objects(DEPLOY / "overlays/production"))
+    for role in ("primary", "secondary"):
+        (node,) = cluster.of_role(role)
+        assert node.environ["CKV_MYSQL_TLS"] == "verify"
+    assert "--require-secure-transport=ON" in cluster.database.args
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
 def test_primaries_serve_on_until_no_new_client_is_sent_to_them(overlay: Path) -> None:
     (primary,) = Cluster(objects(overlay)).of_role("primary")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import ckv
 from ckv import Client
 from ckv.tools.slots import read
+from tests.deploy.commandline import DATABASE_CA, NODE_PASSWORD_FILE, PASSWORD_FILE, TLS, USERS
 from tests.deploy.joining import zoo_cfg
 from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, Container, objects
 from tests.deploy.statefulset import StatefulSet
-from tests.deploy.test_component import ZOOKEEPER, with_components
+from tests.deploy.test_component import MYSQL_TLS, ZOOKEEPER, with_components
+from tests.deploy.test_component import TLS as TLS_OF_NODES
+from tests.deploy.test_component import USERS as LOGINS
 from tests.deploy.visitors import Visitors
+from tests.support.encrypted import Encrypted
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
@@ -26,6 +32,12 @@ PASSWORD = "as in the Secret"
 
 SETTLE = {"CKV_SETTLE": "200ms"}
 """A test cannot wait for half a minute before shares are levelled."""
+
+
+@pytest.fixture
+def mariadb(encrypted: Encrypted) -> MariaDB:
+    """With the certificate that the nodes of an overlay may look for."""
+    return encrypted.server
 
 
 @pytest.fixture
@@ -45,14 +57,20 @@ class Pods:
     secondaries: StatefulSet
 
 
+@pytest.fixture
+def files(encrypted: Encrypted, tmp_path: Path) -> dict[str, Path]:
+    """What stands for the files of Secrets, by the variable with the path."""
+    password = tmp_path / "password"
+    password.write_text(f"{PASSWORD}\n")  # as `base64` writes it
+    return {PASSWORD_FILE: password, DATABASE_CA: encrypted.authority.path}
+
+
 def pods_of(
-    overlay: Path, account: str, nodes: Nodes, folder: Path, elsewhere: Mapping[str, str] | None = None
+    overlay: Path, account: str, nodes: Nodes, files: Mapping[str, Path], elsewhere: Mapping[str, str] | None = None
 ) -> Pods:
     """``elsewhere``: what stands for further addresses of the cluster on this machine."""
     cluster = Cluster(objects(overlay))
     (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
-    password = folder / "password"
-    password.write_text(f"{PASSWORD}\n")  # as `base64` writes it
     count = primary.workload["spec"]["replicas"]
     ports = {number: free_port() for number in range(count)}
     here = {"ckv-mysql:3306": account, **(elsewhere or {})}
@@ -60,8 +78,8 @@ def pods_of(
         at = f"{primary.of_pod(number).pod_name}.{primary.workload['spec']['serviceName']}"
         here |= {f"{at}:{primary.port_numbers[0]}": f"127.0.0.1:{port}", at: "127.0.0.1"}
     made = Pods(
-        StatefulSet(nodes, primary, here, password, SETTLE, ports),
-        StatefulSet(nodes, secondary, here, password, {}),
+        StatefulSet(nodes, primary, here, files, SETTLE, ports),
+        StatefulSet(nodes, secondary, here, files, {}),
     )
     made.primaries.start_all(count)
     return made
@@ -75,8 +93,10 @@ def answers_probes(container: Container, node: Node) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
-def test_the_pods_make_a_cluster(overlay: Path, account: str, mariadb: MariaDB, nodes: Nodes, tmp_path: Path) -> None:
-    pods = pods_of(overlay, account, nodes, tmp_path)
+def test_the_pods_make_a_cluster(
+    overlay: Path, account: str, mariadb: MariaDB, nodes: Nodes, files: dict[str, Path]
+) -> None:
+    pods = pods_of(overlay, account, nodes, files)
     pods.secondaries.scale(2)
     cluster = Cluster(objects(overlay))
     for role, started in (("primary", pods.primaries), ("secondary", pods.secondaries)):
@@ -98,8 +118,35 @@ def test_the_pods_make_a_cluster(overlay: Path, account: str, mariadb: MariaDB, 
     assert mariadb.query("SELECT COUNT(*) FROM CelonisData", database="celonis") == [(len(keys),)]
 
 
+def test_with_users_and_tls_the_pods_serve_whoever_logs_in(
+    account: str, mariadb: MariaDB, nodes: Nodes, files: dict[str, Path], tmp_path: Path
+) -> None:
+    subprocess.run([DEPLOY / "certificate", tmp_path, "node", "DNS:ckv"], check=True, capture_output=True)
+    users, secrets = tmp_path / "users", {}
+    for user, of in (("node", "node"), ("app", "write")):
+        added = run_ckv("user", "add", str(users), user, f"--class={of}")
+        assert added.returncode == 0, added.stderr
+        secrets[user] = added.stdout.strip()
+    (tmp_path / "node-password").write_text(secrets["node"])
+    files |= dict.fromkeys((NODE_PASSWORD_FILE, "CKV_PASSWORD_FILE"), tmp_path / "node-password")
+    files |= dict(zip(TLS, (tmp_path / name for name in ("node.crt", "node.key", "ca.crt")), strict=True))
+    files |= {USERS: users}
+
+    overlay = with_components(DEPLOY / "overlays/local", tmp_path / "overlay", *(MYSQL_TLS, TLS_OF_NODES, LOGINS))
+    pods = pods_of(overlay, account, nodes, files)
+    pods.secondaries.scale(1)
+    pods.primaries.wait_ready(0)
+    tls = ckv.Tls(tmp_path / "ca.crt", name="ckv")
+    with Client(f"ckvs://app:{secrets['app']}@127.0.0.1:{pods.primaries.pods[0].port}", tls=tls) as client:
+        client.put("bob", "bob@gmail.com")
+        assert client.get("bob") == "bob@gmail.com"
+    pods.secondaries.scale(0)
+    pods.primaries.scale(0)
+    assert mariadb.rows() == {b"bob": b"bob@gmail.com"}
+
+
 def test_primaries_decide_by_the_zookeeper_of_the_component(
-    account: str, stopped_ensemble: Ensemble, nodes: Nodes, tmp_path: Path
+    account: str, stopped_ensemble: Ensemble, nodes: Nodes, files: dict[str, Path], tmp_path: Path
 ) -> None:
     overlay = with_components(DEPLOY / "overlays/local", tmp_path / "overlay", ZOOKEEPER)
     cluster = Cluster(objects(overlay))
@@ -110,7 +157,7 @@ def test_primaries_decide_by_the_zookeeper_of_the_component(
     stopped_ensemble.start(shipped)
     names = [f"{servers.of_pod(number).pod_name}.{servers.workload['spec']['serviceName']}" for number in range(3)]
     elsewhere = dict(zip(names, (server.address for server in stopped_ensemble.servers), strict=True))
-    pods = pods_of(overlay, account, nodes, tmp_path, elsewhere)
+    pods = pods_of(overlay, account, nodes, files, elsewhere)
     pods.secondaries.scale(2)
     for number in range(2):
         pods.primaries.wait_ready(number)
@@ -141,9 +188,9 @@ def wait_level(primaries: StatefulSet, secondaries: StatefulSet) -> None:
 
 
 def test_scaling_and_rolling_restarts_lose_nothing(
-    account: str, mariadb: MariaDB, nodes: Nodes, tmp_path: Path
+    account: str, mariadb: MariaDB, nodes: Nodes, files: dict[str, Path]
 ) -> None:
-    pods = pods_of(DEPLOY / "overlays/local", account, nodes, tmp_path)
+    pods = pods_of(DEPLOY / "overlays/local", account, nodes, files)
     primaries, secondaries = pods.primaries, pods.secondaries
     secondaries.scale(3)
     primaries.wait_ready(0)

@@ -14,7 +14,8 @@ from tests.support.nodes import ROOT
 # What may stand behind the name of something secret: a path, a name, what a template has, or nothing, but no value.
 SETS = re.compile(r"""["']?([\w-]*(?:pass|pwd|secret)[\w-]*)["']?\s*[:=]\s*([^\s#].*)""", re.IGNORECASE)
 HARMLESS = re.compile(
-    r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[|\{)|(password|root-password|ckv-mysql|ckv-users|ckv-tls)$"
+    r"(/run/secrets/|\./secrets/|%d/|/etc/ckv/|\[|\{)"
+    r"|(null|password|root-password|ckv-(mysql|users|tls|mysql-tls|authority))$"
 )
 
 

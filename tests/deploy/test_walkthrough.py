@@ -10,9 +10,16 @@ import pytest
 import yaml
 
 import ckv
+from ckv.protocol.limits import IDLE_CONNECTION_BYTES, KIB, MIB, TLS_BYTES
 from tests.deploy.commandline import parse
-from tests.deploy.rendered import KUBECTL, OVERLAYS, Cluster, objects
-from tests.deploy.running import RECORD_OVERHEAD
+from tests.deploy.rendered import DEPLOY, KUBECTL, OVERLAYS, Cluster, objects
+from tests.deploy.running import (
+    OF_A_NODE,
+    RECORD_OVERHEAD,
+    TLS_SESSION_BYTES,
+    TLS_SESSION_BYTES_OF_KNOWN,
+    TLS_SESSIONS,
+)
 from tests.deploy.walkthrough import PAGE, commands, secrets_made, words
 from tests.support.nodes import ROOT
 
@@ -78,7 +85,7 @@ def test_ckv_takes_its_commands(cluster: Cluster) -> None:
 
 
 def test_the_secret_of_the_database_can_be_made(tmp_path_factory: pytest.TempPathFactory) -> None:
-    (command,) = (command for command in commands() if "create secret generic ckv-mysql" in command)
+    (command,) = (command for command in commands() if "create secret generic ckv-mysql " in command)
     run = subprocess.run(
         ["bash", "-c", f"{command} --dry-run=client --output=yaml"],
         check=True, capture_output=True, text=True,
@@ -87,6 +94,17 @@ def test_the_secret_of_the_database_can_be_made(tmp_path_factory: pytest.TempPat
     secret = yaml.safe_load(run.stdout)
     assert set(secret["data"]) == secrets_made()[secret["metadata"]["name"]]
     assert len(set(secret["data"].values())) == len(secret["data"]), "the passwords are not random"
+
+
+def test_certificates_that_are_made_by_hand_have_the_names_of_those_of_cert_manager() -> None:
+    made = dict(all_that(r"deploy/certificate \.\./certificates (\S+) (\S+)"))
+    assert made == {
+        thing["spec"]["secretName"]: ",".join(f"DNS:{host}" for host in thing["spec"]["dnsNames"])
+        for thing in yaml.safe_load_all((DEPLOY / "components/cert-manager/certificates.yaml").read_text())
+    }
+    for name in made:
+        for key, file in (("ca.crt", "ca.crt"), ("tls.crt", f"{name}.crt"), ("tls.key", f"{name}.key")):
+            assert all_that(rf"create secret generic {name} .*--from-file={key}=\.\./certificates/{file}(?: |$)")
 
 
 def test_the_image_that_is_loaded_is_the_one_that_runs(cluster: Cluster) -> None:
@@ -100,6 +118,14 @@ def test_a_client_has_the_label_that_the_primaries_ask_for(cluster: Cluster) -> 
     source, _secondaries = policy["spec"]["ingress"][0]["from"]
     ((label, value),) = source["podSelector"]["matchLabels"].items()
     assert all_that(r"--labels=(\S+)") == [f"{label}={value}"]
+
+
+def test_what_a_client_takes_is_what_the_limits_are_checked_with() -> None:
+    page = " ".join(PAGE.read_text().split())
+    assert f"{OF_A_NODE // MIB} MiB for the node, and {IDLE_CONNECTION_BYTES // KIB} KiB for each of" in page
+    assert f"reckon with {(IDLE_CONNECTION_BYTES + TLS_BYTES) // KIB} KiB for each" in page
+    few, many = (TLS_SESSIONS * each // MIB for each in (TLS_SESSION_BYTES, TLS_SESSION_BYTES_OF_KNOWN))
+    assert f"{few} MiB for sessions of TLS 1.2, or {many} MiB where clients need certificates" in page
 
 
 def test_the_size_of_a_record_is_the_one_that_the_limits_are_checked_with() -> None:

@@ -61,7 +61,8 @@ def is_headless(service: Object) -> bool:
 
 
 def references(cluster: Cluster) -> Iterator[str]:
-    """ConfigMaps are among the objects, Secrets among those that the walk-through makes, with the keys asked for."""
+    """ConfigMaps are among the objects, Secrets among those that the walk-through makes, or cert-manager, with the keys
+    asked for."""
     for container in cluster.containers():
         for kind, called, keys in _referred(container):
             there = _keys(cluster, kind, called)
@@ -89,6 +90,8 @@ def _referred(container: Container) -> Iterator[tuple[str, str, list[str]]]:
 
 def _keys(cluster: Cluster, kind: str, called: str) -> set[str] | None:
     if kind == "Secret":
+        if any(thing["spec"]["secretName"] == called for thing in cluster.of_kind("Certificate")):
+            return {"tls.crt", "tls.key", "ca.crt"}
         return secrets_made().get(called)
     thing = cluster.find(kind, called)
     return None if thing is None else set(thing.get("data", {}))
