@@ -1,10 +1,11 @@
-"""deploy/compose.yaml: reading it, and everything that can be wrong with it."""
+"""deploy/compose.yaml, and what is put on top of it: reading them, and everything that can be wrong with them."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import compose_spec
@@ -19,14 +20,27 @@ from tests.deploy.rendered import DEPLOY, Object
 from tests.deploy.running import PROBE_START, most_bytes
 
 FILE: Final = DEPLOY / "compose.yaml"
+SECURE: Final = DEPLOY / "compose.secure.yaml"
+"""Goes on top of the other one."""
 SECRETS: Final = "/run/secrets"
 """Where compose mounts a secret, under its name."""
 
 
-def read() -> Object:
-    """A new copy of the file with its anchors and merges resolved."""
-    found: Object = yaml.safe_load(FILE.read_text())
-    return found
+def read(*over: Path) -> Object:
+    """A new copy of the file with its anchors and merges resolved, and other files on top of it."""
+    found: Any = {}
+    for path in (FILE, *over):
+        found = _merged(found, yaml.safe_load(path.read_text()))
+    return dict(found)
+
+
+def _merged(below: Any, above: Any, field: str = "") -> Any:
+    """What compose makes of two files: https://github.com/compose-spec/compose-spec/blob/main/13-merge.md."""
+    if isinstance(below, dict):
+        return below | {key: _merged(below[key], of, key) if key in below else of for key, of in above.items()}
+    if isinstance(below, list) and field not in ("command", "test"):
+        return [*below, *(each for each in above if each not in below)]
+    return above
 
 
 def memory_limit(service: Object) -> int:
@@ -54,6 +68,7 @@ def problems(file: Object) -> Iterator[str]:
         if name != "mysql":
             yield from (f"{name}: {problem}" for problem in _node(service))
             yield from (f"{name}: {problem}" for problem in _addresses(services, service))
+    yield from _encryption(services)
     secondaries = {name: service for name, service in services.items() if service["command"][0] == "secondary"}
     if [word for word in services["primary"]["command"][2:] if not word.startswith("--")]:
         yield "primary: has a list, so that no secondary can join"
@@ -79,8 +94,13 @@ def _any_service(file: Object, service: Object) -> Iterator[str]:
     for variable, value in service["environment"].items():
         if tells_password(variable):
             yield f"{variable} is a password"
-        if variable.endswith("_FILE") and value.removeprefix(f"{SECRETS}/") not in service.get("secrets", []):
+        is_file = variable.endswith("_FILE") or value.startswith(f"{SECRETS}/")
+        if is_file and value.removeprefix(f"{SECRETS}/") not in service.get("secrets", []):
             yield f"{variable}: {value} is no secret of it"
+    for word in service["command"]:
+        _, is_one, secret = word.partition(f"={SECRETS}/")
+        if is_one and secret not in service.get("secrets", []):
+            yield f"{word} is no secret of it"
     for secret in service.get("secrets", []):
         if secret not in file["secrets"]:
             yield f"there is no secret {secret}"
@@ -144,6 +164,28 @@ def _addresses(services: dict[str, Object], service: Object) -> Iterator[str]:
             yield f"{address}: the service does not listen there"
         elif not set(other["networks"]) & set(service["networks"]):
             yield f"{address}: they share no network"
+
+
+def _encryption(services: dict[str, Object]) -> Iterator[str]:
+    """All nodes ask who somebody is, speak TLS, and look at the certificate of a database that takes nobody without it;
+    or nothing of that is so."""
+    is_secure = "--require-secure-transport=ON" in services["mysql"]["command"]
+    for name, service in services.items():
+        if name == "mysql":
+            continue
+        try:
+            settings = parse(service["command"], service["environment"])
+            if service["command"][0] == "secondary":
+                mode = server(settings.persistent, service["environment"]).encryption.mode
+                if mode != ("verify" if is_secure else "prefer"):
+                    yield f"{name}: TLS to the database is {mode}"
+        except BadSetting as error:
+            yield f"{name}: {error}"
+            continue
+        if (settings.certificates is not None, settings.users is not None) != (is_secure, is_secure):
+            yield f"{name}: has not both certificates and users, and the others have, or the other way round"
+        if is_secure and ("--insecure" in service["command"] or not service["environment"].get("CKV_TLS_NAME")):
+            yield f"{name}: takes anybody, or has no name in the certificate of all"
 
 
 def _account(ours: str, theirs: str) -> Iterator[str]:

@@ -1,30 +1,35 @@
-"""deploy/compose.yaml is valid and right, and mistakes in it are seen."""
+"""The files of compose are valid and right, and mistakes in them are seen."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.deploy.commandline import parse
-from tests.deploy.compose import FILE, problems, read
+from tests.deploy.compose import FILE, SECURE, problems, read
 from tests.deploy.rendered import Object
 
-
-def test_the_file_is_right() -> None:
-    assert list(problems(read())) == []
+WAYS = pytest.mark.parametrize("over", [(), (SECURE,)], ids=["plain", "secure"])
 
 
-def test_its_own_manual_gives_ckv_commands_that_it_takes() -> None:
-    found = re.findall(r"#.* exec (\S+) (/ckv/ckv) (.*)", FILE.read_text())
+@WAYS
+def test_the_file_is_right(over: tuple[Path, ...]) -> None:
+    assert list(problems(read(*over))) == []
+
+
+@WAYS
+def test_its_own_manual_gives_ckv_commands_that_it_takes(over: tuple[Path, ...]) -> None:
+    found = re.findall(r"#.* exec (\S+) (/ckv/ckv) (.*)", (FILE, *over)[-1].read_text())
     assert found
-    services = read()["services"]
+    services = read(*over)["services"]
     for service, program, arguments in found:
         assert services[service]["healthcheck"]["test"][1] == program
         health = parse(services[service]["healthcheck"]["test"][2:], {})
-        assert parse(arguments.split(), {}).address == health.address
+        assert parse(arguments.split(), {}).address.port == health.address.port
 
 
 def test_its_own_manual_makes_the_secrets_that_it_reads() -> None:
@@ -84,7 +89,31 @@ def copied(value: Any) -> Any:
 
 @pytest.mark.parametrize("make", MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_seen(make: Callable[[Any], object]) -> None:
-    broken: Object = copied(read())
+    check_that_it_is_seen(make)
+
+
+SECURE_MISTAKES: dict[str, Callable[[Any], object]] = {
+    "a node without users": lambda s: s["primary"]["environment"].pop("CKV_USERS"),
+    "a node without TLS": lambda s: [s["primary"]["environment"].pop(f"CKV_TLS_{of}") for of in ("CERT", "KEY", "CA")],
+    "certificates with the host of each node": lambda s: s["secondary-1"]["environment"].pop("CKV_TLS_NAME"),
+    "a node that takes anybody": lambda s: s["primary"]["command"].append("--insecure"),
+    "a database that takes anybody": lambda s: s["mysql"]["command"].pop(),
+    "a database whose certificate nobody looks at": lambda s: s["secondary-0"]["environment"].update(
+        CKV_MYSQL_TLS="prefer"
+    ),
+    "a certificate that no secret is": lambda s: s["primary"]["secrets"].remove("node-cert"),
+    "a key of the database that no secret is": lambda s: s["mysql"]["secrets"].remove("mysql-key"),
+    "no more memory than without TLS": lambda s: s["primary"].update(mem_limit="256m"),
+}
+
+
+@pytest.mark.parametrize("make", SECURE_MISTAKES.values(), ids=SECURE_MISTAKES)
+def test_a_mistake_of_the_secure_one_is_seen(make: Callable[[Any], object]) -> None:
+    check_that_it_is_seen(make, SECURE)
+
+
+def check_that_it_is_seen(make: Callable[[Any], object], *over: Path) -> None:
+    broken: Object = copied(read(*over))
     make(broken["services"])
-    assert broken != read()
+    assert broken != read(*over)
     assert list(problems(broken)) != []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 import ckv
 from ckv import Client
 from ckv.tools.slots import read
+from tests.deploy.certificate import make_certificate
 from tests.deploy.commandline import DATABASE_CA, NODE_PASSWORD_FILE, PASSWORD_FILE, TLS, USERS
 from tests.deploy.joining import zoo_cfg
 from tests.deploy.rendered import DEPLOY, OVERLAYS, Cluster, Container, objects
@@ -121,7 +121,7 @@ def test_the_pods_make_a_cluster(
 def test_with_users_and_tls_the_pods_serve_whoever_logs_in(
     account: str, mariadb: MariaDB, nodes: Nodes, files: dict[str, Path], tmp_path: Path
 ) -> None:
-    subprocess.run([DEPLOY / "certificate", tmp_path, "node", "DNS:ckv"], check=True, capture_output=True)
+    make_certificate(tmp_path, "node", "DNS:ckv")
     users, secrets = tmp_path / "users", {}
     for user, of in (("node", "node"), ("app", "write")):
         added = run_ckv("user", "add", str(users), user, f"--class={of}")
