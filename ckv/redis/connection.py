@@ -267,7 +267,7 @@ ROWS: Final[tuple[Row, ...]] = (
         f"Choose version {RESP2} or {RESP3} of the protocol, and answer what the node is.",
         when_all_is_answered(hello)),
     Row("AUTH [user] password", -2, FREE, NONE, "anyone", "connection",
-        "Log in, as `default` with a password alone. Where there are no users it is as in a Redis without a password.",
+        "Log in, as `default` with a password alone. Where there are no users any user and password are taken.",
         simply(_auth)),
     Row("PING [message]", -1, FREE, NONE, "anyone", "connection", "Ask the node itself whether it answers.",
         simply(_ping), ("PING",)),

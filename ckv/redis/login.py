@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ckv import errors
 from ckv.protocol.resp.parsing import Request
-from ckv.protocol.resp.replies import ReplyError, error, error_of
+from ckv.protocol.resp.replies import error, error_of
 from ckv.protocol.resp.session import RespSession
 from ckv.redis.row import Facts, text_of
 
@@ -18,13 +18,12 @@ WRONG: Final = "WRONGPASS invalid username-password pair or user is disabled."
 
 
 def log_in(facts: Facts, session: RespSession, user: bytes, secret: bytes, answer: Callable[[], bytes]) -> Any:
-    """The answer, or why not; nothing that comes behind it is carried out before it is known which. Raises ReplyError.
+    """The answer, or why not; nothing that comes behind it is carried out before it is known which.
 
-    Where there are no users it is as in a Redis without: the default one needs no password, and there is no other.
+    Where there are no users everybody may do everything, whoever they say that they are, so that clients can be given
+    their logins before there are users. A Redis without users knows the default one alone.
     """
     if facts.logins is None:
-        if user != DEFAULT:
-            raise ReplyError(WRONG)
         return answer()
     number = session.ticket
 

@@ -124,7 +124,7 @@ def test_a_subscriber_that_chooses_version_2_may_ask_little_from_then_on() -> No
 
 def test_a_subscriber_that_keeps_version_3_may_ask_everything() -> None:
     client = subscriber(Node())
-    for request in (("HELLO",), ("HELLO", "3"), ("HELLO", "4"), ("HELLO", "2", "AUTH", "nobody", "x")):
+    for request in (("HELLO",), ("HELLO", "3"), ("HELLO", "4"), ("HELLO", "2", "AUTH", "nobody")):
         client.ask(*request)
         assert client.ask("GET", "a") == [b"1"]
 
