@@ -62,6 +62,11 @@ def log_in_as(account: Account | None) -> None:
     _account = account
 
 
+def own_login() -> tuple[str, bytes] | None:
+    """As whom that is: the name, and the secret that is good now; None for nobody. Raises OSError."""
+    return (_account.name, _account.secret()) if _account is not None else None
+
+
 def connect_by(certificates: Certificates | None) -> None:
     """From now on each connection to another node is by TLS, as these say, or by none."""
     global _certificates
@@ -172,8 +177,8 @@ def _attempt(
 
                     stream = shake_hands(sock, _certificates.caller, address.host)
                     seal = stream.seal
-                login = auth(_account.name, _account.secret()) if _account is not None else b""
-                stream.sendall(login + greeting())
+                login = own_login()
+                stream.sendall((auth(*login) if login is not None else b"") + greeting())
                 known = known_by(iter(partial(stream.recv, 4096), b""), limits)
             outcome(Greeted(plain_socket(fileno=sock.detach()), known, seal))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came

@@ -260,6 +260,14 @@ class Logins:
             return
         before = self._of.get(connection)
         self._of[connection] = login
+        # With another secret of the same user all goes on as it is: what is trusted stays trusted.
+        if before is None or not _may_the_same(before.user, login.user):
+            self._serve_as(connection, login, before)
+        self.logins += 1
+        log.info(events.LOGIN, login.user.name, login.user.rights.level, peer)
+
+    def _serve_as(self, connection: Connection, login: Login, before: Login | None) -> None:
+        """Has it served by what its user may do. Raises Overloaded, and all is as it was before."""
         try:
             self._let_in(connection, login.user.rights.level)
         except errors.CkvError:
@@ -267,13 +275,11 @@ class Logins:
             if before is not None:
                 self._of[connection] = before
             raise
-        self.logins += 1
         self._since.pop(connection, None)
         if before is not None and (meter := self._meter_of(before.user)) is not None:
             meter.forget(connection)
         meter = self._meter_of(login.user)
         connection.meter(partial(meter.reading, connection) if meter is not None else None)
-        log.info(events.LOGIN, login.user.name, login.user.rights.level, peer)
 
     def _looked_up(self, name: str, secret: bytes) -> Login | None:
         """Who that is. Another greenlet may run meanwhile. Raises Overloaded."""
@@ -321,11 +327,16 @@ class Logins:
         users = self._file.users.by_name
         ended = 0
         for connection, login in list(self._of.items()):
-            user, before = users.get(login.user.name), (login.user.rights, login.user.quota)
-            if user is None or login.kept not in user.kept or (user.rights, user.quota) != before:
+            user = users.get(login.user.name)
+            if user is None or login.kept not in user.kept or not _may_the_same(user, login.user):
                 connection.close("its user may not do the same any more, or its secret is no more")
                 ended += 1
         log.info(events.USERS_READ, self._file.path, len(users), ended)
+
+
+def _may_the_same(user: User, other: User) -> bool:
+    """Whether they are one user of two files, or of one, with the same class, prefixes and limits."""
+    return (user.name, user.rights, user.quota) == (other.name, other.rights, other.quota)
 
 
 def figures_of(logins: Logins | None) -> dict[str, int]:

@@ -132,6 +132,8 @@ class Node:
         self._channels = Channels()
         self.placing = Placing()
         """What clients are told that go to the owners of keys by themselves."""
+        self.when_reloaded: Callable[[], None] = lambda: None
+        """Is called at SIGHUP, when the files were read again."""
         self._ticker: Any = self.loop.timer(TICK, TICK)
         self._ticker.start(self._tick)
 
@@ -177,6 +179,7 @@ class Node:
             self._server.logins.reload()
         if self._handshakes is not None:
             self._handshakes.reload()
+        self.when_reloaded()
 
     @property
     def stopping(self) -> bool:
@@ -245,7 +248,8 @@ class Node:
         self.address = bound
         if self._http is not None and self._http_address is not None:
             self._overview = Overview(figures, picture, self.slow, time.time, handlers["NODES"])
-            self._pages = Pages(figures, self._checks, self._overview, _rest)
+            # Not 0 seconds: a callback of the loop could come before it has looked at the sockets.
+            self._pages = Pages(figures, self._checks, self._overview, lambda: gevent.sleep(0.0001))
             try:
                 at = self._http.listen(self._http_address)
             except OSError as error:
@@ -368,11 +372,6 @@ class Node:
             return Exit.NOT_DRAINED
         log.info(events.DRAIN_DONE, seconds)
         return Exit.FINE
-
-
-def _rest() -> None:
-    # Not 0: a callback of the loop could come before it has looked at the sockets.
-    gevent.sleep(0.0001)
 
 
 def complete(handlers: Mapping[str, Handler]) -> dict[str, Handler]:

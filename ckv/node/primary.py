@@ -34,6 +34,7 @@ from ckv.node.owners import AllOwners
 from ckv.node.parts import exec_at_owners
 from ckv.node.refusals import LOOK_EVERY, Refusals
 from ckv.node.reloading import Reloading, of_primary
+from ckv.node.relogin import log_in_again
 from ckv.node.routing import Routing
 from ckv.node.survey import Survey
 from ckv.persistent.opening import open_coordinator
@@ -86,6 +87,7 @@ def run(settings: PrimarySettings) -> int:
         node.placing.health = lambda number: health_of(peers[number])
     for peer in peers:
         peer.start()
+    node.when_reloaded = partial(log_in_again, peers)
 
     def figures() -> Info:
         return node.figures() | of_peers(peers) | NO_CLUSTER
@@ -132,6 +134,7 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
     files = FILES_OF_A_PEER * EXPECTED_NODES
     node = _node(settings, limits, files)
     routing = Routing(node.poller, settings, limits)
+    node.when_reloaded = lambda: log_in_again(routing.peers.values())
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
     following = Following(settings.follow, limits, routing) if settings.follow is not None else None
     leading = Leading(routing, options, open_coordinator(settings.coordinator), following)
