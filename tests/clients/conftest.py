@@ -17,6 +17,8 @@ import pytest
 from tests.clients.expected import EXPECTED
 from tests.clients.joining import Growing
 from tests.clients.server import OTHER_SERVER, Server
+from tests.security.guarded import secret_of, write_users
+from tests.security.sealed import Sealed
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Nodes
 
@@ -61,6 +63,20 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Server]:
             CLUSTER_NODES, persistent=database, capacity=CAPACITY, primary_options=["--cluster-clients"]
         )
         yield Server("127.0.0.1", started.secondaries[0].port)
+
+
+@pytest.fixture(scope="session")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A primary and two secondaries with users, which speak TLS alone."""
+    if OTHER_SERVER:
+        pytest.skip("it has no users")
+    folder = tmp_path_factory.mktemp("sealed")
+    with Nodes() as nodes:
+        started = Sealed(nodes, folder)
+        options = started.options(f"--users={write_users(folder / 'users')}")
+        env = {"CKV_NODE_PASSWORD": secret_of("node")}
+        primary = nodes.start_cluster(secondary_options=options, primary_options=options, env=env).primary
+        yield Server("127.0.0.1", primary.port, "writer", secret_of("writer"), str(started.authority.path))
 
 
 @pytest.fixture(scope="session")

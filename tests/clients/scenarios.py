@@ -22,7 +22,8 @@ beside the file that wants them."""
 
 def run_node(file: str, scenario: str, server: Server, prefix: str) -> None:
     """One scenario of a file in ``tests/clients/node``. Fails with all that it printed."""
-    run(node_command(file, scenario, server, prefix))
+    access = {"CLIENT_USER": server.user, "CLIENT_PASSWORD": server.password, "CLIENT_CA": server.ca}
+    run(node_command(file, scenario, server, prefix), env=access)
 
 
 @contextmanager

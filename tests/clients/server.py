@@ -16,6 +16,10 @@ class Server:
 
     host: str
     port: int
+    user: str = ""
+    password: str = ""
+    ca: str = ""
+    """The file with whom to trust, where it speaks TLS."""
 
     @property
     def url(self) -> str:

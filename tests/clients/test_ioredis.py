@@ -39,6 +39,11 @@ def test_scan(server: Server, prefix: str) -> None:
     run_node(FILE, "scan", server, prefix)
 
 
+def test_login(sealed: Server, prefix: str) -> None:
+    """A user, a password and TLS: `username`, `password`, `tls`"""
+    run_node(FILE, "values", sealed, prefix)
+
+
 def test_cluster_mode(cluster: Server, prefix: str) -> None:
     """Cluster mode: `Cluster`, which asks the owner of each key"""
     run_node(FILE, "cluster", cluster, prefix)
