@@ -239,6 +239,23 @@ def test_no_command_of_redis_takes_the_key_of_another_one(node: Node) -> None:
             assert client.call(*request) == told, request
 
 
+def test_no_cursor_of_another_one_tells_its_keys(node: Node) -> None:
+    foreign = [f"invoices:{number}" for number in range(50)]
+    with rpc(node, "writer") as writer, rpc(node, "orders") as client, Resp(node, "orders") as resp:
+        for key in foreign:
+            assert writer.call("PUT", key, "1") is True
+        cursor, _ = writer.call("SCAN", 0, "*", 5)
+        assert cursor
+        for pattern in ("*", "invoices:*"):
+            assert error_of(client, "SCAN", cursor, pattern, 1000).startswith("NotAllowed: ")
+            assert resp.call("SCAN", str(cursor), "MATCH", pattern).startswith("-NOPERM ")
+        while cursor:
+            cursor, keys = client.call("SCAN", cursor, "stock:*", 1000)
+            assert keys == []
+        for key in foreign:
+            assert writer.call("DEL", key) is True
+
+
 def test_own_keys_are_served(node: Node) -> None:
     with Resp(node, "orders") as client, rpc(node, "viewer") as viewer:
         assert client.call("MSET", OWN, "1", "stock:1", "2") == b"OK"

@@ -262,39 +262,6 @@ def test_the_roles_that_ask_log_in(guarded: Guarded, tmp_path: Path) -> None:
     assert "LoginNeeded" in run_ckv("status", *place).stderr
 
 
-def test_no_secret_stands_in_any_output(guarded: Guarded) -> None:
-    secondary = guarded.secondary("--log-level=debug", "--log-format=json", "--slow-time=0s")
-    primary = guarded.primary(secondary, options=("--log-level=debug", "--slow-time=0s"))
-    primary.wait_peer(secondary.address)
-    shown: list[str] = []
-    for node in (primary, secondary):
-        with rpc(node, "boss") as boss, Resp(node, "boss") as resp, rpc(node) as nobody:
-            shown.append(repr(boss.call("INFO")))
-            for words in (("CLIENT", "LIST"), ("CLIENT", "INFO"), ("INFO",), ("CONFIG", "GET", "*"), ("COMMAND",)):
-                shown.append(repr(resp.call(*words)))
-            for name, secret in ((secret_of("boss"), "x"), ("boss", secret_of("writer")), (secret_of("boss"), "")):
-                with pytest.raises(RemoteError) as caught:
-                    nobody.call("AUTH", name, secret)
-                shown += [
-                    str(caught.value),
-                    str(resp.call("AUTH", name, secret)),
-                    str(resp.call("AUTH", secret, name, "x")),
-                ]
-            assert resp.call("AUTH", secret_of("boss")).startswith("-WRONGPASS ")
-            nobody.notify("AUTH", "boss", secret_of("boss"))
-            shown.append(str(resp.call("HELLO", "3", "AUTH", "boss", secret_of("writer"), "SETNAME")))
-            slow = repr(resp.call("SLOWLOG", "GET", "-1"))
-            assert "AUTH" in slow
-            shown += [slow, repr(boss.call("SLOWLOG", 128))]
-        shown.append(Path(f"/proc/{node.pid}/cmdline").read_text())
-        node.signal(signal.SIGHUP)
-        node.wait_for_log("users read from")
-        shown += node.log
-    hashes = [word.partition(":")[2] for line in guarded.file.read_text().splitlines() for word in line.split()[2:3]]
-    for secret in (*map(secret_of, RIGHTS), *hashes):
-        assert not [text for text in shown if secret in text]
-
-
 def test_what_a_user_waits_for_is_in_the_slow_log(guarded: Guarded, mariadb: MariaDB) -> None:
     node = guarded.secondary("--slow-time=0", "--write-mode=through", persistent=mariadb.address)
     with rpc(node, "orders") as client, rpc(node, "boss") as boss:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -161,6 +164,37 @@ def test_who_is_not_trusted_gets_no_request(world: World, tmp_path: Path) -> Non
         Client("127.0.0.1", world.port, tls=Tls(tmp_path / "nowhere"))
 
 
+def test_who_wants_tls_sends_no_secret_where_there_is_none(sealed: Sealed, nodes: Nodes) -> None:
+    """Somebody in the middle, or in a node's place, says in plain that it has none."""
+
+    def heard() -> bytes:
+        with listener.accept()[0] as sock, suppress(ConnectionError):
+            sock.settimeout(10)
+            data = sock.recv(65536)
+            sock.sendall(b"-ERR unknown command\r\n")
+            while more := sock.recv(65536):
+                data += more
+        return data
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        listener.settimeout(10)
+        port = listener.getsockname()[1]
+        asked = pool.submit(heard)
+        with Client(f"ckvs://boss:{secret_of('boss')}@127.0.0.1:{port}") as client, pytest.raises(Unreachable):
+            client.put("a", "1")
+        of_client = asked.result()
+        asked = pool.submit(heard)
+        options = sealed.options("--tls-plain=clients")
+        primary = nodes.start_primary(
+            f"127.0.0.1:{port}", options=options, env={"CKV_NODE_PASSWORD": secret_of("node")}
+        )
+        of_node = asked.result()
+    for data, user in ((of_client, "boss"), (of_node, "node")):
+        assert data[:1] == b"\x16", "it begins with a handshake"
+        assert secret_of(user).encode() not in data
+    primary.wait_for_log(f"peer 127.0.0.1:{port} cannot be reached (TLS: ")
+
+
 def test_the_roles_that_ask(world: World) -> None:
     place = ("127.0.0.1", str(world.port))
     shell = run_ckv("shell", *place, "PUT", "a", "from the shell", env=world.files)
@@ -180,6 +214,24 @@ def test_the_roles_that_ask(world: World) -> None:
     assert (bad.returncode, bad.stderr) == (2, "ckv: /nowhere: No such file or directory\n")
     alone = run_ckv("ping", f"--tls-cert={world.tls.cert}", *place)
     assert (alone.returncode, alone.stderr.startswith("ckv: --tls-ca: missing")) == (2, True)
+
+
+@pytest.mark.skipif(not shutil.which("redis-cli"), reason="needs redis-cli")
+def test_redis_cli(world: World) -> None:
+    def asked(*words: str, user: str = "writer") -> str:
+        """What it says to a command as this user, whose secret it has from the environment."""
+        files = ("--cacert", str(world.tls.ca), "--cert", str(world.tls.cert), "--key", str(world.tls.key))
+        command = ("redis-cli", "-h", "127.0.0.1", "-p", str(world.port), "--tls", *files, "--user", user, *words)
+        env = ckv_environment({"REDISCLI_AUTH": secret_of(user)})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env=env)
+        assert secret_of(user) not in done.stdout + done.stderr
+        return done.stdout
+
+    assert asked("SET", "a", "1") == "OK\n"
+    assert asked("GET", "a") == "1\n"
+    assert asked("FLUSHALL").startswith("NOPERM ")
+    assert asked("GET", "a", user="viewer").startswith("NOPERM ")
+    assert asked("GET", "a", user="nobody").endswith("NOAUTH Authentication required.\n\n")
 
 
 def test_redis_py(world: World) -> None:
