@@ -19,7 +19,7 @@ from ckv.errors import BadSetting
 from ckv.roles import RoleName
 from ckv.security.account import NODE_PASSWORD, PASSWORD, Account, account
 from ckv.security.rights import Level
-from ckv.settings import file
+from ckv.settings import file, tls
 from ckv.settings.parsers import NO_TIER, Policy, WriteMode, hidden
 from ckv.settings.table import Setting, settings_of
 from ckv.units import show_size
@@ -321,9 +321,9 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
         variable = NODE_PASSWORD if role in ("primary", "secondary") else PASSWORD
         values["account"] = account(values.pop("login"), values.pop("password_file"), environ, variable)
     if "tls_plain" in values:
-        values["certificates"] = _certificates(*(values.pop(name) for name in _TLS_OF_NODES))
+        values["certificates"] = tls.of_node(*(values.pop(name) for name in tls.OF_NODES))
     elif "tls_ca" in values:
-        values["tls"] = _tls(*(values.pop(name) for name in _TLS_OF_ALL))
+        values["tls"] = tls.of_tool(*(values.pop(name) for name in tls.OF_ALL))
     if "host" in values:
         values["address"] = Address(values.pop("host"), values.pop("port"))
     if role == "shell":
@@ -334,42 +334,6 @@ def read(role: RoleName, arguments: Mapping[str, Any], environ: Mapping[str, str
     if isinstance(chosen, NodeSettings):
         chosen.check_reach()
     return chosen
-
-
-_TLS_OF_ALL: Final = ("tls_cert", "tls_key", "tls_ca", "tls_name")
-_TLS_OF_NODES: Final = (*_TLS_OF_ALL, "tls_clients", "tls_plain")
-
-
-def _tls(cert: Path | None, key: Path | None, ca: Path | None, name: str) -> Tls | None:
-    """How a tool connects. Raises BadSetting."""
-    if ca is None:
-        if cert is not None or key is not None or name:
-            raise BadSetting("--tls-ca: missing, and so there is no TLS: allowed without is none of --tls-...")
-        return None
-    from ckv.tls import Tls  # it loads OpenSSL
-
-    tls = Tls(ca, cert, key, name)
-    _ = tls.context  # which reads the files
-    return tls
-
-
-def _certificates(
-    cert: Path | None, key: Path | None, ca: Path | None, name: str, clients: str, plain: str
-) -> Certificates | None:
-    """Raises BadSetting."""
-    if cert is None:
-        if key is not None or ca is not None or clients != "no" or plain != "no":
-            raise BadSetting("--tls-cert: missing, and so there is no TLS: allowed without is none of --tls-...")
-        return None
-    if ca is None and (plain != "all" or clients != "no"):
-        raise BadSetting("--tls-ca: missing, to look at certificates by: allowed without is --tls-plain=all")
-    if plain != "no" and clients != "no":
-        raise BadSetting(f"--tls-clients: {clients!r} with --tls-plain={plain}, which needs none: allowed is either")
-    from ckv.security.certificates import Certificates  # it loads OpenSSL
-
-    return Certificates(
-        cert, key, ca, name, takes_plain=plain != "no", to_nodes=plain != "all", needs_clients=clients != "no"
-    )
 
 
 def given(
