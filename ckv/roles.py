@@ -21,6 +21,8 @@ RoleName = Literal[
     "drain",
     "rebalance",
     "owner",
+    "hot",
+    "big",
     "flush",
     "export",
     "import",
@@ -133,6 +135,27 @@ the database, or elsewhere, which is in the database or nowhere. It is not used 
 
 The exit status is 1, with one line on stderr, if nobody owns the key now, or a node does not answer.""",
             "ckv.tools.owner", on_gevent=False),
+        Role("hot", "[options] <host> <port>",
+            "Shows the keys that are asked for most often.",
+            """\
+ckv hot, which shows the keys that a secondary, or all secondaries of a primary, were asked for most often lately: calls
+in a second, their share of all calls, how far off the calls may be, the node, and the key. A call counts half as much a
+minute later. Only a few of many calls are looked at, so the numbers are estimates: 95 of 100 are as near as they say. A
+key is not shown where chance alone may have brought it there; one with more than 1 % of the calls of a node is.
+
+Below stands which nodes did not answer. The exit status is 1, with one line on stderr, if the node that is asked did
+not.""",
+            "ckv.tools.hot", on_gevent=False),
+        Role("big", "[options] <host> <port>",
+            "Shows the records in memory with the largest values.",
+            """\
+ckv big, which shows the records with the largest values that a secondary, or all secondaries of a primary, have in
+memory: the bytes of the value, the node, and the key. No record counts as used. A node goes through all of its memory
+for it, a piece at a time between what others ask.
+
+Below stands which nodes did not answer. The exit status is 1, with one line on stderr, if the node that is asked did
+not.""",
+            "ckv.tools.big", on_gevent=False),
         Role("flush", "[options] <host> <port>",
             "Has everything written that the database lacks, as before a backup, while nodes go on.",
             """\

@@ -34,10 +34,13 @@ from ckv.events import EVENTS  # noqa: E402
 from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
 from ckv.node.figures import FIGURES, PEER  # noqa: E402
+from ckv.node.frequent import SLOTS, SURELY  # noqa: E402
+from ckv.node.hotkeys import HALF_LIFE, MOST  # noqa: E402
 from ckv.node.kinds import Figure  # noqa: E402
 from ckv.node.saving import IDLE as SAVES_IDLE  # noqa: E402
 from ckv.node.saving import MAX_PASSES  # noqa: E402
 from ckv.node.scanning import MAX_COUNT, PLACES  # noqa: E402
+from ckv.node.survey import WITHIN, WITHIN_OF_BIG  # noqa: E402
 from ckv.protocol.resp.parsing import MAX_ARGUMENTS, MAX_INLINE_BYTES  # noqa: E402
 from ckv.protocol.resp.replies import CODES, UNKNOWN  # noqa: E402
 from ckv.redis.info import REDIS_VERSION  # noqa: E402
@@ -50,7 +53,7 @@ from tests.upstream.page import page as upstream  # noqa: E402
 NOTE = "<!-- Made by docs/generate.py; do not edit. -->\n"
 
 
-ANSWERED_BY = {"EXEC": "the owners of the keys"}
+ANSWERED_BY = {"EXEC": "the owners of the keys", "HOT": "each secondary", "BIG": "each secondary"}
 """Who answers commands that have no key among their arguments."""
 
 
@@ -134,6 +137,23 @@ restart, {SAVES_IDLE:g} s after the last question, which ends it, and when the d
 primary asks all its secondaries at once, and refuses a ticket when one of them was started anew or is gone. `SAVE 0` is
 answered `Moving` while slots are on their way to or from one of them, or go by another map than that of the primary. A
 node without a database refuses it.
+
+## HOT and BIG
+
+A secondary answers both for itself, in one row whose address is empty; a primary asks all its secondaries, and has a
+row for each, with its address. One that does not answer within {WITHIN:g} s, or {WITHIN_OF_BIG:g} s for `BIG`, has an
+`error` instead, and keeps nobody from seeing the others.
+
+`HOT` is about calls for single keys, each of several that came as one counted, whatever the tier and the eviction
+policy. `seconds` is the time in which they came, `calls` how many came in one second for all keys; of a key it is the
+same, and differs from the truth by no more than `error`, for 95 keys of 100. A call counts half when it is
+{HALF_LIFE:g} s old, and half of that when it is twice as old; so do the seconds. While a node is called less than
+{MOST} times a second all calls are counted, and `error` is 0; of more calls some are chosen by chance, and stand for
+the others. {SLOTS} keys are counted at a time. A key that has more than {100 * SURELY:.1g} % of the calls of its node
+is among these for certain, and is told unless chance alone may have brought it there.
+
+`BIG` has the bytes of the value and the key of records that are in memory, as it was found when the node went through
+it, a piece at a time between what others ask; what was stored meanwhile may be missing.
 
 ## PEEK and AUDIT
 
@@ -235,8 +255,9 @@ Of moves the primary that leads knows alone. A secondary that has joined knows t
 itself.
 
 It asks no other host, and works on a phone, in dark and light, by keyboard and with a screen reader. It has no record
-and no key: of a slow request it tells the method, the time and the client, and SLOWLOG the key. What it shows as the
-time of an answer is that of its own question, with the network in it.
+and no key: of a slow request it tells the method, the time and the client, and SLOWLOG the key; `ckv hot` shows which
+keys are asked for most often, to operators alone. What it shows as the time of an answer is that of its own question,
+with the network in it.
 
 For it `/status.json` has, beside the figures, `problems` (the worst first, each with its `level`, `sentence` and
 `section` of the runbook), `cluster` (`primaries`, `secondaries`, `slots` as rows of the first, the last and the number

@@ -409,6 +409,8 @@ def test_who_asks_one_thing_at_a_time_loads_no_gevent(role: str) -> None:
         "drain",
         "rebalance",
         "owner",
+        "hot",
+        "big",
         "flush",
         "export",
         "import",

@@ -86,6 +86,8 @@ def test_the_commands_of_the_protocol() -> None:
         "INFO": (),
         "NODES": (),
         "SLOWLOG": ("count",),
+        "HOT": ("count",),
+        "BIG": ("count",),
         "RETRY": (),
         "PEEK": ("key",),
         "AUDIT": ("cursor", "count"),

@@ -22,6 +22,8 @@ REPEATABLE: Final = (
     "OWNERS",
     "PING",
     "INFO",
+    "HOT",
+    "BIG",
     "PEEK",
 )
 """Methods that have the same result when they are carried out twice in a row. DEL tells whether there was one, and what

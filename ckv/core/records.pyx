@@ -344,10 +344,7 @@ cdef class Table:
         self.clean = 0
 
     def clear(self):
-        cdef uint32_t at
-        for at in range(1, self.next_entry):
-            if self.entries[at].block != NULL:
-                self.delete(at)
+        delete_all(self)
 
     def record(self, key):
         cdef uint32_t at = self.look_up(key)
@@ -373,8 +370,10 @@ cdef class Table:
             yield keys
 
     def keys_at(self, uint32_t place, uint32_t count, slots=None, /):
-        cdef uint32_t end = self.next_entry if count >= self.next_entry - place else place + count + 1
-        return keys_between(self, place, end, flags_of(slots)), end - 1 if end < self.next_entry else 0
+        return keys_between(self, place, end_at(self, place, count), flags_of(slots)), next_place(self, place, count)
+
+    def large_at(self, uint32_t place, uint32_t count, uint64_t at_least, /):
+        return large_between(self, place, end_at(self, place, count), at_least), next_place(self, place, count)
 
     def watch(self, slots):
         watch_slots(self, slots)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 from ckv.core.records import Table
@@ -12,6 +13,7 @@ class Arriving:
     def message(self) -> bytes: ...
 
 class Server:
+    to_skip: int
     @property
     def requests(self) -> int: ...
     def __init__(
@@ -25,5 +27,6 @@ class Server:
         bulky_bytes: int,
         last_batch: int,
     ) -> None: ...
+    def watch(self, sample: Callable[[bytes], int], /) -> None: ...
     def serve_all(self, inbox: list[Any], /) -> list[bytes | tuple[bytes, int, int]]: ...
     def arrived(self, arriving: Arriving, /) -> bytes | None: ...

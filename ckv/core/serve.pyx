@@ -11,7 +11,7 @@ it is the twin of this module, and the contract. :mod:`ckv.protocol.quick` is wh
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -41,6 +41,8 @@ cdef class Server:
     cdef readonly uint64_t requests  # requests that were answered here, since the start
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # the session has something to do before what is behind
+    cdef object sample    # takes note of a key that was asked for; how many further requests to pass over
+    cdef public int64_t to_skip  # requests to pass over before that
     cdef uint64_t max_value_bytes
     # The bounds of a BATCH: its requests, their values in all and each, and its msgid.
     cdef uint32_t batch_requests
@@ -57,11 +59,15 @@ cdef class Server:
         self.batch_bytes = batch_bytes
         self.bulky_bytes = bulky_bytes
         self.last_batch = last_batch
+        self.to_skip = INT64_MAX
         if not buffers.start(&self.out, KEPT_BYTES):
             raise MemoryError
 
     def __dealloc__(self):
         free(self.out.data)
+
+    def watch(self, sample not None):
+        self.sample = sample
 
     def serve_all(self, list inbox not None):
         return serve_sessions(self, inbox)
@@ -162,6 +168,7 @@ cdef class Server:
         cdef Entry *entry
         if outcome <= LARGE:
             return outcome
+        note(self, request)
         if outcome == VALUE:
             entry = &self.table.entries[request.at]
             to = write_found(to, entry.value_bytes, entry.flags & TEXT)

@@ -8,7 +8,7 @@ nobody an answer, and stops where one has to wait, for answers leave in the orde
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
@@ -37,6 +37,8 @@ cdef class Server:
     cdef readonly uint64_t requests  # requests that were answered here, since the start
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # never
+    cdef object sample    # takes note of a key that was asked for; how many further requests to pass over
+    cdef public int64_t to_skip  # requests to pass over before that
     cdef bytes served     # for each slot whether keys of it are for this node; empty where all are
     cdef uint64_t max_value_bytes
 
@@ -45,11 +47,15 @@ cdef class Server:
         self.absent = absent
         self.max_value_bytes = max_value_bytes
         self.served = b""
+        self.to_skip = INT64_MAX
         if not buffers.start(&self.out, KEPT_BYTES):
             raise MemoryError
 
     def __dealloc__(self):
         free(self.out.data)
+
+    def watch(self, sample not None):
+        self.sample = sample
 
     def serve_only(self, bytes served not None):
         if len(served) not in (0, SLOTS):
@@ -125,6 +131,7 @@ cdef class Server:
         outcome = decide(self.table, self.absent, &self.out, request, self.max_value_bytes, UINT32_MAX)
         if outcome <= LARGE:
             return False
+        note(self, request)
         to = end_of(&self.out)
         if outcome == VALUE:
             entry = &self.table.entries[request.at]

@@ -36,7 +36,7 @@ from ckv.node.refusals import LOOK_EVERY, Refusals
 from ckv.node.reloading import Reloading, of_primary
 from ckv.node.relogin import log_in_again
 from ckv.node.routing import Routing
-from ckv.node.survey import Survey
+from ckv.node.survey import surveys
 from ckv.persistent.opening import open_coordinator
 from ckv.protocol.greeting import Share, calls
 from ckv.protocol.handler import LATER, NO_CORES, Caller, Handler
@@ -102,7 +102,7 @@ def run(settings: PrimarySettings) -> int:
             | Everywhere(peers, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_at_owners(slots, limits.max_message_bytes)}
             | {OWNERS: own(OWNERS, lambda: owners_by_list(peers, slots.owners).pack())}
-            | {"NODES": Survey(figures, lambda: peers, gevent.spawn_later).survey},
+            | surveys(figures, lambda: peers, gevent.spawn_later),
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
             route_loops(slots.owners, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,
@@ -174,7 +174,7 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
             handlers(routing.slots, settings.max_value_bytes)
             | AllOwners(routing, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_, OWNERS: own(OWNERS, owners)}
-            | {"NODES": Survey(figures, routing.peers.values, gevent.spawn_later).survey},
+            | surveys(figures, routing.peers.values, gevent.spawn_later),
             f"secondaries=those that join coordinator={leading.coordinator_name} follows={settings.follow or '-'}",
             drain,
             routing.cores,

@@ -20,12 +20,14 @@ from ckv.net.connecting import connect_by, log_in_as
 from ckv.node import picture, readiness
 from ckv.node.answers import NOT_FOUND, answer_read, answer_write
 from ckv.node.auditing import Audits, entry
+from ckv.node.bigkeys import BigKeys
 from ckv.node.daytime import now_ms
 from ckv.node.direct import DirectClients, ask_the_primary
 from ckv.node.emptying import Emptying
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
 from ckv.node.guard import Guard, between_turns
+from ckv.node.hotkeys import HotKeys
 from ckv.node.joining import Joining
 from ckv.node.naming import Naming
 from ckv.node.node import Node, Wait, own, pong
@@ -35,6 +37,7 @@ from ckv.node.scanning import Scans
 from ckv.node.share import Others, OwnShare, view_of
 from ckv.node.steps import step_handlers
 from ckv.node.sweeping import Sweeper
+from ckv.node.turns import Turns
 from ckv.node.updates import update_handlers
 from ckv.node.workers import Workers
 from ckv.persistent.opening import is_shared, open_tier
@@ -112,6 +115,7 @@ def run(settings: SecondarySettings) -> int:
     emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic, guard.serves)
 
     saves = Saves(store, time.monotonic, gevent.spawn_later)
+    hot = HotKeys(time.monotonic)
 
     def expire() -> None:
         store.expire()
@@ -120,6 +124,7 @@ def run(settings: SecondarySettings) -> int:
         scans.expire()
         emptying.expire()
         own_share.look()
+        hot.tick()
         if workers is not None:
             workers.look()
         sweeper.look()
@@ -140,7 +145,7 @@ def run(settings: SecondarySettings) -> int:
         return picture.of_share(name, node.address, own_share.share, joining.primaries)
 
     agree = naming.agree if naming is not None and is_shared(settings.persistent) else None
-    loops = serve_loops(store, settings.max_value_bytes)
+    loops = serve_loops(store, settings.max_value_bytes, hot)
     resp_loop: Any = loops.resp
 
     def show(view: View | None, others: Others) -> None:
@@ -172,11 +177,12 @@ def run(settings: SecondarySettings) -> int:
     try:
         return node.serve(
             Address(settings.bind, settings.port),
-            record_handlers(store, settings.max_value_bytes)
+            record_handlers(store, settings.max_value_bytes, hot)
             | {name: guard.when_settled(handler) for name, handler in scans.handlers.items()}
             | {"FLUSH": guard.when_settled(emptying.flush)}
             | operator_handlers(store, audits, workers)
-            | {"SAVE": save_handler(saves, guard)}
+            | {"SAVE": save_handler(saves, guard), "BIG": BigKeys(store.memory, Turns().add).big}
+            | {"HOT": own("HOT", lambda count: [["", "", hot.told(count)]])}
             | {OWNERS: ask_the_primary},
             f"primary={','.join(map(str, settings.primaries))} "
             f"capacity={settings.capacity} memory_max={settings.memory_max} "
@@ -279,7 +285,7 @@ def _save_all(store: Records, workers: Workers | None, naming: Naming | None, wa
     return store.unsaved
 
 
-def serve_loops(store: Records, max_value_bytes: int) -> Cores:
+def serve_loops(store: Records, max_value_bytes: int, hot: HotKeys | None = None) -> Cores:
     """What answers the requests that memory alone decides, over one table; nothing without the compiled modules."""
     if not core.COMPILED:
         return NO_CORES
@@ -287,15 +293,19 @@ def serve_loops(store: Records, max_value_bytes: int) -> Cores:
     from ckv.core.records import Table
 
     table, absent = cast(Table, store.memory), cast(Table, store.absent)
-    return Cores(
-        serve.Server(table, absent, max_value_bytes=max_value_bytes, **BATCH_BOUNDS),
-        serve_resp.Server(table, absent, max_value_bytes=max_value_bytes),
-    )
+    rpc = serve.Server(table, absent, max_value_bytes=max_value_bytes, **BATCH_BOUNDS)
+    resp = serve_resp.Server(table, absent, max_value_bytes=max_value_bytes)
+    if hot is not None:
+        hot.watch(rpc)
+        hot.watch(resp)
+    return Cores(rpc, resp)
 
 
-def record_handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
-    """All methods of the command table that are about records, over a store."""
+def record_handlers(store: Records, max_value_bytes: int, hot: HotKeys | None = None) -> dict[str, Handler]:
+    """All methods of the command table that are about records, over a store; ``hot`` is told of keys."""
     single = handlers(store, max_value_bytes) | expiry_handlers(store, max_value_bytes, now_ms)
+    if hot is not None:
+        single = hot.noting(single)
     return single | step_handlers(store, single, max_value_bytes)
 
 

@@ -1,4 +1,5 @@
-"""NODES: the figures of a node and of all secondaries that it passes requests to, for who looks after a whole cluster.
+"""What a primary asks of itself and of all secondaries that it passes requests to, for who looks after a whole cluster:
+NODES, HOT and BIG.
 
 A node that does not answer soon keeps nobody from seeing the others.
 """
@@ -11,7 +12,8 @@ from typing import Any, Final, Protocol
 from ckv import errors
 from ckv.commands import COMMANDS
 from ckv.node.figures import Info
-from ckv.protocol.handler import LATER, Caller
+from ckv.node.hotkeys import checked_count
+from ckv.protocol.handler import LATER, Caller, Handler
 
 WITHIN: Final = 1.0
 """Seconds in which a node has to answer."""
@@ -19,9 +21,12 @@ WITHIN: Final = 1.0
 AWAY: Final = "not connected"
 """How it begins why a node has not even been asked."""
 
+WITHIN_OF_BIG: Final = 4.0
+"""The same where it goes through all of its memory first."""
+
 Row = list[Any]
-"""An address, empty for the node itself; why there are no figures, empty where there are some; and these, as pairs of
-name and value: nodes tell each other no maps."""
+"""An address, empty for the node itself; why it says nothing, empty where it does; and what it says, a list. Figures
+are pairs of name and value there: nodes tell each other no maps."""
 
 
 def row_of(info: Info) -> Row:
@@ -45,52 +50,77 @@ class Survey:
 
     def __init__(
         self,
-        figures: Callable[[], Info],
+        name: str,
+        own: Callable[..., list[Row]],
         nodes: Callable[[], Iterable[Surveyed]],
         later: Callable[[float, Callable[[], None]], object],
+        within: float = WITHIN,
     ) -> None:
-        """``later`` has something done after so many seconds."""
-        self._figures = figures
+        """``name``: of the method. ``own`` has the rows of this node itself, given the arguments; it raises
+        BadArguments for wrong ones. ``later`` has something done after so many seconds."""
+        self._name = name
+        self._own = own
         self._nodes = nodes
         self._later = later
+        self._within = within
 
     def survey(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        """The handler of NODES."""
-        if params:
-            raise COMMANDS["NODES"].wrong_count(params)
+        """The handler of the method."""
+        command = COMMANDS[self._name]
+        if len(params) != len(command.arguments):
+            raise command.wrong_count(params)
+        rows = self._own(*params)
         nodes = list(self._nodes())
-        rows = [row_of(self._figures())]
         if not nodes:
             return rows
-        rows += [[str(node.address), f"no answer within {WITHIN:g} s", []] for node in nodes]
-        answers = _Answers(caller, msgid, rows)
-        for number, node in enumerate(nodes, 1):
+        first = len(rows)
+        rows += [[str(node.address), f"no answer within {self._within:g} s", []] for node in nodes]
+        answers = _Answers(caller, msgid, rows, len(nodes))
+        for number, node in enumerate(nodes, first):
             try:
-                node.call("NODES", (), answers, number)
+                node.call(self._name, params, answers, number)
             except errors.NodeDown:
                 answers.respond(number, f"{AWAY}: {node.reason or 'it was there a moment ago'}", None)
             except errors.Refused as error:
                 answers.respond(number, errors.to_wire(error), None)
-        self._later(WITHIN, answers.end)
+        self._later(self._within, answers.end)
         return LATER
+
+
+def surveys(
+    figures: Callable[[], Info],
+    nodes: Callable[[], Iterable[Surveyed]],
+    later: Callable[[float, Callable[[], None]], object],
+) -> dict[str, Handler]:
+    """All that a primary asks in this way, by the names of the methods."""
+
+    def nothing(count: object) -> list[Row]:
+        checked_count(count)
+        return []  # a primary keeps no records
+
+    return {
+        "NODES": Survey("NODES", lambda: [row_of(figures())], nodes, later).survey,
+        "HOT": Survey("HOT", nothing, nodes, later).survey,
+        "BIG": Survey("BIG", nothing, nodes, later, WITHIN_OF_BIG).survey,
+    }
 
 
 def _read(result: object) -> Row:
     """What a node has said of itself."""
     match result:
-        case [[str(), str() as trouble, [*pairs]]]:
-            return [trouble, pairs]
-    return ["the node says something else than its figures", []]
+        case [[str(), str() as trouble, [*said]]]:
+            return [trouble, said]
+    return ["the node says something else", []]
 
 
 class _Answers:
     """The caller at each node."""
 
-    def __init__(self, caller: Caller, msgid: int, rows: list[Row]) -> None:
+    def __init__(self, caller: Caller, msgid: int, rows: list[Row], count: int) -> None:
         self._caller = caller
         self._msgid = msgid
         self._rows = rows
-        self._left = len(rows) - 1
+        self._left = count
         self._is_over = False
 
     @property

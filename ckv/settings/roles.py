@@ -200,6 +200,13 @@ class OwnerSettings(ToolSettings):
 
 
 @dataclass(frozen=True, slots=True)
+class MostSettings(ToolSettings):
+    """What ``hot`` and ``big`` are started with: how many keys to show."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExportSettings(ToolSettings):
     """What ``export`` is started with: the cursor to begin with."""
 
@@ -289,6 +296,8 @@ CLASSES: Final[Mapping[RoleName, type]] = {
     "drain": DrainSettings,
     "rebalance": RebalanceSettings,
     "owner": OwnerSettings,
+    "hot": MostSettings,
+    "big": MostSettings,
     "flush": ToolSettings,
     "export": ExportSettings,
     "import": ImportSettings,

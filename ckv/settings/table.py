@@ -76,7 +76,8 @@ class Setting:
 _NODES: Final[tuple[RoleName, ...]] = ("primary", "secondary")
 
 _ASKING: Final[tuple[RoleName, ...]] = (
-    *("shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner", "flush", "export", "import", "top"),
+    *("shell", "status", "ping", "verify", "slots", "drain", "rebalance", "owner", "hot", "big", "flush", "export"),
+    *("import", "top"),
 )
 """Who asks a node."""
 
@@ -91,15 +92,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Addresses of the secondaries, host:port each. Their order decides which keys each one owns: give every "
         "primary the same list. Without any, the secondaries that name this primary join it, and are dealt keys.",
         own_field="secondaries"),
-    Setting("<host>", ("status", "ping", "demo", "flush", "export", "import", "top"), parse_host,
+    Setting("<host>", ("status", "ping", "demo", "hot", "big", "flush", "export", "import", "top"), parse_host,
         "Host of a primary or a secondary."),
     Setting("<host>", ("shell",), parse_host,
         "Host of a primary or a secondary. A word that is the name of a command is none; a number alone is a port.",
         DEFAULT_HOST),
     Setting("<host>", ("verify",), parse_host, "Host of a secondary."),
     Setting("<host>", ("slots", "drain", "rebalance", "owner"), parse_host, "Host of the primary."),
-    Setting("<port>", ("status", "ping", "verify", "demo", "slots", "drain", "rebalance", "owner", "flush", "export",
-        "import", "top"), parse_port, "Its port, 1 to 65535."),
+    Setting("<port>", ("status", "ping", "verify", "demo", "slots", "drain", "rebalance", "owner", "hot", "big",
+        "flush", "export", "import", "top"), parse_port, "Its port, 1 to 65535."),
     Setting("<name>", ("drain",), parsers.name, "Name of the secondary, as ckv slots shows it."),
     Setting("<key>", ("owner",), str, "The key."),
     Setting("<switch>", ("rebalance",), parsers.one_of("on", "off", what="a switch"), "on or off."),
@@ -274,8 +275,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "check, show or sample."),
     Setting("<file>", ("config",), parsers.path_or_none, "The file that is checked or shown; - for none.",
         parsers.NOWHERE),
-    Setting("--timeout", ("shell", "status", "verify", "slots", "drain", "rebalance", "owner", "export", "import",
-        "top"), duration(0.01, 600),
+    Setting("--timeout", ("shell", "status", "verify", "slots", "drain", "rebalance", "owner", "hot", "big", "export",
+        "import", "top"), duration(0.01, 600),
         "How long a node may take to answer a command, 10ms to 10m.", "10s", "SECONDS"),
     Setting("--timeout", ("flush",), duration(0.01, 600),
         "How long a node may take to answer, and how long the database may take no record, 10ms to 10m.", "10s",
@@ -287,6 +288,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "CURSOR"),
     Setting("--resume", ("import",), whole(0, 2**53), "Lines that are left out at the beginning.", "0", "LINES"),
     Setting("--overwrite", ("import",), bool, "Replace records that are there already."),
+    Setting("--count", ("hot", "big"), whole(1, 100), "How many keys are shown, 1 to 100.", "10", "N"),
     Setting("--once", ("top",), bool, "Print it once, for scripts."),
     Setting("--ready", ("ping",), bool,
         "Ask whether it can serve, too: ready in ckv status, and /readyz of --http."),

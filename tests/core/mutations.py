@@ -261,9 +261,16 @@ _OF_RECORDS = (
     Mutation(
         "piece-with-a-gap",
         "the pieces of a walk have all keys",
-        "ckv/core/records.pyx",
-        "end - 1 if end < self.next_entry else 0\n",
-        "end if end < self.next_entry else 0\n",
+        "ckv/core/keys.pxi",
+        "end - 1 if end < table.next_entry else 0\n",
+        "end if end < table.next_entry else 0\n",
+    ),
+    Mutation(
+        "largest-left-out",
+        "a walk has all records of so many bytes",
+        "ckv/core/keys.pxi",
+        "entry.value_bytes >= at_least",
+        "entry.value_bytes > at_least",
     ),
     Mutation(
         "end-of-the-first",

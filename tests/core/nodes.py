@@ -10,6 +10,7 @@ import msgpack
 
 from ckv.cluster.slots import SlotMap
 from ckv.errors import NotOwner
+from ckv.node.hotkeys import HotKeys
 from ckv.node.lanes import new_lanes, route_loops
 from ckv.node.node import pong
 from ckv.node.parts import exec_at_owners
@@ -142,14 +143,19 @@ class Node(Client):
         max_value_bytes: int = LIMITS.max_value_bytes,
         capacity: int = CAPACITY,
         pending_max: int = 100,
+        hot: HotKeys | None = None,
     ) -> None:
+        """``hot`` is told of the keys that are asked for."""
         self.store = new_store(policy, capacity, pending_max if tier else 0)
         self.tiers = self.store if isinstance(self.store, EvictStore) else None
         self.elsewhere: set[str] = set()
         """Keys that are another node's. Only the handlers look."""
-        single = {name: self._guarded(handler) for name, handler in handlers(self.store, max_value_bytes).items()}
+        all_single = handlers(self.store, max_value_bytes)
+        if hot is not None:
+            all_single = hot.noting(all_single)
+        single = {name: self._guarded(handler) for name, handler in all_single.items()}
         table: dict[str, Handler] = {**single, **step_handlers(self.store, single, max_value_bytes), "PING": pong}
-        core = serve_loops(self.store, max_value_bytes).rpc if quick else None
+        core = serve_loops(self.store, max_value_bytes, hot).rpc if quick else None
         super().__init__(RpcMethods(table, LIMITS), core)
 
     def _guarded(self, handler: Handler) -> Handler:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from ckv.cluster.view import View
+from ckv.node.hotkeys import HotKeys
 from ckv.node.node import pong
 from ckv.node.secondary import record_handlers, serve_loops
 from ckv.protocol.handler import Loop
@@ -59,12 +60,20 @@ class RespNode(RespClient):
     """A session over a store. ``quick``: the serve loop gets what arrives first."""
 
     def __init__(
-        self, policy: str = "lru", *, quick: bool, tier: bool, capacity: int = CAPACITY, mode: str = "evict"
+        self,
+        policy: str = "lru",
+        *,
+        quick: bool,
+        tier: bool,
+        capacity: int = CAPACITY,
+        mode: str = "evict",
+        hot: HotKeys | None = None,
     ) -> None:
+        """``hot`` is told of the keys that are asked for."""
         self.store: Records = new_store(policy, capacity, 100 if tier else 0, mode)
         self.placing = Placing()
-        methods = resp_methods(self.store, self.placing)
-        super().__init__(methods, serve_loops(self.store, LIMITS.max_value_bytes).resp if quick else None)
+        methods = resp_methods(self.store, self.placing, hot)
+        super().__init__(methods, serve_loops(self.store, LIMITS.max_value_bytes, hot).resp if quick else None)
 
     def tell(self, view: View) -> None:
         """Clients are in cluster mode from now on."""
@@ -118,10 +127,10 @@ def primary_methods(primary: Primary) -> RespMethods:
     return for_node(LIMITS, lambda: 0.0, keys_max=1000, next_turn=lambda do: do())(primary.table)
 
 
-def resp_methods(store: Records, placing: Placing | None = None) -> RespMethods:
+def resp_methods(store: Records, placing: Placing | None = None, hot: HotKeys | None = None) -> RespMethods:
     """The commands of a secondary over a store, at a time that stands still."""
     made = for_node(LIMITS, lambda: 0.0, placing=placing, keys_max=1000, next_turn=lambda do: do())
-    return made({**record_handlers(store, LIMITS.max_value_bytes), "PING": pong})
+    return made({**record_handlers(store, LIMITS.max_value_bytes, hot), "PING": pong})
 
 
 def request(*arguments: bytes | str) -> bytes:

@@ -268,4 +268,25 @@ MUTATIONS = (
         "write_size(start, <uint32_t>count)",
         "write_size(start, 1)",
     ),
+    Mutation(
+        "large-not-noted",
+        "each key that is asked for may be noted",
+        "ckv/core/windows.pxi",
+        "    note(server, request)\n    size = ",
+        "    size = ",
+    ),
+    Mutation(
+        "noted-twice",
+        "a request that is Python's is noted by Python alone",
+        "ckv/core/serve.pyx",
+        "        if outcome <= LARGE:\n            return outcome\n        note(self, request)\n",
+        "        note(self, request)\n        if outcome <= LARGE:\n            return outcome\n",
+    ),
+    Mutation(
+        "one-too-few-passed-over",
+        "of how many one is noted is what was said",
+        "ckv/core/windows.pxi",
+        "    if server.to_skip < 0:\n",
+        "    if server.to_skip <= 0:\n",
+    ),
 )

@@ -1,4 +1,4 @@
-"""NODES at a primary: one that does not answer keeps nobody from seeing the others."""
+"""NODES, HOT and BIG at a primary: one node that does not answer keeps nobody from seeing the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ckv import errors
-from ckv.node.survey import WITHIN, Survey
+from ckv.node.survey import WITHIN, WITHIN_OF_BIG, surveys
 from ckv.protocol.handler import LATER, Caller
 from tests.node.callers import Told
 
@@ -19,9 +19,10 @@ class Peer:
         self.reason = ""
         self._error = error
         self.callers: list[tuple[Caller, int]] = []
+        self.asked: tuple[str, tuple[object, ...]] | None = None
 
     def call(self, method: str, params: tuple[object, ...], caller: Caller, msgid: int) -> None:
-        assert (method, params) == ("NODES", ())
+        self.asked = (method, params)
         if self._error is not None:
             raise self._error
         self.callers.append((caller, msgid))
@@ -32,14 +33,16 @@ class Peer:
 
 
 class Rig:
-    def __init__(self, *peers: Peer) -> None:
+    def __init__(self, *peers: Peer, method: str = "NODES", params: tuple[object, ...] = ()) -> None:
         self.later: list[Callable[[], None]] = []
         self.told = Told()
-        self.survey = Survey(lambda: {"role": "primary", "peer_a:1_connected": 1}, lambda: peers, self._do_later)
-        self.at_once = self.survey.survey(self.told, 7, ())
+        self.within = WITHIN_OF_BIG if method == "BIG" else WITHIN
+        made = surveys(lambda: {"role": "primary", "peer_a:1_connected": 1}, lambda: peers, self._do_later)
+        self.at_once = made[method](self.told, 7, params)
+        assert {peer.asked for peer in peers} <= {(method, params)}
 
     def _do_later(self, seconds: float, do: Callable[[], None]) -> None:
-        assert seconds == WITHIN
+        assert seconds == self.within
         self.later.append(do)
 
     @property
@@ -86,9 +89,23 @@ def test_an_answer_without_figures_is_a_trouble_of_that_node() -> None:
     peer = Peer("a:1")
     rig = Rig(peer)
     peer.answer(None, 7)
-    assert rig.answer[1:] == [["a:1", "the node says something else than its figures", []]]
+    assert rig.answer[1:] == [["a:1", "the node says something else", []]]
 
 
-def test_it_takes_no_arguments() -> None:
+@pytest.mark.parametrize("method", ["HOT", "BIG"])
+def test_what_is_asked_of_records_is_told_of_the_others_alone(method: str) -> None:
+    assert Rig(method=method, params=(10,)).at_once == []
+    one, gone = Peer("a:1"), Peer("b:2", errors.NodeDown("no connection"))
+    rig = Rig(one, gone, method=method, params=(10,))
+    one.answer(None, (("", "", (1, 2)),))
+    assert rig.answer == [["a:1", "", [1, 2]], ["b:2", "not connected: it was there a moment ago", []]]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"), [("NODES", ("x",)), ("HOT", ()), ("HOT", (0,)), ("BIG", (101,)), ("BIG", ("10",))]
+)
+def test_wrong_arguments_reach_no_node(method: str, params: tuple[object, ...]) -> None:
+    peer = Peer("a:1")
     with pytest.raises(errors.BadArguments):
-        Rig().survey.survey(Told(), 1, ("x",))
+        Rig(peer, method=method, params=params)
+    assert peer.asked is None

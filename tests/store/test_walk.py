@@ -8,8 +8,9 @@ from itertools import product
 import pytest
 
 from ckv.cluster.slots import SLOTS, slot_of
-from ckv.store.memory import PLAIN, TABLES, Memory
+from ckv.store.memory import PLAIN, TABLES, Memory, Walk
 from ckv.store.memory.slots import SlotSet
+from ckv.values import Value, to_bytes
 from tests.store.walks import walked
 
 
@@ -60,6 +61,32 @@ def test_what_is_there_all_the_while_is_met_once_whatever_comes_and_goes(table: 
             table.get(chance.choice(stays))
             table.put(chance.choice(stays), chance.choice((b"y", b"longer" * 20)))
     assert sorted(key for key in found if key.startswith("stays")) == sorted(stays)
+
+
+def large(walk: Walk, count: int, at_least: int) -> list[tuple[int, str]]:
+    """The records of at least so many bytes, in pieces of so many places."""
+    place, found = 0, list[tuple[int, str]]()
+    while True:
+        records, place = walk.large_at(place, count, at_least)
+        found += records
+        if place == 0:
+            return found
+
+
+@pytest.mark.parametrize("count", [1, 7, 100, 1000])
+def test_records_with_large_values_are_met_with_their_sizes(table: Memory, count: int) -> None:
+    assert large(table.walk(), count, 0) == []
+    values: dict[str, Value] = {f"key {size}": b"x" * size for size in range(100)}
+    values |= {"text": "ü" * 20, "\udcff": "a\udcff", "gone": b""}
+    for key, value in values.items():
+        table.put(key, value)
+    table.remove("gone")
+    sizes = {key: len(to_bytes(value)) for key, value in values.items() if key != "gone"}
+    assert sorted(large(table.walk(), count, 0)) == sorted((size, key) for key, size in sizes.items())
+    at_least = sorted((size, key) for key, size in sizes.items() if size >= 40)
+    assert sorted(large(table.walk(), count, 40)) == at_least
+    assert len(at_least) == 61
+    assert large(table.walk(), count, 2**40) == []
 
 
 def test_a_place_can_be_asked_for_again(table: Memory) -> None:

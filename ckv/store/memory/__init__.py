@@ -36,6 +36,10 @@ class Walk(Protocol):
         is met or not. Any place can be asked for again.
         """
 
+    def large_at(self, place: int, count: int, at_least: int, /) -> tuple[list[tuple[int, str]], int]:
+        """Of the records in so many places those whose values have at least so many bytes: how many, and the key. Then
+        the next place, as :meth:`keys_at` has it."""
+
 
 class Memory(Protocol):
     """Records under one policy.

@@ -11,7 +11,7 @@ from typing import Final
 
 from ckv.store.memory.ends import Ends
 from ckv.store.memory.slots import SlotSet
-from ckv.values import Value
+from ckv.values import Value, size_of
 
 Record = tuple[str, Value, int, bool, int]
 """Key, value, version, whether it is clean, and when it expires, in milliseconds of the epoch; 0 for never.
@@ -32,8 +32,9 @@ EXPIRY_BYTES: Final = 110
 class Listed:
     """A walk through the keys that were here when it began: :class:`ckv.store.memory.Walk`."""
 
-    def __init__(self, keys: list[str]) -> None:
+    def __init__(self, keys: list[str], record: Callable[[str], Record | None]) -> None:
         self._keys = keys
+        self._record = record
 
     def keys_at(self, place: int, count: int, slots: SlotSet | None = None) -> tuple[list[str], int]:
         end = place + count
@@ -41,6 +42,12 @@ class Listed:
         if slots is not None:
             keys = [key for key in keys if key in slots]
         return keys, end if end < len(self._keys) else 0
+
+    def large_at(self, place: int, count: int, at_least: int) -> tuple[list[tuple[int, str]], int]:
+        keys, following = self.keys_at(place, count)
+        records = [record for key in keys if (record := self._record(key)) is not None]
+        sizes = [(size_of(record[1]), record[0]) for record in records]
+        return [found for found in sizes if found[0] >= at_least], following
 
 
 class Table:
@@ -254,7 +261,7 @@ class Table:
         return list(chain.from_iterable(self._generations))
 
     def walk(self) -> Listed:
-        return Listed(self.keys())
+        return Listed(self.keys(), self._find)
 
     def overdue(self) -> Iterator[list[str]]:
         for keys in self._ends.until(self.now_ms()):

@@ -1,0 +1,167 @@
+"""The keys that are asked for most often at this secondary lately: HOT.
+
+It is always on, so it must cost next to nothing: of the requests for keys one in so many is looked at, chosen by chance
+(Bernoulli sampling), by compiled code (``note`` in ``ckv/core/windows.pxi``) and around the handlers, which count down
+to it. How many follows from how many come, so that not many more than :data:`MOST` are looked at in a second; while
+there are fewer, all are. What is noted goes to a sketch (:mod:`ckv.node.frequent`).
+
+How long it is to the next one has no memory: drawing it anew at any moment changes nothing of who is chosen. So
+the same chance holds for all, wherever they are counted, and also when it changes.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from ckv import errors
+from ckv.commands import COMMANDS
+from ckv.node.frequent import Frequent
+from ckv.protocol.handler import Caller, Handler
+from ckv.values import MAX_KEY_BYTES, to_bytes, to_text
+
+MOST: Final = 1000
+"""Keys that are looked at in a second, about, at a microsecond each."""
+
+HALF_LIFE: Final = 60.0
+"""Seconds after which a call counts half."""
+
+MAX_COUNT: Final = 100
+"""The most keys in one answer."""
+
+MAX_BYTES: Final = 48 * 1024
+"""Of these keys: what nodes send each other is bounded."""
+
+
+class Counting(Protocol):
+    """Counts down to the next request whose key is noted: the ``Server`` of either protocol in ``ckv/core/``."""
+
+    to_skip: int
+    """Requests to pass over before that one."""
+
+
+class _Handlers:
+    __slots__ = ("to_skip",)
+
+    def __init__(self) -> None:
+        self.to_skip = 0
+
+
+class HotKeys:
+    """Those of one node."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """``clock`` gives seconds that never go back."""
+        self._clock = clock
+        self._frequent = Frequent()
+        self._stride = 1
+        """One request in so many is noted."""
+        self._log = 0.0
+        """The logarithm of the chance that one is not."""
+        self._taken = 0
+        """That were noted in this second, or since the stride has changed in it."""
+        self._raised = False
+        """Whether it has."""
+        self._handlers = _Handlers()
+        self._counting: list[Counting] = [self._handlers]
+        self._seconds = 0.0
+        """In which the calls came; those of before count as their calls do."""
+        self._known_until = self._second_ends = clock()
+        self._halved = clock()
+
+    # --- what is asked for -----------------------------------------------------------------------------------------
+
+    def watch(self, server: Any) -> None:
+        """Has compiled code, a ``Server`` of either protocol, note keys from now on."""
+        self._counting.append(server)
+        server.to_skip = self._to_skip()
+        server.watch(self.sample)
+
+    def noting(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+        """The handlers of methods, of which those about a key, their first argument, note it."""
+        return {
+            name: self._noting(handler) if COMMANDS[name].has_owner else handler for name, handler in handlers.items()
+        }
+
+    def _noting(self, handler: Handler) -> Handler:
+        counting = self._handlers
+
+        def noted(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            counting.to_skip -= 1
+            if counting.to_skip < 0:
+                counting.to_skip = self._sample_of(params)
+            return handler(caller, msgid, params)
+
+        return noted
+
+    def _sample_of(self, params: tuple[object, ...]) -> int:
+        key = params[0] if params else None
+        if isinstance(key, (str, bytes)) and len(key) <= MAX_KEY_BYTES:
+            return self.sample(to_bytes(key))
+        return self._to_skip()  # its handler refuses it
+
+    def sample(self, key: bytes) -> int:
+        """Takes note of a key that was asked for; how many requests to pass over before the next one."""
+        self._frequent.add(key, self._stride)
+        self._taken += 1
+        if self._taken >= MOST:
+            self._raised = True
+            self._change(2 * self._stride)
+        return self._to_skip()
+
+    def tick(self) -> None:
+        """To be called several times a second."""
+        now = self._clock()
+        if now < self._second_ends:
+            return
+        self._second_ends = now + 1.0
+        if not self._raised and self._stride > 1 and self._taken < MOST // 4:
+            self._change(self._stride // 2)
+        self._taken = 0
+        self._raised = False
+        self._go_on(now)
+        if now >= self._halved + HALF_LIFE:
+            self._halved = now
+            self._seconds /= 2
+            self._frequent.halve()
+
+    def _change(self, stride: int) -> None:
+        self._taken = 0
+        self._stride = stride
+        self._log = math.log1p(-1 / stride) if stride > 1 else 0.0
+        for counting in self._counting:
+            counting.to_skip = self._to_skip()
+
+    def _to_skip(self) -> int:
+        """By the geometric distribution: as often as it takes until a chance of one in the stride comes true."""
+        return int(math.log(1.0 - random.random()) / self._log) if self._stride > 1 else 0
+
+    # --- what is told ------------------------------------------------------------------------------------------------
+
+    def told(self, count: object) -> list[object]:
+        """What HOT answers: of how many seconds, calls a second for all keys, and up to ``count`` keys, each with its
+        calls a second and how far off they may be. Raises BadArguments."""
+        count = checked_count(count)
+        self._go_on(self._clock())
+        seconds = max(self._seconds, 1.0)
+        keys: list[object] = []
+        size = 0
+        for key, calls, error in self._frequent.most(count):
+            size += len(key)
+            if size > MAX_BYTES:
+                break
+            keys.append([to_text(key), calls / seconds, error / seconds])
+        return [seconds, self._frequent.calls / seconds, keys]
+
+    def _go_on(self, now: float) -> None:
+        self._seconds += now - self._known_until
+        self._known_until = now
+
+
+def checked_count(count: object) -> int:
+    """The number of keys that is asked for. Raises BadArguments."""
+    if type(count) is not int or not 1 <= count <= MAX_COUNT:
+        raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 1 to {MAX_COUNT}")
+    return count

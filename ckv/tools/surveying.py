@@ -1,0 +1,52 @@
+"""What nodes say that are asked through a primary, or one that is asked by itself, as a table of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ckv.client import Client
+from ckv.errors import ProtocolError
+from ckv.settings.roles import MostSettings
+from ckv.tools.shell.words import quoted
+
+
+class Said(NamedTuple):
+    """What one node has said."""
+
+    address: str
+    trouble: str
+    """Why it has said nothing; empty where it has."""
+    found: list[Any]
+
+
+def survey(client: Client, settings: MostSettings, name: str) -> list[Said]:
+    """What all nodes say to this method; the one that is asked has the address that it was asked by. Raises what the
+    client raises."""
+    match client.call(name, settings.count):
+        case [*rows]:
+            return [_said(row, name, str(settings.address)) for row in rows]
+    raise ProtocolError(f"a {name} was not answered with rows")
+
+
+def _said(row: object, name: str, asked: str) -> Said:
+    match row:
+        case [str() as address, str() as trouble, [*found]]:
+            return Said(address or asked, trouble, found)
+    raise ProtocolError(f"a {name} was answered with something else than an address, a trouble and what was found")
+
+
+def table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], str, str]], said: Sequence[Said]) -> list[str]:
+    """The lines: of each of the ``rows`` its numbers, its node and its key; and which nodes have said nothing, and why.
+
+    >>> table(["calls"], [(["12"], "h:1", "a b")], [Said("h:2", "NodeDown: no", [])])
+    ['calls  node  key', '   12  h:1   "a b"', '! h:2: NodeDown: no']
+    """
+    cells = [[*head, "node", "key"], *([*numbers, node, quoted(key)] for numbers, node, key in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head) + 1)]
+    lines = []
+    for row in cells:
+        *numbers, node, key = row
+        aligned = [cell.rjust(width) for cell, width in zip(numbers, widths, strict=False)]
+        lines.append("  ".join([*aligned, node.ljust(widths[-1]), key]))
+    return lines + [f"! {each.address}: {each.trouble}" for each in said if each.trouble]
