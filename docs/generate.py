@@ -188,6 +188,8 @@ def metric_of(figure: Figure) -> str:
     if figure.kind == "label":
         return f"`ckv_info{{{figure.metric}}}`"
     name = "peer" if PEER in figure.name else ""
+    if figure.kind == "histogram":
+        return f"`{figure.metric}{{method=...}}`"
     pairs = ["state=..."] if figure.kind == "state" else [f"{label}={value}" for label, value in figure.labels]
     shown = ",".join(pairs + ([name] if name else []))
     return "" if figure.kind == "text" else f"`{figure.metric}{{{shown}}}`" if shown else f"`{figure.metric}`"
@@ -244,6 +246,15 @@ connections that ask for nothing hold the places of this server, 200 of them for
 killed for it loses what it has not saved.
 
 [runbook.md](runbook.md) has alerts for Prometheus, and what to do at each.
+
+A *histogram* is told to Prometheus alone. `ckv_call_seconds` is by `method`, that of msgpack-RPC also for
+[commands of Redis](redis.md): a DECR is an INCRBY. SET and PUTEX count as PUT. A call is timed from when the node
+begins to serve it to its answer; what it has waited in sockets, and for others in the loop, comes on top. Calls that
+compiled code answers by itself are answered together with others that came at the same time, and each counts with the
+time of all; so do those that a primary passes on in one message. Of others that are answered at once, some are timed,
+chosen by chance, once there are more than {MOST} calls a second, and stand for the rest: their counts are estimates.
+Those that wait, for the database, another node or another request, are timed each.
+`histogram_quantile(0.99, sum by (le, method) (rate(ckv_call_seconds_bucket[5m])))` is what 99 of 100 do not exceed.
 
 ## The status page
 

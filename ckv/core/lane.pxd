@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ckv.core.buffer cimport Buffer
 from ckv.core.request cimport Input, Request
+from ckv.core.times cimport Times
 
 cdef enum:
     FIRST_BYTES = 2048    # that there is room for at once
@@ -25,6 +26,8 @@ cdef class Routed:
     cdef uint32_t count
     cdef list callers      # each once for each time that it sent something
     cdef object last       # of them
+    cdef double began      # when, by the monotonic clock
+    cdef object late       # makes the caller of one that Python has to answer; None for the caller itself
 
     # Adds a call of the last caller, as it is in so many bytes from `start`. One of RESP has a number, no `start`, and bytes
     # that are enough for it. False, and nothing is changed, when memory is out.
@@ -41,6 +44,8 @@ cdef class Lane:
     cdef readonly uint32_t count
     cdef readonly bint is_open  # whether calls may be collected
     cdef uint64_t bulky_bytes   # of a value: a larger one is not for here
+    cdef object late            # see Routed
+    cdef Times times
     # Of answers: whose turn it is, and what it is to be told.
     cdef object caller
     cdef Buffer out

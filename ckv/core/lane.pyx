@@ -23,6 +23,7 @@ from ckv.core.msgpackrpc cimport (
     number_at, read_answer_head, read_array, read_raw, skip, write_array, write_call, write_head, write_number,
 )
 from ckv.core.request cimport ELEMENT, GET, PUT, Input, Request, input_of
+from ckv.core.times cimport Times, seconds_now, set_bounds, told, took
 
 cdef enum:
     FIRST_CALLS = 32
@@ -38,6 +39,13 @@ cdef inline uint64_t number_of(const Call *call) noexcept nogil:
     cdef uint64_t number
     memcpy(&number, call.msgid, sizeof(number))
     return number
+
+
+# One of those of which there are times.
+cdef inline int kind_of(const Call *call) noexcept nogil:
+    if call.kind == ELEMENT:
+        return GET
+    return call.kind
 
 
 # Whether a result is what a request of RESP should have: any other is for Python.
@@ -62,6 +70,7 @@ cdef inline bint is_not_owner(const uint8_t *at, const uint8_t *end) noexcept no
 cdef class Routed:
     def __cinit__(self):
         self.callers = []
+        self.began = seconds_now()
         if not (buffers.start(&self.calls, FIRST_CALLS * sizeof(Call)) and buffers.start(&self.requests, FIRST_BYTES)):
             raise MemoryError
 
@@ -97,9 +106,11 @@ cdef class Routed:
         cdef Call *call = call_of(self, i)
         caller = self.callers[call.caller]
         if call.msgid_bytes:
-            return (caller, number_at(call.msgid, call.msgid_bytes))
-        caller.expect(number_of(call), call.kind)
-        return (caller, number_of(call))
+            number = number_at(call.msgid, call.msgid_bytes)
+        else:
+            number = number_of(call)
+            caller.expect(number, call.kind)
+        return (caller if self.late is None else self.late(caller, kind_of(call), self.began), number)
 
     def packed(self, uint32_t msgid):
         cdef uint8_t[HEAD_BYTES] head
@@ -131,6 +142,13 @@ cdef class Lane:
 
     def __dealloc__(self):
         free(self.out.data)
+
+    def watch(self, late not None, tuple bounds not None):
+        set_bounds(&self.times, bounds)
+        self.late = late
+
+    def told_times(self):
+        return told(&self.times)
 
     def open(self, bint may):
         self.is_open = may
@@ -212,12 +230,15 @@ cdef class Lane:
                     self.early = self.caller.early
             if start[0] == 0xC0 and count > 1:
                 generation[msgid + 1 + i] = routed.made(i)
-            elif call.msgid_bytes:
+                continue
+            self.times.answered[kind_of(call)] += 1
+            if call.msgid_bytes:
                 self.write(call, start, results.at, count > 1 and start[0] == 0x91)
             elif call.kind == ELEMENT:
                 self.write_element(call, start, results.at)
             else:
                 self.write_in_order(call, start, results.at)
+        took(&self.times, seconds_now() - routed.began)
         return self.tell()
 
     cdef void write(self, const Call *call, const uint8_t *result, const uint8_t *end, bint is_error) noexcept:

@@ -122,6 +122,7 @@ cdef class Router:
         if routed is None or routed.count == self.batch_requests or routed.requests.length + size > self.batch_bytes:
             try:
                 other = Routed()
+                other.late = lane.late
                 if routed is not None:
                     lane.full.append(routed)
             except MemoryError:

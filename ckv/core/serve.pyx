@@ -27,6 +27,7 @@ from ckv.core.msgpackrpc cimport (
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
 from ckv.core.request cimport GET, PUT, Input, Request, input_of
+from ckv.core.times cimport Times, seconds_now, set_bounds, told, took
 
 cdef enum:
     ARRIVING_BYTES = 64 * 1024  # beyond, a value is worth a place of its own while it arrives
@@ -43,6 +44,7 @@ cdef class Server:
     cdef bint stop        # the session has something to do before what is behind
     cdef object sample    # takes note of a key that was asked for; how many further requests to pass over
     cdef public int64_t to_skip  # requests to pass over before that
+    cdef Times times
     cdef uint64_t max_value_bytes
     # The bounds of a BATCH: its requests, their values in all and each, and its msgid.
     cdef uint32_t batch_requests
@@ -66,8 +68,12 @@ cdef class Server:
     def __dealloc__(self):
         free(self.out.data)
 
-    def watch(self, sample not None):
+    def watch(self, sample not None, tuple bounds not None):
+        set_bounds(&self.times, bounds)
         self.sample = sample
+
+    def told_times(self):
+        return told(&self.times)
 
     def serve_all(self, list inbox not None):
         return serve_sessions(self, inbox)

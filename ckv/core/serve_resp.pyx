@@ -23,6 +23,7 @@ from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
 from ckv.core.request cimport GET, PING, Input, Request, input_of
 from ckv.core.resp cimport pass_by, read_bulk, read_mget, read_request, write_bulk, write_bytes, write_flag, write_size
 from ckv.core.slots cimport SLOTS, slot_of
+from ckv.core.times cimport Times, seconds_now, set_bounds, told, took
 
 cdef enum:
     CRLF_BYTES = 2
@@ -39,6 +40,7 @@ cdef class Server:
     cdef bint stop        # never
     cdef object sample    # takes note of a key that was asked for; how many further requests to pass over
     cdef public int64_t to_skip  # requests to pass over before that
+    cdef Times times
     cdef bytes served     # for each slot whether keys of it are for this node; empty where all are
     cdef uint64_t max_value_bytes
 
@@ -54,8 +56,12 @@ cdef class Server:
     def __dealloc__(self):
         free(self.out.data)
 
-    def watch(self, sample not None):
+    def watch(self, sample not None, tuple bounds not None):
+        set_bounds(&self.times, bounds)
         self.sample = sample
+
+    def told_times(self):
+        return told(&self.times)
 
     def serve_only(self, bytes served not None):
         if len(served) not in (0, SLOTS):

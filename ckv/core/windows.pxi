@@ -12,12 +12,14 @@
 
 
 cdef list serve_sessions(Server server, list inbox):
+    cdef double began = seconds_now()
     server.table.is_in_loop = True
     try:
         return serve_in_windows(server, inbox)
     finally:
         server.table.is_in_loop = False
         server.table.now = 0
+        took(&server.times, seconds_now() - began)
 
 
 cdef list serve_in_windows(Server server, list inbox):
@@ -145,9 +147,10 @@ cdef bytes large(Server server, const Request *request):
     return answer
 
 
-# Has the key of one request in so many noted, of those that are answered here. What that raises is told on stderr and
+# Counts a request that is answered here, and has the key of one in so many noted. What that raises is told on stderr and
 # costs no answer.
 cdef inline void note(Server server, const Request *request) noexcept:
+    server.times.answered[request.kind] += 1
     server.to_skip -= 1
     if server.to_skip < 0:
         server.to_skip = server.sample(slice_of(request.key, request.key + request.key_bytes))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from ckv.node.health import State
-from ckv.node.kinds import counter, gauge, label, made, state, text
+from ckv.node.kinds import counter, gauge, histogram, label, made, state, text
 
 if TYPE_CHECKING:
     from ckv.net.peer import Peer
@@ -176,6 +176,11 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "absent_hits": counter(
             "Reads of no record that the database was not asked for: known to be none, expired or deleted.",
             "ckv_misses_total", tier="memory"),
+    }),
+    ("Calls", ("primary", "secondary"), {
+        "call_seconds": histogram(
+            "Seconds that calls for single keys took, by the method that carried them out. Those that compiled code "
+            "answers together, or passes on in one message, took as long as all of them."),
     }),
     ("Pending", ("secondary",), {
         "pending_records": gauge(

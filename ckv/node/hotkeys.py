@@ -1,4 +1,4 @@
-"""The keys that are asked for most often at this secondary lately: HOT.
+"""The keys that are asked for most often at this secondary lately: HOT; and how long handlers took.
 
 It is always on, so it must cost next to nothing: of the requests for keys one in so many is looked at, chosen by chance
 (Bernoulli sampling), by compiled code (``note`` in ``ckv/core/windows.pxi``) and around the handlers, which count down
@@ -19,7 +19,8 @@ from typing import Any, Final, Protocol
 from ckv import errors
 from ckv.commands import COMMANDS
 from ckv.node.frequent import Frequent
-from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.latencies import BOUNDS, Latencies
 from ckv.values import MAX_KEY_BYTES, to_bytes, to_text
 
 MOST: Final = 1000
@@ -52,9 +53,11 @@ class _Handlers:
 class HotKeys:
     """Those of one node."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """``clock`` gives seconds that never go back."""
+    def __init__(self, clock: Callable[[], float], latencies: Latencies) -> None:
+        """``clock`` gives seconds that never go back. ``latencies``: is told how long requests took that are answered
+        at once."""
         self._clock = clock
+        self._latencies = latencies
         self._frequent = Frequent()
         self._stride = 1
         """One request in so many is noted."""
@@ -77,22 +80,32 @@ class HotKeys:
         """Has compiled code, a ``Server`` of either protocol, note keys from now on."""
         self._counting.append(server)
         server.to_skip = self._to_skip()
-        server.watch(self.sample)
+        server.watch(self.sample, BOUNDS)
+        self._latencies.take(server)
 
     def noting(self, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
         """The handlers of methods, of which those about a key, their first argument, note it."""
         return {
-            name: self._noting(handler) if COMMANDS[name].has_owner else handler for name, handler in handlers.items()
+            name: self._noting(name, handler) if COMMANDS[name].has_owner else handler
+            for name, handler in handlers.items()
         }
 
-    def _noting(self, handler: Handler) -> Handler:
+    def _noting(self, name: str, handler: Handler) -> Handler:
         counting = self._handlers
+        latencies = self._latencies
+        clock = self._clock
 
         def noted(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
             counting.to_skip -= 1
-            if counting.to_skip < 0:
-                counting.to_skip = self._sample_of(params)
-            return handler(caller, msgid, params)
+            if counting.to_skip >= 0:
+                return handler(caller, msgid, params)
+            stride = self._stride
+            counting.to_skip = self._sample_of(params)
+            began = clock()
+            result = handler(caller, msgid, params)
+            if result is not LATER:
+                latencies.add(name, clock() - began, stride)
+            return result
 
         return noted
 

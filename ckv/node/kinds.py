@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-Kind = Literal["counter", "gauge", "label", "state", "text"]
-"""A counter only grows, and begins with 0 when the process starts; a gauge goes up and down. A label is a text that
-tells nodes apart, and a state one of a few words, each of which is 1 or 0. Text alone is for people: why something is
-as it is has too many words for a time series."""
+Kind = Literal["counter", "gauge", "histogram", "label", "state", "text"]
+"""A counter only grows, and begins with 0 when the process starts; a gauge goes up and down. A histogram is several
+counters, and no line of INFO. A label is a text that tells nodes apart, and a state one of a few words, each of which
+is 1 or 0. Text alone is for people: why something is as it is has too many words for a time series."""
 
 PREFIX: Final = "ckv_"
 """How the names of all metrics begin."""
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """One line of INFO."""
+    """One line of INFO, but for a histogram."""
 
     group: str
     name: str
@@ -50,6 +50,11 @@ def counter(help: str, metric: str = "", **labels: str) -> Row:
 def gauge(help: str, metric: str = "") -> Row:
     """A figure that goes up and down."""
     return Row(help, "gauge", metric)
+
+
+def histogram(help: str) -> Row:
+    """How many calls took how long, by their method."""
+    return Row(help, "histogram")
 
 
 def label(help: str, metric: str = "") -> Row:

@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ckv import core
 from ckv.net.peer import Peer
 from ckv.protocol.batch import BATCH_REQUESTS
-from ckv.protocol.handler import Cores, Outcome
+from ckv.protocol.handler import Caller, Cores, Outcome
+from ckv.protocol.latencies import BOUNDS, KINDS, Latencies
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES
 
 
-def new_lanes(count: int) -> list[Any]:
-    """A lane for each node; None without the compiled modules."""
+class Late:
+    """The caller of a request that compiled code has passed on, and whose answer Python brings, which is timed."""
+
+    __slots__ = ("_caller", "_latencies", "_method", "_since")
+
+    def __init__(self, latencies: Latencies, caller: Caller, kind: int, since: float) -> None:
+        """``since``: when it was passed on, by the monotonic clock."""
+        self._caller = caller
+        self._latencies = latencies
+        self._method = KINDS[kind]
+        self._since = since
+
+    @property
+    def is_open(self) -> bool:
+        """See :class:`Caller`, as for all of these."""
+        return self._caller.is_open
+
+    def respond(self, msgid: int, error: object, result: object) -> None:
+        self._latencies.add(self._method, time.monotonic() - self._since)
+        self._caller.respond(msgid, error, result)
+
+    def settle(self) -> None:
+        self._caller.settle()
+
+    def hold(self, reason: Hashable) -> None:
+        self._caller.hold(reason)
+
+    def release(self, reason: Hashable) -> None:
+        self._caller.release(reason)
+
+
+def new_lanes(count: int, latencies: Latencies | None = None) -> list[Any]:
+    """A lane for each node; None without the compiled modules. ``latencies``: is told how long calls took."""
     if not core.COMPILED:
         return [None] * count
     from ckv.core.lane import Lane
 
-    return [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
+    lanes = [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
+    if latencies is not None:
+        for lane in lanes:
+            lane.watch(partial(Late, latencies), BOUNDS)
+            latencies.take(lane)
+    return lanes
 
 
 class RouteLoop:

@@ -7,11 +7,12 @@ prometheus_client, which reads it in the tests: docs/architecture.md says why.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import accumulate, chain, islice
 from typing import Final
 
 from ckv.node.figures import FIGURES, PEER, Info
 from ckv.node.kinds import PREFIX, Figure
+from ckv.protocol.latencies import BOUNDS, Histogram
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -35,9 +36,9 @@ _OF_PEERS: Final = tuple(
 """What stands before and behind the address of a peer in the name of a figure, and the figure."""
 
 
-def exposition(info: Info) -> Iterator[str]:
+def exposition(info: Info, latencies: Mapping[str, Histogram]) -> Iterator[str]:
     """The text, in pieces of some lines, for whoever makes it to do something else in between."""
-    lines = _lines(info)
+    lines = chain(_lines(info), _histograms(info, latencies))
     while piece := "".join(islice(lines, LINES)):
         yield piece
 
@@ -68,6 +69,20 @@ def _lines(info: Info) -> Iterator[str]:
                 yield from _head(figure.metric, figure.kind, figure.help)
                 begun = True
             yield f"{figure.metric}{_in_braces([('peer', name[len(before) : -len(behind)])])} {value}\n"
+
+
+def _histograms(info: Info, latencies: Mapping[str, Histogram]) -> Iterator[str]:
+    for figure in FIGURES:
+        if figure.kind != "histogram" or info["role"] not in figure.roles or not latencies:
+            continue
+        yield from _head(figure.metric, "histogram", figure.help)
+        for method, histogram in latencies.items():
+            so_far = accumulate(histogram.counts)
+            for bound, count in zip((*map(str, BOUNDS), "+Inf"), so_far, strict=True):
+                yield f"{figure.metric}_bucket{_in_braces([('method', method), ('le', bound)])} {count}\n"
+            of_method = _in_braces([("method", method)])
+            yield f"{figure.metric}_sum{of_method} {histogram.seconds}\n"
+            yield f"{figure.metric}_count{of_method} {sum(histogram.counts)}\n"
 
 
 def _told(info: Info) -> Iterator[Figure]:

@@ -34,7 +34,7 @@ from ckv.node.survey import row_of
 from ckv.node.turns import Turns
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
-from ckv.protocol.slow import KEPT, SlowLog
+from ckv.protocol.slow import SlowLog
 from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
 from ckv.redis.table import for_node
@@ -106,6 +106,7 @@ class Node:
             self._http = HttpServer(lambda environ, start: self._pages(environ, start))
         self._keys_max = keys_max
         self.slow = SlowLog(slow_time, time.monotonic, time.time)
+        """Which requests took long, and how long all took."""
         self._stop = Event()
         self._hurry = self._lost = self._ends = False
         """``_ends``: whether it serves nothing more, for good."""
@@ -219,7 +220,7 @@ class Node:
         ``picture``: its cluster, as far as it knows it.
         """
         handlers = {"NODES": own("NODES", lambda: [row_of(figures())]), **handlers, "INFO": own("INFO", figures)}
-        handlers["SLOWLOG"] = own("SLOWLOG", self._slow_requests)
+        handlers["SLOWLOG"] = own("SLOWLOG", self.slow.asked)
         self._checks = {"serving": self._why_not_serving, **checks}
         self._server = Server(
             *(self.poller, complete(handlers), self.limits, self._files, quick, others),
@@ -298,14 +299,6 @@ class Node:
         if self.stopping:
             return "it was told to stop"
         return "" if self._serves else "it does not serve yet, or not any more; its log says why"
-
-    def _slow_requests(self, count: object) -> object:
-        """Raises BadArguments."""
-        if type(count) is not int or not 0 <= count <= KEPT:
-            raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 0 to {KEPT}")
-        if not count:
-            self.slow.clear()
-        return self.slow.latest(count)
 
     def figures(self) -> Info:
         """What INFO says about the process, whatever its role is. Only for a node that serves."""

@@ -15,6 +15,7 @@ from ckv.node.others import Others
 from ckv.node.picture import Picture
 from ckv.node.problems import LATELY, problems
 from ckv.protocol.handler import Handler
+from ckv.protocol.latencies import Latencies
 from ckv.protocol.slow import SlowLog
 
 SAMPLES: Final = 600
@@ -52,6 +53,11 @@ class Overview:
         self._others = Others(nodes)
         self._names: list[str] = []
         self._samples: deque[list[float]] = deque(maxlen=SAMPLES)
+
+    @property
+    def latencies(self) -> Latencies:
+        """How long calls took."""
+        return self._slow.latencies
 
     def tick(self) -> None:
         """Takes a sample. To be called once a second."""

@@ -57,6 +57,7 @@ class Pages:
         """``checks``: by name, what has to be well for the node to be ready. ``rest`` lets others have their turn."""
         self._figures = figures
         self._checks = checks
+        self._overview = overview
         self._rest = rest
         self._paths: dict[str, Callable[[str], Page]] = {
             "/": lambda _query: Page(HTTPStatus.OK, HTML, *document()),
@@ -103,7 +104,7 @@ class Pages:
     def _metrics(self) -> Page:
         pieces: list[str] = []
         began = time.monotonic()
-        for piece in metrics.exposition(self._figures()):
+        for piece in metrics.exposition(self._figures(), self._overview.latencies.told()):
             pieces.append(piece)
             if time.monotonic() - began >= PIECE_SECONDS:
                 self._rest()

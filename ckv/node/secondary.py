@@ -115,7 +115,7 @@ def run(settings: SecondarySettings) -> int:
     emptying = Emptying(store, scans, settings.allow_flush, settings.load_timeout, time.monotonic, guard.serves)
 
     saves = Saves(store, time.monotonic, gevent.spawn_later)
-    hot = HotKeys(time.monotonic)
+    hot = HotKeys(time.monotonic, node.slow.latencies)
 
     def expire() -> None:
         store.expire()
@@ -304,8 +304,7 @@ def serve_loops(store: Records, max_value_bytes: int, hot: HotKeys | None = None
 def record_handlers(store: Records, max_value_bytes: int, hot: HotKeys | None = None) -> dict[str, Handler]:
     """All methods of the command table that are about records, over a store; ``hot`` is told of keys."""
     single = handlers(store, max_value_bytes) | expiry_handlers(store, max_value_bytes, now_ms)
-    if hot is not None:
-        single = hot.noting(single)
+    single = hot.noting(single) if hot is not None else single
     return single | step_handlers(store, single, max_value_bytes)
 
 

@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ckv import errors
+from ckv.protocol.latencies import Latencies
+
 KEPT: Final = 128
 """The most requests that are kept, as ``slowlog-max-len`` of Redis."""
 
@@ -39,6 +42,8 @@ class SlowLog:
         self._latest: deque[Entry] = deque(maxlen=KEPT)
         self.count = 0
         """Requests that took so long, since the start."""
+        self.latencies = Latencies()
+        """Of all that had to wait, and of what others have timed."""
 
     def begun(self, method: object, first: object, count: int) -> Begun:
         """What is kept of a request while it waits, of ``count`` arguments: of them the ``first`` alone, if that is
@@ -49,6 +54,7 @@ class SlowLog:
         """Takes note of the answer to a request of this peer, whatever it was."""
         since, method, first, count = begun
         seconds = self._clock() - since
+        self.latencies.add(method, seconds)
         if seconds < self.seconds:
             return
         words = [_shown(method)]
@@ -59,6 +65,14 @@ class SlowLog:
             words.append(f"... ({count} more arguments)")
         self._latest.append((self.count, int(self._now()), round(seconds * 1_000_000), words, peer, ""))
         self.count += 1
+
+    def asked(self, count: object) -> list[Entry]:
+        """What SLOWLOG answers: up to so many, the latest first; 0 forgets them. Raises BadArguments."""
+        if type(count) is not int or not 0 <= count <= KEPT:
+            raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 0 to {KEPT}")
+        if not count:
+            self.clear()
+        return self.latest(count)
 
     def latest(self, count: int) -> list[Entry]:
         """Up to so many, the latest first."""

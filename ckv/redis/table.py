@@ -57,6 +57,16 @@ def had_by(methods: Mapping[str, object]) -> dict[str, Row]:
     return {name: row for name, row in ROWS.items() if methods.keys() >= set(row.needs)}
 
 
+def method_of(row: Row) -> str:
+    """The method that a command is carried out by; empty for none. Those of several keys call it once for each.
+
+    >>> method_of(ROWS["get"]), method_of(ROWS["decr"]), method_of(ROWS["exists"]), method_of(ROWS["echo"])
+    ('GET', 'INCRBY', 'EXISTS', '')
+    """
+    own = row.name.upper()
+    return own if own in STEP_METHODS else next(iter(row.needs), "")
+
+
 class MakeCommands(Protocol):
     """Makes the commands of the handlers of a node, for users with these rights, or for whoever has to log in."""
 
@@ -88,6 +98,8 @@ def for_node(
     run_id = secrets.token_hex(20)
     started = now()
     loaded: dict[bytes, scripts.Script] = {}
+    for name, row in ROWS.items():
+        slow.latencies.name(name, method_of(row))
 
     def made(
         handlers: Mapping[str, Handler], /, rights: Rights | None = None, logins: Logins | None = None

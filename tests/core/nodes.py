@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any, cast
@@ -23,6 +24,7 @@ from ckv.protocol.handler import CUT, ENOUGH, NO_CORES, Caller, Core, Handler
 from ckv.protocol.limits import RECV_BYTES_OF_LARGE, Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.quick import QuickSession
+from ckv.protocol.slow import SlowLog
 from ckv.store import Records
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES
@@ -261,7 +263,8 @@ class Primary:
     """A primary before two nodes. ``quick``: compiled code gets what arrives first, on both sides."""
 
     def __init__(self, *, quick: bool, capacity: int = CAPACITY, tier: bool = False) -> None:
-        lanes = new_lanes(2) if quick else [None, None]
+        self.slow = SlowLog(60.0, time.monotonic, time.time)
+        lanes = new_lanes(2, self.slow.latencies) if quick else [None, None]
         self.peers = [FakePeer(lane, capacity, tier=tier) for lane in lanes]
         slots: Any = SlotMap(self.peers)
         self.table: dict[str, Handler] = {
@@ -270,7 +273,7 @@ class Primary:
             "PING": pong,
         }
         """What clients may call."""
-        self._methods = RpcMethods(self.table, LIMITS)
+        self._methods = RpcMethods(self.table, LIMITS, slow=self.slow)
         peers = cast(Any, self.peers)
         self.cores = route_loops(slots.owners, peers, lanes, LIMITS.max_value_bytes) if quick else NO_CORES
         self.client = self.new_client()

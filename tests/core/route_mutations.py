@@ -114,7 +114,7 @@ MUTATIONS = (
         "resp-failed-unexpected",
         "a request whose node is lost is answered with that",
         "ckv/core/lane.pyx",
-        "        caller.expect(number_of(call), call.kind)\n",
+        "            caller.expect(number, call.kind)\n",
         "",
     ),
     Mutation(
@@ -229,5 +229,12 @@ MUTATIONS = (
         "ckv/core/lane.pyx",
         "    if kind == GET or kind == ELEMENT:\n        return result[0] == 0x92",
         "    if kind == ELEMENT:\n        return True\n    if kind == GET:\n        return result[0] == 0x92",
+    ),
+    Mutation(
+        "passed-on-without-time",
+        "each request that is passed on has a time",
+        "ckv/core/lane.pyx",
+        "            self.times.answered[kind_of(call)] += 1\n",
+        "",
     ),
 )

@@ -289,4 +289,11 @@ MUTATIONS = (
         "    if server.to_skip < 0:\n",
         "    if server.to_skip <= 0:\n",
     ),
+    Mutation(
+        "answered-without-time",
+        "each request that is answered has a time",
+        "ckv/core/windows.pxi",
+        "    server.times.answered[request.kind] += 1\n",
+        "",
+    ),
 )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ckv import core
 from ckv.node.hotkeys import HotKeys
+from ckv.protocol.latencies import Latencies
 from tests.core.messages import requests
 from tests.core.nodes import CAPACITY, Node, packed, pieces
 from tests.core.resp import RespNode
@@ -27,7 +28,7 @@ class Noting(HotKeys):
 
     def __init__(self, to_skip: int = 0) -> None:
         self._fixed = to_skip
-        super().__init__(lambda: 0.0)
+        super().__init__(lambda: 0.0, Latencies())
         self.keys: list[bytes] = []
 
     def sample(self, key: bytes) -> int:

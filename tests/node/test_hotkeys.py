@@ -10,7 +10,8 @@ import pytest
 
 from ckv import errors
 from ckv.node.hotkeys import HALF_LIFE, MAX_BYTES, MAX_COUNT, MOST, HotKeys
-from ckv.protocol.handler import Caller, Handler
+from ckv.protocol.handler import LATER, Caller, Handler
+from ckv.protocol.latencies import BOUNDS, KINDS, Latencies
 from tests.node.callers import Told
 
 
@@ -26,8 +27,12 @@ class Server:
         self.to_skip = 0
         self.sampled = 0
 
-    def watch(self, sample: Any) -> None:
+    def watch(self, sample: Any, bounds: tuple[float, ...]) -> None:
+        assert bounds == BOUNDS
         self._sample = sample
+
+    def told_times(self) -> list[tuple[list[int], float]]:
+        return [([0] * (len(BOUNDS) + 1), 0.0)] * len(KINDS)
 
     def asked(self, key: bytes) -> None:
         self.to_skip -= 1
@@ -41,15 +46,22 @@ class World:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.hot = HotKeys(lambda: self.now)
+        self.latencies = Latencies()
+        self.hot = HotKeys(lambda: self.now, self.latencies)
         self.server = Server()
         self.hot.watch(self.server)
         self.carried_out = 0
-        self.handlers = self.hot.noting({"GET": self._get})
+        self.handlers = self.hot.noting({"GET": self._get, "PUT": self._put})
 
     def _get(self, _caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
         self.carried_out += 1
         return True
+
+    def _put(self, _caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
+        """Takes as long as the value says; a negative one is answered later."""
+        seconds: Any = params[1]
+        self.now += abs(seconds)
+        return LATER if seconds < 0 else True
 
     def second(self, keys: list[str]) -> int:
         """These are asked for within a second; how many of those that compiled code answers were sampled."""
@@ -133,6 +145,27 @@ def test_what_is_no_key_is_left_to_its_handler(params: tuple[object, ...]) -> No
 def test_other_methods_are_not_looked_at() -> None:
     handler: Handler = World()._get
     assert World().hot.noting({"PING": handler, "INFO": handler}) == {"PING": handler, "INFO": handler}
+
+
+def test_what_is_answered_at_once_is_timed() -> None:
+    world = World()
+    for seconds in (0.0002, 0.0002, 0.5, -0.5):
+        world.handlers["PUT"](Told(), 1, ("k", seconds))
+    (put,) = world.latencies.told().values()
+    assert put.counts == [0, 2, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+    assert put.seconds == pytest.approx(0.5004)
+
+
+def test_of_many_that_are_answered_at_once_those_that_are_timed_stand_for_the_others() -> None:
+    world = World()
+    for _ in range(20):
+        for _ in range(2500):
+            world.handlers["PUT"](Told(), 1, ("k", 0.0002))
+        world.now += 0.5
+        world.hot.tick()
+    (put,) = world.latencies.told().values()
+    assert sum(put.counts) == pytest.approx(50_000, rel=0.1)
+    assert put.seconds == pytest.approx(50_000 * 0.0002, rel=0.1)
 
 
 def test_an_answer_has_as_many_keys_as_fit() -> None:

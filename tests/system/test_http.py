@@ -10,10 +10,12 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
 import pytest
+import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from ckv import Client
 from ckv.node.figures import FIGURES, PEER
+from ckv.protocol.latencies import BOUNDS
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
@@ -53,7 +55,7 @@ def test_every_figure_is_a_metric_of_a_primary_or_a_secondary(nodes: Nodes) -> N
         found = list(samples(node))
         (info,) = [labels for name, labels, _ in found if name == "ckv_info"]
         for figure in FIGURES:
-            if role not in figure.roles or figure.kind == "text":
+            if role not in figure.roles or figure.kind in ("text", "histogram"):
                 continue
             if figure.kind == "label":
                 assert figure.metric in info
@@ -72,6 +74,37 @@ def test_metrics_count(nodes: Nodes) -> None:
     found = {(name, labels.get("tier")): value for name, labels, value in samples(node)}
     assert (found["ckv_hits_total", "memory"], found["ckv_hits_total", "pending"]) == (2, 0)
     assert (found["ckv_records", None], found["ckv_keyspace_misses_total", None]) == (1, 1)
+
+
+def test_latencies_are_histograms(nodes: Nodes, mariadb: MariaDB) -> None:
+    """As Prometheus reads them: of all calls, those that memory decides, that handlers do, and that wait."""
+    cluster = nodes.start_cluster(
+        1, secondary_options=["--http=0"], primary_options=["--http=0"], persistent=mariadb.address
+    )
+    (node,) = cluster.secondaries
+    with Client("127.0.0.1", cluster.primary.port) as client, redis.Redis(port=node.port) as other:
+        client.put_many({f"key {number}": "v" for number in range(50)})
+        for _ in range(3):
+            client.get("key 1")
+        client.get("none")  # waits for the database
+        other.set("x", 1)
+        other.set("y", 1, nx=True)
+        other.incr("x")
+        other.mget("key 1", "x")
+        other.ping()
+    for asked, calls in ((node, {"GET": 6, "INCRBY": 1, "PUT": 52}), (cluster.primary, {"GET": 4, "PUT": 50})):
+        _, text = ask(asked, "/metrics")
+        (family,) = [each for each in text_string_to_metric_families(text) if each.name == "ckv_call_seconds"]
+        assert family.type == "histogram"
+        by_kind: dict[str, dict[str, list[float]]] = {}
+        for sample in family.samples:
+            of_kind = by_kind.setdefault(sample.name.removeprefix("ckv_call_seconds_"), {})
+            of_kind.setdefault(sample.labels["method"], []).append(sample.value)
+        assert by_kind["count"] == {method: [count] for method, count in calls.items()}
+        assert all(0 < seconds < 10 for (seconds,) in by_kind["sum"].values())
+        assert all(len(buckets) == len(BOUNDS) + 1 for buckets in by_kind["bucket"].values())
+        assert all(buckets == sorted(buckets) for buckets in by_kind["bucket"].values())
+        assert {method: [buckets[-1]] for method, buckets in by_kind["bucket"].items()} == by_kind["count"]
 
 
 def test_health(nodes: Nodes, tmp_path: Path) -> None:
