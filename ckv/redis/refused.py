@@ -48,7 +48,7 @@ REASONS: Final = {
     "nobody knows all keys without reading the database": "randomkey",
     "ckv stops by a signal": "shutdown",
     "it is for those who work on Redis": "debug monitor",
-    "there are no users yet": "acl",
+    "users are in a file, which ckv user keeps": "acl",
 }
 """Names by what an error says of them."""
 
