@@ -28,13 +28,12 @@ def helm(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["helm", *words], capture_output=True, text=True, check=False)
 
 
-def objects(*values: str | Path) -> list[Object]:
-    """Of the chart with these files of values, or single ones (``tls.enabled=true``), and the namespace, which is
-    applied first here as well."""
-    namespace = yaml.safe_load(NAMESPACE.read_text())
-    done = helm("template", "ckv", CHART, "--namespace", namespace["metadata"]["name"], *arguments(values))
+def objects(*values: str | Path, namespace: str = "ckv") -> list[Object]:
+    """Of the chart with these files of values, or single ones (``tls.enabled=true``), and the namespace of kustomize,
+    which is applied first here as well."""
+    done = helm("template", "ckv", CHART, "--namespace", namespace, *arguments(values))
     assert done.returncode == 0, done.stderr
-    return [namespace, *filter(None, yaml.safe_load_all(done.stdout))]
+    return [yaml.safe_load(NAMESPACE.read_text()), *filter(None, yaml.safe_load_all(done.stdout))]
 
 
 def arguments(values: Sequence[str | Path]) -> list[str | Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +11,12 @@ import pytest
 import yaml
 
 import ckv
-from tests.deploy import chart
+from tests.deploy import chart, encryption
 from tests.deploy.chart import CHART, PRODUCTION, helm, plain
-from tests.deploy.commandline import parse
+from tests.deploy.commandline import parse, server
 from tests.deploy.rendered import DEPLOY, Cluster, Container, objects
 from tests.deploy.schema import VERSIONS, problems
-from tests.deploy.test_component import COMPONENTS, with_components
+from tests.deploy.test_component import CERT_MANAGER, COMPONENTS, MYSQL_TLS, TLS, with_components
 from tests.support.certificate import Authority
 from tests.support.nodes import Nodes, run_ckv
 from tests.support.ports import free_port
@@ -23,7 +24,16 @@ from tests.support.ports import free_port
 OVERLAYS: Final[dict[str, tuple[Path, ...]]] = {"local": (), "production": (PRODUCTION,)}
 """By name, and the values that stand for one."""
 
-SETS: Final[dict[str, tuple[str, ...]]] = {"plain": (), **COMPONENTS}
+SETS: Final[dict[str, tuple[str, ...]]] = {
+    "plain": (),
+    "with_mysql_tls": (MYSQL_TLS,),
+    "with_tls_of_nodes": (TLS,),
+    "with_cert_manager": (CERT_MANAGER,),
+    **COMPONENTS,
+}
+
+VALUES: Final = {MYSQL_TLS: "mysql.tls", CERT_MANAGER: "certManager"}
+"""What stands for a component, where that has another name."""
 
 YOUR_OWN: Final = (
     "mysql.enabled=false",
@@ -32,8 +42,8 @@ YOUR_OWN: Final = (
 )
 
 
-def enabled(components: tuple[str, ...]) -> list[str]:
-    return [f"{component.partition('/')[2]}.enabled=true" for component in components]
+def enabled(components: Iterable[str]) -> list[str]:
+    return [f"{VALUES.get(each, each.partition('/')[2])}.enabled=true" for each in components]
 
 
 @pytest.mark.parametrize(("overlay", "components"), list(itertools.product(OVERLAYS, SETS)))
@@ -49,7 +59,10 @@ def test_the_chart_makes_what_kustomize_makes(overlay: str, components: str, tmp
         assert made[called] == wanted[called], called
 
 
-@pytest.mark.parametrize("values", [*OVERLAYS.values(), tuple(enabled(SETS["with_all"]))], ids=[*OVERLAYS, "all"])
+EVERYTHING: Final = tuple(enabled({component for components in SETS.values() for component in components}))
+
+
+@pytest.mark.parametrize("values", [*OVERLAYS.values(), EVERYTHING], ids=[*OVERLAYS, "everything"])
 def test_helm_finds_no_fault(values: tuple[str | Path, ...]) -> None:
     done = helm("lint", "--strict", CHART, *chart.arguments(values))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -68,6 +81,7 @@ REFUSED: Final = {
     "no primary": (("primary.replicas=0",), "replicas"),
     "no address of the database": (("mysql.enabled=false",), "mysql.address: missing"),
     "no way to the database": (YOUR_OWN[:2], "mysql.peers: missing"),
+    "an issuer without a name": (("certManager.issuerRef.kind=ClusterIssuer",), "missing property 'name'"),
     "everybody may ask for figures": (("monitoring.enabled=true", "monitoring.from=null"), "monitoring.from: missing"),
 }
 
@@ -80,18 +94,36 @@ def test_a_slip_is_refused(values: tuple[str, ...], said: str) -> None:
 
 
 def test_a_database_of_your_own() -> None:
-    cluster = Cluster(chart.objects(*YOUR_OWN))
+    cluster = Cluster(chart.objects(*YOUR_OWN, "mysql.tls.enabled=true", "certManager.enabled=true"))
     assert cluster.of_component("database") is None
-    assert not [thing for thing in cluster.objects if thing["metadata"]["name"] == "ckv-mysql"]
+    assert not [thing for thing in cluster.objects if thing["metadata"]["name"].startswith("ckv-mysql")]
     (primary,), (secondary,) = cluster.of_role("primary"), cluster.of_role("secondary")
     assert parse(primary.args, primary.environ).coordinator == "mysql://db.example.com:3307"
-    assert parse(secondary.args, secondary.environ).persistent == "db.example.com:3307"
+    persistent = parse(secondary.args, secondary.environ).persistent
+    assert persistent == "db.example.com:3307"
+    assert server(persistent, secondary.environ).encryption.mode == "verify"
     for role in ("primary", "secondary"):
         policy = cluster.find("NetworkPolicy", f"ckv-{role}")
         assert policy is not None
         assert {"to": [{"ipBlock": {"cidr": "192.0.2.7/32"}}], "ports": [{"protocol": "TCP", "port": 3307}]} in policy[
             "spec"
         ]["egress"]
+
+
+def test_certificates_are_those_that_the_values_name() -> None:
+    renamed = ("tls.name=nodes.example", "mysql.tls.secretName=of-the-database")
+    cluster = Cluster(chart.objects(*EVERYTHING, *renamed, namespace="elsewhere"))
+    assert list(encryption.certificates(cluster)) == []
+
+
+def test_an_issuer_of_your_own() -> None:
+    reference = {"kind": "ClusterIssuer", "name": "ours"}
+    given = (f"certManager.issuerRef.{field}={value}" for field, value in reference.items())
+    cluster = Cluster(chart.objects("certManager.enabled=true", *given))
+    assert cluster.of_kind("Issuer") == []
+    issued = cluster.of_kind("Certificate")
+    assert {thing["metadata"]["name"] for thing in issued} == {"ckv-tls", "ckv-mysql-tls"}
+    assert [thing["spec"]["issuerRef"] for thing in issued] == [reference] * 2
 
 
 def changed(*values: str) -> set[str]:

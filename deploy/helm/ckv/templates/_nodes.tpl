@@ -12,6 +12,10 @@
 {{- $_ := set $made "CKV_MYSQL_USER" $values.mysql.user -}}
 {{- $_ := set $made "CKV_MYSQL_DATABASE" $values.mysql.database -}}
 {{- $_ := set $made "CKV_MYSQL_PASSWORD_FILE" "/run/secrets/mysql/password" -}}
+{{- if $values.mysql.tls.enabled -}}
+{{- $_ := set $made "CKV_MYSQL_TLS" "verify" -}}
+{{- $_ := set $made "CKV_MYSQL_TLS_CA" "/run/secrets/mysql-tls/ca.crt" -}}
+{{- end -}}
 {{- end -}}
 {{- if $values.users.enabled -}}
 {{- $_ := set $made "CKV_USERS" "/run/secrets/users/users" -}}
@@ -72,12 +76,15 @@ volumes:
 {{- $values := .root.Values -}}
 {{- if include "ckv.needsMysql" . }}
 - {name: mysql, secretName: {{ $values.mysql.secretName }}, keys: [password]}
+{{- if $values.mysql.tls.enabled }}
+- {name: mysql-tls, secretName: {{ $values.mysql.tls.secretName }}, keys: [ca.crt]}
 {{- end }}
-{{- if $values.users.enabled }}
-- {name: users, secretName: {{ $values.users.secretName }}, keys: [users, node-password]}
 {{- end }}
 {{- if $values.tls.enabled }}
 - {name: tls, secretName: {{ $values.tls.secretName }}, keys: [tls.crt, tls.key, ca.crt]}
+{{- end }}
+{{- if $values.users.enabled }}
+- {name: users, secretName: {{ $values.users.secretName }}, keys: [users, node-password]}
 {{- end }}
 {{- end }}
 
@@ -116,7 +123,7 @@ livenessProbe:
   timeoutSeconds: 15
   failureThreshold: 6
 resources:
-  {{- toYaml .values.resources | nindent 2 }}
+  {{- include "ckv.resources" . | nindent 2 }}
 {{- with include "ckv.secrets" . | fromYamlArray }}
 volumeMounts:
   {{- range . }}
@@ -125,6 +132,13 @@ volumeMounts:
     readOnly: true
   {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* The memory for its connections, unless the resources say another. */}}
+{{- define "ckv.resources" -}}
+{{- $memory := ternary .values.memory.tls .values.memory.plain .root.Values.tls.enabled -}}
+{{- $made := dict "requests" (dict "memory" $memory) "limits" (dict "memory" $memory) -}}
+{{- mergeOverwrite $made .values.resources | toYaml -}}
 {{- end }}
 
 {{- define "ckv.podName" -}}
