@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
+import gevent
+
 from ckv import events, logs
 from ckv.errors import BadSetting
 from ckv.node.joining import Joining
@@ -86,6 +88,8 @@ def of_secondary(node: Node, store: Records, joining: Joining) -> Changes[Second
     def bound(new: SecondarySettings) -> None:
         if isinstance(store, Store):
             store.pending.bound(new.pending_max, new.pending_max_bytes)
+            # There may be room now, and while the database is away no flush tells those who wait for it.
+            gevent.get_hub().loop.run_callback(store.admit)
 
     def drain(new: SecondarySettings) -> None:
         of_all["--drain-timeout"](new)

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from ckv import events
@@ -21,6 +22,7 @@ from ckv.store.memory import POLICIES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
 from ckv.store.tiers import Environment
+from ckv.store.waiting import Waiting
 
 WORDS: dict[str, dict[str, Any]] = {
     "secondary": {"<primary>": "localhost:8080", "<port>": "8081"},
@@ -103,6 +105,22 @@ def test_a_bound_on_what_waits_holds_at_once(parts: Parts) -> None:
     full.append(pending.full)
     pending.add("one more", "value", 0.0, 9)
     assert [*full, pending.full] == [True, False, True]
+
+
+def test_who_waits_for_room_goes_on_when_there_is_more_though_nothing_can_be_flushed(parts: Parts) -> None:
+    store, done = parts.store, []
+    reloading = parts.reloading("secondary", "[secondary]\npending-max = 5\n")
+    for number in range(5):
+        store.put(f"key {number}", "value")
+    step = store.together({"other": False}, lambda _look: store.put("other", "value"))
+    write = store.put("one more", "value")
+    for waiting in (step, write):
+        assert isinstance(waiting, Waiting)
+        waiting.wait(lambda _, error: done.append(error))
+    parts.path.write_text("[secondary]\npending-max = 7\n")
+    reloading.reload()
+    gevent.sleep(0)
+    assert (done, len(store.pending)) == ([None, None], 7)
 
 
 def test_what_a_primary_changes(parts: Parts, caplog: pytest.LogCaptureFixture) -> None:
