@@ -12,7 +12,6 @@ log = logging.getLogger(__name__)
 
 def tell_changes(before: Map, after: Map) -> None:
     """Logs what is another in a map than in the one before it."""
-    counts = before.counts()
     for number, node in enumerate(before.nodes):
         if node is None:
             continue
@@ -20,7 +19,7 @@ def tell_changes(before: Map, after: Map) -> None:
         if now is None:
             log.info(events.NODE_LEFT, node.name)
         elif now.key == node.key and now.state == "away" and node.state != "away":
-            log.warning(events.NODE_AWAY, node.name, counts[number])
+            log.warning(events.NODE_AWAY, node.name, before.owners.count(number))
     for node in after.nodes:
         if node is not None and node.state != "away" and not before.is_up(node.key):
             log.info(events.NODE_JOINED, node.name, f"{node.host}:{node.port}")
