@@ -45,7 +45,9 @@ _FORMS = (
     " and - for none"
 )
 
-_BEHIND = "behind the name of the database, allowed are ?tls=... and &tls-ca=FILE, once each"
+_BEHIND = (
+    "behind the name of the database, allowed are ?tls=... and &tls-ca=FILE, once each; an @ in them is written %40"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,9 @@ def _split(text: str, what: str) -> tuple[str, str, str, str]:
     account, _, rest = text.removeprefix(_SCHEME).rpartition("@")
     place, _, query = rest.partition("?")
     host, _, database = place.partition("/")
-    if any(sign in host + database for sign in "#/"):
+    # It would send the login to the host that is behind an "@" in the name of a file, and without these parameters.
+    swallowed = any(f"{sign}{name}=" in account for sign in "?&" for name in _PARAMETERS)
+    if swallowed or any(sign in host + database for sign in "#/"):
         raise BadSetting(f"{what} {_masked(text)!r}: {_BEHIND}")
     has_port = ":" in host.rpartition("]")[2]
     return account, host if has_port else f"{host}:{DEFAULT_PORT}", database, query
@@ -138,9 +142,11 @@ def _masked(text: str) -> str:
     _, at, host = rest.rpartition("@")
     if at:
         return f"{scheme}{slashes}***@{host}"
-    place, _, _ = rest.partition("?")
+    place, question, query = rest.partition("?")
     name, colon, port = place.rpartition(":")
-    if slashes and colon and not port.partition("/")[0].isdecimal() and not place.endswith("]"):
+    # With anything else behind the "?" all may be a password that has one: root:12?345.
+    has_port = port.partition("/")[0].isdecimal() and (not question or query.partition("=")[0] in _PARAMETERS)
+    if slashes and colon and not has_port and not place.endswith("]"):
         return f"{scheme}{slashes}{name}:***"
     return f"{scheme}{slashes}{place}"
 
