@@ -55,14 +55,17 @@ class Survey:
         nodes: Callable[[], Iterable[Surveyed]],
         later: Callable[[float, Callable[[], None]], object],
         within: float = WITHIN,
+        may_say: Callable[[object], bool] = lambda _: True,
     ) -> None:
         """``name``: of the method. ``own`` has the rows of this node itself, given the arguments; it raises
-        BadArguments for wrong ones. ``later`` has something done after so many seconds."""
+        BadArguments for wrong ones. ``later`` has something done after so many seconds. ``may_say``: whether that may
+        be in the list of what a node says."""
         self._name = name
         self._own = own
         self._nodes = nodes
         self._later = later
         self._within = within
+        self._may_say = may_say
 
     def survey(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """The handler of the method."""
@@ -75,7 +78,7 @@ class Survey:
             return rows
         first = len(rows)
         rows += [[str(node.address), f"no answer within {self._within:g} s", []] for node in nodes]
-        answers = _Answers(caller, msgid, rows, len(nodes))
+        answers = _Answers(caller, msgid, rows, len(nodes), self._may_say)
         for number, node in enumerate(nodes, first):
             try:
                 node.call(self._name, params, answers, number)
@@ -99,28 +102,30 @@ def surveys(
         return []  # a primary keeps no records
 
     return {
-        "NODES": Survey("NODES", lambda: [row_of(figures())], nodes, later).survey,
+        "NODES": Survey("NODES", lambda: [row_of(figures())], nodes, later, may_say=_is_figure).survey,
         "HOT": Survey("HOT", nothing, nodes, later).survey,
         "BIG": Survey("BIG", nothing, nodes, later, WITHIN_OF_BIG).survey,
     }
 
 
-def _read(result: object) -> Row:
-    """What a node has said of itself."""
-    match result:
-        case [[str(), str() as trouble, [*said]]]:
-            return [trouble, said]
-    return ["the node says something else", []]
+def _is_figure(said: object) -> bool:
+    match said:
+        case [str(), int() | float() | str()]:
+            return True
+    return False
 
 
 class _Answers:
     """The caller at each node."""
 
-    def __init__(self, caller: Caller, msgid: int, rows: list[Row], count: int) -> None:
+    def __init__(
+        self, caller: Caller, msgid: int, rows: list[Row], count: int, may_say: Callable[[object], bool]
+    ) -> None:
         self._caller = caller
         self._msgid = msgid
         self._rows = rows
         self._left = count
+        self._may_say = may_say
         self._is_over = False
 
     @property
@@ -130,8 +135,15 @@ class _Answers:
     def respond(self, msgid: int, error: object, result: object) -> None:
         if self._is_over:
             return
-        self._rows[msgid][1:] = [str(error), []] if error is not None else _read(result)
+        self._rows[msgid][1:] = [str(error), []] if error is not None else self._read(result)
         self.settle()
+
+    def _read(self, result: object) -> Row:
+        """What a node has said of itself."""
+        match result:
+            case [[str(), str() as trouble, [*said]]] if all(map(self._may_say, said)):
+                return [trouble, said]
+        return ["the node says something else", []]
 
     def settle(self) -> None:
         self._left -= 1

@@ -7,7 +7,9 @@ from typing import Any
 import gevent
 
 from ckv.node.others import OLD, Others
+from ckv.node.survey import surveys
 from ckv.protocol.handler import LATER, Caller
+from tests.node.test_survey import Peer
 
 SLOW = {"name": "a", "database_state": "slow", "database_state_seconds": 5.0, "database_reason": "a read took 1 s"}
 
@@ -79,4 +81,19 @@ def test_several_nodes_with_one_trouble_are_one_sentence() -> None:
     assert first.value == [
         "a, and 1 more: The database has been slow for 5 s: a read took 1 s",
         "c:3: It does not tell its figures: no answer within 1 s",
+    ]
+
+
+def test_a_node_that_tells_no_figures_hides_nothing_of_the_others() -> None:
+    odd, slow = Peer("a:1"), Peer("b:2")
+    others = Others(surveys(dict, lambda: [odd, slow], lambda _seconds, _do: None)["NODES"])
+    look = gevent.spawn(lambda: [problem.sentence for problem in others.problems()])
+    gevent.sleep(0)
+    gevent.sleep(0)
+    odd.answer(None, [["", "", ["no pair"]]])
+    slow.answer(None, [["", "", [list(pair) for pair in SLOW.items()]]])
+    look.join()
+    assert look.value == [
+        "a: The database has been slow for 5 s: a read took 1 s",
+        "a:1: It does not tell its figures: the node says something else",
     ]

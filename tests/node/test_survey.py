@@ -85,11 +85,23 @@ def test_one_that_hangs_is_waited_for_no_longer_than_a_second() -> None:
     assert not hung.callers[0][0].is_open
 
 
-def test_an_answer_without_figures_is_a_trouble_of_that_node() -> None:
-    peer = Peer("a:1")
-    rig = Rig(peer)
-    peer.answer(None, 7)
-    assert rig.answer[1:] == [["a:1", "the node says something else", []]]
+@pytest.mark.parametrize(
+    "result",
+    [
+        7,
+        (("", "", (7,)),),
+        (("", "", (("name",),)),),
+        (("", "", ((["name"], 1),)),),
+        (("", "", ((1, "name"),)),),
+        (("", "", (("records", 1), ("name", None))),),
+    ],
+)
+def test_an_answer_without_figures_is_a_trouble_of_that_node(result: object) -> None:
+    peer, other = Peer("a:1"), Peer("b:2")
+    rig = Rig(peer, other)
+    peer.answer(None, result)
+    other.answer(None, (("", "", (("records", 2),)),))
+    assert rig.answer[1:] == [["a:1", "the node says something else", []], ["b:2", "", [("records", 2)]]]
 
 
 @pytest.mark.parametrize("method", ["HOT", "BIG"])
