@@ -105,6 +105,7 @@ cdef class Server:
                 if outcome > LARGE:
                     if outcome == VALUE:
                         left -= self.table.entries[window[i].at].value_bytes
+                    note(self, &window[i])
                     continue
                 answered = done + i
                 if outcome == OTHER:
@@ -163,18 +164,18 @@ cdef class Server:
             return False
         set_end(&self.out, write_head(end_of(&self.out), request.msgid, request.msgid_bytes))
         if self.carry_out(request, UINT32_MAX) > LARGE:
+            note(self, request)
             return True
         self.out.length = before
         return False
 
-    # Carries a request out, whose value may have so many bytes, and writes its result.
+    # Carries a request out, whose value may have so many bytes, and writes its result; it is to be noted then.
     cdef Outcome carry_out(self, Request *request, uint64_t max_bytes) noexcept:
         cdef Outcome outcome = decide(self.table, self.absent, &self.out, request, self.max_value_bytes, max_bytes)
         cdef uint8_t *to = end_of(&self.out)
         cdef Entry *entry
         if outcome <= LARGE:
             return outcome
-        note(self, request)
         if outcome == VALUE:
             entry = &self.table.entries[request.at]
             to = write_found(to, entry.value_bytes, entry.flags & TEXT)

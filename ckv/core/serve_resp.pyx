@@ -137,18 +137,19 @@ cdef class Server:
         outcome = decide(self.table, self.absent, &self.out, request, self.max_value_bytes, UINT32_MAX)
         if outcome <= LARGE:
             return False
-        note(self, request)
         to = end_of(&self.out)
         if outcome == VALUE:
             entry = &self.table.entries[request.at]
             to = write_bulk(to, self.table.value_of(entry), entry.value_bytes)
         elif outcome == NONE:
-            return append(&self.out, <bytes?>session.nil)  # which depends on the version of the protocol
+            append(&self.out, <bytes?>session.nil)  # which depends on the version of the protocol
+            to = end_of(&self.out)
         elif outcome == STORED:
             to = write_bytes(to, b"+OK\r\n", 5)
         else:
             to = write_flag(to, outcome != NO)
         set_end(&self.out, to)
+        note(self, request)
         return True
 
 

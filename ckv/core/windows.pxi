@@ -135,7 +135,6 @@ cdef bytes large(Server server, const Request *request):
     cdef char *to
     if request.kind != GET or not at or entry.value_bytes < LARGE_BYTES or table.is_over_entry(entry):
         return None
-    note(server, request)
     size = write_value_head(head, request, entry.value_bytes, entry.flags & TEXT) - head
     answer = PyBytes_FromStringAndSize(NULL, size + entry.value_bytes + CRLF_BYTES)
     to = PyBytes_AS_STRING(answer)
@@ -144,11 +143,12 @@ cdef bytes large(Server server, const Request *request):
     memcpy(to + size + entry.value_bytes, b"\r\n", CRLF_BYTES)
     table.used(at)
     table.hits += 1
+    note(server, request)
     return answer
 
 
-# Counts a request that is answered here, and has the key of one in so many noted. What that raises is told on stderr and
-# costs no answer.
+# Counts a request that was answered here, and has the key of one in so many noted. What that raises is told on stderr and
+# costs no answer. No pointer into the table outlives this: Python is called, so finalizers may run that delete the record.
 cdef inline void note(Server server, const Request *request) noexcept:
     server.times.answered[request.kind] += 1
     server.to_skip -= 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ckv import core
 from ckv.node.hotkeys import HotKeys
 from ckv.protocol.latencies import Latencies
+from ckv.store import Records
 from tests.core.messages import requests
 from tests.core.nodes import CAPACITY, Node, packed, pieces
 from tests.core.resp import RespNode
@@ -49,6 +50,23 @@ def noted(data: bytes, make: Callable[[HotKeys, bool], Node | RespNode], cuts: I
             node.received(piece)
         found.append(hot.keys)
     return found
+
+
+class Deleting(Noting):
+    """Deletes the record whose key it notes, and has others take its memory: so could a finalizer, of any object, that
+    the garbage collector calls meanwhile."""
+
+    store: Records | None = None
+    """None while it does not."""
+
+    def sample(self, key: bytes) -> int:
+        if self.store is not None:
+            value = self.store.memory.get(key.decode())
+            assert value is not None
+            self.store.delete(key.decode())
+            for number in range(20):
+                self.store.put(f"other {number}", "-" * len(value))
+        return super().sample(key)
 
 
 def rpc(hot: HotKeys, quick: bool) -> Node:
@@ -119,6 +137,43 @@ def test_what_noting_raises_costs_no_answer(monkeypatch: pytest.MonkeyPatch) -> 
     node.received(packed([[0, 1, "PUT", ["a", "v"]], [0, 2, "GET", ["a"]]]))
     assert node.messages() == [[1, 1, None, True], [1, 2, None, [True, "v"]]]
     assert [each.exc_type for each in raised] == [MemoryError] * 2
+
+
+@pytest.mark.parametrize(
+    ("way", "size"),
+    [*product(["alone", "together"], [100, 17_000]), ("as one", 100)],  # a BATCH puts long values off
+)
+def test_a_record_that_is_deleted_by_noting_is_answered_as_it_was(way: str, size: int) -> None:
+    values = {f"k{number}": letter * size for number, letter in enumerate("abc")}
+
+    hot = Deleting()
+    node = Node("lru", quick=True, tier=False, capacity=100, hot=hot)
+    node.received(packed([0, number, "PUT", list(record)] for number, record in enumerate(values.items())))
+    node.sent()
+    hot.store = node.store
+    calls: list[object] = [[0, number, "GET", [key]] for number, key in enumerate(values)]
+    if way == "as one":
+        calls = [[0, 9, "BATCH", [part for key in values for part in ("GET", [key])]]]
+    for piece in [[call] for call in calls] if way == "alone" else [calls]:
+        node.received(packed(piece))
+    found = [[True, value] for value in values.values()]
+    if way == "as one":
+        assert node.messages() == [[1, 9, None, found]]
+    else:
+        assert node.messages() == [[1, number, None, each] for number, each in enumerate(found)]
+    assert not node.left
+
+    hot = Deleting()
+    resp_node = RespNode(quick=True, tier=False, capacity=100, hot=hot)
+    resp_node.received(resp_requests([("SET", *record) for record in values.items()]))
+    resp_node.sent = b""
+    hot.store = resp_node.store
+    commands = [("MGET", *values)] if way == "as one" else [("GET", key) for key in values]
+    for some in [[command] for command in commands] if way == "alone" else [commands]:
+        resp_node.received(resp_requests(some))
+    head = b"*3\r\n" if way == "as one" else b""
+    assert resp_node.sent == head + b"".join(b"$%d\r\n%b\r\n" % (size, value.encode()) for value in values.values())
+    assert not resp_node.left
 
 
 @settings(max_examples=100, deadline=None)
