@@ -101,7 +101,8 @@ CONNECTION_GONE: Final = Event("connection-gone", "info", "connection from %(pee
     "A client, or a probe of ports, has reset it before it was served.")
 CONNECTIONS_CUT: Final = Event("connections-cut", "warning",
     "%(connections)d connections closed: only %(clients)d clients are served at a time now",
-    "Somebody has lowered --max-connections, or the limit of open files of the process.")
+    "Somebody has lowered the limit of open files of the process, or --max-connections: then clients that wait for an "
+    "answer go when they have it, and no other node goes.")
 CONNECTIONS_CUT_FOR_DRAIN: Final = Event("connections-cut-for-drain", "warning",
     "%(connections)d connections closed: the drain may need their files, and no other can be opened",
     "The process or the system has no open file left while the node stops.")

@@ -339,8 +339,9 @@ line what is wrong with one, and `ckv config show ckv.toml` what nodes would be 
 where each value comes from. A name that is no option of the role is refused, with the one that may have been meant. It
 may have the password of a coordinator: then nobody else should be able to read it.
 
-At SIGHUP a node reads the file again. Options that are marked *at SIGHUP* in the table hold from then on: connections
-beyond a lower `--max-connections` end, and what waits for the database already stays beyond a lower bound. The log
+At SIGHUP a node reads the file again. Options that are marked *at SIGHUP* in the table hold from then on: clients
+beyond a lower `--max-connections` go when they have the answers that they wait for, or soon without; other nodes
+stay, and what waits for the database already stays beyond a lower bound. The log
 says which these are, and names others that are not those with which the node runs: they need a restart. If anything
 is wrong with the file, the log says what, and all stay as they were.
 

@@ -9,7 +9,7 @@ from ckv.net.inbox import Inbox
 from ckv.net.logins import Logins
 from ckv.net.metering import Meter, MeteredInbox
 from ckv.net.permits import audited, need_login, permitted
-from ckv.protocol.greeting import ANSWER, AUTH, HELLO
+from ckv.protocol.greeting import AUTH
 from ckv.protocol.handler import NO_CORES, Cores, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.msgpackrpc import RpcMethods
@@ -35,13 +35,13 @@ class Rooms:
         guarded: Mapping[str, Handler] | None,
         limits: Limits,
         cores: Cores,
-        others: Mapping[str, Handler] | None,
+        others: Mapping[str, Handler],
         resp: MakeResp | None,
         slow: SlowLog = NEVER,
     ) -> None:
         """``guarded``: the same methods, which look first whether a request is for this node. ``others``: what nodes
-        ask. ``resp``: without it clients of Redis are not served. ``slow``: where is noted which requests took long;
-        those of Redis have been given theirs."""
+        ask, HELLO too. ``resp``: without it clients of Redis are not served. ``slow``: where is noted which requests
+        took long; those of Redis have been given theirs."""
         self._handlers: Final = handlers
         self._guarded: Final = guarded if guarded is not None else handlers
         self._limits: Final = limits
@@ -64,11 +64,10 @@ class Rooms:
     def for_users(self, logins: Logins, rights: Rights | None, *, looks: bool, meter: Meter | None = None) -> Inbox:
         """Serves users with these rights, or whoever has not logged in; one user alone if there is a ``meter``."""
         handlers = self._guarded if looks else self._handlers
-        others: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(self._others or {})}
         if rights is None:
-            handlers, others = need_login(handlers), need_login(others)
+            handlers, others = need_login(handlers), need_login(self._others)
         else:
-            handlers, others = permitted(rights, handlers), permitted(rights, others)
+            handlers, others = permitted(rights, handlers), permitted(rights, self._others)
         others[AUTH] = logins.auth
         is_quick = rights is not None and rights.are_plain and not looks
         resp = self._resp(handlers, rights, logins) if self._resp is not None else None
@@ -78,5 +77,5 @@ class Rooms:
         methods, cores = self._rpc(handlers, others), self._cores if is_quick else NO_CORES
         return Inbox(methods, cores, resp) if meter is None else MeteredInbox(methods, cores, resp, meter)
 
-    def _rpc(self, handlers: Mapping[str, Handler], others: Mapping[str, Handler] | None) -> RpcMethods:
+    def _rpc(self, handlers: Mapping[str, Handler], others: Mapping[str, Handler]) -> RpcMethods:
         return RpcMethods(handlers, self._limits, others, self._slow)

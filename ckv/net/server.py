@@ -18,12 +18,13 @@ from ckv.address import Address
 from ckv.cluster.directory import DIRECT
 from ckv.commands import COMMANDS
 from ckv.net.connection import Connection, kind_of
-from ckv.net.files import SPARE_FILES, can_open_another, file_limit, open_files
+from ckv.net.files import can_open_another
 from ckv.net.inbox import Inbox
 from ckv.net.listening import bound
-from ckv.net.lobby import FEWEST_GUESTS, MOST_GUESTS, Lobby
+from ckv.net.lobby import Lobby
 from ckv.net.logins import Logins
 from ckv.net.metering import Meter
+from ckv.net.places import Places
 from ckv.net.poller import READ, Poller
 from ckv.net.rooms import MakeResp, Rooms
 from ckv.net.transport import Transport
@@ -78,9 +79,10 @@ class Server:
         self._transport = transport
         self._poller = poller
         self._limits = limits
-        self._files = files
         guarded = handlers if guard is None else {name: guard(name, each) for name, each in handlers.items()}
-        self._rooms = Rooms(handlers, guarded, limits, cores, others, resp, slow)
+        said: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(others or {})}
+        said[HELLO] = self._noting_nodes(said[HELLO])
+        self._rooms = Rooms(handlers, guarded, limits, cores, said, resp, slow)
         self._clients = self._rooms.for_all(looks=False)
         self._guarded = self._rooms.for_all(looks=True) if guard is not None else self._clients
         self._admitted = self._clients
@@ -88,10 +90,8 @@ class Server:
         self._refusal: tuple[errors.Refused, Collection[str]] | None = None
         """What is refused now, but for these methods."""
         for_guests = {name: self._for_guests(name, handler) for name, handler in guarded.items()}
-        said: dict[str, Handler] = {HELLO: lambda _caller, _msgid, _params: ANSWER, **(others or {})}
-        for name in said.keys() & {HELLO, DIRECT}:
-            said[name] = self._for_guests(name, said[name])
-        self._for_lobby = self._rooms.for_guests(for_guests, said)
+        said_there = {name: self._for_guests(name, said[name]) for name in said.keys() & {HELLO, DIRECT}}
+        self._for_lobby = self._rooms.for_guests(for_guests, said | said_there)
         self.logins = Logins(users, self._new_inbox, self._let_in) if users is not None else None
         """Who has logged in, where there are users."""
         self._listener: socket.socket | None = None
@@ -105,8 +105,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._draining = False
         self._lobby = Lobby()
-        self.places = limits.max_connections
-        """Clients that are served at a time."""
+        self._places = Places(limits, files, self._lobby)
         self.rejected = 0
         """Connections that found all places taken."""
         self.accepted = 0
@@ -115,15 +114,11 @@ class Server:
     def listen(self, address: Address) -> Address:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
         listener = bound(address)
-        self._files += open_files() + SPARE_FILES
-        self._count_places()
-        if self.places < 1:
+        try:
+            self._places.open()
+        except OSError:
             listener.close()
-            least = self._files + FEWEST_GUESTS + 1
-            raise OSError(errno.EMFILE, f"{file_limit(0)} open files are allowed, and it needs {least}")
-        if self.places < self._limits.max_connections:
-            kept = self._files + self._lobby.most
-            log.warning(events.PLACES_FEW, self.places, self._limits.max_connections, file_limit(0), kept)
+            raise
         self._listener = listener
         for inbox in {self._clients, self._admitted} if self.logins is None else {self.logins.strangers}:
             self._poller.add_receiver(inbox)
@@ -131,6 +126,11 @@ class Server:
         self._watcher.start(self._acceptable)
         self._ticker.start(self._tick)
         return Address(address.host, listener.getsockname()[1])
+
+    @property
+    def places(self) -> int:
+        """Clients that are served at a time."""
+        return self._places.count
 
     @property
     def connections(self) -> int:
@@ -296,6 +296,7 @@ class Server:
     def _connection_closed(self, connection: Connection, reason: str) -> None:
         self._connections.discard(connection)
         self._lobby.leave(connection)
+        self._places.forget(connection)
         if self.logins is not None:
             self.logins.forget(connection)
         if reason:
@@ -310,11 +311,15 @@ class Server:
     def _has_place(self) -> bool:
         return len(self._connections) - len(self._lobby) < self.places
 
-    def _count_places(self) -> None:
-        most = self._limits.max_connections
-        left = file_limit(most + MOST_GUESTS + self._files) - self._files
-        self._lobby.fit(left)
-        self.places = max(0, min(most, left - self._lobby.most))
+    def _noting_nodes(self, handler: Handler) -> Handler:
+        """The handler of HELLO, which nobody says but another node."""
+
+        def noted(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            if isinstance(caller, Session):
+                self._places.is_node(cast(Connection, caller.line))
+            return handler(caller, msgid, params)
+
+        return noted
 
     def _for_guests(self, name: str, handler: Handler) -> Handler:
         """The handler for whoever may be in the lobby."""
@@ -382,16 +387,10 @@ class Server:
                 yield connections[tick::ticks]
 
     def _look_after_files(self) -> None:
-        """Sees to it that those open files can be had which are kept, though somebody has lowered the limit."""
+        """Has whoever is beyond the places go, and sees to it that a drain gets the open files that it needs."""
         if self._shortage.is_quiet:
             log.info(events.ACCEPTS_AGAIN, extra=self._shortage.over())
-        self._count_places()
-        surplus = max(len(self._connections) - len(self._lobby) - self.places, 0) + self._lobby.surplus
-        if surplus > 0:
-            # The limit is on the number of a file, not on how many there are.
-            for connection in sorted(self._connections, key=lambda connection: connection.fd)[:surplus]:
-                connection.close("")
-            log.warning(events.CONNECTIONS_CUT, surplus, self.places)
+        self._places.look_after(self._connections)
         if self._draining and not can_open_another():
             idle = [connection for connection in self._connections if connection.idle]
             for connection in idle:

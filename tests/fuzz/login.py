@@ -73,7 +73,7 @@ class Door:
         self.called: list[str] = []
         handlers = {name: self._noting(name) for name in COMMANDS}
         resp = for_node(LIMITS, lambda: 0.0, keys_max=3, next_turn=lambda later: later())
-        rooms = Rooms(handlers, None, LIMITS, NO_CORES, None, resp)
+        rooms = Rooms(handlers, None, LIMITS, NO_CORES, {}, resp)
         self.logins = Logins(
             file,
             lambda logins, rights, looks, meter: rooms.for_users(logins, rights, looks=looks, meter=meter),

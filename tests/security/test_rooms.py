@@ -42,7 +42,7 @@ def test_compiled_code_serves_those_who_may_read_and_write_all_keys(
 ) -> None:
     core: Any = SimpleNamespace(requests=0)
     logins: Any = SimpleNamespace(auth=answer, audit=lambda _session, _name: None)
-    rooms = Rooms(HANDLERS, None, Limits(), Cores(rpc=core), None, None)
+    rooms = Rooms(HANDLERS, None, Limits(), Cores(rpc=core), {}, None)
     assert any(counter is core for counter in rooms.for_users(logins, rights, looks=looks).counters) == is_quick
 
 

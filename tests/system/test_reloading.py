@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 from ckv import Client
 from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes
+from tests.support.wire import RawClient
 
 
 def figures(client: Client) -> dict[str, Any]:
@@ -68,3 +70,40 @@ def test_a_primary_goes_on_at_sighup_with_a_list_and_without(nodes: Nodes, tmp_p
         wait_for_places(primary, 6)
         assert primary.terminate() == 0
         path.write_text("")
+
+
+def test_fewer_places_of_a_secondary_cost_no_call_of_its_primary(nodes: Nodes, tmp_path: Path) -> None:
+    path = tmp_path / "ckv.toml"
+    path.write_text("")
+    secondary = nodes.start_secondary(options=[f"--config={path}"])
+    primary = nodes.start_primary(secondary)
+    primary.wait_peer(secondary.address)
+    clients = [RawClient(secondary.address) for _ in range(8)]
+    for client in clients:
+        assert client.call("PING") == "PONG"
+    over = threading.Event()
+    ended: list[int | Exception] = []
+    """What became of each call."""
+
+    def load() -> None:
+        with Client("127.0.0.1", primary.port) as through:
+            while not over.is_set():
+                try:
+                    ended.append(through.incr("calls"))
+                except Exception as error:  # noqa: BLE001 - the test looks at it
+                    ended.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        reread(secondary, path, "max-connections = 3\n")
+        assert " 6 connections closed" in secondary.wait_for_log("connections-cut")
+        before = len(ended)
+        eventually(lambda: len(ended) > before + 50, what="calls after that")
+    finally:
+        over.set()
+        thread.join()
+    assert ended == list(range(1, len(ended) + 1))
+    assert not [line for line in primary.log if "peer-lost" in line]
+    for client in clients:
+        client.close()
