@@ -419,8 +419,8 @@ SIGHUP where there is something to read again.
 A node raises its limit of open files as far as it may, and serves no more clients than that allows: of the limit it
 keeps what it has open at start, 4 for each connection to the database (of which there may be twice
 `<thread-pool-size>`, and 3), 2 for each secondary of a primary, 16 for whatever comes, and a quarter of the rest, but 4
-to 128, for operators, and half of these for other nodes. If that leaves fewer than `--max-connections`, a line at
-start says how many; if it leaves none,
+to 128, for operators, and half of these for other nodes. If that leaves fewer than `--max-connections`, a line of
+the log says how many; if it leaves none at start,
 the node does not start (exit code 4). A limit that is lowered while the node runs (`prlimit`) closes as many
 connections as it takes.
 

@@ -37,6 +37,8 @@ class Places:
         """Clients that are served at a time."""
         self._allowed = self.count
         """How many open files allow, beside the lobby."""
+        self._told = (0, 0)
+        """The places that were counted last, and those that there should be."""
         self._nodes: set[Connection] = set()
         self._leaving: dict[Connection, float] = {}
         """Clients that go when they have their answers, and when they go without."""
@@ -48,9 +50,14 @@ class Places:
         if self.count < 1:
             least = self._files + FEWEST_GUESTS + 1
             raise OSError(errno.EMFILE, f"{file_limit(0)} open files are allowed, and it needs {least}")
-        if self.count < self._limits.max_connections:
-            kept = self._files + self._lobby.most
-            log.warning(events.PLACES_FEW, self.count, self._limits.max_connections, file_limit(0), kept)
+        self._tell_if_few()
+
+    def _tell_if_few(self) -> None:
+        """Says it once, until either limit is another one."""
+        counts = self.count, self._limits.max_connections
+        if self.count < self._limits.max_connections and counts != self._told:
+            log.warning(events.PLACES_FEW, *counts, file_limit(0), self._files + self._lobby.most)
+        self._told = counts
 
     def _measure(self) -> None:
         most = self._limits.max_connections
@@ -71,6 +78,7 @@ class Places:
     def look_after(self, connections: Set[Connection]) -> None:
         """Counts the places again, and has as many of these go as are too many; to be called now and then."""
         self._measure()
+        self._tell_if_few()
         cut = self._cut_for_files(connections) + self._send_away(connections)
         if cut:
             log.warning(events.CONNECTIONS_CUT, cut, self.count)

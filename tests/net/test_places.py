@@ -113,3 +113,14 @@ def test_the_lowest_files_go_when_fewer_may_be_open(full: Full, log: Lines, monk
     assert full.node.answer() == []
     assert log.having("4 connections closed: only 2 clients are served at a time now")
     assert [ask(client, "ECHO") for client in full.clients[-2:]] == [True, True]
+
+
+def test_more_places_than_files_allow_are_told_each_time_there_are_others(
+    full: Full, log: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = full.server._places._files + 4
+    monkeypatch.setattr("ckv.net.places.file_limit", lambda wanted: kept + 8)
+    for places, lines in ((7, 0), (100, 1), (100, 1), (200, 2), (8, 2)):
+        full.lower(places)
+        assert len(log.having("only 8 clients are served at a time, and not --max-connections=")) == lines
+    assert full.server.connections == 6
