@@ -405,7 +405,7 @@ No signal that can be caught costs a record.
 |---|---|
 | SIGTERM, SIGINT | saves what the database lacks, and ends ("drains"); at a second one it gives up what is left |
 | SIGHUP, SIGQUIT, SIGABRT, SIGPWR, SIGXCPU | drains, however often they come |
-| SIGHUP, where there are [users, certificates](security.md) or `--config` | reads these again, and goes on |
+| SIGHUP, with `--users`, `--tls-cert`, `--node-password-file` or `--config` | reads these again, and goes on |
 | SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP | drains when somebody sends one; a real fault ends it |
 | SIGPIPE, SIGXFSZ, SIGTTOU | nothing |
 | SIGUSR1, SIGUSR2, SIGALRM, SIGIO, and all others that would end a process | logs it, and goes on |

@@ -125,7 +125,7 @@ def _node(settings: PrimarySettings, limits: Limits, files: int) -> Node:
         http=settings.http,
         users=settings.users,
         certificates=settings.certificates,
-        rereads=settings.source is not None,
+        rereads=settings.rereads,
     )
 
 

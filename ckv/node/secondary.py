@@ -100,7 +100,7 @@ def run(settings: SecondarySettings) -> int:
         http=settings.http,
         users=settings.users,
         certificates=settings.certificates,
-        rereads=settings.source is not None,
+        rereads=settings.rereads,
     )
     naming = _naming(node, workers, lambda: store.unsaved)
     store = _store(settings, workers)

@@ -22,7 +22,7 @@ STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 DRAIN: Final = frozenset({signal.SIGHUP, signal.SIGQUIT, signal.SIGABRT, signal.SIGPWR, signal.SIGXCPU})
 """The node drains, however often they come: a terminal that closes, a shell and a supervisor each send SIGHUP. Where it
-has users, certificates or a file of options, it reads these again at SIGHUP, and goes on."""
+has users, certificates, a file of options or one with its secret, it reads these again at SIGHUP, and goes on."""
 
 FAULTS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP})
 """The node drains when somebody sends one. They are the processor's own too, and then the process ends, for it could

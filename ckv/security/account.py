@@ -26,6 +26,11 @@ class Account:
     name: str
     _secret: bytes | Path = field(repr=False)
 
+    @property
+    def is_in_file(self) -> bool:
+        """Whether its secret may be another one by now."""
+        return isinstance(self._secret, Path)
+
     def secret(self) -> bytes:
         """The secret, read anew from its file each time, for secrets rotate. Raises OSError when that fails."""
         if isinstance(self._secret, Path):

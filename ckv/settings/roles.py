@@ -56,6 +56,11 @@ class NodeSettings:
     source: file.Source | None = field(default=None, kw_only=True, compare=False, repr=False)
     """Where it is read again; None where there is no file of options."""
 
+    @property
+    def rereads(self) -> bool:
+        """Whether there are options or a secret to be read again."""
+        return self.source is not None or (self.account is not None and self.account.is_in_file)
+
     def check_reach(self) -> None:
         """Raises BadSetting where others than this machine would reach it, and it would not ask who they are."""
         if self.users is None and not self.insecure and not is_loopback(self.bind):

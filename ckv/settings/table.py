@@ -239,8 +239,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "As whom it logs in at other nodes: a user of the class node there. It needs a secret, which is in "
         "CKV_NODE_PASSWORD or in a file.", "node", "NAME", own_field="login"),
     Setting("--node-password-file", _NODES, parsers.path_or_none,
-        "File with the secret of that user, read each time that it connects; - for none.", parsers.NOWHERE, "FILE",
-        own_field="password_file"),
+        "File with the secret of that user, read each time that it connects, and at SIGHUP, which stops it otherwise. "
+        "- for none.", parsers.NOWHERE, "FILE", own_field="password_file"),
     Setting("--user", _ASKING, parsers.user,
         "As whom it logs in. It needs a secret, which is in CKV_PASSWORD or in a file.", "default", "NAME",
         own_field="login"),

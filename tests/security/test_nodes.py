@@ -159,6 +159,33 @@ def test_the_secret_of_nodes_is_changed_while_they_run(nodes: Nodes, guarded: Gu
         client.put("a", "1")
 
 
+def test_a_node_that_has_nothing_but_a_file_with_its_secret_reads_it_again(
+    nodes: Nodes, guarded: Guarded, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("first secret")
+    write_users(guarded.file, line_of("node", RIGHTS["node"], "second secret", "first secret"))
+    secondary = guarded.secondary()
+    options = [f"--node-password-file={secret}"]
+    of_list = nodes.start_primary(secondary, options=options)
+    of_list.wait_peer(secondary.address)
+    others = nodes.start_primary(options=options), nodes.start_secondary(options=options)
+    secret.write_text("second secret")
+    for node in (of_list, *others):
+        node.signal(signal.SIGHUP)
+    of_list.wait_for_log(f"logged in again at {secondary.address}")
+    for node in (of_list, *others):
+        with Client("127.0.0.1", node.port) as client:
+            assert client.call("PING") == "PONG"
+        assert not [line for line in node.log if "signal-stops" in line]
+        assert node.terminate() == 0
+
+
+def test_a_node_with_a_secret_from_a_variable_has_nothing_to_read_again(nodes: Nodes) -> None:
+    node = nodes.start_primary(env={"CKV_NODE_PASSWORD": "a secret"})
+    assert node.terminate(how=signal.SIGHUP) == 0
+
+
 # --- other users while a node runs -----------------------------------------------------------------------------------
 
 
