@@ -73,6 +73,8 @@ CERTIFICATE_READ: Final = Event("certificate-read", "info", "certificate read fr
     "SIGHUP came. Whoever connects from now on sees this one.")
 CERTIFICATE_KEPT: Final = Event("certificate-kept", "error", "the certificate stays as it was: %(reason)s",
     "SIGHUP came, and a file is broken: mend it before the certificate expires, and send SIGHUP again.")
+RELOAD_DEFECT: Final = Event("reload-defect", "error", "unexpected error while reading again: %(what)s",
+    "A defect of ckv: please report it, with the traceback. SIGHUP came; all other parts are read again.")
 
 # --- connections -----------------------------------------------------------------------------------------------------
 

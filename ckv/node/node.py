@@ -175,12 +175,19 @@ class Node:
             self._server.admit()
 
     def _reload(self) -> None:
-        self.reread()
-        if self.address is not None and self._server.logins is not None:
-            self._server.logins.reload()
-        if self._handshakes is not None:
-            self._handshakes.reload()
-        self.when_reloaded()
+        logins = self._server.logins if self.address is not None else None
+        parts: dict[str, Callable[[], None] | None] = {
+            "settings": self.reread,
+            "users": logins.reload if logins is not None else None,
+            "certificates": self._handshakes.reload if self._handshakes is not None else None,
+            "login at other nodes": self.when_reloaded,
+        }
+        for name, read in parts.items():
+            try:
+                if read is not None:
+                    read()
+            except Exception:  # or users who are gone could go on, for the defect of another part
+                log.exception(events.RELOAD_DEFECT, name)
 
     @property
     def stopping(self) -> bool:

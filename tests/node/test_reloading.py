@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from ckv import events
 from ckv.cluster.leader import Leader
 from ckv.cluster.options import Options
+from ckv.node.node import Node
 from ckv.node.reloading import Reloading, of_primary, of_secondary
 from ckv.protocol.limits import Limits
 from ckv.protocol.slow import SlowLog
@@ -174,3 +176,30 @@ def test_all_stays_when_anything_is_wrong(parts: Parts, caplog: pytest.LogCaptur
     parts.path.unlink()
     reloading.reload()
     assert "No such file" in str(told(caplog)[0][1])
+
+
+@pytest.mark.parametrize("broken", ["settings", "users", "certificates", "login at other nodes"])
+def test_what_one_part_raises_keeps_no_other_from_being_read(broken: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Or a secret that is no more would stay good."""
+    done: list[str] = []
+
+    def part(name: str) -> Callable[[], None]:
+        def read() -> None:
+            if name == broken:
+                raise RuntimeError("nobody has thought of it")
+            done.append(name)
+
+        return read
+
+    node: Any = SimpleNamespace(
+        reread=part("settings"),
+        address=1,
+        _server=SimpleNamespace(logins=SimpleNamespace(reload=part("users"))),
+        _handshakes=SimpleNamespace(reload=part("certificates")),
+        when_reloaded=part("login at other nodes"),
+    )
+    Node._reload(node)
+    assert {*done, broken} == {"settings", "users", "certificates", "login at other nodes"}
+    (record,) = caplog.records
+    assert (record.msg, record.args) == (events.RELOAD_DEFECT, (broken,))
+    assert record.exc_info is not None
