@@ -23,7 +23,7 @@ from ckv.net.transport import Transport, plain_socket
 from ckv.protocol.greeting import NOT_LET_IN, Known, auth
 from ckv.protocol.greeting import known as known_by
 from ckv.protocol.limits import Limits
-from ckv.security.account import Account
+from ckv.security.account import Account, Credentials
 
 if TYPE_CHECKING:
     from ckv.net.tls import Seal
@@ -62,9 +62,9 @@ def log_in_as(account: Account | None) -> None:
     _account = account
 
 
-def own_login() -> tuple[str, bytes] | None:
-    """As whom that is: the name, and the secret that is good now; None for nobody. Raises OSError."""
-    return (_account.name, _account.secret()) if _account is not None else None
+def own_login() -> Credentials | None:
+    """As whom that is, with the secret that is good now; None for nobody. Raises OSError."""
+    return Credentials(_account.name, _account.secret()) if _account is not None else None
 
 
 def connect_by(certificates: Certificates | None) -> None:
@@ -88,6 +88,8 @@ class Greeted(NamedTuple):
     known: Known
     seal: Seal | None
     """That of TLS, with which all over the socket is sealed."""
+    login: Credentials | None
+    """The login with which it began."""
 
     def transport(self) -> Transport:
         """Reads and writes the socket, which it takes over. Raises OSError when the peer has reset it."""
@@ -178,9 +180,9 @@ def _attempt(
                     stream = shake_hands(sock, _certificates.caller, address.host)
                     seal = stream.seal
                 login = own_login()
-                stream.sendall((auth(*login) if login is not None else b"") + greeting())
+                stream.sendall((auth(login.name, login.secret) if login is not None else b"") + greeting())
                 known = known_by(iter(partial(stream.recv, 4096), b""), limits)
-            outcome(Greeted(plain_socket(fileno=sock.detach()), known, seal))
+            outcome(Greeted(plain_socket(fileno=sock.detach()), known, seal, login))
     except Exception as error:  # noqa: BLE001 - whatever a socket raises, and msgpack about what came
         where = "" if target[0] == address.host else f"{target[0]}: "
         kind = next((kind for kind in SAID if isinstance(error, kind)), errors.Unreachable)

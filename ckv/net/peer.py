@@ -23,6 +23,7 @@ from ckv.net.callee import Callee
 from ckv.net.connecting import Greeted, connect_at_last
 from ckv.net.connection import Connection
 from ckv.net.poller import Poller
+from ckv.net.relogin import LoggedIn
 from ckv.net.waiting import WaitingCalls, WaitingRoom
 from ckv.outage import Outage
 from ckv.protocol.batch import Batch, fail, is_not_owner
@@ -93,17 +94,16 @@ class Peer(Callee):
         self._slowed: set[Caller] = set()
         self._queued: deque[Batch] = deque()
         """Large requests that are not to be sent yet; each holds its caller. There is one of a connection at most."""
-        self._unread = 0
+        self._unread = self._unmarked = 0
         """Bytes of large requests that the node may not have read yet, and of these, those behind the last mark."""
-        self._unmarked = 0
         self._is_answered = True
         """Whether the PING of the last tick was answered."""
         self._late = False
         """Whether it has been busy for longer than from one tick to the next."""
-        self._untaken = 0
-        """:attr:`Connection.untaken_bytes` at the last tick."""
+        self._untaken = 0  # see Connection.untaken_bytes, at the last tick
         self._ticker = poller.loop.timer(call_timeout / 2, call_timeout / 2)
         self._greenlet: gevent.Greenlet[[], None] | None = None
+        self.login: Final = LoggedIn(address, self.ask)
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -160,8 +160,7 @@ class Peer(Callee):
 
     def _greeted(self, greeted: Greeted) -> None:
         self._ended.clear()
-        self.reason = ""
-        self.is_refused = False
+        self.reason, self.is_refused = "", False
         self._knows_batch, self.process = BATCH in greeted.known.features, greeted.known.process
         self.connection = Connection(
             self._poller, greeted.transport(), str(self.address), self._limits, self, self._lost, self._drained
@@ -173,6 +172,7 @@ class Peer(Callee):
         self._waiter.stop()
         for method, params in self._introduce():
             self.tell(method, params)
+        self.login.begins(greeted.login)
         # All at once, so that nobody who calls from now on overtakes them. There are no more of them than may wait.
         for batch in self._waiting.take():
             requests: list[Any] = batch.requests

@@ -46,7 +46,7 @@ from ckv.cluster.messages import (
 from ckv.cluster.options import Options
 from ckv.cluster.outputs import Lead, Output, Park, Publish, Replace, Route, ToNode, Unpark
 from ckv.cluster.roster import Known
-from ckv.node.asker import Asker
+from ckv.net.asker import Asker
 from ckv.node.changes import tell_changes
 from ckv.node.coordinating import EMPTY, Coordinating
 from ckv.node.figures import Info

@@ -13,7 +13,7 @@ from typing import Final
 import gevent
 from gevent.event import AsyncResult
 
-from ckv.node.asker import Asker
+from ckv.net.asker import Asker
 from ckv.node.figures import Info
 from ckv.node.problems import Problem, problems
 from ckv.node.survey import AWAY, Row

@@ -20,6 +20,7 @@ from ckv.commands import COMMANDS, Command
 from ckv.net.callee import Callee
 from ckv.net.connecting import connect_by, log_in_as
 from ckv.net.peer import Peer
+from ckv.net.relogin import log_in_again
 from ckv.net.waiting import WaitingRoom
 from ckv.node import picture, readiness
 from ckv.node.direct import of_list as owners_by_list
@@ -34,7 +35,6 @@ from ckv.node.owners import AllOwners
 from ckv.node.parts import exec_at_owners
 from ckv.node.refusals import LOOK_EVERY, Refusals
 from ckv.node.reloading import Reloading, of_primary
-from ckv.node.relogin import log_in_again
 from ckv.node.routing import Routing
 from ckv.node.survey import surveys
 from ckv.persistent.opening import open_coordinator
@@ -87,7 +87,7 @@ def run(settings: PrimarySettings) -> int:
         node.placing.health = lambda number: health_of(peers[number])
     for peer in peers:
         peer.start()
-    node.when_reloaded = partial(log_in_again, peers)
+    node.when_reloaded = lambda: log_in_again([peer.login for peer in peers])
 
     def figures() -> Info:
         return node.figures() | of_peers(peers) | NO_CLUSTER
@@ -134,7 +134,7 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
     files = FILES_OF_A_PEER * EXPECTED_NODES
     node = _node(settings, limits, files)
     routing = Routing(node.poller, settings, limits, node.slow.latencies)
-    node.when_reloaded = lambda: log_in_again(routing.peers.values())
+    node.when_reloaded = lambda: log_in_again([peer.login for peer in routing.peers.values()])
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
     following = Following(settings.follow, limits, routing) if settings.follow is not None else None
     leading = Leading(routing, options, open_coordinator(settings.coordinator), following)

@@ -21,12 +21,12 @@ from ckv.cluster.messages import EPOCH, MAP
 from ckv.cluster.router import Router
 from ckv.cluster.slots import SlotMap, slot_of
 from ckv.commands import COMMANDS
+from ckv.net.asker import Asker
 from ckv.net.callee import Callee
 from ckv.net.parking import Parking
 from ckv.net.peer import Peer
 from ckv.net.poller import Poller
 from ckv.net.waiting import Parked, WaitingRoom
-from ckv.node.asker import Asker
 from ckv.node.lanes import RouteLoop, new_lanes, route_loops
 from ckv.node.steps import asked_of
 from ckv.protocol.batch import Batch

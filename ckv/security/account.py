@@ -20,6 +20,14 @@ path of a file."""
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What one login is made with."""
+
+    name: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A user, and its secret, which its ``repr`` does not show."""
 

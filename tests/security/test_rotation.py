@@ -101,6 +101,8 @@ def test_the_secret_of_nodes(world: World) -> None:
     told = [line for node, first in since.items() for line in node.log[first:]]
     assert not [line for line in told if " lost: " in line], "a connection with calls on it was cut"
     assert not [line for line in told if "LoginFailed" in line]
+    logins = [line for line in told if "logged in again at" in line]
+    assert len(logins) == len(world.cluster.secondaries), "the same secret was sent again"
 
 
 def test_a_secret_of_nodes_that_is_none_is_told(world: World) -> None:
