@@ -197,7 +197,12 @@ class Logins:
             else:
                 session.respond(msgid, errors.to_wire(error), None)
 
-        self.log_in(session, name, to_bytes(secret), told)
+        text = to_text(name) if isinstance(name, bytes) else name
+        login = self._of.get(cast(Connection, session.line))
+        if login is not None and login.user.rights.level == "node" and login.user.name == text:
+            gevent.spawn(_carry_out, session, lambda: self._log_in_again(session, text, to_bytes(secret)), told)
+        else:
+            self.log_in(session, text, to_bytes(secret), told)
         return LATER
 
     def log_in(self, session: Session, name: str | bytes, secret: bytes, told: Told) -> None:
@@ -224,15 +229,7 @@ class Logins:
 
         def carry_out() -> None:
             try:
-                error: errors.CkvError | None = None
-                try:
-                    change()
-                except errors.CkvError as refused:
-                    error = refused
-                if session.is_open:
-                    told(error)
-            except Exception:  # noqa: BLE001 - nobody knows what it may do then
-                session.break_off_on_defect()
+                _carry_out(session, change, told)
             finally:
                 session.line.release(attempt)
 
@@ -250,12 +247,8 @@ class Logins:
             gevent.sleep(wait)
         login = self._looked_up(name, secret)
         if login is None:
-            self.failures += 1
             self._slowing.failed(host, time.monotonic())
-            # Somebody may have typed the secret where the name belongs.
-            shown = name if name in self._file.users.by_name else "nobody that there is"
-            log.warning(events.LOGIN_REFUSED, shown, peer, extra={"once_a_minute": "login"})
-            raise errors.LoginFailed("there is no user of this name with this secret")
+            raise self._refused(name, peer)
         if not session.is_open:
             return
         before = self._of.get(connection)
@@ -263,8 +256,34 @@ class Logins:
         # With another secret of the same user all goes on as it is: what is trusted stays trusted.
         if before is None or not _may_the_same(before.user, login.user):
             self._serve_as(connection, login, before)
+        self._came_in(login, peer)
+
+    def _log_in_again(self, session: Session, name: str, secret: bytes) -> None:
+        """A node, over whose connection go the calls of all its clients, has another secret. As what it may do stays
+        the same, the connection goes on meanwhile; nor does the node wait for others who try secrets from its address.
+        Raises LoginFailed, Overloaded."""
+        connection = cast(Connection, session.line)
+        login = self._looked_up(name, secret)
+        if login is None:
+            raise self._refused(name, connection.peer)
+        before = self._of.get(connection)
+        # Otherwise it is closed by now, or the login that came behind this one was quicker, and stays.
+        if before is not None and _may_the_same(before.user, login.user):
+            self._of[connection] = login
+            self._came_in(login, connection.peer)
+
+    def _came_in(self, login: Login, peer: str) -> None:
+        """Takes note that somebody is let in."""
         self.logins += 1
         log.info(events.LOGIN, login.user.name, login.user.rights.level, peer)
+
+    def _refused(self, name: str, peer: str) -> errors.LoginFailed:
+        """Takes note that somebody is not; what to raise."""
+        self.failures += 1
+        # Somebody may have typed the secret where the name belongs.
+        shown = name if name in self._file.users.by_name else "nobody that there is"
+        log.warning(events.LOGIN_REFUSED, shown, peer, extra={"once_a_minute": "login"})
+        return errors.LoginFailed("there is no user of this name with this secret")
 
     def _serve_as(self, connection: Connection, login: Login, before: Login | None) -> None:
         """Has it served by what its user may do. Raises Overloaded, and all is as it was before."""
@@ -332,6 +351,20 @@ class Logins:
                 connection.close("its user may not do the same any more, or its secret is no more")
                 ended += 1
         log.info(events.USERS_READ, self._file.path, len(users), ended)
+
+
+def _carry_out(session: Session, change: Callable[[], None], told: Told) -> None:
+    """Makes a change of who a session is, and tells why not if it fails."""
+    try:
+        error: errors.CkvError | None = None
+        try:
+            change()
+        except errors.CkvError as refused:
+            error = refused
+        if session.is_open:
+            told(error)
+    except Exception:  # noqa: BLE001 - nobody knows what it may do then
+        session.break_off_on_defect()
 
 
 def _may_the_same(user: User, other: User) -> bool:
