@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckv.errors import BadSetting
+from ckv.masking import quoted
 from ckv.units import whole
 
 
@@ -43,7 +44,7 @@ def parse_host(text: str) -> str:
             return host
         if re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253})", host):
             return host
-    raise BadSetting(f"{text!r} is not a host: allowed is a host name or an IP address")
+    raise BadSetting(f"{quoted(text)} is not a host: allowed is a host name or an IP address")
 
 
 def is_loopback(host: str) -> bool:
@@ -70,7 +71,7 @@ def parse_address(text: str) -> Address:
         return Address(parse_host(host), parse_port(port))
     except BadSetting:
         raise BadSetting(
-            f"{text!r} is not an address: allowed is host:port or [IPv6]:port, the port from 1 to 65535"
+            f"{quoted(text)} is not an address: allowed is host:port or [IPv6]:port, the port from 1 to 65535"
         ) from None
 
 

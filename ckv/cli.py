@@ -21,6 +21,7 @@ import docopt
 from ckv import events, logs, streams
 from ckv.errors import BadSetting
 from ckv.exits import EXIT_CODES, Exit
+from ckv.masking import masked
 from ckv.roles import ROLES, RoleName
 from ckv.settings import roles as settings
 from ckv.settings import variables
@@ -179,7 +180,7 @@ def _main_page(words: list[str]) -> NoReturn:
         docopt.docopt(MAIN_PAGE, words[:1], version=about.line() if words[0] == "--version" else None)
     what = "unknown option" if words[0].startswith("-") else "no such role"
     allowed = f"{', '.join(ROLES)}, --help or --version, and options after a role"
-    raise BadSetting(f"{words[0]}: {what}: {_meant(words[0], ROLES)}allowed is {allowed}")
+    raise BadSetting(f"{masked(words[0])}: {what}: {_meant(words[0], ROLES)}allowed is {allowed}")
 
 
 def _missing(role: RoleName, words: list[str]) -> str:
@@ -203,7 +204,8 @@ def _missing(role: RoleName, words: list[str]) -> str:
     values = [str(word.value) for word in given if isinstance(word, docopt.Argument)][1:]
     arguments = [setting for setting in settings_of(role) if not setting.is_option]
     if len(values) > len(arguments):
-        raise BadSetting(f"{values[len(arguments)]}: unexpected argument: allowed is ckv {role} {ROLES[role].usage}")
+        unexpected = masked(values[len(arguments)])
+        raise BadSetting(f"{unexpected}: unexpected argument: allowed is ckv {role} {ROLES[role].usage}")
     return arguments[len(values)].name
 
 

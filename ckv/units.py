@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from ckv.errors import BadSetting
+from ckv.masking import quoted
 
 _DECIMAL = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 _BINARY = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -74,6 +75,6 @@ def _parser(
             value = kind(Decimal(match[1]) * units[match[2]])
             if low <= value <= high:
                 return value
-        raise BadSetting(f"{text!r} is not {wanted}")
+        raise BadSetting(f"{quoted(text)} is not {wanted}")
 
     return parse

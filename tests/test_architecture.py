@@ -13,7 +13,7 @@ from tests.support.nodes import ROOT
 
 FLOORS: Final = (
     {
-        *("address", "commands", "core", "errors", "event", "events", "exits", "glob", "logs", "outage"),
+        *("address", "commands", "core", "errors", "event", "events", "exits", "glob", "logs", "masking", "outage"),
         *("roles", "spelling", "stderr", "streams", "tls", "units", "values"),
     },
     {"client", "cluster", "persistent", "protocol", "security", "store"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,11 +12,20 @@ from ckv.units import show_size, size, whole
 BURST: Final = 1.0
 """Seconds of whose requests a user may make at once who has made none for as long."""
 
-rate = whole(0, 10**7)
+_MOST_REQUESTS: Final = 10**7
+_MOST_BYTES: Final = 2**40
+
+rate = whole(0, _MOST_REQUESTS)
 """Reads requests a second; 0 for any number."""
 
-bytes_in_flight = size(0, 2**40)
+bytes_in_flight = size(0, _MOST_BYTES)
 """Reads a number of bytes; 0 for any number."""
+
+_LIMITS: Final[Mapping[str, tuple[Callable[[str], int], str]]] = {
+    "rate": (rate, f"0 to {_MOST_REQUESTS} requests a second, as in rate=1000"),
+    "bytes": (bytes_in_flight, f"0 to {show_size(_MOST_BYTES)}, as in bytes=16MiB"),
+}
+"""Those in the file of users: what reads them, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,8 @@ NONE: Final = Quota()
 
 
 def parse(words: list[str]) -> Quota:
-    """What :meth:`Quota.words` wrote. Raises ValueError.
+    """What :meth:`Quota.words` wrote. Raises ValueError, whose text quotes nothing of it: in a garbled line a limit
+    may have a piece of a hash in it.
 
     >>> parse(["rate=1k", "bytes=16MiB"])
     Quota(rate=1000, bytes_in_flight=16777216)
@@ -50,13 +61,13 @@ def parse(words: list[str]) -> Quota:
     found: dict[str, int] = {}
     for word in words:
         name, _, text = word.partition("=")
-        read = {"rate": rate, "bytes": bytes_in_flight}.get(name)
-        if read is None or name in found:
+        if name not in _LIMITS or name in found:
             raise ValueError("not a limit: allowed is rate=REQUESTS and bytes=SIZE, each once")
+        read, allowed = _LIMITS[name]
         try:
             found[name] = read(text)
-        except BadSetting as error:
-            raise ValueError(f"{name}: {error}") from None
+        except BadSetting:
+            raise ValueError(f"{name} is not in range: allowed is {allowed}") from None
     return Quota(found.get("rate", 0), found.get("bytes", 0))
 
 

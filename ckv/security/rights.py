@@ -69,11 +69,17 @@ def checked_name(name: str) -> str:
     return name
 
 
-def rights_of(level: str, prefixes: Iterable[str]) -> Rights:
-    """The rights of a class and of prefixes as they are written, ``~orders:*``. Raises ValueError."""
-    found = next((known for known in get_args(Level) if known == level), None)
+def checked_level(level: str) -> Level:
+    """A class of users. Raises ValueError."""
+    found: Level | None = next((known for known in get_args(Level) if known == level), None)
     if found is None:
         raise ValueError(f"no such class: allowed is {', '.join(get_args(Level))}")
+    return found
+
+
+def rights_of(level: str, prefixes: Iterable[str]) -> Rights:
+    """The rights of a class and of prefixes as they are written, ``~orders:*``. Raises ValueError."""
+    found = checked_level(level)
     known = tuple(sorted({_prefix(prefix) for prefix in prefixes} - {""}))
     if known and found in ("admin", "node"):
         raise ValueError(f"{found} with prefixes of keys: allowed with read and write")

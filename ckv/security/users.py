@@ -19,7 +19,7 @@ from ckv.security import quota, secrets
 from ckv.security.account import MAX_SECRET_BYTES
 from ckv.security.files import read_private
 from ckv.security.quota import NONE, Quota
-from ckv.security.rights import Rights, checked_name, rights_of
+from ckv.security.rights import Rights, checked_level, checked_name, rights_of
 from ckv.security.secrets import Kept
 from ckv.values import to_bytes
 
@@ -79,7 +79,8 @@ class Users:
 
 
 def parse(text: str, where: str) -> Users:
-    """The users of a file that ``where`` names. Raises BadSetting with the number of the line; it quotes no secret."""
+    """The users of a file that ``where`` names. Raises BadSetting with the number of the line, of which it quotes only
+    the name of the user: any other word may have a piece of a hash in it, where lines were cut, or became one."""
     users: dict[str, User] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
@@ -98,18 +99,24 @@ def parse(text: str, where: str) -> Users:
 
 
 def _user(words: list[str]) -> User:
-    """The user of a line. Raises ValueError."""
+    """The user of a line. Raises ValueError, which has the name once it is known for one: behind it stand a class and
+    hashes. The end of a hash in its place would look like one, too."""
     if len(words) < 3:
         raise ValueError("not a user: allowed is name class secret, and ~prefix* for each prefix of its keys")
     name, level, hashes, *rest = words
     kept = tuple(map(secrets.parse, hashes.split(",")))
     if len(kept) > MAX_SECRETS:
         raise ValueError(f"{len(kept)} secrets of one user: allowed are {MAX_SECRETS}")
-    limits = quota.parse([word for word in rest if "=" in word and not word.startswith("~")])
-    prefixes = [word for word in rest if "=" not in word or word.startswith("~")]
-    user = User(checked_name(name), rights_of(level, prefixes), kept, limits)
-    if limits and level == "node":
-        raise ValueError("node with limits: allowed with read, write and admin")
+    checked_level(level)
+    checked_name(name)
+    try:
+        limits = quota.parse([word for word in rest if "=" in word and not word.startswith("~")])
+        prefixes = [word for word in rest if "=" not in word or word.startswith("~")]
+        user = User(name, rights_of(level, prefixes), kept, limits)
+        if limits and level == "node":
+            raise ValueError("node with limits: allowed with read, write and admin")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     return user
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ckv.errors import BadSetting
+from ckv.masking import masked
 from ckv.roles import ROLES, RoleName
 from ckv.settings.table import Setting, settings_of
 from ckv.spelling import nearest
@@ -91,7 +92,7 @@ def _text(setting: Setting, value: object, source: str) -> str | bool:
     elif isinstance(value, (str, int, float)) and not is_flag:
         return str(value)
     allowed = "true or false" if is_flag else "text or a number"
-    raise BadSetting(f"{source}: {value!r} is {type(value).__name__}: allowed is {allowed}")
+    raise BadSetting(f"{source}: {masked(repr(value))} is {type(value).__name__}: allowed is {allowed}")
 
 
 def sample() -> str:

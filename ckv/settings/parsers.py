@@ -1,6 +1,7 @@
 """The parsers of settings: a text in, a checked value out.
 
-A bad text raises :class:`~ckv.errors.BadSetting` with one line that quotes it and says what is allowed.
+A bad text raises :class:`~ckv.errors.BadSetting` with one line that quotes it, without what may be a secret in it, and
+says what is allowed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from ckv.address import Address, parse_address, parse_host
 from ckv.errors import BadSetting
+from ckv.masking import quoted
 from ckv.security.rights import checked_name, rights_of
 from ckv.units import whole
 
@@ -61,21 +63,21 @@ def policy(text: str) -> Policy:
     ('lru', 'fifo')
     """
     if text.lower() not in _POLICIES:
-        raise BadSetting(f"{text!r} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
+        raise BadSetting(f"{quoted(text)} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
     return _POLICIES[text.lower()]
 
 
 def persistent(text: str) -> str:
     """The address of the persistent tier, as it is: the tier itself knows what it may look like."""
     if not text:
-        raise BadSetting(f"{text!r} is not a persistent node: allowed is an address, or {NO_TIER} for none")
+        raise BadSetting(f"{quoted(text)} is not a persistent node: allowed is an address, or {NO_TIER} for none")
     return text
 
 
 def audited(text: str) -> str:
     """As :func:`persistent`, and there must be one."""
     if text == NO_TIER:
-        raise BadSetting(f"{text!r} is no persistent node: allowed is the address that the secondary was given")
+        raise BadSetting(f"{quoted(text)} is no persistent node: allowed is the address that the secondary was given")
     return persistent(text)
 
 
@@ -83,21 +85,10 @@ def coordinator(text: str) -> str:
     """The address of a coordinator, as it is: whoever opens it knows what it may look like."""
     if text != NO_TIER and not text.startswith(COORDINATORS):
         raise BadSetting(
-            f"{hidden(text)!r} is not a coordinator: allowed is mysql://user:password@host:port/database,"
+            f"{quoted(text)} is not a coordinator: allowed is mysql://user:password@host:port/database,"
             f" zk://host:port,host:port/path, or {NO_TIER} for none"
         )
     return text
-
-
-def hidden(text: str) -> str:
-    """An address without what may be a password.
-
-    >>> hidden("mysql://me:secret@db/ckv"), hidden("localhost")
-    ('mysql://***@db/ckv', 'localhost')
-    """
-    scheme, slashes, rest = text.rpartition("://")
-    _, at, host = rest.rpartition("@")
-    return f"{scheme}{slashes}***@{host}" if at else text
 
 
 def advertised(text: str) -> str:
@@ -128,7 +119,7 @@ def name(text: str) -> str:
         return ""
     if not text or not text.isascii() or not text.isprintable() or " " in text or len(text) > LONGEST_NAME:
         raise BadSetting(
-            f"{text!r} is not a name: allowed are 1 to {LONGEST_NAME} letters, digits and signs without spaces"
+            f"{quoted(text)} is not a name: allowed are 1 to {LONGEST_NAME} letters, digits and signs without spaces"
         )
     return text
 
@@ -148,8 +139,8 @@ def listener(text: str) -> Address | None:
         return Address(parse_host(host) if host else LOOPBACK, _listening_port(port))
     except BadSetting:
         raise BadSetting(
-            f"{text!r} is no address to listen on: allowed is host:port, [IPv6]:port, or port alone for {LOOPBACK}, "
-            f"the port from 0 to 65535, or {NOWHERE} for none"
+            f"{quoted(text)} is no address to listen on: allowed is host:port, [IPv6]:port, or port alone for"
+            f" {LOOPBACK}, the port from 0 to 65535, or {NOWHERE} for none"
         ) from None
 
 
@@ -165,7 +156,7 @@ def sample(text: str) -> int | None:
 def path(text: str) -> Path:
     """Where a file is, or will be."""
     if not text or "\0" in text:
-        raise BadSetting(f"{text!r} is not a file: allowed is the path of one")
+        raise BadSetting(f"{quoted(text)} is not a file: allowed is the path of one")
     return Path(text)
 
 
@@ -192,7 +183,7 @@ def one_of(*allowed: str, what: str = "known") -> Callable[[str], str]:
 
     def parse(text: str) -> str:
         if text.lower() not in allowed:
-            raise BadSetting(f"{text!r} is not {what}: allowed is {', '.join(allowed)}")
+            raise BadSetting(f"{quoted(text)} is not {what}: allowed is {', '.join(allowed)}")
         return text.lower()
 
     return parse
@@ -203,7 +194,10 @@ def user(text: str) -> str:
     try:
         return "" if text == NOBODY else checked_name(text)
     except ValueError as error:
-        raise BadSetting(f"{text!r} is {error}") from None
+        # Some write the secret behind the name.
+        name, colon, _ = text.partition(":")
+        shown = f"{name}:***" if colon else text
+        raise BadSetting(f"{shown!r} is {error}") from None
 
 
 def keys(text: str) -> tuple[str, ...]:
@@ -215,7 +209,7 @@ def keys(text: str) -> tuple[str, ...]:
     try:
         return () if text == NOBODY else rights_of("read", text.split()).prefixes
     except ValueError as error:
-        raise BadSetting(f"{text!r} is {error}") from None
+        raise BadSetting(f"{quoted(text)} is {error}") from None
 
 
 def users(text: str) -> UsersFile | None:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ckv.address import Address, is_loopback
 from ckv.errors import BadSetting
+from ckv.masking import quoted
 from ckv.roles import RoleName
 from ckv.security.account import NODE_PASSWORD, PASSWORD, Account, account
 from ckv.security.rights import Level
 from ckv.settings import file, tls
-from ckv.settings.parsers import NO_TIER, Policy, WriteMode, hidden
+from ckv.settings.parsers import NO_TIER, Policy, WriteMode
 from ckv.settings.table import Setting, settings_of
 from ckv.units import show_size
 
@@ -87,7 +88,7 @@ class PrimarySettings(NodeSettings):
     def __post_init__(self) -> None:
         if self.coordinator != NO_TIER and self.secondaries:
             raise BadSetting(
-                f"--coordinator: {hidden(self.coordinator)!r} with a list of secondaries, by which all is decided:"
+                f"--coordinator: {quoted(self.coordinator)} with a list of secondaries, by which all is decided:"
                 " allowed is either"
             )
         if self.follow is not None and (self.secondaries or self.coordinator != NO_TIER):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from ckv.exits import Exit
+from ckv.masking import masked
 from ckv.settings import file
-from ckv.settings.parsers import hidden
 from ckv.settings.roles import ConfigSettings, given, parsed
 
 
@@ -24,7 +24,7 @@ def run(settings: ConfigSettings) -> int:
             environ = os.environ if settings.action == "show" else {}
             source, value = given(setting, {}, environ, found[role], settings.file)
             parsed(setting, source, value)
-            shown = hidden(str(value)) if setting.unit else bool(value)
+            shown = masked(str(value)) if setting.unit else bool(value)
             origin = "default" if source == setting.name else source.partition(": ")[0]
             lines.append(f"{file.written(setting, shown)}  # {origin}")
     print("\n".join(lines[1:]) if settings.action == "show" else f"{settings.file}: no mistake was found")

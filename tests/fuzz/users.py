@@ -20,7 +20,20 @@ SEEDS: Final = (
 )
 """Well-formed files."""
 
-_LONG_HEX: Final = re.compile("[0-9a-f]{32}")
+GARBLED: Final = f"bob write sha256:{HASH} ~orders:* rate=1000 bytes=16Me=1{HASH} ~orders:*\n"
+"""Two lines that have become one."""
+
+_HEX: Final = re.compile("[0-9a-f]{9}")
+"""A piece of a hash; the longest number in a message has eight digits."""
+
+
+def _without_name(told: str, text: str) -> str:
+    """What is said of a file, without the name of the user, which stands behind the number of the line."""
+    number = told.split(":")[1]
+    if not number.isdecimal():
+        return told
+    name = text.splitlines()[int(number) - 1].split()[0]
+    return told.replace(f": {name}: ", ": ", 1).removesuffix(f" a second user {name}")
 
 
 def one_input(data: bytes) -> bool:
@@ -33,7 +46,8 @@ def one_input(data: bytes) -> bool:
         assert told.startswith("users:"), told
         assert "\n" not in told, told
         assert len(told) < 10 * len(text) + 300, told
-        assert not set(_LONG_HEX.findall(told)) & set(_LONG_HEX.findall(text)), "a hash is shown"
+        assert told.isascii(), told
+        assert not _HEX.search(_without_name(told, text)), f"a piece of a hash is shown: {told}"
         return False
     written = "\n".join(map(str, users.by_name.values()))
     assert parse(written, "users").by_name == users.by_name
@@ -44,4 +58,4 @@ def one_input(data: bytes) -> bool:
 
 
 if __name__ == "__main__":
-    search(one_input, map(str.encode, SEEDS))
+    search(one_input, map(str.encode, (*SEEDS, GARBLED)))

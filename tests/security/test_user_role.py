@@ -80,6 +80,7 @@ def test_remarks_and_order_stay(path: str) -> None:
         (("list", "PATH", "bob"), "<user>: 'bob' with list"),
         (("add", "PATH", "b b"), "<user>: 'b b' is not the name of a user"),
         (("add", "PATH", "bob", "--class=root"), "--class: 'root' is not a class"),
+        (("add", "PATH", "bob:secret"), "<user>: 'bob:***' is not the name of a user"),
         (("add", "PATH", "bob", "--keys=orders:*"), "--keys: 'orders:*' is not a prefix of keys"),
         (("add", "PATH", "bob", "--class=admin", "--keys=~a*"), "--keys: admin with prefixes"),
         (("list", "PATH"), "PATH: No such file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,19 @@ from ckv.errors import BadSetting
 from ckv.security import editing, secrets
 from ckv.security.rights import Rights, rights_of
 from ckv.security.users import User, Users, UsersFile, parse, read
+from tests.fuzz import users as fuzzed
 
 HASH = str(secrets.kept(b"secret", "sha256"))
 SCRYPT = str(secrets.kept(b"a password", "scrypt"))
+
+
+def refusal(text: str) -> str:
+    """What is said of a file with this text; empty if it is taken."""
+    try:
+        parse(text, "users")
+    except BadSetting as error:
+        return str(error)
+    return ""
 
 
 def written(folder: Path, text: str, mode: int = 0o600) -> Path:
@@ -56,11 +67,16 @@ def test_what_is_written_is_what_is_read() -> None:
         ("bob write sha256:zz", "no hash of a secret"),
         ("bob write scrypt:HASH", "no hash of a secret"),
         ("bob write HASH,HASH,HASH", "3 secrets of one user"),
-        ("bob write HASH orders:*", "not a prefix of keys"),
-        ("bob write HASH ~orders:", "not a prefix of keys"),
-        ("bob write HASH ~or*ers:*", "not a prefix of keys"),
-        ("bob admin HASH ~orders:*", "admin with prefixes"),
-        ("bob node HASH ~orders:*", "node with prefixes"),
+        ("bob write HASH orders:*", "bob: not a prefix of keys"),
+        ("bob write HASH ~orders:", "bob: not a prefix of keys"),
+        ("bob write HASH ~or*ers:*", "bob: not a prefix of keys"),
+        ("bob admin HASH ~orders:*", "bob: admin with prefixes"),
+        ("bob node HASH ~orders:*", "bob: node with prefixes"),
+        ("bob node HASH rate=1", "bob: node with limits"),
+        ("bob read HASH size=1", "bob: not a limit"),
+        ("bob read HASH rate=1 rate=1", "bob: not a limit"),
+        ("bob read HASH rate=HASH", "bob: rate is not in range: allowed is 0 to 10000000 requests a second"),
+        ("bob read HASH bytes=16Me=HASH", "bob: bytes is not in range: allowed is 0 to 1024GiB"),
         ("ann read HASH", "a second user ann"),
     ],
 )
@@ -70,6 +86,30 @@ def test_a_broken_line_is_named_and_not_shown(line: str, why: str) -> None:
     assert str(caught.value).startswith(f"/etc/users:2: {why}")
     assert HASH.partition(":")[2] not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+STRANGE: Final = "\N{SECTION SIGN}"
+"""What no message has."""
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_no_word_of_a_broken_line_is_shown_wherever_it_is_broken(number: int) -> None:
+    line = fuzzed.SEEDS[number].splitlines()[-1]
+    refused = 0
+    for at in range(len(line) + 1):
+        for broken in (line[:at] + STRANGE + line[at:], line[:at] + STRANGE + line[at + 1 :], line[:at] + STRANGE):
+            told = refusal(broken)  # none within a prefix of keys, where it stands for itself
+            refused += told != ""
+            assert told.isascii(), broken
+    assert refused > len(line)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_what_is_left_of_a_line_that_was_cut_is_no_name_of_a_user(number: int) -> None:
+    """Where a line is broken within a hash, the second half begins with what may be a name."""
+    line = fuzzed.SEEDS[number].splitlines()[-1]
+    for at in range(line.index("sha256:"), len(line)):
+        assert refusal(line[at:] + " ~a ~b").startswith("users:1: no"), line[at:]
 
 
 def test_a_file_without_users_lets_nobody_in_and_is_none() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from ckv.address import Address, parse_address
 from ckv.errors import BadSetting
+from ckv.masking import quoted
 
 if TYPE_CHECKING:
     from ckv.persistent.mysql.encryption import Encryption
@@ -82,8 +83,8 @@ def parse(text: str, environ: Mapping[str, str], what: str = "persistent node") 
         address = parse_address(host)
     except BadSetting:
         # Without its reason, which quotes what may be a password: mysql://root:secret has one where the port belongs.
-        raise BadSetting(f"{what} {_masked(text)!r}: {_FORMS}") from None
-    parameters = _parameters(query, f"{what} {_masked(text)!r}")
+        raise BadSetting(f"{what} {quoted(text)}: {_FORMS}") from None
+    parameters = _parameters(query, f"{what} {quoted(text)}")
     tls, tls_ca = (parameters.get(name, environ.get(variable, "")) for name, variable in _PARAMETERS.items())
     server = Server(
         address=address,
@@ -112,7 +113,7 @@ def _split(text: str, what: str) -> tuple[str, str, str, str]:
     """Account, ``host:port``, database and parameters, each of them possibly empty."""
     if not text.startswith(_SCHEME):
         if "@" in text or "/" in text:
-            raise BadSetting(f"{what} {_masked(text)!r}: {_FORMS}")
+            raise BadSetting(f"{what} {quoted(text)}: {_FORMS}")
         return "", text, "", ""
     # The last "@", so that a password that should have been percent-encoded is taken for what it is, and not shown.
     account, _, rest = text.removeprefix(_SCHEME).rpartition("@")
@@ -121,7 +122,7 @@ def _split(text: str, what: str) -> tuple[str, str, str, str]:
     # It would send the login to the host that is behind an "@" in the name of a file, and without these parameters.
     swallowed = any(f"{sign}{name}=" in account for sign in "?&" for name in _PARAMETERS)
     if swallowed or any(sign in host + database for sign in "#/"):
-        raise BadSetting(f"{what} {_masked(text)!r}: {_BEHIND}")
+        raise BadSetting(f"{what} {quoted(text)}: {_BEHIND}")
     has_port = ":" in host.rpartition("]")[2]
     return account, host if has_port else f"{host}:{DEFAULT_PORT}", database, query
 
@@ -134,21 +135,6 @@ def _parameters(query: str, address: str) -> dict[str, str]:
             raise BadSetting(f"{address}: {_BEHIND}")
         found[name] = os.fsdecode(unquote_to_bytes(value))
     return found
-
-
-def _masked(text: str) -> str:
-    """The address with nothing in it that might be a password."""
-    scheme, slashes, rest = text.rpartition("://")
-    _, at, host = rest.rpartition("@")
-    if at:
-        return f"{scheme}{slashes}***@{host}"
-    place, question, query = rest.partition("?")
-    name, colon, port = place.rpartition(":")
-    # With anything else behind the "?" all may be a password that has one: root:12?345.
-    has_port = port.partition("/")[0].isdecimal() and (not question or query.partition("=")[0] in _PARAMETERS)
-    if slashes and colon and not has_port and not place.endswith("]"):
-        return f"{scheme}{slashes}{name}:***"
-    return f"{scheme}{slashes}{place}"
 
 
 def _preset(environ: Mapping[str, str], variable: str, default: str) -> str:

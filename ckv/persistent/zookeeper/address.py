@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 
 from ckv.address import Address, parse_address
 from ckv.errors import BadSetting
+from ckv.masking import quoted
 
 SCHEME: Final = "zk://"
 DEFAULT_PORT: Final = 2181
@@ -56,17 +57,9 @@ def parse(text: str) -> Ensemble:
         servers = ()
     path = slash + path.removesuffix("/") if path else DEFAULT_PATH
     if not servers or not _PATH.fullmatch(path) or (at and not (user and colon and password)) or ":" in password:
-        raise BadSetting(f"coordinator {_masked(text)!r}: {_FORMS}")
+        raise BadSetting(f"coordinator {quoted(text)}: {_FORMS}")
     return Ensemble(servers, path, user, password)
 
 
 def _with_port(host: str) -> str:
     return host if ":" in host.rpartition("]")[2] else f"{host}:{DEFAULT_PORT}"
-
-
-def _masked(text: str) -> str:
-    """The address with nothing in it that might be a password: one without a host has it where that would be."""
-    _, at, rest = text.rpartition("@")
-    if at:
-        return f"{SCHEME}***@{rest}"
-    return text if re.fullmatch(r"[^:]*(:\d+)?(,[^:]*(:\d+)?)*", rest.removeprefix(SCHEME)) else f"{SCHEME}***"
