@@ -70,9 +70,25 @@ def test_nobody_logs_in_without_the_secret(sent: list[bytes], cut: int) -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@given(st.lists(of_redis, max_size=8))
+def test_whatever_is_asked_after_a_login_is_answered(asked: list[bytes]) -> None:
+    assert login.one_input(packed([b"HELLO", b"3", b"AUTH", b"bob", SECRET]) + b"".join(asked))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(of_rpc, max_size=8))
+def test_whatever_is_called_after_a_login_is_answered(called: list[bytes]) -> None:
+    assert login.one_input(msgpack.packb([0, 1, "AUTH", ["bob", SECRET]]) + b"".join(called))
+
+
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=500))
 def test_nobody_logs_in_by_any_bytes(data: bytes) -> None:
     assert not login.one_input(data)
+
+
+def test_lines_that_have_become_one_are_refused() -> None:
+    assert not users.one_input(users.GARBLED.encode())
 
 
 @pytest.mark.parametrize("number", range(2))
@@ -86,10 +102,11 @@ def test_what_is_right_is_taken(number: int) -> None:
         (login.SEEDS[0], False),
         (login.SEEDS[1], False),
         (login.SEEDS[2], True),
+        (login.SEEDS[3], True),
         (msgpack.packb([0, 1, "AUTH", ["bob", SECRET]]), True),
         (msgpack.packb([0, 1, "AUTH", ["ann", SECRET]]), False),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_the_secret_lets_in(sent: bytes, comes_in: bool) -> None:
     assert login.one_input(sent) is comes_in
