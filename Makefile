@@ -88,7 +88,7 @@ lint: $(DEV) ## look for mistakes
 	$(PY) -m ruff check .
 
 # Seconds that a fuzzer searches, and where: `wire` is msgpack-RPC, `resp` the protocol of Redis, `login` what comes before a
-# login in both, and `users` the file of users.
+# login in both, `users` the file of users, and `tls` handshakes and records, of clients and of servers.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?= wire
 fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600 FUZZ_TARGET=resp
