@@ -115,7 +115,8 @@ LOGIN: Final = Event("login", "info", "login of %(user)s (%(account)s) from %(pe
 LOGIN_REFUSED: Final = Event("login-refused", "warning", "login as %(user)s from %(peer)s refused",
     "The user or the secret is wrong. Many of them from one address may be somebody who guesses.")
 LOGGED_IN_AGAIN: Final = Event("logged-in-again", "info", "logged in again at %(node)s",
-    "At SIGHUP a primary has logged in with the secret that is good now; no call was cut off.")
+    "A primary has logged in with the secret that is good now: at SIGHUP, or where a connection had begun with the old"
+    " one. No call was cut off.")
 LOGIN_KEPT: Final = Event("login-kept", "error", "the login at other nodes stays as it was: %(reason)s",
     "At SIGHUP the file with the secret of nodes could not be read.")
 LOGIN_AT_NODE_REFUSED: Final = Event("login-at-node-refused", "error", "login at %(node)s refused: %(reason)s",

@@ -11,6 +11,7 @@ Then all are read, the new process is told to stop, and the table is read.
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 import time
@@ -114,8 +115,8 @@ def _is_put(client: Client, key: str, value: str) -> bool:
 
 
 def _told_to_save(node: Node) -> int:
-    (line,) = (line for line in node.log if "records to save" in line)
-    return int(line.split()[-4])
+    (count,) = (found[1] for line in node.log if (found := re.search(r"(\d+) records to save", line)))
+    return int(count)
 
 
 def main() -> int:
