@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -118,7 +119,9 @@ class Updating(Tiers):
         if not change.writes:
             return self._kept(key, change.result)
         self._exists(key, found.value is not None)
-        outcome = self._write(key, change.value, found.expires if change.expires == KEEP else change.expires)
+        outcome: object = None
+        with suppress(TierUnavailable):  # of a deletion, which has happened: what there was is known here
+            outcome = self._write(key, change.value, found.expires if change.expires == KEEP else change.expires)
         if isinstance(outcome, RoomWait):
             # What it builds on stays what it is: all that is written to the key waits behind it.
             return self._after(outcome, lambda admitted: _result(admitted, change))
@@ -130,7 +133,12 @@ class Updating(Tiers):
 
     def _after(self, wait: RoomWait, result: Callable[[object], object]) -> Queued:
         queued = Queued(lambda _: None, wait.deadline)
-        wait.wait(lambda outcome, error: queued.tell(result(outcome) if error is None else None, error))
+
+        def told(outcome: object, error: CkvError | None) -> None:
+            done = error is None or type(error) is TierUnavailable  # as in _attempt()
+            queued.tell(result(outcome) if done else None, None if done else error)
+
+        wait.wait(told)
         return queued
 
     # --- lines -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from ckv.store.tiers import Environment
 from ckv.store.updates import Queued
 from ckv.store.waiting import Waiting
 from ckv.values import Value
+from tests.store import expiring
 
 AT_ONCE = sorted(set(MODES) - {"through"})
 
@@ -304,6 +305,11 @@ def test_what_leaves_the_room_for_a_load_is_followed_by_what_stood_behind_it() -
     node.get()
     node.settle()
     assert node.answers[-1] == "get: q23"
+
+
+def test_an_update_that_deletes_is_answered_though_nobody_can_be_asked_what_there_was() -> None:
+    """It waits for room, and is told already: a schedule that met it."""
+    expiring.run(826, "evict", "lru")
 
 
 @pytest.mark.parametrize("mode", MODES)
