@@ -15,7 +15,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -27,6 +26,7 @@ from ckv.store.loading import Load
 from ckv.store.memory import Memory
 from ckv.store.pending import Pending
 from ckv.store.room import RoomWait
+from ckv.store.row import TOMBSTONE
 from ckv.store.tiers import Environment, Tiers
 from ckv.store.waiting import Waiting
 from ckv.values import Value
@@ -119,23 +119,27 @@ class Updating(Tiers):
         if not change.writes:
             return self._kept(key, change.result)
         self._exists(key, found.value is not None)
-        outcome: object = None
-        with suppress(TierUnavailable):  # of a deletion, which has happened: what there was is known here
+        deletes = change.value is TOMBSTONE
+        try:
             outcome = self._write(key, change.value, found.expires if change.expires == KEEP else change.expires)
+        except TierUnavailable:
+            if not deletes:
+                raise
+            outcome = None  # see _is_done()
         if isinstance(outcome, RoomWait):
             # What it builds on stays what it is: all that is written to the key waits behind it.
-            return self._after(outcome, lambda admitted: _result(admitted, change))
+            return self._after(outcome, lambda admitted: _result(admitted, change), deletes=deletes)
         return _result(outcome, change)
 
     @abstractmethod
     def _write(self, key: str, what: Value | ModifyRecord | None, expires: int) -> object:
         """Carries out a PUT, a DEL or an update."""
 
-    def _after(self, wait: RoomWait, result: Callable[[object], object]) -> Queued:
+    def _after(self, wait: RoomWait, result: Callable[[object], object], *, deletes: bool = False) -> Queued:
         queued = Queued(lambda _: None, wait.deadline)
 
         def told(outcome: object, error: CkvError | None) -> None:
-            done = error is None or type(error) is TierUnavailable  # as in _attempt()
+            done = error is None or (deletes and _is_done(error))
             queued.tell(result(outcome) if done else None, None if done else error)
 
         wait.wait(told)
@@ -252,13 +256,18 @@ def _carried_out(request: Queued, loaded: Loaded | None) -> tuple[object, CkvErr
         return None, error
 
 
+def _is_done(error: CkvError) -> bool:
+    """Whether a deletion has happened that ended with this error: whether there was a record is not known then, but to
+    an update, which has read it."""
+    return isinstance(error, TierUnavailable)
+
+
 def answered_at(commit: Waiting[bool], result: object) -> Waiting[Any]:
     """Is told the result at the commit."""
     answer: Waiting[Any] = Waiting()
 
     def told(_: bool | None, error: CkvError | None) -> None:
-        # With this one the record is deleted; what it was is known here.
-        done = error is None or isinstance(error, TierUnavailable)
+        done = error is None or _is_done(error)
         answer.tell(result if done else None, None if done else error)
 
     commit.wait(told)

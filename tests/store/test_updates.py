@@ -312,6 +312,19 @@ def test_an_update_that_deletes_is_answered_though_nobody_can_be_asked_what_ther
     expiring.run(826, "evict", "lru")
 
 
+def test_a_write_of_an_update_that_fails_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a deletion has happened in spite of such an error."""
+
+    def fails(*_: object) -> None:
+        raise TierUnavailable("away")
+
+    node = Node("evict")
+    node.put("p")
+    monkeypatch.setattr(node.store, "put", fails)
+    node.add("1")
+    assert node.answers == ["put p: True", "add 1: TierUnavailable"]
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_stop_refuses_what_stands_in_line(mode: str) -> None:
     node = Node(mode)
