@@ -70,6 +70,13 @@ def checked_expires(expires: object) -> int:
     return expires
 
 
+def checked_count(count: object, least: int, most: int) -> int:
+    """How many of something are asked for. Raises BadArguments."""
+    if type(count) is not int or not least <= count <= most:
+        raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is {least} to {most}")
+    return count
+
+
 def checked_value(value: object, max_bytes: int) -> Value:
     """The value itself. Raises BadArguments for what is not a str or bin, ValueTooLarge."""
     if not isinstance(value, (str, bytes)):

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ckv import errors
 from ckv.commands import COMMANDS
-from ckv.node.hotkeys import MAX_BYTES, checked_count
+from ckv.node.hotkeys import MAX_BYTES, number_of_keys
 from ckv.protocol.defects import meant
 from ckv.protocol.handler import LATER, Caller
 from ckv.store.memory import Memory, Walk
@@ -57,7 +57,7 @@ class BigKeys:
         """The handler of BIG."""
         if len(params) != 1:
             raise COMMANDS["BIG"].wrong_count(params)
-        asker = _Asker(caller, msgid, checked_count(params[0]))
+        asker = _Asker(caller, msgid, number_of_keys(params[0]))
         if self._is_walking:
             self._next.append(asker)
         else:

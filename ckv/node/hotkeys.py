@@ -16,12 +16,11 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
-from ckv import errors
 from ckv.commands import COMMANDS
 from ckv.node.frequent import Frequent
 from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.latencies import BOUNDS, Latencies
-from ckv.values import MAX_KEY_BYTES, to_bytes, to_text
+from ckv.values import MAX_KEY_BYTES, checked_count, to_bytes, to_text
 
 MOST: Final = 1000
 """Keys that are looked at in a second, about, at a microsecond each."""
@@ -156,12 +155,12 @@ class HotKeys:
     def told(self, count: object) -> list[object]:
         """What HOT answers: of how many seconds, calls a second for all keys, and up to ``count`` keys, each with its
         calls a second and how far off they may be. Raises BadArguments."""
-        count = checked_count(count)
+        most = number_of_keys(count)
         self._go_on(self._clock())
         seconds = max(self._seconds, 1.0)
         keys: list[object] = []
         size = 0
-        for key, calls, error in self._frequent.most(count):
+        for key, calls, error in self._frequent.most(most):
             size += len(key)
             if size > MAX_BYTES:
                 break
@@ -173,8 +172,6 @@ class HotKeys:
         self._known_until = now
 
 
-def checked_count(count: object) -> int:
-    """The number of keys that is asked for. Raises BadArguments."""
-    if type(count) is not int or not 1 <= count <= MAX_COUNT:
-        raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 1 to {MAX_COUNT}")
-    return count
+def number_of_keys(count: object) -> int:
+    """How many keys are asked for. Raises BadArguments."""
+    return checked_count(count, 1, MAX_COUNT)

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from ckv import errors
 from ckv.commands import COMMANDS
 from ckv.node.figures import Info
-from ckv.node.hotkeys import checked_count
+from ckv.node.hotkeys import number_of_keys
 from ckv.protocol.handler import LATER, Caller, Handler
 
 WITHIN: Final = 1.0
@@ -98,7 +98,7 @@ def surveys(
     """All that a primary asks in this way, by the names of the methods."""
 
     def nothing(count: object) -> list[Row]:
-        checked_count(count)
+        number_of_keys(count)
         return []  # a primary keeps no records
 
     return {

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from ckv import errors
 from ckv.protocol.latencies import Latencies
+from ckv.values import checked_count
 
 KEPT: Final = 128
 """The most requests that are kept, as ``slowlog-max-len`` of Redis."""
@@ -68,11 +68,10 @@ class SlowLog:
 
     def asked(self, count: object) -> list[Entry]:
         """What SLOWLOG answers: up to so many, the latest first; 0 forgets them. Raises BadArguments."""
-        if type(count) is not int or not 0 <= count <= KEPT:
-            raise errors.BadArguments(f"the count is {type(count).__name__} {count!r:.20}; it is 0 to {KEPT}")
-        if not count:
+        most = checked_count(count, 0, KEPT)
+        if not most:
             self.clear()
-        return self.latest(count)
+        return self.latest(most)
 
     def latest(self, count: int) -> list[Entry]:
         """Up to so many, the latest first."""
