@@ -54,8 +54,13 @@ class Outage:
         self._told_at = now
         self._log.log(event.number, event, *args, extra=extra)
 
+    def end(self, event: Event, *args: object) -> None:
+        """It is not there any more. If it was, the line that says so has ``lasted``, the seconds for which it was."""
+        if self.lasts:
+            self._log.log(event.number, event, *args, extra=self.over())
+
     def over(self) -> dict[str, float]:
-        """It is not there any more; what the line that says so has besides: ``lasted``, its seconds, if it was."""
+        """The same where a line is logged in any case: what that has besides."""
         since, self._since = self._since, None
         self._told.clear()
         return {} if since is None else {"lasted": round(self._clock() - since, 1)}

@@ -389,7 +389,7 @@ class Server:
     def _look_after_files(self) -> None:
         """Has whoever is beyond the places go, and sees to it that a drain gets the open files that it needs."""
         if self._shortage.is_quiet:
-            log.info(events.ACCEPTS_AGAIN, extra=self._shortage.over())
+            self._shortage.end(events.ACCEPTS_AGAIN)
         self._places.look_after(self._connections)
         if self._draining and not can_open_another():
             idle = [connection for connection in self._connections if connection.idle]

@@ -122,8 +122,7 @@ class Filing(Copying):
             except errors.TierError as error:
                 trouble.tell(events.FILE_UNREAD, error)
                 gevent.sleep(RETRY)
-        if trouble.lasts:
-            log.info(events.FILE_READ, extra=trouble.over())
+        trouble.end(events.FILE_READ)
         self._close()  # a node of a list asks no more of it
 
     def _begin(self, name: str, note: Note | None, *, is_empty: bool) -> None:
@@ -200,8 +199,7 @@ class Filing(Copying):
                 # A map that has come meanwhile is noted first.
                 while self._holding.others and not self._is_saving and self._noted == self._member.version:
                     self._delete(self._holding.others)
-                if trouble.lasts:
-                    log.info(events.FILE_TAKES, extra=trouble.over())
+                trouble.end(events.FILE_TAKES)
             except errors.TierError as error:
                 trouble.tell(events.FILE_REFUSES, str(error))
                 self._has_work.set()
@@ -239,8 +237,8 @@ class Filing(Copying):
                 self._keeper = gevent.spawn(self._keep)
         if member.conflict:
             self._conflict.tell(events.NODE_IN_CONFLICT, member.conflict)
-        elif self._conflict.lasts:
-            log.info(events.NODE_FITS, extra=self._conflict.over())
+        else:
+            self._conflict.end(events.NODE_FITS)
 
     def end(self) -> None:
         super().end()

@@ -121,7 +121,6 @@ class Leading:
         self._waits_for = ""
         """What it was found to wait for last."""
         self._stuck, self._waiting, self._conflict = Outage(log), Outage(log), Outage(log)
-        """Who was found to follow another map last."""
         self.leader.roster.reaches = self._reaches
         if following is not None:
             self._authority = following
@@ -201,22 +200,22 @@ class Leading:
         waits_for = self.leader.waits_for(now)
         if waits_for:
             self._waiting.tell(events.DEALING_WAITS, waits_for)
-        elif self._waiting.lasts:
-            log.info(events.DEALS, extra=self._waiting.over())
+        else:
+            self._waiting.end(events.DEALS)
         self._waits_for = waits_for
         in_conflict = self.leader.roster.in_conflict
         if in_conflict:
             self._conflict.tell(events.FILES_IN_CONFLICT, ", ".join(in_conflict))
-        elif self._conflict.lasts:
-            log.info(events.FILES_FIT, extra=self._conflict.over())
+        else:
+            self._conflict.end(events.FILES_FIT)
 
     def _tell_moves(self, now: float) -> None:
         """Logs a move that stands still, and one that was called off."""
         move, moved = self.leader.move, self.leader.moved
         if move is not None and now - move.since >= STUCK_SECONDS:
             self._stuck.tell(events.MOVE_STUCK, move.title, STUCK_SECONDS)
-        elif self._stuck.lasts:
-            log.info(events.MOVE_GOES_ON, extra=self._stuck.over())
+        else:
+            self._stuck.end(events.MOVE_GOES_ON)
         if moved.called_off > self._called_off:
             log.warning(events.MOVE_CALLED_OFF, moved.last_error, extra={"once_a_minute": "called off"})
         self._called_off = moved.called_off

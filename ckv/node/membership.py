@@ -121,8 +121,7 @@ class Membership:
             self._member.lost(now)
         else:
             self.answered_at = now
-            if self._away.lasts:
-                log.info(events.PRIMARY_BACK, self._to, extra=self._away.over())
+            self._away.end(events.PRIMARY_BACK, self._to)
             if isinstance(answer, Static) or (isinstance(message, Join) and isinstance(answer, Again)):
                 self._ask_another()  # it may be cut off from what says who leads, or have a list now
         self._note(answer, was_joined)

@@ -356,8 +356,7 @@ class Moves:
                     yield
             finally:
                 self._store.end_move()
-        if trouble.lasts:
-            log.info(events.SAVED_BEFORE_JOINING, extra=trouble.over())
+        trouble.end(events.SAVED_BEFORE_JOINING)
         yield from self._store.forget(ALL)
         yield from self._passing.replace(ANY, frozenset())
         self._saving = False

@@ -75,8 +75,8 @@ class Troubles:
         trouble = self._open.pop(kind, None)
         if trouble is not None:
             self._told.discard(str(trouble.error))
-        if self._away.lasts and self._open.keys() <= {"attend"}:
-            log.info(events.COORDINATOR_BACK, self._name, extra=self._away.over())
+        if self._open.keys() <= {"attend"}:
+            self._away.end(events.COORDINATOR_BACK, self._name)
 
     def say(self, version: str, now: float) -> None:
         """Has the log say it when the row is of no use for so long. ``version``: that of the map by which

@@ -29,8 +29,8 @@ class Unsaved:
             self._refused = refused
             self._no_room.tell(events.WRITES_REFUSED)
         elif self._no_room.is_quiet:
-            log.info(events.WRITES_TAKEN, extra=self._no_room.over())
+            self._no_room.end(events.WRITES_TAKEN)
         if self._store.parked:
             self._parked.tell(events.ROWS_PARKED)
-        elif self._parked.lasts:
-            log.info(events.ROWS_UNPARKED, extra=self._parked.over())
+        else:
+            self._parked.end(events.ROWS_UNPARKED)
