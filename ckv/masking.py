@@ -24,8 +24,9 @@ def masked(text: str) -> str:
         return text
     _, at, rest = text.removeprefix(scheme).rpartition("@")
     place = _PLACE.fullmatch(rest)
-    # Without an "@" all may be a password that has a "?": mysql://me:12?345. The only parameters are tls and tls-ca.
-    if place is None or (not at and place[2] and not place[2].startswith("?tls")):
+    # Without an "@" what is behind a ":" may be a password that has a "?": mysql://me:12?345, and no port with
+    # parameters, of which there are only tls and tls-ca.
+    if place is None or (not at and ":" in place[1] and place[2] and not place[2].startswith("?tls")):
         return f"{scheme}***"
     return f"{scheme}***@{rest}" if at else f"{scheme}{place[1]}"
 

@@ -41,6 +41,7 @@ def test_what_may_be_a_password_is_hidden(text: str) -> None:
         ("mysql://me:secret@db:1/x?tls=verify&tls-ca=/ca.pem", "mysql://***@db:1/x?tls=verify&tls-ca=/ca.pem"),
         ("zk://me:secret@a,b:1,[::1]:2/x", "zk://***@a,b:1,[::1]:2/x"),
         ("mysql://[::1]:3306/x", "mysql://[::1]:3306/x"),
+        ("mysql://db/x?charset=latin1", "mysql://db/x"),
         ("http://a:80", "http://a:80"),
         ("localhost:http", "localhost:http"),
         ("16Me", "16Me"),

@@ -69,5 +69,5 @@ def test_who_may_not_use_the_tables_is_told_what_to_grant(primaries: Primaries, 
 
 
 def test_where_it_cannot_be() -> None:
-    with pytest.raises(BadSetting, match="coordinator 'mysql://\\*\\*\\*@host:x'"):
+    with pytest.raises(BadSetting, match="coordinator 'mysql://\\*\\*\\*': allowed are host:port"):
         open_coordinator("mysql://me:secret@host:x", environ={})
