@@ -17,6 +17,7 @@ from ckv.persistent import Fence, Holder, Seen, Session
 from ckv.persistent.mysql import fence as sql
 from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.tier import MySQLSession, MySQLTier
+from ckv.persistent.mysql.variables import takes_writes_elsewhere
 from ckv.persistent.opening import open_tier
 from ckv.values import MAX_KEY_BYTES
 from tests.persistent.conftest import mysql_tier
@@ -211,10 +212,30 @@ def test_nothing_is_written_before_the_name_is_claimed(mariadb: MariaDB, process
 # --- what a transaction begins with ---------------------------------------------------------------------------------
 
 
+LOCKED = [
+    r"SET @ckv_active = IF\(\(SELECT state FROM ckv_fence WHERE node = X'.* AND worker = 0 FOR UPDATE\) = 'active'"
+]
+WRITTEN = [
+    "UPDATE ckv_fence SET beat = beat \\+ 1 WHERE node = X'.* AND worker = 0 AND state = 'active'$",
+    r"SET @ckv_active = IF\(ROW_COUNT\(\) = 1",
+]
+
+
+@pytest.mark.parametrize(
+    ("told", "check"),
+    [
+        ({}, LOCKED),
+        ({"wsrep_on": "OFF", "group_replication_single_primary_mode": "ON"}, LOCKED),
+        ({"wsrep_on": "ON"}, WRITTEN),
+        ({"group_replication_single_primary_mode": "OFF"}, WRITTEN),
+    ],
+    ids=["one server", "one that writes", "Galera", "Group Replication"],
+)
 def test_the_check_comes_before_the_rows_and_costs_no_round_trip(
-    mariadb: MariaDB, processes: list[Process], monkeypatch: pytest.MonkeyPatch
+    processes: list[Process], monkeypatch: pytest.MonkeyPatch, told: dict[str, str], check: list[str]
 ) -> None:
     assert processes[0].fence.claim() is None
+    monkeypatch.setattr("ckv.persistent.mysql.fence.takes_writes_elsewhere", lambda _: takes_writes_elsewhere(told))
     session = processes[0].session()
     save(session, "v")  # registers
     messages: list[tuple[str, ...]] = []
@@ -228,11 +249,11 @@ def test_the_check_comes_before_the_rows_and_costs_no_round_trip(
     save(session, "w")
     session.delete_many(["k"])
     for first, last in (messages[:2], messages[2:]):
-        assert first[0] == "BEGIN"
-        assert first[1].startswith(f"UPDATE {sql.TABLE} SET beat = beat + 1 WHERE node = X'")
-        assert first[1].endswith("worker = 0 AND state = 'active'")
-        assert first[2] == sql.IS_ACTIVE
-        assert first[3].split()[0] in ("INSERT", "DELETE")
+        begin, *checked, statement, _read_only = first
+        assert begin == "BEGIN"
+        assert len(checked) == len(check)
+        assert all(re.match(*each) for each in zip(check, checked, strict=True))
+        assert statement.split()[0] in ("INSERT", "DELETE")
         assert last == ("COMMIT",)
 
 

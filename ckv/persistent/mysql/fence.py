@@ -1,7 +1,7 @@
 """The fence: of all processes that ever had one name, only the last one can write.
 
 Whoever has the name has an *incarnation*, a number higher than any before. Each transaction that writes records first
-writes a row of its own in ``ckv_fence``, and is not carried out unless that row is active. To fence an incarnation is
+locks a row of its own in ``ckv_fence``, and is not carried out unless that row is active. To fence an incarnation is
 to take all its rows out of that state: so a transaction of it commits before that, or never.
 """
 
@@ -21,6 +21,7 @@ from ckv.persistent import Holder, Seen
 from ckv.persistent.mysql.connection import Connection, StatementFailed
 from ckv.persistent.mysql.lasting import Lasting
 from ckv.persistent.mysql.statements import literal
+from ckv.persistent.mysql.variables import takes_writes_elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,13 @@ DEFINITION: Final = (
 BEAT: Final = -1
 """The ``worker`` of the row that stands for the process itself. Each incarnation has one."""
 
-IS_ACTIVE: Final = "SET @ckv_active = IF(ROW_COUNT() = 1, 1, (SELECT 1 UNION ALL SELECT 2))"
-"""Fails on the server, with :data:`NOT_ACTIVE`, unless the UPDATE before it found its row: the rest of the message is
-not carried out. A check of ours would come after the rows are locked, and a process that stops just then would keep
-whoever takes over from reading them. It is no SELECT, for it need not answer anything."""
+UNLESS: Final = "SET @ckv_active = IF({}, 1, (SELECT 1 UNION ALL SELECT 2))"
+"""Fails on the server, with :data:`NOT_ACTIVE`, unless that holds: the rest of the message is not carried out. A check
+of ours would come after the rows are locked, and a process that stops just then would keep whoever takes over from
+reading them. It is no SELECT, for it need not answer anything."""
+
+IS_ACTIVE: Final = UNLESS.format("ROW_COUNT() = 1")
+"""The UPDATE before it found its row."""
 
 NOT_ACTIVE: Final = ER.SUBQUERY_NO_1_ROW
 
@@ -71,7 +75,7 @@ class Registration:
     """The row of one session."""
 
     worker: int
-    check: tuple[str, str]
+    check: tuple[str, ...]
     """The statements that every transaction of the session begins with, after BEGIN."""
 
 
@@ -86,7 +90,9 @@ class MySQLFence:
         self._generation = 0
         self._free: list[int] = []
         self._next = 0
-        self.check_bytes = sum(map(len, self._check(2**63, 2**63))) + len(";;")
+        self.check_bytes = max(
+            sum(map(len, check(2**63, 2**63))) + len(";;") for check in (self._written, self._locked)
+        )
         """What the check takes of a message, at most."""
         self.incarnation = 0
         self.when_fenced: Callable[[], None] = lambda: None
@@ -105,18 +111,27 @@ class MySQLFence:
             " ON DUPLICATE KEY UPDATE connection = VALUES(connection)"
         )
         try:
-            # Written, not only read, so that on two servers of one cluster it collides with whoever fences us.
-            connection.run("BEGIN", *self._check(self.incarnation, BEAT), columns, "COMMIT")
+            connection.run("BEGIN", *self._written(self.incarnation, BEAT), columns, "COMMIT")
         except StatementFailed as error:
             if error.code == NOT_ACTIVE:
                 connection.run("ROLLBACK")
                 self.look(connection, worker)
             raise
-        return Registration(worker, self._check(self.incarnation, worker))
+        check = self._written if takes_writes_elsewhere(connection.variables) else self._locked
+        return Registration(worker, check(self.incarnation, worker))
 
-    def _check(self, incarnation: int, worker: int) -> tuple[str, str]:
-        row = f"node = {self._node} AND incarnation = {incarnation} AND worker = {worker}"
+    def _locked(self, incarnation: int, worker: int) -> tuple[str, ...]:
+        """Holds the row until the transaction ends, so that whoever fences us waits for it."""
+        state = f"SELECT state FROM {TABLE} WHERE {self._row_of(incarnation, worker)} FOR UPDATE"
+        return (UNLESS.format(f"({state}) = 'active'"),)
+
+    def _written(self, incarnation: int, worker: int) -> tuple[str, ...]:
+        """The same on the servers of one cluster, where a lock holds on one alone, but two writes collide."""
+        row = self._row_of(incarnation, worker)
         return f"UPDATE {TABLE} SET beat = beat + 1 WHERE {row} AND state = 'active'", IS_ACTIVE
+
+    def _row_of(self, incarnation: int, worker: int) -> str:
+        return f"node = {self._node} AND incarnation = {incarnation} AND worker = {worker}"
 
     def give_back(self, registration: Registration) -> None:
         """No transaction of the session is under way, and none will be: the row is for another one."""

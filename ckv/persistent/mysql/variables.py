@@ -53,6 +53,7 @@ _READ_ONLY = ("innodb_read_only", "read_only", "super_read_only")
 _TELLING = (
     *("max_allowed_packet", "max_statement_time"),
     *("server_uid", "server_uuid", "wsrep_on"),  # which server it is
+    "group_replication_single_primary_mode",
     *("innodb_doublewrite", "innodb_flush_log_at_trx_commit", "innodb_flush_method", "log_bin", "sync_binlog"),
     *_READ_ONLY,
 )
@@ -89,6 +90,16 @@ def unbounded(variables: Mapping[str, str]) -> str:
 def is_read_only(variables: Mapping[str, str]) -> bool:
     """Whether the server refuses writes, but perhaps not those of a privileged account."""
     return any(variables.get(name, "OFF") != "OFF" for name in _READ_ONLY)
+
+
+def takes_writes_elsewhere(variables: Mapping[str, str]) -> bool:
+    """Whether other servers take writes of the same rows at the same time (Galera, MySQL Group Replication), so that a
+    lock on this one holds nobody up.
+
+    >>> takes_writes_elsewhere({"wsrep_on": "ON"})
+    True
+    """
+    return variables.get("wsrep_on") == "ON" or variables.get("group_replication_single_primary_mode") == "OFF"
 
 
 def risks(variables: Mapping[str, str]) -> list[str]:
