@@ -9,7 +9,8 @@ the text has behind the sentence. So ``log.info(events.PEER_BACK, address, extra
 
 What somebody else can cause as often as he likes names its kind, ``extra={"once_a_minute": "not msgpack"}``, and is
 logged once a minute (:class:`Sparing`), with the number of those left out since as ``suppressed``; at the level
-``debug`` all are logged.
+``debug`` all are logged. ``extra={"told_apart": user}`` has those of each user counted by themselves, so that
+nobody's many lines hide those of another one.
 """
 
 from __future__ import annotations
@@ -71,9 +72,10 @@ class Sparing(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to log it. Its kind is for us and is taken out; the number of those left out goes in."""
         named: str | None = record.__dict__.pop("once_a_minute", None)
+        told_apart: str | None = record.__dict__.pop("told_apart", None)
         if self._all:
             return True
-        kind = (record.name, str(record.msg), named)
+        kind = (record.name, str(record.msg), named or told_apart)
         now = self._clock()
         if kind not in self._minutes and len(self._minutes) >= MAX_KINDS:
             kind = ("", "", None)

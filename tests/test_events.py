@@ -85,7 +85,7 @@ def test_events_are_logged_at_their_level_and_with_their_fields() -> None:
         assert event is not None
         assert METHODS.get(method, event.level) == event.level, where
         assert arguments in (None, len(event.fields)), where
-        assert extra <= BESIDES | {"once_a_minute"}, where
+        assert extra <= BESIDES | {"once_a_minute", "told_apart"}, where
 
 
 def test_what_lasts_is_told_again_and_has_an_end() -> None:

@@ -230,6 +230,15 @@ def test_no_place_of_the_program_floods_the_log() -> None:
     assert minutes.log("database back") is not None
 
 
+def test_many_lines_of_one_do_not_hide_those_of_another() -> None:
+    sparing = logs.Sparing(lambda: 1000.0)
+    made = [record("login", told_apart=who) for who in ["guesser"] * 1000 + ["boss"]]
+    shown = [each for each in made if sparing.filter(each)]
+    assert len(shown) == logs.MOST_A_MINUTE + 1
+    assert shown[-1] is made[-1]
+    assert "told_apart" not in shown[0].__dict__
+
+
 def test_kinds_without_end_do_not_take_memory_without_end() -> None:
     minutes = Minutes()
     shown = [minutes.log("closed", f"{number}") for number in range(3 * logs.MAX_KINDS)]

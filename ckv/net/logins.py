@@ -275,14 +275,14 @@ class Logins:
     def _came_in(self, login: Login, peer: str) -> None:
         """Takes note that somebody is let in."""
         self.logins += 1
-        log.info(events.LOGIN, login.user.name, login.user.rights.level, peer)
+        log.info(events.LOGIN, login.user.name, login.user.rights.level, peer, extra=_told_apart(login.user.name, peer))
 
     def _refused(self, name: str, peer: str) -> errors.LoginFailed:
         """Takes note that somebody is not; what to raise."""
         self.failures += 1
         # Somebody may have typed the secret where the name belongs.
         shown = name if name in self._file.users.by_name else "nobody that there is"
-        log.warning(events.LOGIN_REFUSED, shown, peer, extra={"once_a_minute": "login"})
+        log.warning(events.LOGIN_REFUSED, shown, peer, extra=_told_apart(shown, peer))
         return errors.LoginFailed("there is no user of this name with this secret")
 
     def _serve_as(self, connection: Connection, login: Login, before: Login | None) -> None:
@@ -330,7 +330,8 @@ class Logins:
 
     def audit(self, session: Session, name: str) -> None:
         """Takes note that somebody calls a command of operators."""
-        log.info(events.COMMAND, name, self.name_of(session), session.line.peer)
+        user, peer = self.name_of(session), session.line.peer
+        log.info(events.COMMAND, name, user, peer, extra=_told_apart(f"{name} {user}", peer))
 
     # --- another file --------------------------------------------------------------------------------------------
 
@@ -351,6 +352,11 @@ class Logins:
                 connection.close("its user may not do the same any more, or its secret is no more")
                 ended += 1
         log.info(events.USERS_READ, self._file.path, len(users), ended)
+
+
+def _told_apart(who: str, peer: str) -> dict[str, str]:
+    """Keeps somebody who logs in again and again, or guesses, from hiding lines of others."""
+    return {"told_apart": f"{who} {peer.rpartition(':')[0]}"}
 
 
 def _carry_out(session: Session, change: Callable[[], None], told: Told) -> None:
