@@ -1,5 +1,5 @@
-"""The lines of docs/first-steps.md and docs/python.md that a reader types, but for transcripts (test_transcript.py) and
-how to install (tests/test_packaging.py); and that what pages ask `make` for is there.
+"""The lines of README.md, docs/first-steps.md and docs/python.md that a reader types, but for transcripts
+(test_transcript.py) and how to install (tests/test_packaging.py); and that what pages ask `make` for is there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from tests.support.ports import free_port
 FIRST_STEPS = (ROOT / "docs" / "first-steps.md").read_text()
 
 CARE = re.findall(r"<!-- typed by tests/system/test_first_steps.py -->\n\n((?:    .*\n)+)", FIRST_STEPS)
-GROWING = re.findall(r"<!-- a cluster that grows: .*? -->\n\n((?:    .*\n)+)", FIRST_STEPS)
+GROWING = [
+    block
+    for text in ((ROOT / "README.md").read_text(), FIRST_STEPS)
+    for block in re.findall(r"<!-- a cluster that grows: .*? -->\n\n((?:    .*\n)+)", text)
+]
 PYTHON = re.findall(r"```python\n(from ckv .*?)```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL)
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 TEXT = "\n".join(page.read_text() for page in PAGES)
@@ -41,8 +45,9 @@ def test_looking_after_a_node(nodes: Nodes, mariadb: MariaDB) -> None:
         assert run.stdout, line
 
 
-def test_a_cluster_that_grows(nodes: Nodes, mariadb: MariaDB) -> None:
-    (block,) = GROWING
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_cluster_that_grows(number: int, nodes: Nodes, mariadb: MariaDB) -> None:
+    block = GROWING[number]
     ports = {port: str(free_port()) for port in sorted(set(re.findall(r"\b808\d\b", block)))}
     typed = re.sub(r"\b808\d\b", lambda found: ports[found[0]], block).replace("localhost:3306", mariadb.address)
     *started, shown = [shlex.split(line, comments=True) for line in typed.splitlines()]
@@ -53,15 +58,15 @@ def test_a_cluster_that_grows(nodes: Nodes, mariadb: MariaDB) -> None:
         assert run.returncode == 0, run.stderr
         return [line.split()[5] for line in run.stdout.split("\n\n")[0].splitlines()[1:]]
 
-    for words in started:
+    for place, words in enumerate(started):
         assert (words[0], words[-1]) == ("ckv", "&")
-        is_third = "--name=c" in words
-        if is_third:
-            eventually(lambda: parts() == ["8192", "8192"], timeout=30.0, what="two have shared the slots")
+        if place > 1:  # the first is the primary
+            shared = [f"{16384 // (place - 1)}"] * (place - 1)
+            eventually(lambda: parts() == shared, timeout=30.0, what=f"{place - 1} have shared the slots")  # noqa: B023
         port_at = 1 if words[1] == "primary" else 2
         nodes.start(words[1:-1], port_at, env={"CKV_SETTLE": "100ms"} if words[1] == "primary" else None)
     figures = re.findall(r"\d{4}", block.partition("#")[2])
-    eventually(lambda: sorted(parts()) == sorted(figures), timeout=30.0, what=f"the third one makes {figures} of it")
+    eventually(lambda: sorted(parts()) == sorted(figures), timeout=30.0, what=f"the last one makes {figures} of it")
 
 
 def test_the_python_that_it_shows(nodes: Nodes) -> None:
