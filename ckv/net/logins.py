@@ -211,10 +211,12 @@ class Logins:
         self._later(session, lambda: self._log_in(session, text, secret), told)
 
     def log_out(self, session: Session, told: Told) -> None:
-        """Ends that."""
+        """Ends that. Whoever has not logged in stays what he is, and gets neither more time nor more bytes."""
 
         def out() -> None:
             connection = cast(Connection, session.line)
+            if connection in self._since or not session.is_open:
+                return
             self._leave(connection)
             connection.meter(None)
             self.strangers.adopt(connection)

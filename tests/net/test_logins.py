@@ -134,3 +134,16 @@ def test_a_login_that_is_quicker_than_the_one_before_it_stays(
     looked_at.set()
     assert asker.answer() == [1, None, True]
     assert [login.user.name for login in server.logins.members.values()] == ["node"]
+
+
+def test_a_connection_that_ends_while_it_logs_out_is_forgotten(
+    asker: Asker, server: Server, world: World, address: Address
+) -> None:
+    assert server.logins is not None
+    assert ask(asker, "AUTH", "node", "first") is True
+    (connection,) = server.logins.members
+    assert connection.session is not None
+    server.logins.log_out(connection.session, lambda _failed: None)
+    connection.close("")
+    assert ask(world.ask(address), "AUTH", "node", "first") is True  # by which time it is logged out
+    assert not server.logins._since, "it would be ended in the place of whoever keeps a user out"

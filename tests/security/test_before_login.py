@@ -60,14 +60,32 @@ def test_what_comes_behind_a_login_may_be_large(node: Node) -> None:
 
 def test_who_does_not_log_in_has_to_go(guarded: Guarded) -> None:
     node = guarded.secondary()
-    with rpc(node) as silent, Resp(node) as talking, rpc(node, "reader") as member, Resp(node, "writer") as left:
+    with (
+        Resp(node) as talking,
+        rpc(node) as silent,
+        rpc(node, "reader") as member,
+        Resp(node, "writer") as left,
+    ):
         assert left.call("RESET") == b"RESET"
         began = time.monotonic()
-        for client in (silent, talking, left):
-            client.socket.settimeout(LOGIN_TIMEOUT + 5)
+        silent.socket.settimeout(LOGIN_TIMEOUT / 2)
+        with pytest.raises(TimeoutError):
+            silent.socket.recv(1)
+        assert talking.call("RESET") == b"RESET"
+        for client in (talking, silent, left):
+            client.socket.settimeout(LOGIN_TIMEOUT)
             assert client.socket.recv(1) == b""
-        assert time.monotonic() - began > LOGIN_TIMEOUT / 2
+        assert time.monotonic() - began < 1.4 * LOGIN_TIMEOUT
         assert member.call("PING") == "PONG"
+
+
+def test_who_logs_out_without_a_login_may_send_no_more_than_others(node: Node) -> None:
+    half = ("AUTH", "x" * (MOST_BYTES // 2), "")
+    with Resp(node) as client:
+        assert client.call(*half).startswith("-WRONGPASS ")
+        assert client.call("RESET") == b"RESET"
+        with pytest.raises(ConnectionError):
+            client.call(*half)
 
 
 def test_those_who_do_not_log_in_keep_nobody_out(guarded: Guarded) -> None:
