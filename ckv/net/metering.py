@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from ckv.net.connection import Connection
 from ckv.net.inbox import Counts, Inbox, Pairs
-from ckv.protocol.handler import Cores
+from ckv.protocol.handler import Caller, Cores, Handler
 from ckv.protocol.limits import RECV_BYTES, RECV_BYTES_OF_SMALL
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.resp.methods import RespMethods
+from ckv.protocol.steps import requests_of
 from ckv.security.quota import Bucket, Quota
 
 LOOK_EVERY: Final = 0.01
@@ -69,6 +70,16 @@ class Meter:
             return data
 
         return metered
+
+    def counting_parts(self, handler: Handler) -> Handler:
+        """That of EXEC, of which each part is a request."""
+
+        def counted(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            if self._bucket is not None and len(params) == 1:
+                self._bucket.take(max(0, len(requests_of(params[0])) - 1))
+            return handler(caller, msgid, params)
+
+        return counted
 
     def served(self, requests: int) -> None:
         """What was read is served, and has been so many requests."""

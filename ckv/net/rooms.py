@@ -71,6 +71,9 @@ class Rooms:
         others[AUTH] = logins.auth
         is_quick = rights is not None and rights.are_plain and not looks
         resp = self._resp(handlers, rights, logins) if self._resp is not None else None
+        if meter is not None and "EXEC" in handlers:
+            # Parts of a transaction of Redis were counted when they came.
+            handlers = {**handlers, "EXEC": meter.counting_parts(handlers["EXEC"])}
         if rights is not None and rights.level == "admin":
             # Commands of Redis are told by themselves, and by their own names.
             handlers, others = audited(handlers, logins.audit), audited(others, logins.audit)

@@ -19,6 +19,7 @@ import pytest
 from ckv.net import metering
 from ckv.net.metering import LOOK_EVERY, Meter
 from ckv.protocol.limits import RECV_BYTES
+from ckv.protocol.steps import packed_requests
 from ckv.security.quota import Bucket, Quota
 from ckv.security.rights import Rights
 from tests.security.guarded import RIGHTS, Guarded, Resp, line_of, rpc, secret_of, write_users
@@ -71,19 +72,21 @@ def modest(node: Node) -> Iterator[Iterator[int]]:
         thread.join()
 
 
-@pytest.mark.parametrize("batch", [False, True], ids=["alone", "batch"])
-def test_a_user_over_its_rate_waits_and_nobody_else_does(node: Node, batch: bool) -> None:
+@pytest.mark.parametrize("form", ["alone", "batch", "step"])
+def test_a_user_over_its_rate_waits_and_nobody_else_does(node: Node, form: str) -> None:
     with rpc(node, "writer") as first, Resp(node, "writer") as second, rpc(node, "writer") as third:
         started = time.monotonic()
-        if batch:
+        if form == "batch":
             first.send(pack([0, 0, "BATCH", ["PUT", ["a", "1"]] * 2 * RATE]))
+        elif form == "step":
+            first.send(pack([0, 0, "EXEC", [packed_requests([("PUT", ("a", "1"))] * 2 * RATE)]]))
         else:
             first.send(b"".join(pack([0, number, "PUT", ["a", "1"]]) for number in range(2 * RATE)))
         second.send(*[("SET", "a", "2")] * (2 * RATE))
         with modest(node) as calls:
             began = next(calls)
             assert [second.read() for _ in range(2 * RATE)] == [b"OK"] * (2 * RATE)
-            for _ in range(1 if batch else 2 * RATE):
+            for _ in range(2 * RATE if form == "alone" else 1):
                 assert first.recv_response().error is None
             third.call("PING")
             # Both together take three seconds, beyond the first; a call takes a fraction of a millisecond.
