@@ -41,6 +41,10 @@ MOST_A_MINUTE: Final = 100
 MAX_KINDS: Final = 1000
 """Kinds of lines that are told apart. There are fewer; one with a number in it would be without end."""
 
+MOST_TOLD_APART: Final = MAX_KINDS // 2
+"""Kinds up to which lines of one event are told apart by who causes them. The rest is for other events, which nobody
+who comes from many addresses may hide."""
+
 _NOT_EXTRA = frozenset(RESERVED_ATTRS)
 
 log = logging.getLogger(__name__)
@@ -66,7 +70,8 @@ class Sparing(logging.Filter):
         self._all = all
         self._clock = clock
         self._minutes: dict[tuple[str, str, str | None], _Minute] = {}
-        """By kind: the logger, the text before its arguments are filled in, and what the line calls its kind."""
+        """By kind: the logger, the text before its arguments are filled in, and what the line calls its kind, or what
+        tells it apart."""
         self.suppressed = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -77,6 +82,8 @@ class Sparing(logging.Filter):
             return True
         kind = (record.name, str(record.msg), named or told_apart)
         now = self._clock()
+        if told_apart is not None and kind not in self._minutes and len(self._minutes) >= MOST_TOLD_APART:
+            kind = (record.name, str(record.msg), named)
         if kind not in self._minutes and len(self._minutes) >= MAX_KINDS:
             kind = ("", "", None)
         minute = self._minutes.get(kind)

@@ -239,6 +239,14 @@ def test_many_lines_of_one_do_not_hide_those_of_another() -> None:
     assert "told_apart" not in shown[0].__dict__
 
 
+def test_who_comes_from_many_addresses_hides_no_other_event() -> None:
+    sparing = logs.Sparing(lambda: 1000.0)
+    guesses = [record("login refused", told_apart=f"{number}") for number in range(3 * logs.MAX_KINDS)]
+    shown = [each for each in guesses if sparing.filter(each)]
+    assert len(shown) == logs.MOST_TOLD_APART + logs.MOST_A_MINUTE
+    assert sparing.filter(record("database lost"))
+
+
 def test_kinds_without_end_do_not_take_memory_without_end() -> None:
     minutes = Minutes()
     shown = [minutes.log("closed", f"{number}") for number in range(3 * logs.MAX_KINDS)]

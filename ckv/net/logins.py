@@ -33,7 +33,7 @@ from ckv.protocol.limits import KIB
 from ckv.protocol.session import Session
 from ckv.security.rights import Level, Rights
 from ckv.security.secrets import Kept
-from ckv.security.slowing import LONGEST_WAIT, Slowing
+from ckv.security.slowing import LONGEST_WAIT, Slowing, place_of
 from ckv.security.users import User, UsersFile
 from ckv.values import to_bytes, to_text
 
@@ -241,7 +241,7 @@ class Logins:
         """Raises LoginFailed, Overloaded."""
         connection = cast(Connection, session.line)
         peer = connection.peer
-        host = peer.rpartition(":")[0].strip("[]")
+        host = _host_of(peer)
         wait = self._slowing.wait(host, time.monotonic())
         if wait > LONGEST_WAIT:
             raise errors.Overloaded("too many wrong logins came from this address; try again in a minute")
@@ -358,7 +358,11 @@ class Logins:
 
 def _told_apart(who: str, peer: str) -> dict[str, str]:
     """Keeps somebody who logs in again and again, or guesses, from hiding lines of others."""
-    return {"told_apart": f"{who} {peer.rpartition(':')[0]}"}
+    return {"told_apart": f"{who} {place_of(_host_of(peer))}"}
+
+
+def _host_of(peer: str) -> str:
+    return peer.rpartition(":")[0].strip("[]")
 
 
 def _carry_out(session: Session, change: Callable[[], None], told: Told) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from ckv.cluster.messages import DRAIN, REBALANCE, TABLE
 from ckv.commands import COMMANDS
 from ckv.security.rights import FREE
 from tests.security.guarded import Resp, rpc, secret_of
-from tests.security.test_attacks import COMMANDS_OF_REDIS, arguments, error_of, request_of
+from tests.security.test_attacks import COMMANDS_OF_REDIS, OF_OPERATORS, arguments, error_of, request_of
 from tests.support.nodes import Node
 from tests.support.wire import RawClient, RemoteError
 
 # By the tables, so that one that comes to them is looked at.
 METHODS: Final = [
     *((command.name, arguments(command)) for command in COMMANDS.values() if command.access == "operator"),
-    *((name, []) for name in (TABLE, DRAIN, REBALANCE)),
+    *((name, []) for name in OF_OPERATORS),
 ]
 OF_REDIS: Final = [
     *(request_of(row) for row in COMMANDS_OF_REDIS if row.access == "operator"),
@@ -31,7 +30,7 @@ def place(client: RawClient | Resp) -> str:
 
 
 def told_of(node: Node, client: RawClient | Resp, end: str) -> list[str]:
-    """What the log tells of a client until the line that holds ``end``."""
+    """What the log tells of a client, once it has the line that holds ``end``."""
     node.wait_for_log(end)
     return [line for line in node.log if place(client) in line]
 
