@@ -6,6 +6,7 @@ twice, can bring back an older value. Nothing that is in its memory gives way.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import defaultdict
@@ -33,13 +34,19 @@ log = logging.getLogger(__name__)
 
 WARM: Final = "WARM"
 """What one secondary asks of another: to load the records of these keys. The result is how many of the keys it has
-dealt with; fewer than all where it has no room for more."""
+dealt with; fewer than all where it has no room for more. NotOwner where it does not serve all of them, or not yet."""
 
 MOST_KEYS: Final = 1_000_000
 """Keys that wait to be told. More are not told: their records are loaded when somebody asks for them."""
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds for an answer: the database may be busy."""
+
+RETRY: Final = 0.1
+"""Seconds until a node is told again what it does not serve yet."""
+
+PATIENCE: Final = 10.0
+"""Seconds in which a node that goes on to refuse is told again."""
 
 
 class Warming:
@@ -65,6 +72,8 @@ class Warming:
         self._greenlet: gevent.Greenlet[..., None] | None = None
         self._gone: set[Key] = set()
         """Nodes that are told nothing more: they have no room, are older than this message, or do not answer."""
+        self._refused: dict[Key, float] = {}
+        """Nodes that do not serve yet what they were told: since when, by the monotonic clock."""
         self.warmed = 0
         """Records that were loaded here because another node said so."""
 
@@ -84,11 +93,7 @@ class Warming:
         """These are in memory here, and another node's from now on."""
         if not self._rate:
             return
-        for key in keys:
-            if self._count >= MOST_KEYS:
-                break
-            self._keys[slot_of(key)].append(key)
-            self._count += 1
+        self._put_back(itertools.islice(keys, max(0, MOST_KEYS - self._count)))
         if self._count:
             self._has_work.set()
             if self._greenlet is None:
@@ -130,12 +135,16 @@ class Warming:
                     owner, keys = self._next()
                     due = time.monotonic()
                     if owner is not None and owner.key not in self._gone:
-                        due += len(keys) * self._mean_bytes / self._rate
-                        self._tell(link, owner, keys)
+                        if self._tell(link, owner, keys):
+                            due += len(keys) * self._mean_bytes / self._rate
+                        else:
+                            self._put_back(keys)
+                            due += RETRY
                     self._count -= len(keys)
                     gevent.sleep(max(0.0, due - time.monotonic()))
                 link.close()
                 self._gone.clear()
+                self._refused.clear()
                 self._has_work.wait()
         finally:
             link.close()
@@ -162,17 +171,29 @@ class Warming:
         owner = self._member.map.owner(slot)
         return owner if owner is not None and owner.key != self._member.key else None
 
-    def _tell(self, link: Link, owner: Node, keys: list[str]) -> None:
+    def _put_back(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._keys[slot_of(key)].append(key)
+            self._count += 1
+
+    def _tell(self, link: Link, owner: Node, keys: list[str]) -> bool:
+        """False where it is to be told again: the map has not reached it yet, or it still drops what it had of a slot
+        before."""
         try:
             link.connect(Address(owner.host, owner.port))
             done = link.call(WARM, [keys], ANSWER_TIMEOUT)
         except FAILURES as error:
+            now = time.monotonic()
+            if isinstance(error, errors.NotOwner) and now - self._refused.setdefault(owner.key, now) < PATIENCE:
+                return False
             link.close()
             log.debug("%s is told of no more records that were in memory here: %s", owner.name, error)
             self._gone.add(owner.key)
         else:
+            self._refused.pop(owner.key, None)
             if done != len(keys):
                 self._gone.add(owner.key)
+        return True
 
     # --- from others -----------------------------------------------------------------------------------------------
 
@@ -183,13 +204,15 @@ class Warming:
                 keys = [checked_key(key) for key in given]
             case _:
                 raise errors.BadArguments(f"WARM takes a list of up to {LOAD_RECORDS} keys")
+        if not all(map(self._guard.serves, keys)):
+            raise errors.NotOwner("not all of these keys are served here, or not yet")
         loads: list[Load] = []
         done = 0
         for key in keys:
             if not self._store.has_room_to_warm:
                 break
             done += 1
-            load = self._store.warm(key) if self._guard.serves(key) else None
+            load = self._store.warm(key)
             if load is not None:
                 loads.append(load)
         left = len(loads)

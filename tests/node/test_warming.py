@@ -119,14 +119,18 @@ def test_what_is_another_nodes_or_is_known_is_not_loaded(world: World) -> None:
         rig.settle()
         rig.tier |= {"theirs": "1", "ours": "1", "newer": "1"}
         rig.store.put("newer", "2")
-        assert rig.tell(warm("theirs", "ours", "newer", "nowhere")) == {100: (None, 4)}
+        error, _ = rig.tell(warm("theirs", "ours"))[100]
+        assert error is not None
+        assert error.startswith("NotOwner: ")
+        assert rig.warming.warmed == 0
+        assert rig.tell(warm("ours", "newer", "nowhere")) == {100: (None, 3)}
         assert rig.warming.warmed == 1
         memory = rig.store.memory
         assert [memory.peek(key) for key in ("theirs", "ours", "newer", "nowhere")] == [None, "1", "2", None]
         # It was another node's: what it has written in the mean time is what is loaded.
         rig.tell(pushed(SECOND, "theirs", "ours"))
         rig.settle()
-        assert rig.tell(warm("ours")) == {100: (None, 1)}
+        assert rig.tell(warm("ours"))[100][0] is not None
         assert memory.peek("ours") is None
     finally:
         rig.close()
@@ -143,6 +147,27 @@ def test_what_is_written_while_it_is_loaded_stays(world: World) -> None:
         assert rig.store.memory.peek("k") == "new"
     finally:
         rig.close()
+
+
+def test_who_does_not_know_the_map_yet_is_told_again(pair: tuple[Rig, Rig]) -> None:
+    first, second = pair
+    put_saved(first, KEYS)
+    packed = between(first, second, first_has_all=False).pack()
+    assert first.tell(("MAP", [packed]))[100][0] is None
+    until(lambda: first.warming._refused, "the other one refuses")
+    assert not first.moves.has_told_all
+    assert second.tell(("MAP", [packed]))[100][0] is None
+    until(lambda: second.warming.warmed == len(KEYS), "all are loaded")
+    until(lambda: first.moves.has_told_all, "it has told all")
+
+
+def test_who_goes_on_to_refuse_is_given_up(pair: tuple[Rig, Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ckv.node.warming.PATIENCE", 0.3)
+    first, second = pair
+    put_saved(first, KEYS)
+    assert first.tell(("MAP", [between(first, second, first_has_all=False).pack()]))[100][0] is None
+    until(lambda: first.moves.has_told_all, "it is given up")
+    assert second.warming.warmed == 0
 
 
 class Older(Rig):
