@@ -36,6 +36,7 @@ from tests.failures.owner import KEYS, Ended, Order, Taken, Values, own
 from tests.support.galera import GaleraCluster
 from tests.support.mariadb import DATABASE, MariaDB
 from tests.support.products import make_template
+from tests.support.stopping import stop
 
 ROUNDS: Final = 300
 
@@ -131,8 +132,7 @@ class Owner:
     def pause(self) -> int:
         """SIGSTOP; how many transactions it has open now."""
         assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+        stop(self._process.pid)
         ((count,),) = self._server.query(
             "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist"
             " ON id = trx_mysql_thread_id WHERE db = %s",

@@ -18,6 +18,7 @@ import pymysql
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
 from tests.support.products import PASSWORD, USER, Template
+from tests.support.stopping import stop
 
 DATABASE = "celonis"
 """What ckv uses when nothing else is said; the server knows the user, and ckv creates the database."""
@@ -107,16 +108,7 @@ class MariaDB:
 
     def pause(self) -> None:
         """SIGSTOP: the server keeps its connections and answers nothing, until :meth:`resume`."""
-        self._running_process().send_signal(signal.SIGSTOP)
-        # The signal takes its time to reach each thread.
-        eventually(self._is_silent, what="the server is paused")
-
-    def _is_silent(self) -> bool:
-        try:
-            with self.connect(read_timeout=0.2):
-                return False
-        except pymysql.OperationalError:
-            return True
+        stop(self._running_process().pid)
 
     def resume(self) -> None:
         self._running_process().send_signal(signal.SIGCONT)

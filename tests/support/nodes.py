@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support.ports import free_port
+from tests.support.stopping import stop
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -182,7 +183,7 @@ class Node:
 
     def pause(self) -> None:
         """SIGSTOP: its connections stay open and it does nothing, until :meth:`resume`."""
-        self.signal(signal.SIGSTOP)
+        stop(self._started().pid)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)

@@ -20,6 +20,7 @@ from kazoo.handlers.gevent import SequentialGeventHandler
 
 from tests.support.eventually import eventually
 from tests.support.ports import free_port
+from tests.support.stopping import stop
 
 CLASSES: Final = Path("/usr/share/java/zookeeper.jar")
 LOGGING: Final = Path("/usr/share/java/slf4j-simple.jar")
@@ -129,7 +130,7 @@ class ZooKeeper:
 
     def pause(self) -> None:
         """SIGSTOP: it keeps its connections and answers nothing, until :meth:`resume`."""
-        self._running().send_signal(signal.SIGSTOP)
+        stop(self._running().pid)
 
     def resume(self) -> None:
         self._running().send_signal(signal.SIGCONT)

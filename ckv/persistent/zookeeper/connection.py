@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
@@ -10,7 +11,7 @@ from typing import Any, Final
 import gevent
 from gevent.event import Event
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NoAuthError
+from kazoo.exceptions import ConnectionLoss, KazooException, NoAuthError
 from kazoo.handlers.gevent import SequentialGeventHandler
 from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 SESSION: Final = 4.0
 """Seconds that the servers remember a client that they do not hear; more where two of their ticks are. Nobody leads by
 a session: it bounds how long a silent server is waited for, and a primary that has ended is taken to be there."""
+
+SILENCE: Final = 0.5
+"""Seconds without an answer after which a connection that ends has a server that is silent, not one that is away: kazoo
+ends it by itself where two of its signs of life were not answered, and may do so within :data:`ANSWER_TIMEOUT`."""
 
 LONGEST_PAUSE: Final = 1.0
 """Seconds between two attempts to reach all servers, at most."""
@@ -53,26 +58,29 @@ class ZooKeeper:
         Nothing is sent that would only wait for a connection. What was sent and not answered may be done later, so it
         has to be such that it harms nobody then.
         """
-        is_connected = False
+        asked_at: float | None = None
         waited = gevent.Timeout(ANSWER_TIMEOUT)
         try:
             with waited:
                 client = self._connected()
-                is_connected = True
+                asked_at = time.monotonic()
                 yield client
         except gevent.Timeout as timeout:
             if timeout is not waited:
                 raise
-            silent = "no answer" if is_connected else "no connection to a server that is one of a majority"
-            found = TierUnavailable(f"{silent} within {ANSWER_TIMEOUT:g} s")
-            found.silent = is_connected
-            raise found from None
+            if asked_at is not None:
+                raise _no_answer(ANSWER_TIMEOUT) from None
+            away = "no connection to a server that is one of a majority"
+            raise TierUnavailable(f"{away} within {ANSWER_TIMEOUT:g} s") from None
         except NoAuthError:
             who = f"the account {self._ensemble.user!r}" if self._ensemble.user else "who has no account"
             raise Forbidden(
                 f"NoAuthError: {who} may not do this: give it all rights (cdrwa) on {self._ensemble.path} and below"
             ) from None
         except KazooException as error:
+            seconds = time.monotonic() - asked_at if asked_at is not None else 0.0
+            if isinstance(error, ConnectionLoss) and seconds > SILENCE:
+                raise _no_answer(seconds) from error
             raise TierUnavailable(f"{type(error).__name__}{f': {error}' if str(error) else ''}") from error
 
     def close(self) -> None:
@@ -89,6 +97,12 @@ class ZooKeeper:
         self._client.is_connected.wait()
         self.local_host = self._client.handler.local_host
         return self._client.kazoo
+
+
+def _no_answer(seconds: float) -> TierUnavailable:
+    error = TierUnavailable(f"no answer within {seconds:.3g} s")
+    error.silent = True
+    return error
 
 
 class _Client:
