@@ -13,7 +13,9 @@ from collections.abc import Callable
 import pytest
 
 from ckv import CallTimeout, CkvError, Client, PoolExhausted, Unreachable
+from ckv.client.endpoint import Endpoint
 from ckv.client.pool import Pool
+from ckv.client.sockets import is_stale
 from tests.support.eventually import eventually
 from tests.support.fakenode import Connection, FakeNode, store
 from tests.support.nodes import ROOT, Nodes
@@ -187,17 +189,17 @@ def test_a_connection_that_broke_makes_room() -> None:
 def test_idle_connections_that_the_node_closed_are_no_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ckv.client.connection.STALE_AFTER", 0.0)
     meeting = Meeting(4)
-    open_ones: list[Connection] = []
 
     def once(connection: Connection) -> None:
         _, msgid, _, params = connection.request()
-        open_ones.append(connection)
         meeting._together.wait()
         connection.respond(msgid, params[0])
 
     with FakeNode(once, once, once, once, Meeting(4).script) as node, Client("127.0.0.1", node.port) as client:
         assert in_threads(4, lambda number: client.call("ECHO", number)) == list(range(4))
-        eventually(lambda: all(connection.socket.fileno() < 0 for connection in open_ones))
+        assert isinstance(client._way, Endpoint)
+        idle = client._way._pool._idle
+        eventually(lambda: len(idle) == 4 and all(each.socket is not None and is_stale(each.socket) for each in idle))
         assert in_threads(4, lambda number: client.call("ECHO", number)) == list(range(4))
         assert node.connections == 8
 
