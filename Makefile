@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man recording dist lock clean
+.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man docs recording dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -14,6 +14,7 @@ RUN := $(VENV)/.run
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 FUZZ := $(VENV)/.fuzz
+DOCS := $(VENV)/.docs
 CLIENTS := $(VENV)/.clients
 UPSTREAM := $(VENV)/.redis-tests
 
@@ -113,7 +114,7 @@ types: $(DEV) ## check the types
 	$(PY) -m mypy
 
 # What the others begin with, for whoever runs several of them at the same time.
-ready: $(DEV) $(CORE) $(BUILD) mariadb zookeeper ## install all that testing and building need
+ready: $(DEV) $(CORE) $(BUILD) $(DOCS) mariadb zookeeper ## install all that testing and building need
 
 check: lint format-check types test ## all of these: what has to pass before a commit
 
@@ -190,6 +191,9 @@ image-test: $(BUILD) $(DEV) mariadb ## run the native program in the image's roo
 man: $(DEV) ## make the manual pages (build/out/man1)
 	@$(PY) build/manpages.py build/out/man1
 
+docs: $(DOCS) ## make a site of README.md and docs/, and fail where a link leads nowhere (build/out/docs)
+	@$(PY) -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir build/out/doctrees . build/out/docs
+
 recording: $(DEV) $(CORE) mariadb ## type what the picture in the README shows, and draw it again (docs/recording.svg)
 	@$(PY) -m tests.recording
 
@@ -207,6 +211,7 @@ lock: $(PY) ## pin the versions that pyproject.toml allows; newest ones: make lo
 	$(COMPILE) pyproject.toml --extra server --group dev --constraints requirements.lock --output-file requirements-dev.lock
 	$(COMPILE) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --extra server --group build --constraints requirements.lock --output-file requirements-build.lock
+	$(COMPILE) --group docs --constraints requirements-dev.lock --output-file requirements-docs.lock
 	$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 	$(COMPILE) --group clients --constraints requirements-dev.lock --output-file requirements-clients.lock
 	$(COMPILE) --group iredis --output-file requirements-iredis.lock
@@ -233,6 +238,10 @@ $(CORE): requirements-core.lock build/extension.py $(wildcard $(addprefix ckv/co
 
 # After the other, so that what a developer has is a superset of it, and `make venv` finds it done.
 $(DEV): requirements-dev.lock $(RUN)
+	$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+$(DOCS): requirements-docs.lock $(DEV)
 	$(PIP) install --require-hashes --requirement $<
 	@touch $@
 
