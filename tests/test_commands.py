@@ -6,7 +6,8 @@ import pytest
 
 from ckv.address import Address
 from ckv.commands import COMMANDS, Command
-from ckv.node.node import Node, complete, pong
+from ckv.node.handlers import complete, pong
+from ckv.node.node import Node
 from ckv.protocol.limits import Limits
 from ckv.tools.shell.commands import ENDS, HELP, NAMES, help_text
 from tests.support.nodes import Nodes

@@ -7,7 +7,6 @@ looked at, and is not taken for dead. A guest that asks for a record gets an err
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,15 +19,14 @@ from ckv.commands import COMMANDS
 from ckv.net.connection import Connection, kind_of
 from ckv.net.files import can_open_another
 from ckv.net.inbox import Inbox
-from ckv.net.listening import bound
+from ckv.net.listening import Listener, bound
 from ckv.net.lobby import Lobby
 from ckv.net.logins import Logins
 from ckv.net.metering import Meter
 from ckv.net.places import Places
-from ckv.net.poller import READ, Poller
+from ckv.net.poller import Poller
 from ckv.net.rooms import MakeResp, Rooms
 from ckv.net.transport import Transport
-from ckv.outage import Outage
 from ckv.protocol.greeting import ANSWER, HELLO
 from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
 from ckv.protocol.limits import Limits
@@ -38,14 +36,6 @@ from ckv.security.rights import Level, Rights
 from ckv.security.users import UsersFile
 
 log = logging.getLogger(__name__)
-
-ACCEPTS_PER_TURN: Final = 64
-"""Connections accepted before those that are there already get their turn."""
-
-PAUSE: Final = 0.025
-"""Seconds without accepting when there is no file descriptor or no memory, for the loop would spin otherwise."""
-
-OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 TICK: Final = 1.0
 """Seconds between two looks after the connections, at most."""
@@ -94,11 +84,7 @@ class Server:
         self._for_lobby = self._rooms.for_guests(for_guests, said | said_there)
         self.logins = Logins(users, self._new_inbox, self._let_in) if users is not None else None
         """Who has logged in, where there are users."""
-        self._listener: socket.socket | None = None
-        self._watcher: Any = None
-        # Repeating, and stopped when it fires: libev has a one-shot timer that is started again fire at once.
-        self._pause: Any = poller.loop.timer(PAUSE, PAUSE)
-        self._shortage = Outage(log)
+        self._listener: Listener | None = None
         tick = min(TICK, limits.unfinished_seconds / 4)
         self._ticker: Any = poller.loop.timer(tick, tick)
         self._shares = self._dealt(max(1, int(limits.unfinished_seconds / 2 / tick)))
@@ -113,19 +99,17 @@ class Server:
 
     def listen(self, address: Address) -> Address:
         """Binds and starts to accept; returns the address with the port that was given for port 0. Raises OSError."""
-        listener = bound(address)
+        sock = bound(address)
         try:
             self._places.open()
         except OSError:
-            listener.close()
+            sock.close()
             raise
-        self._listener = listener
         for inbox in {self._clients, self._admitted} if self.logins is None else {self.logins.strangers}:
             self._poller.add_receiver(inbox)
-        self._watcher = self._poller.loop.io(listener.fileno(), READ)
-        self._watcher.start(self._acceptable)
+        self._listener = Listener(self._poller.loop, sock, self._is_full, self._accept)
         self._ticker.start(self._tick)
-        return Address(address.host, listener.getsockname()[1])
+        return Address(address.host, sock.getsockname()[1])
 
     @property
     def places(self) -> int:
@@ -230,9 +214,7 @@ class Server:
         self._ticker.stop()
         for inbox in self._inboxes:
             self._poller.remove_receiver(inbox)
-        self._pause.stop()
         if self._listener is not None:
-            self._watcher.close()
             self._listener.close()
             self._listener = None
         for connection in list(self._connections):
@@ -240,31 +222,8 @@ class Server:
 
     # --- accepting -----------------------------------------------------------------------------------------------
 
-    def _acceptable(self) -> None:
-        assert self._listener is not None
-        for _ in range(ACCEPTS_PER_TURN):
-            if not self._has_place and self._lobby.is_busy:
-                self._pause_accepting()
-                return
-            try:
-                sock, address = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno in OUT_OF_RESOURCES:
-                    self._shortage.tell(events.CANNOT_ACCEPT, error.strerror)
-                    self._pause_accepting()
-                    return
-                raise
-            self._accept(sock, address)
-
-    def _pause_accepting(self) -> None:
-        self._watcher.stop()
-        self._pause.start(self._accept_again)
-
-    def _accept_again(self) -> None:
-        self._pause.stop()
-        self._watcher.start(self._acceptable)
+    def _is_full(self) -> bool:
+        return not self._has_place and self._lobby.is_busy
 
     def _accept(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
         peer = str(Address(str(address[0]), int(address[1])))
@@ -388,8 +347,8 @@ class Server:
 
     def _look_after_files(self) -> None:
         """Has whoever is beyond the places go, and sees to it that a drain gets the open files that it needs."""
-        if self._shortage.is_quiet:
-            self._shortage.end(events.ACCEPTS_AGAIN)
+        if self._listener is not None:
+            self._listener.look_after()
         self._places.look_after(self._connections)
         if self._draining and not can_open_another():
             idle = [connection for connection in self._connections if connection.idle]

@@ -16,13 +16,13 @@ from gevent.event import Event
 
 from ckv import __version__, core, errors, events, logs
 from ckv.address import Address
-from ckv.commands import COMMANDS
 from ckv.exits import Exit
 from ckv.net.logins import figures_of
 from ckv.net.poller import Poller
 from ckv.net.server import Server
 from ckv.net.transport import Transport
 from ckv.node.figures import NO_TLS, Info, processor_seconds, resident_bytes
+from ckv.node.handlers import complete, own
 from ckv.node.heap import Heap
 from ckv.node.manager import READY, STOPPING, Manager
 from ckv.node.naming import Naming
@@ -32,7 +32,7 @@ from ckv.node.picture import Picture
 from ckv.node.signals import Signals
 from ckv.node.survey import row_of
 from ckv.node.turns import Turns
-from ckv.protocol.handler import NO_CORES, Caller, Cores, Handler
+from ckv.protocol.handler import NO_CORES, Cores, Handler
 from ckv.protocol.limits import Limits
 from ckv.protocol.slow import SlowLog
 from ckv.redis.placing import Placing
@@ -372,28 +372,3 @@ class Node:
             return Exit.NOT_DRAINED
         log.info(events.DRAIN_DONE, seconds)
         return Exit.FINE
-
-
-def complete(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """The handlers in the order of the table. Raises LookupError unless there is one for each command, and no other."""
-    if missing := COMMANDS.keys() - handlers.keys():
-        raise LookupError(f"no handler for {', '.join(sorted(missing))}")
-    if unknown := handlers.keys() - COMMANDS.keys():
-        raise LookupError(f"no command {', '.join(sorted(unknown))}")
-    return {name: handlers[name] for name in COMMANDS}
-
-
-def own(name: str, answer: Callable[..., object]) -> Handler:
-    """The handler of a command that is answered at once, with what ``answer`` makes of its arguments."""
-    command = COMMANDS[name]
-    count = len(command.arguments)
-
-    def handler(_caller: Caller, _msgid: int, params: tuple[object, ...]) -> object:
-        if len(params) != count:
-            raise command.wrong_count(params)
-        return answer(*params)
-
-    return handler
-
-
-pong: Final = own("PING", lambda: "PONG")

@@ -28,9 +28,10 @@ from ckv.node.direct import of_map as owners_by_map
 from ckv.node.everywhere import Everywhere
 from ckv.node.figures import Info, of_peers
 from ckv.node.following import Following
+from ckv.node.handlers import own, pong
 from ckv.node.lanes import new_lanes, route_loops
 from ckv.node.leading import NO_CLUSTER, STATIC, TICK, Leading
-from ckv.node.node import Node, Wait, own, pong
+from ckv.node.node import Node, Wait
 from ckv.node.owners import AllOwners
 from ckv.node.parts import exec_at_owners
 from ckv.node.refusals import LOOK_EVERY, Refusals

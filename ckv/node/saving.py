@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from ckv import errors, events
+from ckv.node.guard import Guard
+from ckv.node.handlers import own
+from ckv.protocol.handler import Caller, Handler
 from ckv.store import Records
 from ckv.store.saving import Replaced, Saving
 from ckv.store.store import Store
@@ -111,3 +114,15 @@ class Saves:
             begun.error = errors.Overloaded("there is no memory for it")
         else:
             self._later(pause, lambda: self._go_on(ticket, begun))
+
+
+def save_handler(saves: Saves, guard: Guard) -> Handler:
+    """The handler of SAVE. A pass is of what is here when it begins: then that has to be all that is this node's. What
+    moves afterwards is saved before it goes."""
+    go_on = own("SAVE", saves.save)
+    begin = guard.when_settled(go_on)
+
+    def save(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+        return (begin if params == (BEGIN,) else go_on)(caller, msgid, params)
+
+    return save

@@ -26,13 +26,14 @@ from ckv.node.direct import DirectClients, ask_the_primary
 from ckv.node.emptying import Emptying
 from ckv.node.expiring import expiry_handlers
 from ckv.node.figures import Info, of_name, of_store, of_workers
-from ckv.node.guard import Guard, between_turns
+from ckv.node.guard import between_turns
+from ckv.node.handlers import own, pong
 from ckv.node.hotkeys import HotKeys
 from ckv.node.joining import Joining
 from ckv.node.naming import Naming
-from ckv.node.node import Node, Wait, own, pong
+from ckv.node.node import Node, Wait
 from ckv.node.reloading import Reloading, of_secondary
-from ckv.node.saving import BEGIN, Saves
+from ckv.node.saving import Saves, save_handler
 from ckv.node.scanning import Scans
 from ckv.node.share import Others, OwnShare, view_of
 from ckv.node.steps import step_handlers
@@ -369,18 +370,6 @@ def handlers(store: Records, max_value_bytes: int) -> dict[str, Handler]:
         return LATER
 
     return {"PUT": put, "GET": get, "DEL": delete, "PING": pong} | update_handlers(store, max_value_bytes)
-
-
-def save_handler(saves: Saves, guard: Guard) -> Handler:
-    """The handler of SAVE. A pass is of what is here when it begins: then that has to be all that is this node's. What
-    moves afterwards is saved before it goes."""
-    go_on = own("SAVE", saves.save)
-    begin = guard.when_settled(go_on)
-
-    def save(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        return (begin if params == (BEGIN,) else go_on)(caller, msgid, params)
-
-    return save
 
 
 def operator_handlers(store: Records, audits: Audits, workers: Workers | None = None) -> dict[str, Handler]:

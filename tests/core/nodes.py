@@ -11,9 +11,9 @@ import msgpack
 
 from ckv.cluster.slots import SlotMap
 from ckv.errors import NotOwner
+from ckv.node.handlers import pong
 from ckv.node.hotkeys import HotKeys
 from ckv.node.lanes import new_lanes, route_loops
-from ckv.node.node import pong
 from ckv.node.parts import exec_at_owners
 from ckv.node.primary import handlers as primary_handlers
 from ckv.node.secondary import handlers, serve_loops

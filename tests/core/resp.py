@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from ckv.cluster.view import View
+from ckv.node.handlers import pong
 from ckv.node.hotkeys import HotKeys
-from ckv.node.node import pong
 from ckv.node.secondary import record_handlers, serve_loops
 from ckv.protocol.handler import Loop
 from ckv.protocol.resp.methods import RespMethods

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from ckv import errors
-from ckv.node.node import pong
+from ckv.node.handlers import pong
 from ckv.node.secondary import handlers, serve_loops
 from ckv.protocol.handler import NO_CORES, Handler
 from ckv.protocol.msgpackrpc import RpcMethods

@@ -9,7 +9,7 @@ from ckv.address import Address
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.net.server import Server
 from ckv.node.guard import Guard, between_turns
-from ckv.node.node import pong
+from ckv.node.handlers import pong
 from ckv.node.scanning import Scans
 from ckv.node.secondary import record_handlers, serve_loops
 from ckv.protocol.handler import Caller, Handler

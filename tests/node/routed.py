@@ -10,7 +10,7 @@ from ckv.address import Address
 from ckv.cluster.map import NOBODY, Map, Node
 from ckv.cluster.slots import SLOTS, slot_of
 from ckv.net.server import Server
-from ckv.node.node import pong
+from ckv.node.handlers import pong
 from ckv.node.parts import exec_at_owners
 from ckv.node.routing import Routing
 from ckv.protocol.handler import LATER, Caller, Handler

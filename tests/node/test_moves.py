@@ -20,8 +20,8 @@ from ckv.cluster.slots import SLOTS, slot_of
 from ckv.net.server import Server
 from ckv.node.copying import Copying
 from ckv.node.guard import Guard
+from ckv.node.handlers import pong
 from ckv.node.moves import Moves
-from ckv.node.node import pong
 from ckv.node.secondary import record_handlers, serve_loops
 from ckv.node.warming import Warming
 from ckv.protocol.greeting import HELLO

@@ -11,8 +11,7 @@ from ckv import errors
 from ckv.node.everywhere import Everywhere
 from ckv.node.guard import Guard
 from ckv.node.owners import AllOwners
-from ckv.node.saving import BEGIN, IDLE, MAX_PASSES, Saves
-from ckv.node.secondary import save_handler
+from ckv.node.saving import BEGIN, IDLE, MAX_PASSES, Saves, save_handler
 from ckv.protocol.handler import LATER, Caller
 from ckv.store.alone import MemoryStore
 from ckv.store.memory import POLICIES

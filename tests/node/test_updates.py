@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ckv import errors
-from ckv.node.node import pong
+from ckv.node.handlers import pong
 from ckv.node.secondary import handlers
 from ckv.protocol.handler import LATER, Handler
 from ckv.protocol.handler import Caller as AnyCaller

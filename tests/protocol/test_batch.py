@@ -10,7 +10,7 @@ import pytest
 
 from ckv import errors
 from ckv.node.auditing import Audits
-from ckv.node.node import own
+from ckv.node.handlers import own
 from ckv.node.secondary import handlers, operator_handlers
 from ckv.protocol.batch import BATCH_REQUESTS, BATCH_RESULT_CHARACTERS, LAST_MSGID_OF_BATCH
 from ckv.protocol.handler import LATER, Caller, Handler
