@@ -245,6 +245,12 @@ class Guard:
             self._look_at(caller, router)
         return router.turned_away if late is None else LATER
 
+    @property
+    def map_is_known(self) -> bool:
+        """Whether all who route by a map, and are connected, do so by the one that the node has, or by a later one."""
+        version = self._member.version
+        return all(router.version >= version for caller, router in self._routers.items() if caller.is_open)
+
     def look_again(self) -> None:
         """What is served has changed: looks anew whom to trust, and goes on with whoever waited for it."""
         member = self._member

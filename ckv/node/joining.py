@@ -48,6 +48,8 @@ SILENCE: Final = 3.0
 ELECTION: Final = 8.0
 """The same where there are several: one that has died is followed within 5 s, and then it has to be found."""
 
+KNOWN_WITHIN: Final = 3.0
+"""Seconds within which each primary that is connected has the map by which a node that leaves owns nothing."""
 
 FIRST_ANSWER: Final = 3.0
 """Seconds for each primary to answer a node that begins. If none does, it does what any one asks, until it joins."""
@@ -235,8 +237,10 @@ class Joining:
             log.warning(events.SLOTS_KEPT, len(self.member.owned))
         elif not self.member.owned:
             log.info(events.SLOTS_GIVEN)
-            moves = self._moves
+            moves, given_at = self._moves, time.monotonic()
             wait(lambda: moves.has_told_all or time.monotonic() - began > self._patience)
+            # Whoever still routes here, as a follower may, is told where to ask instead. Else its requests would fail.
+            wait(lambda: self.guard.map_is_known or time.monotonic() - given_at > KNOWN_WITHIN)
 
     def end(self) -> None:
         """It is no node any more."""

@@ -102,6 +102,20 @@ def test_from_the_moment_a_slot_is_lost_it_is_looked_at_until_it_routes_by_that_
     assert rig.guard.turned_away == turned_away
 
 
+def test_the_map_is_known_when_all_who_are_connected_route_by_it(rig: Rig) -> None:
+    slow, gone = rig.connect(), rig.connect()
+    for asker in (slow, gone):
+        rig.declare(asker, 1, 1)
+    known = [rig.guard.map_is_known]
+    rig.lose("k", 1, 2)
+    known.append(rig.guard.map_is_known)
+    rig.declare(slow, 1, 2)
+    known.append(rig.guard.map_is_known)
+    assert known == [True, False, False]
+    gone.socket.close()
+    until(lambda: rig.guard.map_is_known, "who is gone need not know it")
+
+
 def test_a_value_that_arrives_while_its_slot_is_lost_is_not_stored(rig: Rig) -> None:
     asker = rig.connect()
     rig.declare(asker, 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,7 +15,9 @@ from gevent.server import StreamServer
 
 from ckv.address import Address
 from ckv.cluster.duties import Tell
+from ckv.cluster.map import NOBODY, Map
 from ckv.cluster.messages import Again, Elsewhere, Static
+from ckv.cluster.slots import SLOTS
 from ckv.node import guard
 from ckv.node.joining import TICK, Joining
 from ckv.protocol.limits import Limits
@@ -76,6 +79,30 @@ def test_a_node_that_leaves_waits_for_what_becomes_of_its_question(joining: Join
     waited.clear()
     joining.leave(wait)  # there is none under way
     assert not waited
+
+
+def test_a_node_that_leaves_goes_when_all_who_route_here_have_the_map(joining: Joining) -> None:
+    joining.drain_timeout = 120.0
+    told = Told()
+    joining.guard.epoch(told, 1, ((1, 1),))
+    member = joining.member
+    member.joined = True
+    known: list[bool] = []
+
+    def wait(condition: Callable[[], bool]) -> bool:
+        if member.owned:
+            member._owned, member._let_go = frozenset(), True
+            member.map = Map((1, 2), [], array("H", [NOBODY]) * SLOTS)
+        known.append(condition())
+        return True
+
+    for version in (1, 1), (1, 2):
+        joining.guard.epoch(told, 1, (version,))
+        member._owned = frozenset({1})
+        joining.leave(wait)
+    # It has left, has told all, and its map is known.
+    assert known[:3] == [True, True, False]
+    assert known[3:] == [True, True, True]
 
 
 def test_whoever_routes_by_a_later_map_does_not_wait_for_ever(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import msgpack
 import pytest
 
 from tests.support.eventually import eventually
@@ -58,6 +62,34 @@ def test_secondaries_come_and_go_without_an_error(cluster: Followed) -> None:
     cluster.wait_followed()
     load.stop()
     assert load.calls
+
+
+def test_one_that_leaves_tells_who_has_an_older_map_where_to_ask(cluster: Followed) -> None:
+    leaves = cluster.secondaries["a"]
+    unpacker = msgpack.Unpacker()
+    with socket.create_connection(("127.0.0.1", leaves.port)) as slow, ThreadPoolExecutor(1) as beside:
+
+        def ask(method: str, params: list[object]) -> tuple[str, object]:
+            slow.sendall(msgpack.packb([0, 1, method, params]))
+            while True:
+                for _, _, error, result in unpacker:
+                    return str(error or ""), result
+                data = slow.recv(65536)
+                assert data, "it has gone"
+                unpacker.feed(data)
+
+        version = [int(part) for part in map_of(cluster.primary).split(".")]
+        assert ask("EPOCH", [version]) == ("", 0)
+        ended = beside.submit(leaves.terminate)
+        cluster.wait_level("b")
+        cluster.wait_followed()
+        with pytest.raises(TimeoutError):
+            ended.result(timeout=1.0)
+        error, _ = ask("GET", [KEYS[0]])
+        assert error.startswith("NotOwner: ")
+        version = [int(part) for part in map_of(cluster.primary).split(".")]
+        assert ask("EPOCH", [version, 1]) == ("", 1)
+        assert ended.result() == 0
 
 
 def test_it_goes_on_while_the_one_that_leads_is_away(cluster: Followed) -> None:
