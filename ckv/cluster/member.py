@@ -272,7 +272,8 @@ class Member:
             return
         self._due = now + BEAT_EVERY
         if not self._known:
-            self._tell(self._join())
+            if not self._let_go:  # else it would be given slots again
+                self._tell(self._join())
             return
         self._beat(now)
         if self.leaves and not self.has_left:

@@ -235,12 +235,16 @@ class Joining:
             return
         if not self.member.has_left:
             log.warning(events.SLOTS_KEPT, len(self.member.owned))
-        elif not self.member.owned:
+            return
+        let_go_at = time.monotonic()
+        if not self.member.slots_left:
+            # The map by which it owns nothing is on its way, on another connection than that it can go.
+            wait(lambda: not self.member.owned or time.monotonic() - let_go_at > KNOWN_WITHIN)
+        if not self.member.owned:
             log.info(events.SLOTS_GIVEN)
-            moves, given_at = self._moves, time.monotonic()
-            wait(lambda: moves.has_told_all or time.monotonic() - began > self._patience)
+            wait(lambda: self._moves.has_told_all or time.monotonic() - began > self._patience)
             # Whoever still routes here, as a follower may, is told where to ask instead. Else its requests would fail.
-            wait(lambda: self.guard.map_is_known or time.monotonic() - given_at > KNOWN_WITHIN)
+            wait(lambda: self.guard.map_is_known or time.monotonic() - let_go_at > KNOWN_WITHIN)
 
     def end(self) -> None:
         """It is no node any more."""

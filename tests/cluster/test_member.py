@@ -153,6 +153,20 @@ def test_it_leaves_when_the_leader_says_that_it_can() -> None:
     assert member.has_left
 
 
+def test_it_does_not_join_again_while_it_waits_for_its_last_map() -> None:
+    """It would be given slots, a moment before it ends."""
+    member = joined(0)
+    member.leave(1.0)
+    only(member)
+    member.answered(Leave("me", 42, 3), Left(True, 0), 1.0, 1.1)
+    member.tick(2.0)
+    beat = only(member)
+    assert isinstance(beat, Tell)
+    member.answered(beat.message, Again(), 2.0, 2.1)
+    member.tick(3.0)
+    assert member.take() == []
+
+
 def test_who_has_not_joined_can_leave_at_once_and_joins_no_more() -> None:
     member = a_member()
     member.leave(0.0)
