@@ -194,6 +194,10 @@ time, calls a second, connections, records in memory and how full that is, reads
 had it for, what waits to be written, for how long the oldest, and what the database refuses. Below stands what is
 wrong, in the words of the node. It is refreshed each second, until Ctrl-C. Other primaries are not in it.
 
+With --clients it shows who asks these nodes, a line for each client: its part of all calls or bytes, whichever is
+largest, its calls and bytes a second, its calls that wait for an answer, for how long it has been connected, what it
+speaks, its user, and its address. The one that floods is the first. Of each node there are up to 100.
+
 With --once, or where stdout is no terminal, it is printed once, after a second, for what is counted in it. The exit
 status is 1, with one line on stderr, if the node does not answer.""",
             "ckv.tools.top", on_gevent=False),

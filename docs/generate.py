@@ -32,6 +32,7 @@ from ckv.commands import COMMANDS  # noqa: E402
 from ckv.event import FIELDS, Event  # noqa: E402
 from ckv.events import EVENTS  # noqa: E402
 from ckv.exits import EXIT_CODES  # noqa: E402
+from ckv.net.clients import UNASKED  # noqa: E402
 from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
 from ckv.node.figures import FIGURES, PEER  # noqa: E402
 from ckv.node.frequent import SLOTS, SURELY  # noqa: E402
@@ -138,11 +139,21 @@ primary asks all its secondaries at once, and refuses a ticket when one of them 
 answered `Moving` while slots are on their way to or from one of them, or go by another map than that of the primary. A
 node without a database refuses it.
 
-## HOT and BIG
+## CLIENTS, HOT and BIG
 
-A secondary answers both for itself, in one row whose address is empty; a primary asks all its secondaries, and has a
-row for each, with its address. One that does not answer within {WITHIN:g} s, or {WITHIN_OF_BIG:g} s for `BIG`, has an
-`error` instead, and keeps nobody from seeing the others.
+A secondary answers them for itself, in one row whose address is empty; a primary asks all its secondaries, and has a
+row for each, with its address. `CLIENTS` it answers for itself, too, in the first row. A node that does not answer
+within {WITHIN:g} s, or {WITHIN_OF_BIG:g} s for `BIG`, has an `error` instead, and keeps nobody from seeing the others.
+
+`CLIENTS` tells what was counted in so many `seconds`, one or two while somebody asks each second: how many `clients`
+are connected, how many connections are `new`, and the `calls` and the bytes `in` and `out` of all clients. A client is
+`[address, user, protocol, age, in flight, calls, in, out]`: a connection, who has logged in over it (empty for nobody),
+the seconds since it came, its calls that wait for an answer, and its part of the others. The first one has the largest
+part of the calls, or of the bytes in or out. Each call of several that came as one is counted, and in `calls` of all
+clients those of connections that are closed, too; bytes are as the kernel counts them, also those of TLS. What other
+nodes pass on is left out: they have the clients that it is from. Calls are counted by connection only while somebody
+asks, and for {UNASKED:g} s after: the first answer is about 0 seconds, and all that is counted is 0. For each thousand
+connections a node is busy for some 5 ms with an answer.
 
 `HOT` is about calls for single keys, each of several that came as one counted, whatever the tier and the eviction
 policy. `seconds` is the time in which they came, `calls` how many came in one second for all keys; of a key it is the
@@ -219,6 +230,10 @@ since the start of the process. What is true or false is 1 or 0.
 of the [status page](#the-status-page) and with the section of the [runbook](runbook.md); `ckv status` of any node ends
 with the same lines. `cpu`, `calls/s`, `hits` (reads that found a record) and `from mem` (reads that
 memory had it for) are those of the last second there. A node that does not answer within a second is `away`.
+
+`ckv top host port --clients` shows who asks: the clients of all these nodes, and first the one that floods, with the
+largest `share` of all calls, or of all bytes in or out. What the columns are says
+[commands.md](commands.md#clients-hot-and-big). Where there are users it takes one of the class admin.
 
 With `--http=HOST:PORT` a node tells them over HTTP as well. There is no login, and it listens on the loopback unless
 the host says otherwise; 32 connections are served at a time, for 5 s each.

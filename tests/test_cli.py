@@ -270,8 +270,10 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert cli.main(["status", "localhost", "8080", "--format=JSON"]) == 0
     assert cli.main(["ping", "localhost", "8081", "--timeout=200ms"]) == 0
     assert cli.main(["ping", "localhost", "8081"]) == 0
+    assert cli.main(["top", "localhost", "8081", "--once"]) == 0
+    assert cli.main(["top", "localhost", "8081", "--clients"]) == 0
     assert cli.main(["verify", "localhost", "8081", "sqlite:x", "--sample=1k", "--timeout=7s"]) == 0
-    primary, secondary, alone, shell, demo, live, status, hasty, ping, verify = seen
+    primary, secondary, alone, shell, demo, live, status, hasty, ping, top, clients, verify = seen
     assert primary.secondaries == (Address("localhost", 8081), Address("localhost", 8082))
     assert primary.call_timeout == 7
     assert (secondary.primaries, secondary.port, secondary.persistent) == (
@@ -283,6 +285,7 @@ def test_every_role_is_run_with_its_settings(fake_roles: FakeRoles) -> None:
     assert demo.address is None
     assert (status.address, status.format, status.timeout) == (Address("localhost", 8080), "json", 10)
     assert (hasty.address, hasty.timeout, ping.timeout) == (Address("localhost", 8081), 0.2, 1)
+    assert [(each.once, each.clients) for each in (top, clients)] == [(True, False), (False, True)]
     assert (verify.address, verify.persistent) == (Address("localhost", 8081), "sqlite:x")
     assert (verify.sample, verify.timeout) == (1000, 7)
 

@@ -87,6 +87,7 @@ def test_the_commands_of_the_protocol() -> None:
         "INFO": (),
         "NODES": (),
         "SLOWLOG": ("count",),
+        "CLIENTS": ("count",),
         "HOT": ("count",),
         "BIG": ("count",),
         "RETRY": (),

@@ -22,6 +22,7 @@ REPEATABLE: Final = (
     "OWNERS",
     "PING",
     "INFO",
+    "CLIENTS",
     "HOT",
     "BIG",
     "PEEK",

@@ -37,6 +37,7 @@ cdef class Router:
     cdef uint32_t lane_count
     cdef Why why                # the rest of the bytes was not passed on
     cdef readonly uint64_t requests  # requests that were passed on, or answered here, since the start
+    cdef bint counts_calls           # whether each caller is told how many of its own, by its `calls`
     cdef uint32_t batch_requests
     cdef size_t batch_bytes     # of the requests in a BATCH
     cdef uint64_t bulky_bytes
@@ -62,12 +63,19 @@ cdef class Router:
         self.lane_count = <uint32_t>len(lanes)
         memcpy(self.owners, PyBytes_AS_STRING(numbers), SLOTS * sizeof(uint16_t))
 
+    def count_calls(self, bint counts):
+        self.counts_calls = counts
+
     def serve_all(self, list inbox not None):
         cdef list outcomes = []
         cdef Input input
+        cdef uint64_t before
         for caller, data in inbox:
             input = input_of(<bytes?>data)
+            before = self.requests
             answers = self.serve(&input, caller)
+            if self.counts_calls:
+                caller.calls += self.requests - before
             outcomes.append(answers if input.at == input.end else
                             (answers, PyBytes_GET_SIZE(data) - (input.end - input.at), self.why))
         return outcomes

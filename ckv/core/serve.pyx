@@ -40,6 +40,7 @@ cdef class Server:
     cdef Table absent     # keys that are known to have no record
     cdef Buffer out       # the answers to one session, or a part of them
     cdef readonly uint64_t requests  # requests that were answered here, since the start
+    cdef bint counts_calls           # whether each session is told how many of its own, by its `calls`
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # the session has something to do before what is behind
     cdef object sample    # takes note of a key that was asked for; how many further requests to pass over
@@ -74,6 +75,9 @@ cdef class Server:
 
     def told_times(self):
         return told(&self.times)
+
+    def count_calls(self, bint counts):
+        self.counts_calls = counts
 
     def serve_all(self, list inbox not None):
         return serve_sessions(self, inbox)

@@ -28,6 +28,7 @@ cdef list serve_in_windows(Server server, list inbox):
     cdef Input inputs[WINDOW]
     cdef bint lone[WINDOW]
     cdef Py_ssize_t first = 0, count = len(inbox), length = 0
+    cdef uint64_t before
     cdef int size, i
     while first < count and length < ENOUGH_BYTES:
         size = <int>min(WINDOW, count - first)
@@ -40,6 +41,7 @@ cdef list serve_in_windows(Server server, list inbox):
         prefetch(server.table, window, size)
         for i in range(size):
             session, data = <tuple>inbox[first + i]
+            before = server.requests
             answers = large(server, &window[i]) if lone[i] else None
             if answers is not None:
                 server.requests += 1
@@ -53,6 +55,8 @@ cdef list serve_in_windows(Server server, list inbox):
                     answers = serve(server, &inputs[i], session)
             outcomes.append(answers if inputs[i].at == inputs[i].end else
                             (answers, PyBytes_GET_SIZE(data) - (inputs[i].end - inputs[i].at), server.why))
+            if server.counts_calls:
+                session.calls += server.requests - before
             length += PyBytes_GET_SIZE(answers)
             if length >= ENOUGH_BYTES:
                 break

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Final
@@ -66,6 +67,8 @@ class Connection(Polled):
         """What is to be sent then, before what its session has to send."""
         self._unsent: deque[memoryview] = deque()
         self.peer = peer
+        self.since = time.monotonic()
+        """When it came, by the monotonic clock."""
         self.is_open = True
         self._write_watcher: Any = None
         transport.belongs_to(self)
@@ -84,6 +87,11 @@ class Connection(Polled):
     def own_address(self) -> Address:
         """Where the peer has found this end."""
         return self._transport.own_address
+
+    @property
+    def carried(self) -> tuple[int, int]:
+        """See :attr:`Transport.carried`. Only while it is open."""
+        return self._transport.carried
 
     def hand_over_to(self, receiver: Receiver) -> None:
         """Has somebody else receive what is read from now on."""

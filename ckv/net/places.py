@@ -39,7 +39,8 @@ class Places:
         """How many open files allow, beside the lobby."""
         self._told = (0, 0)
         """The places that were counted last, and those that there should be."""
-        self._nodes: set[Connection] = set()
+        self.nodes: set[Connection] = set()
+        """Those that have said that they are other nodes."""
         self._leaving: dict[Connection, float] = {}
         """Clients that go when they have their answers, and when they go without."""
 
@@ -68,11 +69,11 @@ class Places:
 
     def is_node(self, connection: Connection) -> None:
         """It has said that it is another node."""
-        self._nodes.add(connection)
+        self.nodes.add(connection)
 
     def forget(self, connection: Connection) -> None:
         """It is closed."""
-        self._nodes.discard(connection)
+        self.nodes.discard(connection)
         self._leaving.pop(connection, None)
 
     def look_after(self, connections: Set[Connection]) -> None:
@@ -100,7 +101,7 @@ class Places:
         if not surplus:
             return 0
         leaving, now, told = self._leaving, time.monotonic(), 0
-        clients = connections - self._nodes - self._lobby.guests.keys()
+        clients = connections - self.nodes - self._lobby.guests.keys()
         for client in sorted(clients, key=lambda client: (client not in leaving, not client.idle))[:surplus]:
             told += client not in leaving
             if client.idle or now > leaving.setdefault(client, now + GRACE):

@@ -16,6 +16,7 @@ from ckv import errors, events
 from ckv.address import Address
 from ckv.cluster.directory import DIRECT
 from ckv.commands import COMMANDS
+from ckv.net.clients import Clients, Totals
 from ckv.net.connection import Connection, kind_of
 from ckv.net.files import can_open_another
 from ckv.net.inbox import Inbox
@@ -92,6 +93,12 @@ class Server:
         self._draining = False
         self._lobby = Lobby()
         self._places = Places(limits, files, self._lobby)
+        self.clients = Clients(
+            *(self._connections, self._places.nodes, cores),
+            lambda: Totals(self.accepted, self.requests),
+            self.logins.name_of if self.logins is not None else lambda _: "",
+        )
+        """Which of them ask most."""
         self.rejected = 0
         """Connections that found all places taken."""
         self.accepted = 0
@@ -326,6 +333,7 @@ class Server:
         if self.logins is not None:
             self.logins.look_after()
         self._look_after_files()
+        self.clients.tick()
 
     def _look_after_guests(self) -> None:
         self._lobby.look_after()

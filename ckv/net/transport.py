@@ -9,10 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import struct
 import sys
 import termios
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from gevent import monkey
 
@@ -20,6 +21,9 @@ from ckv.address import Address
 
 # The loop tells when a socket is ready, so the plain class is wanted, not gevent's, which would wait in a greenlet.
 plain_socket: type[socket.socket] = monkey.get_original("socket", "socket")
+
+_CARRIED: Final = struct.Struct("=120x Q Q")
+"""``tcpi_bytes_acked`` and ``tcpi_bytes_received`` of ``struct tcp_info`` (linux/tcp.h), since Linux 4.1."""
 
 
 class Owner(Protocol):
@@ -69,6 +73,14 @@ class Transport:
     def kept_bytes(self) -> int:
         """What was written and the peer's system has not taken yet."""
         return int.from_bytes(fcntl.ioctl(self.fd, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+    @property
+    def carried(self) -> tuple[int, int]:
+        """Bytes that came, and bytes that the peer's system has acknowledged, since it is connected: as the kernel
+        counts them, those of TLS too; 0 where it does not."""
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _CARRIED.size)
+        acknowledged, received = _CARRIED.unpack(info.ljust(_CARRIED.size, b"\0"))
+        return received, acknowledged
 
     def close(self) -> None:
         """Closes it at once."""

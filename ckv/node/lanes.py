@@ -80,6 +80,10 @@ class RouteLoop:
         """See :class:`ckv.protocol.handler.Loop`."""
         return int(self._router.requests)
 
+    def count_calls(self, counts: bool, /) -> None:
+        """See :class:`ckv.protocol.handler.Loop`."""
+        self._router.count_calls(counts)
+
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """See :class:`ckv.protocol.handler.Core`."""
         for peer, lane in self._nodes:

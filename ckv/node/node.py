@@ -30,7 +30,7 @@ from ckv.node.overview import Overview
 from ckv.node.pages import Check, Pages
 from ckv.node.picture import Picture
 from ckv.node.signals import Signals
-from ckv.node.survey import row_of
+from ckv.node.survey import Row, row_of
 from ckv.node.turns import Turns
 from ckv.protocol.handler import NO_CORES, Cores, Handler
 from ckv.protocol.limits import Limits
@@ -226,7 +226,8 @@ class Node:
         cluster whose nodes join. ``figures``: what INFO answers. ``checks``: what has to be well for it to be ready.
         ``picture``: its cluster, as far as it knows it.
         """
-        handlers = {"NODES": own("NODES", lambda: [row_of(figures())]), **handlers, "INFO": own("INFO", figures)}
+        alone = {"NODES": own("NODES", lambda: [row_of(figures())]), "CLIENTS": own("CLIENTS", self.clients)}
+        handlers = {**alone, **handlers, "INFO": own("INFO", figures)}
         handlers["SLOWLOG"] = own("SLOWLOG", self.slow.asked)
         self._checks = {"serving": self._why_not_serving, **checks}
         self._server = Server(
@@ -336,6 +337,10 @@ class Node:
             "pubsub_messages": self._channels.delivered,
             "pubsub_cut_off": self._channels.cut_off,
         }
+
+    def clients(self, count: object) -> list[Row]:
+        """What CLIENTS answers of this node. Raises BadArguments."""
+        return [["", "", self._server.clients.told(count)]]
 
     def _wait_for(self, began: float) -> Wait:
         """Waits within what is left of the drain time-out, which ``began`` then."""

@@ -103,7 +103,7 @@ def run(settings: PrimarySettings) -> int:
             | Everywhere(peers, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_at_owners(slots, limits.max_message_bytes)}
             | {OWNERS: own(OWNERS, lambda: owners_by_list(peers, slots.owners).pack())}
-            | surveys(figures, lambda: peers, gevent.spawn_later),
+            | surveys(figures, node.clients, lambda: peers, gevent.spawn_later),
             f"secondaries={','.join(map(str, settings.secondaries))}",
             _answer_all,
             route_loops(slots.owners, peers, lanes, settings.max_value_bytes) if core.COMPILED else NO_CORES,
@@ -175,7 +175,7 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
             handlers(routing.slots, settings.max_value_bytes)
             | AllOwners(routing, allow_flush=settings.allow_flush).handlers
             | {"EXEC": exec_, OWNERS: own(OWNERS, owners)}
-            | surveys(figures, routing.peers.values, gevent.spawn_later),
+            | surveys(figures, node.clients, routing.peers.values, gevent.spawn_later),
             f"secondaries=those that join coordinator={leading.coordinator_name} follows={settings.follow or '-'}",
             drain,
             routing.cores,

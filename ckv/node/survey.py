@@ -1,5 +1,5 @@
 """What a primary asks of itself and of all secondaries that it passes requests to, for who looks after a whole cluster:
-NODES, HOT and BIG.
+NODES, CLIENTS, HOT and BIG.
 
 A node that does not answer soon keeps nobody from seeing the others.
 """
@@ -92,10 +92,12 @@ class Survey:
 
 def surveys(
     figures: Callable[[], Info],
+    clients: Callable[[object], list[Row]],
     nodes: Callable[[], Iterable[Surveyed]],
     later: Callable[[float, Callable[[], None]], object],
 ) -> dict[str, Handler]:
-    """All that a primary asks in this way, by the names of the methods."""
+    """All that a primary asks in this way, by the names of the methods. ``clients``: what it answers to CLIENTS itself;
+    it raises BadArguments."""
 
     def nothing(count: object) -> list[Row]:
         number_of_keys(count)
@@ -103,6 +105,7 @@ def surveys(
 
     return {
         "NODES": Survey("NODES", lambda: [row_of(figures())], nodes, later, may_say=_is_figure).survey,
+        "CLIENTS": Survey("CLIENTS", clients, nodes, later).survey,
         "HOT": Survey("HOT", nothing, nodes, later).survey,
         "BIG": Survey("BIG", nothing, nodes, later, WITHIN_OF_BIG).survey,
     }

@@ -128,6 +128,9 @@ class Loop(Protocol):
     def requests(self) -> int:
         """Requests that it has answered or passed on, each of several that came as one counted."""
 
+    def count_calls(self, counts: bool, /) -> None:
+        """From now on counts those of each session in its ``calls``, too, or counts them no more, which saves time."""
+
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         """What became of the bytes of each session, up to where there are so many answers that they have to be sent
         first. Raises MemoryError, and whatever Python raises that it asks: nobody knows what was answered then.

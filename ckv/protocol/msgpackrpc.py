@@ -121,7 +121,9 @@ class RpcMethods:
     def _batch(self, caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
         """BATCH: the results in their order, in one answer, and what is left for later; see :func:`carry_out`."""
         session = cast(RpcSession, caller)  # a notification cannot be a BATCH
-        self.requests += len(params) // 2 - 1  # which it was counted as itself
+        inner = len(params) // 2 - 1  # it was counted as itself
+        self.requests += inner
+        session.calls += inner
         results, large = carry_out(session, self.handlers, self.to_wire, msgid, params)
         done = len(results)
         rest = params[2 * done :]
@@ -177,6 +179,7 @@ class RpcSession(Reader):
             return self._serve(iter((message,)))
         shared = self._shared
         shared.requests += 1
+        self.calls += 1
         try:
             result = shared.methods[method](self, msgid, params)
         except Exception as error:  # noqa: BLE001 - one bad request must not end the node
@@ -199,6 +202,7 @@ class RpcSession(Reader):
             self._broken = not_msgpack(error)
         self._count = len(found)
         self._shared.requests += len(found)
+        self.calls += len(found)
         self._to_come = iter(found)
         return self._serve_left()
 

@@ -54,6 +54,7 @@ class QuickSession(RpcSession):
         answer = core.arrived(arriving)
         if answer is None:
             return self.with_kept(behind)
+        self.calls += 1
         self._no_longer()
         self.collect(answer)
         return behind

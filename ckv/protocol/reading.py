@@ -46,6 +46,10 @@ class Reader(Session):
         self._end = 0
         """Where the last one that :meth:`_marked` passed on has ended."""
 
+    @property
+    def protocol_name(self) -> str:
+        return "msgpack-RPC"
+
     # --- what is different at the two ends -----------------------------------------------------------------------
 
     def _serve_one(self, message: Any) -> bytes:

@@ -26,13 +26,16 @@ class Session:
     in_order: ClassVar[bool] = False
     """Whether its answers have to leave in the order in which it gives them away: they have no numbers."""
     __slots__ = (
-        *("_ended", "_few", "_full", "_max", "attention", "failed", "in_flight", "is_open", "large", "line", "waiting"),
+        *("_ended", "_few", "_full", "_max", "attention", "calls", "failed", "in_flight", "is_open", "large", "line"),
+        "waiting",
     )
 
     def __init__(self, line: Line, max_in_flight: int) -> None:
         """``max_in_flight``: requests that wait for an answer before the line is held."""
         self.line = line
         self._max = max_in_flight
+        self.calls = 0
+        """Requests that came, each of a BATCH counted; those that compiled code answers only while it counts them."""
         self.in_flight = 0
         """Requests that were read and are not answered yet."""
         self._full = False
@@ -50,6 +53,11 @@ class Session:
         """Why nothing more of the peer can be understood; empty while all is well."""
         self.large = False
         """Whether it is in the middle of a large message, so that larger reads pay."""
+
+    @property
+    def protocol_name(self) -> str:
+        """What its peer speaks, for people."""
+        raise NotImplementedError
 
     # --- for whoever has the bytes -------------------------------------------------------------------------------
 

@@ -232,6 +232,7 @@ class TopSettings(ToolSettings):
     """What ``top`` is started with."""
 
     once: bool
+    clients: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,6 +290,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--overwrite", ("import",), bool, "Replace records that are there already."),
     Setting("--count", ("hot", "big"), whole(1, 100), "How many keys are shown, 1 to 100.", "10", "N"),
     Setting("--once", ("top",), bool, "Print it once, for scripts."),
+    Setting("--clients", ("top",), bool,
+        "Show the clients that ask most, in the place of the nodes."),
     Setting("--ready", ("ping",), bool,
         "Ask whether it can serve, too: ready in ckv status, and /readyz of --http."),
     Setting("--format", ("status",), parsers.one_of("text", "json"),

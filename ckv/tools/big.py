@@ -20,7 +20,7 @@ def run(settings: MostSettings) -> int:
 
 
 def _tell(client: Client, settings: MostSettings) -> None:
-    print("\n".join(shown(survey(client, settings, "BIG"), settings.count)))
+    print("\n".join(shown(survey(client, str(settings.address), "BIG", settings.count), settings.count)))
 
 
 def shown(said: Sequence[Said], count: int) -> list[str]:

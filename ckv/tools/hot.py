@@ -30,7 +30,7 @@ def run(settings: MostSettings) -> int:
 
 
 def _tell(client: Client, settings: MostSettings) -> None:
-    said = survey(client, settings, "HOT")
+    said = survey(client, str(settings.address), "HOT", settings.count)
     print("\n".join(shown(said, settings.count)))
 
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from ckv.client import Client
 from ckv.errors import ProtocolError
-from ckv.settings.roles import MostSettings
 from ckv.tools.shell.words import quoted
 
 
@@ -20,12 +19,12 @@ class Said(NamedTuple):
     found: list[Any]
 
 
-def survey(client: Client, settings: MostSettings, name: str) -> list[Said]:
-    """What all nodes say to this method; the one that is asked has the address that it was asked by. Raises what the
-    client raises."""
-    match client.call(name, settings.count):
+def survey(client: Client, asked: str, name: str, count: int) -> list[Said]:
+    """What all nodes say to this method with this argument; the one that is asked is called by the address ``asked``.
+    Raises what the client raises."""
+    match client.call(name, count):
         case [*rows]:
-            return [_said(row, name, str(settings.address)) for row in rows]
+            return [_said(row, name, asked) for row in rows]
     raise ProtocolError(f"a {name} was not answered with rows")
 
 

@@ -1,4 +1,4 @@
-"""``ckv top``: a whole cluster in the terminal, refreshed each second."""
+"""``ckv top``: a whole cluster in the terminal, refreshed each second; with ``--clients`` who asks it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from textwrap import wrap
-from typing import Final
+from typing import Final, Protocol
 
 from ckv.client import Client
 from ckv.errors import CkvError, to_wire
 from ckv.exits import Exit
 from ckv.settings.roles import TopSettings
 from ckv.tools.asking import ask
+from ckv.tools.clients import Clients
 from ckv.tools.overview import MARK, Seen, survey, table
 
 EVERY: Final = 1.0
@@ -30,42 +31,69 @@ _END_OF_LINE: Final = "\x1b[K\r\n"
 _END_OF_SCREEN: Final = "\x1b[J"
 
 
+class Watched(Protocol):
+    """What is shown."""
+
+    def look(self, client: Client) -> None:
+        """Asks. Raises what the client raises."""
+
+    def lines(self) -> Sequence[str]:
+        """What the last look has found; what is counted is that of the time since the one before. After one that
+        failed there may be none."""
+
+
+class Nodes:
+    """The figures of all nodes."""
+
+    def __init__(self, asked: str) -> None:
+        """``asked``: the address of the node that is asked, which does not know by which it was found."""
+        self._asked = asked
+        self._before: list[Seen] = []
+        self._now: list[Seen] = []
+        self._began = self._at = 0.0
+
+    def look(self, client: Client) -> None:
+        """See :class:`Watched`, as for the other one."""
+        self._before, self._began = self._now, self._at
+        self._now = [replace(seen, address=seen.address or self._asked) for seen in survey(client)]
+        self._at = time.monotonic()
+
+    def lines(self) -> Sequence[str]:
+        return table(self._before, self._now, self._at - self._began)
+
+
 def run(settings: TopSettings) -> int:
     """Shows the cluster until Ctrl-C, or once; the exit code."""
+    asked = str(settings.address)
+    watched = Clients(asked) if settings.clients else Nodes(asked)
     if settings.once or not sys.stdout.isatty():
-        return ask(settings, lambda client: _once(client, str(settings.address)))
+        return ask(settings, lambda client: _once(client, watched))
     try:
-        return ask(settings, lambda client: _watch(client, str(settings.address)))
+        return ask(settings, lambda client: _watch(client, watched, asked))
     except KeyboardInterrupt:
         return Exit.FINE
 
 
-def _look(client: Client, address: str) -> list[Seen]:
-    """What all nodes say; the one that is asked has the address that it was asked by."""
-    return [replace(seen, address=seen.address or address) for seen in survey(client)]
-
-
-def _once(client: Client, address: str) -> None:
-    before, began = _look(client, address), time.monotonic()
+def _once(client: Client, watched: Watched) -> None:
+    watched.look(client)
     time.sleep(EVERY)
-    now = _look(client, address)
-    print("\n".join(table(before, now, time.monotonic() - began)))
+    watched.look(client)
+    print("\n".join(watched.lines()))
 
 
-def _watch(client: Client, address: str) -> None:
-    before, began = _look(client, address), time.monotonic()  # what fails at the beginning is no screen
+def _watch(client: Client, watched: Watched, address: str) -> None:
+    watched.look(client)  # what fails at the beginning is no screen
     sys.stdout.write(_ENTER)
     try:
         while True:
-            lines = table(before, before, 0.0)
             time.sleep(EVERY)
+            failed = []
             try:
-                now, at = _look(client, address), time.monotonic()
-                lines = table(before, now, at - began)
-                before, began = now, at
+                watched.look(client)
             except CkvError as error:
-                lines = [f"! {address}: {to_wire(error)}", "", *lines]
-            _draw([f"ckv top   {address}   {time.strftime('%Y-%m-%d %H:%M:%S')}   Ctrl-C ends it", "", *lines])
+                failed = [f"{MARK}{address}: {to_wire(error)}", ""]
+            title = f"ckv top   {address}   {time.strftime('%Y-%m-%d %H:%M:%S')}   Ctrl-C ends it"
+            _draw([title, "", *failed, *watched.lines()])
     finally:
         sys.stdout.write(_LEAVE)
         sys.stdout.flush()

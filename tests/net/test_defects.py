@@ -61,6 +61,9 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
+    def count_calls(self, counts: bool, /) -> None:
+        """Nobody asks."""
+
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         raise self._error
 
@@ -69,6 +72,9 @@ class Repeating:
     """Compiled code that answers what it was sent."""
 
     requests = 0
+
+    def count_calls(self, counts: bool, /) -> None:
+        """Nobody asks."""
 
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> Sequence[Outcome]:
         return [data for _, data in inbox]

@@ -26,6 +26,9 @@ class Asked:
     def __init__(self) -> None:
         self.data: list[bytes] = []
 
+    def count_calls(self, counts: bool, /) -> None:
+        """Nobody asks."""
+
     def serve_all(self, inbox: list[tuple[Any, bytes]], /) -> list[tuple[bytes, int, int]]:
         self.data += [data for _, data in inbox]
         return [(b"", 0, LEFT)] * len(inbox)

@@ -86,7 +86,7 @@ def test_several_nodes_with_one_trouble_are_one_sentence() -> None:
 
 def test_a_node_that_tells_no_figures_hides_nothing_of_the_others() -> None:
     odd, slow = Peer("a:1"), Peer("b:2")
-    others = Others(surveys(dict, lambda: [odd, slow], lambda _seconds, _do: None)["NODES"])
+    others = Others(surveys(dict, lambda _count: [], lambda: [odd, slow], lambda _seconds, _do: None)["NODES"])
     look = gevent.spawn(lambda: [problem.sentence for problem in others.problems()])
     gevent.sleep(0)
     gevent.sleep(0)

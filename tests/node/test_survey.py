@@ -1,4 +1,4 @@
-"""NODES, HOT and BIG at a primary: one node that does not answer keeps nobody from seeing the others."""
+"""NODES, CLIENTS, HOT and BIG at a primary: one node that does not answer keeps nobody from seeing the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ class Rig:
         self.later: list[Callable[[], None]] = []
         self.told = Told()
         self.within = WITHIN_OF_BIG if method == "BIG" else WITHIN
-        made = surveys(lambda: {"role": "primary", "peer_a:1_connected": 1}, lambda: peers, self._do_later)
+        made = surveys(
+            lambda: {"role": "primary", "peer_a:1_connected": 1},
+            lambda count: [["", "", [count]]],
+            lambda: peers,
+            self._do_later,
+        )
         self.at_once = made[method](self.told, 7, params)
         assert {peer.asked for peer in peers} <= {(method, params)}
 
@@ -113,8 +118,16 @@ def test_what_is_asked_of_records_is_told_of_the_others_alone(method: str) -> No
     assert rig.answer == [["a:1", "", [1, 2]], ["b:2", "not connected: it was there a moment ago", []]]
 
 
+def test_who_asks_is_told_of_itself_too() -> None:
+    one, gone = Peer("a:1"), Peer("b:2", errors.NodeDown("no connection"))
+    rig = Rig(one, gone, method="CLIENTS", params=(10,))
+    one.answer(None, (("", "", (1, 2)),))
+    assert rig.answer == [["", "", [10]], ["a:1", "", [1, 2]], ["b:2", "not connected: it was there a moment ago", []]]
+
+
 @pytest.mark.parametrize(
-    ("method", "params"), [("NODES", ("x",)), ("HOT", ()), ("HOT", (0,)), ("BIG", (101,)), ("BIG", ("10",))]
+    ("method", "params"),
+    [("NODES", ("x",)), ("CLIENTS", ()), ("HOT", ()), ("HOT", (0,)), ("BIG", (101,)), ("BIG", ("10",))],
 )
 def test_wrong_arguments_reach_no_node(method: str, params: tuple[object, ...]) -> None:
     peer = Peer("a:1")

@@ -15,7 +15,7 @@ from ckv.redis.table import ROWS
 from ckv.security.rights import Level, Rights
 from tests.security.test_rooms import answer
 
-OF_OPERATORS = {"FLUSH", "SAVE", "INFO", "NODES", "SLOWLOG", "HOT", "BIG", "RETRY", "PEEK", "AUDIT"}
+OF_OPERATORS = {"FLUSH", "SAVE", "INFO", "NODES", "SLOWLOG", "CLIENTS", "HOT", "BIG", "RETRY", "PEEK", "AUDIT"}
 ABOUT_NO_KEY = {"PING"}
 READING = {"GET", "EXISTS", "STRLEN", "EXPIRETIME", "SCAN", "DBSIZE", "DIGEST", "OWNERS"}
 

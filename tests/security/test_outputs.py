@@ -57,7 +57,8 @@ def tools(node: Node) -> Iterator[str]:
     place = ("127.0.0.1", str(node.port))
     for secret in (secret_of("boss"), secret_of("writer")):
         env = {"CKV_USER": "boss", "CKV_PASSWORD": secret}
-        for role, *more in (("status",), ("ping", "--ready"), ("top", "--once"), ("shell", "PING")):
+        top = (("top", "--once"), ("top", "--clients", "--once"))
+        for role, *more in (("status",), ("ping", "--ready"), *top, ("shell", "PING")):
             done = run_ckv(role, *place, *more, env=env)
             yield done.stdout + done.stderr
 

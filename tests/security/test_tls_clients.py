@@ -204,6 +204,9 @@ def test_the_roles_that_ask(world: World) -> None:
     assert run_ckv("ping", *place, env=world.files).returncode == 0
     assert run_ckv("ping", "--ready", *place, env=world.files).returncode == 0
     assert run_ckv("owner", *place, "a", env=world.files).returncode == 0
+    top = run_ckv("top", "--clients", "--once", *place, env=world.files).stdout.splitlines()
+    # Of its own request, in a second or somewhat more: 35 bytes, 13 without TLS.
+    assert float(top[2].split()[2]) > 15
     without = {name: value for name, value in world.files.items() if not name.startswith("CKV_TLS_")}
     for role in ("ping", "status"):
         refused = run_ckv(role, *place, env=without)

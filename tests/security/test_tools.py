@@ -33,6 +33,10 @@ def test_who_may_use_them(guarded_primary: str) -> None:
     assert run("boss", "flush", guarded_primary).stdout == "1 records were written\n"
     seen = run("reader", "top", guarded_primary, "--once").stdout
     assert seen.count(" serving ") == 3
+    asking = run("boss", "top", guarded_primary, "--clients", "--once").stdout
+    assert [line.split()[7] for line in asking.splitlines()[2:]] == ["boss"]
+    told = run("writer", "top", guarded_primary, "--clients", "--once").stderr
+    assert told == "ckv: NotAllowed: CLIENTS is not for users of the class write\n"
     refused = run("writer", "flush", guarded_primary)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "ckv: NotAllowed: SAVE is not for users of the class write\n"

@@ -36,7 +36,7 @@ def test_looking_after_a_node(nodes: Nodes, mariadb: MariaDB) -> None:
         client.put("bob", "bob@gmail.com")
     (block,) = CARE
     lines = block.splitlines()
-    assert [line.split()[1] for line in lines] == ["status", "top", "verify", "flush", "shell"]
+    assert [line.split()[1] for line in lines] == ["status", "top", "top", "verify", "flush", "shell"]
     for line in lines:
         typed = line.replace("8081", str(node.port)).replace("localhost:3306", mariadb.address)
         script = f'shopt -s expand_aliases\nalias ckv="{" ".join(ckv_command())}"\n{typed}'

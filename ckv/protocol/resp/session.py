@@ -43,12 +43,17 @@ class RespSession(AnsweringSession):
         """What has arrived of a request that is not whole."""
         return self._parser.kept_bytes
 
+    @property
+    def protocol_name(self) -> str:
+        return f"RESP{self.protocol}"
+
     # --- for whoever has the bytes -------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> bytes:
         parser = self._parser
         requests = parser.parse(data)
         self._shared.count(len(requests))
+        self.calls += len(requests)
         if (
             len(requests) == 1
             and parser.is_between
@@ -76,6 +81,7 @@ class RespSession(AnsweringSession):
             return
         requests = self._parser.parse(data)
         self._shared.count(len(requests))
+        self.calls += len(requests)
         self._to_come = self._to_come[self._at :] + requests
         self._at = 0
         self.attention = True

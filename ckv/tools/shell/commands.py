@@ -26,7 +26,7 @@ NAMES: Final[dict[str, tuple[str, str]]] = {
 
 READS: Final = frozenset(
     {"GET", "EXPIRETIME", "EXISTS", "STRLEN", "DIGEST", "SCAN", "DBSIZE", "OWNERS", "PING", "INFO", "NODES"}
-    | {"HOT", "BIG", "PEEK", "AUDIT"}
+    | {"CLIENTS", "HOT", "BIG", "PEEK", "AUDIT"}
 )
 """Commands that change nothing, whatever becomes of them."""
 
@@ -40,6 +40,7 @@ _CALLS: Final[dict[str, Callable[[Client, list[Value]], object]]] = {
     "EXPIRE": lambda client, arguments: client.call("EXPIRE", arguments[0], _number(arguments[1]), arguments[2]),
     "SCAN": lambda client, arguments: client.call("SCAN", _number(arguments[0]), arguments[1], _number(arguments[2])),
     "FLUSH": lambda client, arguments: client.call("FLUSH", _number(arguments[0])),
+    "CLIENTS": lambda client, arguments: client.call("CLIENTS", _number(arguments[0])),
     "HOT": lambda client, arguments: client.call("HOT", _number(arguments[0])),
     "BIG": lambda client, arguments: client.call("BIG", _number(arguments[0])),
     "AUDIT": lambda client, arguments: client.call("AUDIT", *map(_number, arguments)),

@@ -334,3 +334,11 @@ def test_compiled_code_asks_between_its_own_answers() -> None:
     assert session.ask(b"quit\r\n") == (b"+OK\r\n", False)
     assert session.go_on(b"now d\r\n", False) == b""
     assert session.more() == b""
+
+
+def test_it_counts_each_request_whether_it_is_served_at_once_or_kept() -> None:
+    world = World()
+    world.send("now a")
+    world.send("now a", "later b", "last c")
+    world.session.feed(b"now d\r\nnow e\r\n")
+    assert world.session.calls == world.methods.requests == 6
