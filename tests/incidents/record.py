@@ -24,6 +24,9 @@ LOOK: Final = 10.0
 CALM: Final = 5.0
 """Seconds before it in which is seen which metrics stand still."""
 
+MOST_LINES: Final = 6
+"""Of ``ckv top --clients`` that are told."""
+
 MOST_METRICS: Final = 8
 """Of each node that are told."""
 
@@ -40,6 +43,8 @@ class Seen:
     clients: str
     status: list[str]
     top: str
+    most: list[str]
+    """The first lines of ``ckv top --clients``, where it was asked."""
     page: Page
     metrics: list[tuple[str, str, float, float]]
     """Node, metric, and what it was and is."""
@@ -104,6 +109,7 @@ class Recorder:
             clients=told(answered),
             status=[named(line, names) for line in status],
             top=named(tool(self._stage, "top", "--once"), names),
+            most=[named(line, names) for line in self._who_asks_most()],
             page=Page(shown.node, named(shown.sentence, names), named(shown.more, names)),
             metrics=[
                 (node, named(metric, names), was, value)
@@ -114,3 +120,8 @@ class Recorder:
             ],
             alerts=[(name, look, words) for name, (look, words) in came.items()],
         )
+
+    def _who_asks_most(self) -> list[str]:
+        if not self._incident.asks_most:
+            return []
+        return tool(self._stage, "top", "--clients", "--once").splitlines()[:MOST_LINES]

@@ -65,6 +65,8 @@ def section(name: str, seen: Seen) -> Iterator[str]:
     yield f"| metrics that stood still and moved | {code(metrics)} |\n"
     yield f"| alerts | {code(alerts)} |\n"
     yield f"\n`ckv top`:\n\n```\n{seen.top.rstrip()}\n```\n\n"
+    if seen.most:
+        yield "`ckv top --clients` begins with:\n\n```\n" + "\n".join(seen.most) + "\n```\n\n"
     yield f"![{seen.title}: the status page of {seen.page.node}]({PICTURES.name}/{name}.webp)\n\n"
 
 

@@ -39,6 +39,8 @@ class Incident:
     """Those of deploy/monitoring/alerts.yaml that come, and no others."""
     node: str = "primary"
     setting: Setting = field(default_factory=Setting)
+    asks_most: str = ""
+    """What has to be in the first row of ``ckv top --clients``, where that finds who it is; a regular expression."""
     stays: tuple[str, ...] = ()
     """Sections of what is told for some minutes more when all is mended."""
 
@@ -214,6 +216,7 @@ INCIDENTS: Final = {
         r"^\d+ connections? found all 40 places taken in the last minutes",
         r"primary WARNING .*refused: all 40 places are taken",
         frozenset({"CkvConnectionsRefused"}),
+        asks_most=r"^ *(9\d|100)\S*% .* msgpack-RPC +- +primary:8080 +client:50000$",
         setting=Setting(primary=(f"--max-connections={PLACES}",)),
         stays=("CkvConnectionsRefused",),
     ),

@@ -48,6 +48,8 @@ def check(incident: Incident, seen: Seen, stage: Stage) -> None:
     assert status(stage.primary)["problems"], "who looks at a primary looks at the whole cluster"
     assert seen.status != ["none"]
     assert {name for name, _, _ in seen.alerts} == incident.alerts, seen.alerts
+    if incident.asks_most:
+        assert re.search(incident.asks_most, seen.most[2]), seen.most
 
 
 @pytest.mark.timeout(240)
