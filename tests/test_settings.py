@@ -261,16 +261,17 @@ def test_large_sizes_and_counts() -> None:
 
 @pytest.mark.parametrize(
     ("text", "policy"),
-    [("1", "lru"), ("2", "lfu"), ("3", "fifo"), ("lru", "lru"), ("LFU", "lfu"), ("Fifo", "fifo")],
+    [("1", "lru"), ("2", "lfu"), ("3", "fifo"), ("4", "s3fifo"), ("lru", "lru"), ("LFU", "lfu"), ("S3Fifo", "s3fifo")],
 )
 def test_policies(text: str, policy: str) -> None:
     assert secondary({"<eviction-policy>": text}).policy == policy
 
 
-@pytest.mark.parametrize("text", ["0", "4", "arc", ""])
+@pytest.mark.parametrize("text", ["0", "5", "arc", ""])
 def test_a_policy_that_there_is_not(text: str) -> None:
     line = refusal({"<eviction-policy>": text})
-    assert line == (f"<eviction-policy>: {text!r} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
+    allowed = "1 or lru, 2 or lfu, 3 or fifo, 4 or s3fifo"
+    assert line == f"<eviction-policy>: {text!r} is not an eviction policy: allowed is {allowed}"
 
 
 @pytest.mark.parametrize("mode", ["behind", "through"])

@@ -32,7 +32,10 @@ cdef object audit(Table table):
         blocks += (table.entries[at].block != NULL)
     assert blocks == table.count, "a block is lost"
     assert table.next_entry <= table.capacity + 1, "an entry that came free is not used again"
-    audit_order(table)
+    if table.policy == S3FIFO:
+        audit_queues(table)
+    else:
+        audit_order(table)
 
 
 cdef object audit_order(Table table):

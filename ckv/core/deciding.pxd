@@ -78,8 +78,7 @@ cdef inline bint put(Table table, const Request *request, uint32_t at) noexcept:
             victim = table.victim()
             if not table.may_drop and not table.entries[victim].flags & CLEAN:
                 return False
-            table.delete(victim)
-            table.evicted += 1
+            table.put_out(victim)
         if not table.insert(request.key, request.key_bytes, request.hash, request.value, request.value_bytes, flags,
                             table.version + 1, request.block):
             return False

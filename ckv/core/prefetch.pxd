@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
-from ckv.core.records cimport FIFO, Entry, Table
+from ckv.core.records cimport LFU, LRU, Entry, Table
 from ckv.core.request cimport Request
 
 cdef extern from * nogil:
@@ -35,6 +35,6 @@ cdef inline void prefetch(Table table, Request *window, int size) noexcept:
             entry = &table.entries[at]
             prefetch_line(entry.block)
             prefetch_line(entry.block + LINE_BYTES)
-            if table.policy != FIFO:
+            if table.policy == LRU or table.policy == LFU:  # a use changes their order
                 prefetch_line(&table.entries[entry.before])
                 prefetch_line(&table.entries[entry.after])

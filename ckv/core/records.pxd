@@ -10,7 +10,7 @@ cdef extern from "siphash.h" nogil:
 
 
 cdef enum Policy:
-    LRU, FIFO, LFU
+    LRU, FIFO, LFU, S3FIFO
 
 cdef enum:
     # The flags of an entry.
@@ -18,6 +18,9 @@ cdef enum:
     CLEAN = 2    # the persistent tier has this version
     EXPIRES = 4  # behind the value stands when, in milliseconds of the epoch
     NOTED = 8    # among those that written() tells
+    MAIN = 16    # of S3-FIFO: in its main queue, not in the small one
+    USE = 32     # of S3-FIFO: one use, of 0 to 3
+    USES = 96
 
 cdef enum:
     MAX_KEY_BYTES = 1024
@@ -38,12 +41,19 @@ cdef struct Entry:
     uint16_t flags
 
 cdef struct Order:
-    # Entries from the next victim on. An LFU has a list for each number of uses, the others have number 0 alone.
+    # Entries from the next victim on. An LFU has a list for each number of uses; S3-FIFO has its small queue as number 0 and
+    # its main one as number 1; the others have number 0 alone.
     uint64_t uses
     uint32_t first
     uint32_t last
     uint32_t fewer        # neighbours among the lists; those of number 0 are the most and the fewest
     uint32_t more
+
+cdef struct Ghost:
+    # Of a key whose record left the small queue of S3-FIFO: 64 bits of its hash, and the next one of its bucket.
+    uint32_t hash
+    uint32_t more_hash
+    uint32_t chain
 
 
 @cython.final
@@ -56,6 +66,13 @@ cdef class Table:
     cdef size_t lists_size
     cdef uint64_t *ends        # of each run of entries: when the first of them expires, or one did that was here; 0 for never
     cdef size_t ends_size
+    cdef Ghost *ghosts         # a ring from number 1 on
+    cdef size_t ghosts_size
+    cdef uint32_t *haunted     # for each bucket its first ghost
+    cdef size_t haunted_size
+    cdef uint32_t ring         # ghosts that the ring has room for by now: no more than there were records at a time
+    cdef uint32_t last_ghost   # the newest
+    cdef uint32_t in_small     # entries in the small queue
     cdef uint32_t mask         # of the buckets that were there when this round of splits began
     cdef uint32_t split        # the bucket that is split next
     cdef uint32_t free_entry
@@ -66,6 +83,7 @@ cdef class Table:
     cdef uint64_t key1
     cdef Policy policy
     cdef size_t head           # bytes of a block before its key
+    cdef size_t overhead       # bytes of a record besides its block
     cdef readonly uint32_t capacity
     cdef readonly uint32_t count
     cdef readonly uint32_t clean
@@ -160,9 +178,13 @@ cdef class Table:
                 self.append(0, at)
         elif self.policy == LFU:
             self.used_once_more(at)
+        elif self.policy == S3FIFO and self.entries[at].flags & USES != USES:
+            self.entries[at].flags += USE
 
-    # The entry that has to leave next, 0 when there is none.
+    # The entry that has to leave next, 0 when there is none. It stays the same one until something else is called.
     cdef inline uint32_t victim(self) noexcept nogil:
+        if self.policy == S3FIFO:
+            return self.coldest()
         return self.lists[self.lists[0].more].first
 
     # Whether a value of this size finds room without a victim, with its expiry, for the entry `at` or, with 0, a new one.
@@ -188,6 +210,9 @@ cdef class Table:
 
     cdef void delete(self, uint32_t at) noexcept nogil
 
+    # Deletes the victim, and counts it.
+    cdef void put_out(self, uint32_t victim) noexcept nogil
+
     # Private.
     cdef bint has_passed(self, uint64_t expires) noexcept
     cdef void set_expiry(self, Entry *entry, uint64_t expires) noexcept nogil
@@ -195,8 +220,7 @@ cdef class Table:
     cdef bint fits(self, uint32_t at, size_t key_bytes, size_t value_bytes) noexcept nogil
     cdef void grow(self) noexcept nogil
     cdef void used_once_more(self, uint32_t at) noexcept nogil
-    cdef uint32_t new_list(self, uint64_t uses, uint32_t fewer) noexcept nogil
-    cdef void drop_list(self, uint32_t which) noexcept nogil
+    cdef uint32_t coldest(self) noexcept nogil
     cdef uint32_t look_up(self, object key) except? 0
     cdef object key_at(self, Entry *entry)
     cdef object value_at(self, Entry *entry)

@@ -6,8 +6,7 @@
 - A record is an *entry* of 32 bytes in one array, and a *block* with its version, its key and its value.
 - An entry is found by linear hashing (Litwin 1980): each bucket is a chain of entries, and with each record more, one
   bucket is split, so that nothing is ever rehashed as a whole.
-- The order of the policy is a list through the entries. LFU has one list for each number of uses, and an entry goes from
-  its list to the next one: the O(1) LFU of Shah, Mitra and Matani (2010).
+- The order of the policy is a list through the entries; LFU and S3-FIFO have several: see lfu.pxi and s3fifo.pxi.
 - The arrays are address space that is reserved for the whole capacity. The system gives memory as it is touched, so they
   never move, and nothing is copied when they grow.
 
@@ -30,11 +29,12 @@ cdef enum:
     LIST_BYTES = 8            # of an LFU's block
     FIRST_BUCKETS = 16        # a power of two
     OVERHEAD_BYTES = 8 + 32 + 4  # of a record besides its block: malloc's, the entry, the bucket
+    GHOST_BYTES = 12 + 4      # more of S3-FIFO's: a place in its ring, and the bucket of that
     RUN = 16                  # entries, of which it is known when the first of them expires: see overdue.pxi
 
 cdef uint64_t MAX_CAPACITY = 0xFFFFFFF0  # 32 bits, with room for what counts one further
 cdef uint64_t MAX_VALUE_BYTES = 0xFFFFFFFF
-cdef dict POLICIES = {"lru": LRU, "fifo": FIFO, "lfu": LFU}
+cdef dict POLICIES = {"lru": LRU, "fifo": FIFO, "lfu": LFU, "s3fifo": S3FIFO}
 
 
 @cython.final
@@ -52,7 +52,12 @@ cdef class Table:
         # Each size is set when its area is there, for __dealloc__() to know.
         self.entries = <Entry *>reserved(&self.entries_size, (capacity + 1) * sizeof(Entry))
         self.buckets = <uint32_t *>reserved(&self.buckets_size, buckets * sizeof(uint32_t))
-        self.lists = <Order *>reserved(&self.lists_size, (capacity + 2 if self.policy == LFU else 1) * sizeof(Order))
+        self.lists = <Order *>reserved(&self.lists_size, (capacity + 2 if self.policy == LFU else 2) * sizeof(Order))
+        self.overhead = OVERHEAD_BYTES
+        if self.policy == S3FIFO:
+            self.ghosts = <Ghost *>reserved(&self.ghosts_size, (capacity + 1) * sizeof(Ghost))
+            self.haunted = <uint32_t *>reserved(&self.haunted_size, buckets * sizeof(uint32_t))
+            self.overhead += GHOST_BYTES
         self.ends = <uint64_t *>reserved(&self.ends_size, (capacity / RUN + 1) * sizeof(uint64_t))
         self.now_ms = int  # the beginning of the epoch
         self.mask = FIRST_BUCKETS - 1
@@ -71,6 +76,10 @@ cdef class Table:
             munmap(self.lists, self.lists_size)
         if self.ends_size:
             munmap(self.ends, self.ends_size)
+        if self.ghosts_size:
+            munmap(self.ghosts, self.ghosts_size)
+        if self.haunted_size:
+            munmap(self.haunted, self.haunted_size)
         free(self.watched)
         free(self.noted)
 
@@ -78,10 +87,10 @@ cdef class Table:
         cdef uint64_t others = self.bytes
         if at:
             others -= self.bytes_of(&self.entries[at])
-        return others == 0 or others + rounded(self.head + key_bytes + value_bytes) + OVERHEAD_BYTES <= self.max_bytes
+        return others == 0 or others + rounded(self.head + key_bytes + value_bytes) + self.overhead <= self.max_bytes
 
     cdef size_t bytes_of(self, Entry *entry) noexcept nogil:
-        return malloc_usable_size(entry.block) + OVERHEAD_BYTES
+        return malloc_usable_size(entry.block) + self.overhead
 
     cdef bint store(self, Entry *entry, const uint8_t *value, size_t value_bytes, uint32_t flags,
                     uint64_t version, uint8_t *block=NULL, uint64_t expires=0) noexcept nogil:
@@ -109,7 +118,7 @@ cdef class Table:
         self.clean -= (entry.flags & CLEAN != 0)
         self.expiring -= (entry.flags & EXPIRES != 0)
         entry.value_bytes = <uint32_t>value_bytes
-        entry.flags = <uint16_t>flags | (entry.flags & NOTED)
+        entry.flags = <uint16_t>flags | (entry.flags & (NOTED | MAIN | USES))
         self.set_expiry(entry, expires)
         if self.watched != NULL:
             note(self, <uint32_t>(entry - self.entries))
@@ -152,8 +161,10 @@ cdef class Table:
         if self.policy == LFU:
             which = self.lists[0].more
             if not which or self.lists[which].uses != 1:
-                which = self.new_list(1, 0)
+                which = new_list(self, 1, 0)
             (<uint64_t *>block)[0] = which
+        elif self.policy == S3FIFO:
+            which = queue_of_new(self, at)
         self.append(which, at)
         self.set_expiry(&self.entries[at], expires)
         self.count += 1
@@ -180,9 +191,11 @@ cdef class Table:
         link[0] = entry.chain
         if self.policy == LFU:
             which = <uint32_t>(<uint64_t *>entry.block)[0]
+        elif self.policy == S3FIFO:
+            which = queue_left(self, entry)
         self.take_out(which, at)
-        if which and not self.lists[which].first:
-            self.drop_list(which)
+        if self.policy == LFU and not self.lists[which].first:
+            drop_list(self, which)
         self.count -= 1
         self.clean -= (entry.flags & CLEAN != 0)
         self.expiring -= (entry.flags & EXPIRES != 0)
@@ -191,6 +204,12 @@ cdef class Table:
         entry.block = NULL
         entry.chain = self.free_entry
         self.free_entry = at
+
+    cdef void put_out(self, uint32_t victim) noexcept nogil:
+        if self.policy == S3FIFO:
+            remember(self, &self.entries[victim])
+        self.delete(victim)
+        self.evicted += 1
 
     cdef void grow(self) noexcept nogil:
         # One bucket more than there are records at most; those of `low` whose next bit is set move to `high`.
@@ -207,44 +226,18 @@ cdef class Table:
             at = following
         self.buckets[low] = stay
         self.buckets[high] = move
+        if self.policy == S3FIFO:
+            split_haunted(self, low, high)
         self.split += 1
         if self.split > self.mask:
             self.mask = 2 * self.mask + 1
             self.split = 0
 
     cdef void used_once_more(self, uint32_t at) noexcept nogil:
-        cdef uint64_t *place = <uint64_t *>self.entries[at].block
-        cdef uint32_t which = <uint32_t>place[0], more = self.lists[which].more
-        if not more or self.lists[more].uses != self.lists[which].uses + 1:
-            if self.lists[which].first == self.lists[which].last:
-                self.lists[which].uses += 1  # it is alone: the list goes with it
-                return
-            more = self.new_list(self.lists[which].uses + 1, which)
-        self.take_out(which, at)
-        if not self.lists[which].first:
-            self.drop_list(which)
-        self.append(more, at)
-        place[0] = more
+        to_next_list(self, at)
 
-    cdef uint32_t new_list(self, uint64_t uses, uint32_t fewer) noexcept nogil:
-        # Behind the one with fewer uses. There are never more lists than entries, and one while an entry changes over.
-        cdef uint32_t which = self.free_list, more = self.lists[fewer].more
-        if which:
-            self.free_list = self.lists[which].more
-        else:
-            which = self.next_list
-            self.next_list += 1
-        self.lists[which] = Order(uses, 0, 0, fewer, more)
-        self.lists[fewer].more = which
-        self.lists[more].fewer = which
-        return which
-
-    cdef void drop_list(self, uint32_t which) noexcept nogil:
-        cdef Order *order = &self.lists[which]
-        self.lists[order.fewer].more = order.more
-        self.lists[order.more].fewer = order.fewer
-        order.more = self.free_list
-        self.free_list = which
+    cdef uint32_t coldest(self) noexcept nogil:
+        return coldest_of(self)
 
     # --- for Python: ckv.store.memory.Memory says what these do --------------------------------------------------
 
@@ -306,8 +299,7 @@ cdef class Table:
         if not at:
             raise LookupError("there is no record to evict")
         cdef tuple victim = self.record_at(&self.entries[at])  # which can fail
-        self.delete(at)
-        self.evicted += 1
+        self.put_out(at)
         return victim
 
     def remove(self, key):
@@ -392,8 +384,10 @@ cdef class Table:
 
 
 include "keys.pxi"
+include "lfu.pxi"
 include "noting.pxi"
 include "overdue.pxi"
 include "putting.pxi"
+include "s3fifo.pxi"
 include "text.pxi"
 include "audit.pxi"

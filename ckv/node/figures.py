@@ -148,7 +148,7 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
     }),
     ("Records", ("secondary",), {
         "write_mode": label("evict, behind or through (text)."),
-        "policy": label("lru, lfu or fifo (text)."),
+        "policy": label("lru, lfu, fifo or s3fifo (text)."),
         "capacity": gauge("Records that memory holds at most.", "ckv_capacity_records"),
         "records": gauge("Records in memory."),
         "records_bytes": gauge("Bytes of memory that they take, with what it costs to keep them."),

@@ -20,7 +20,7 @@ from ckv.units import whole
 if TYPE_CHECKING:
     from ckv.security.users import UsersFile
 
-Policy = Literal["lru", "lfu", "fifo"]
+Policy = Literal["lru", "lfu", "fifo", "s3fifo"]
 WriteMode = Literal["evict", "behind", "through"]
 Plain = Literal["no", "clients", "all"]
 """Who may do without TLS."""
@@ -49,7 +49,7 @@ ANY_NAME: Final = "-"
 """Stands for a certificate of whatever host was connected to."""
 
 _POLICIES: Final[Mapping[str, Policy]] = {
-    "1": "lru", "2": "lfu", "3": "fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo",
+    "1": "lru", "2": "lfu", "3": "fifo", "4": "s3fifo", "lru": "lru", "lfu": "lfu", "fifo": "fifo", "s3fifo": "s3fifo",
 }  # fmt: skip
 
 _count = whole(1, 10**6)
@@ -63,7 +63,8 @@ def policy(text: str) -> Policy:
     ('lru', 'fifo')
     """
     if text.lower() not in _POLICIES:
-        raise BadSetting(f"{quoted(text)} is not an eviction policy: allowed is 1 or lru, 2 or lfu, 3 or fifo")
+        allowed = "1 or lru, 2 or lfu, 3 or fifo, 4 or s3fifo"
+        raise BadSetting(f"{quoted(text)} is not an eviction policy: allowed is {allowed}")
     return _POLICIES[text.lower()]
 
 

@@ -125,8 +125,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "longest value (--max-value-bytes); 0 for no bound but <capacity>.", "0", "BYTES"),
     Setting("<eviction-policy>", ("secondary",), parsers.policy,
         "Which record memory gives up when it is full: 1 or lru, the least recently used; 2 or lfu, the least "
-        "frequently used; 3 or fifo, the oldest. One pass over many keys empties lru and fifo of what is used often; "
-        "lfu never forgets a use, so that records that were hot long ago stay.", "1", own_field="policy"),
+        "frequently used; 3 or fifo, the oldest; 4 or s3fifo, the oldest that was not used again. One pass over many "
+        "keys empties lru and fifo of what is used often. lfu never forgets: use s3fifo where what is hot changes, "
+        "which keeps what is used often, and lets it go when it no longer is.", "1", own_field="policy"),
     Setting("<thread-pool-size>", ("secondary",), whole(1, 1024),
         "Greenlets that write to the persistent node, 1 to 1024, and as many that read from it, each with its own "
         "connection; there may be one more while all reads are at a standstill. 4 where the database is what "

@@ -14,6 +14,7 @@ CORE: Final = Path("ckv", "core")
 
 LAWS: Final = (
     *("tests/core/test_records.py", "tests/store/test_memory.py", "tests/store/test_memory_expiry.py"),
+    "tests/store/test_policies.py",
     *("tests/store/test_noting.py", "tests/store/test_walk.py", "tests/store/test_sweeping.py"),
     *("-k", "not plain"),
 )

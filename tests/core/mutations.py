@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.core import route_mutations, serve_mutations
+from tests.core import route_mutations, s3fifo_mutations, serve_mutations
 from tests.core.copies import LAWS, WAYS, compile_core
 from tests.support.mutations import PYTEST, Mutation, main, mutant, run_in
 
-OF_THE_TABLE = ("records", "putting", "keys", "noting", "overdue")
+OF_THE_TABLE = ("records", "lfu", "s3fifo", "putting", "keys", "noting", "overdue")
 """The files that are compiled into the table."""
 
 FLAGS = ("-O0", "-g0", "-fwrapv", "-fno-strict-aliasing")
@@ -30,8 +30,8 @@ _OF_RECORDS = (
         "order-unlink",
         "a record that leaves is in no order any more",
         "ckv/core/records.pyx",
-        "        self.take_out(which, at)\n        if which and",
-        "        if which and",
+        "        self.take_out(which, at)\n        if self.policy",
+        "        if self.policy",
     ),
     Mutation(
         "key-length",
@@ -72,22 +72,22 @@ _OF_RECORDS = (
     Mutation(
         "list-number-lost",
         "lfu: a record knows its list",
-        "ckv/core/records.pyx",
-        "        place[0] = more\n",
+        "ckv/core/lfu.pxi",
+        "    place[0] = more\n",
         "",
     ),
     Mutation(
         "list-goes-along",
         "lfu: a list goes with a record that is alone in it, and only then",
-        "ckv/core/records.pyx",
-        "            if self.lists[which].first == self.lists[which].last:",
-        "            if True:",
+        "ckv/core/lfu.pxi",
+        "        if table.lists[which].first == table.lists[which].last:",
+        "        if True:",
     ),
     Mutation(
         "list-unlink",
         "lfu: a list without records is taken out",
         "ckv/core/records.pyx",
-        "        if which and not self.lists[which].first:\n            self.drop_list(which)\n",
+        "        if self.policy == LFU and not self.lists[which].first:\n            drop_list(self, which)\n",
         "",
     ),
     Mutation(
@@ -302,7 +302,7 @@ _OF_RECORDS = (
     ),
 )
 
-MUTATIONS = (*_OF_RECORDS, *serve_mutations.MUTATIONS, *route_mutations.MUTATIONS)
+MUTATIONS = (*_OF_RECORDS, *s3fifo_mutations.MUTATIONS, *serve_mutations.MUTATIONS, *route_mutations.MUTATIONS)
 
 
 def survived(mutation: Mutation) -> str:

@@ -38,7 +38,7 @@ def read(node: Node, fd: int, size: int) -> bytes:
     return reading(fd, size)
 
 
-@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
+@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu", "s3fifo"])
 @pytest.mark.parametrize("before", [[], [[0, 3, "PUT", ["a", "old"]], [0, 4, "GET", ["a"]]]], ids=["new", "again"])
 @pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
 def test_a_large_value_may_be_cut_anywhere(policy: str, before: list[object], tier: bool) -> None:

@@ -355,7 +355,7 @@ def test_what_is_wrong_or_unusual_is_as_wrong_as_for_the_session(head: bytes) ->
 
 
 # The last one, for the others are quicker and say more when something is broken.
-@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
+@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu", "s3fifo"])
 @pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
 @settings(max_examples=100, deadline=None)
 @given(

@@ -221,7 +221,7 @@ def test_a_row_that_was_read_through_a_batch_is_as_large_as_it_was(quick: bool) 
 
 
 # The last one, for the others are quicker and say more when something is broken.
-@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu"])
+@pytest.mark.parametrize("policy", ["lru", "fifo", "lfu", "s3fifo"])
 @pytest.mark.parametrize("tier", [False, True], ids=["alone", "tier"])
 @settings(max_examples=100, deadline=None)
 @given(

@@ -17,6 +17,7 @@ from tests.fuzz.choices import Choices
 from tests.store.walks import walked
 
 OVERHEAD_BYTES = 44
+GHOST_BYTES = 16
 VERSION_BYTES = 8
 EXPIRY_BYTES = 8
 LIST_BYTES = 8
@@ -48,7 +49,7 @@ class Pair:
         self.plain = PLAIN[policy](capacity)
         self._now = 0
         self.quick.now_ms = self.plain.now_ms = lambda: self._now
-        self._head = VERSION_BYTES + (LIST_BYTES if policy == "lfu" else 0)
+        self._own = {"lfu": LIST_BYTES, "s3fifo": GHOST_BYTES}.get(policy, 0)
         self._keys = choices.one_of([2, 10, 10, capacity, 2 * capacity])
         self._walks: list[Walk] = []
         self._watched: SlotSet | None = None
@@ -132,7 +133,8 @@ class Pair:
             assert not quick.has_room_for(key, value, expires), "the bound in bytes is broken"
 
     def _bytes(self, key: str, value: Value, expires: int) -> int:
-        return self._head + len(to_bytes(key)) + len(to_bytes(value)) + OVERHEAD_BYTES + EXPIRY_BYTES * (expires != 0)
+        mine = VERSION_BYTES + self._own + OVERHEAD_BYTES + EXPIRY_BYTES * (expires != 0)
+        return mine + len(to_bytes(key)) + len(to_bytes(value))
 
     def put_many(self) -> None:
         """So many that the table grows."""

@@ -1,11 +1,8 @@
-"""The laws of every table of records, and what each policy adds."""
+"""The laws of every table of records; what each policy adds is in test_policies.py."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
 from itertools import islice
-from typing import ClassVar
 
 import pytest
 
@@ -244,72 +241,4 @@ def test_bytes_are_what_the_records_take(table: dict[str, Policy], policy: str, 
     memory.put("another key, 16b", b"v" * size)
     memory.remove("a key of 16 byte")
     assert abs(memory.bytes - one) <= 32  # malloc gives more where what is left is too little for anything
-    memory.check()
-
-
-class Model:
-    """What each policy says, in the plainest way: the victim is the smallest by its rule."""
-
-    RULES: ClassVar[dict[str, Callable[[list[int]], tuple[int, ...]]]] = {
-        "lru": lambda record: (record[1],),
-        "lfu": lambda record: (record[2], record[1]),  # its last use brought it to its number of uses
-        "fifo": lambda record: (record[0],),
-    }
-
-    def __init__(self, policy: str, capacity: int) -> None:
-        self.rule = self.RULES[policy]
-        self.capacity = capacity
-        self.records: dict[str, list[int]] = {}  # came, last used, uses
-        self.now = 0
-
-    def use(self, key: str) -> None:
-        self.now += 1
-        if key in self.records:
-            self.records[key][1:] = [self.now, self.records[key][2] + 1]
-
-    def victim(self) -> str | None:
-        return min(self.records, key=lambda other: self.rule(self.records[other]), default=None)
-
-    def put_out(self) -> str | None:
-        victim = self.victim()
-        if victim is not None:
-            del self.records[victim]
-        return victim
-
-    def put(self, key: str) -> str | None:
-        victim = None
-        if key not in self.records:
-            if len(self.records) == self.capacity:
-                victim = self.put_out()
-            self.records[key] = [self.now + 1, 0, 0]
-        self.use(key)
-        return victim
-
-
-@pytest.mark.parametrize("seed", range(200))
-def test_the_victim_is_the_one_that_the_policy_names(table: dict[str, Policy], policy: str, seed: int) -> None:
-    chance = random.Random(seed)
-    capacity = chance.choice([1, 2, 3, 5, 8, 40])
-    memory, model = table[policy](capacity), Model(policy, capacity)
-    memory.may_put = True
-    keys = [f"{number}" for number in range(capacity + 1 + chance.randrange(capacity + 1))]
-    for _ in range(300):
-        key = chance.choice(keys)
-        action = chance.random()
-        if action < 0.45:
-            memory.get(key)
-            model.use(key)
-        elif action < 0.6:
-            if memory.overwrite(key, "w"):
-                model.use(key)
-                assert memory.peek(key) == "w"
-            else:
-                assert key not in model.records
-        elif action < 0.95:
-            victim = put(memory, key)
-            assert (victim and victim[0]) == model.put(key)
-        else:
-            memory.remove(key)
-            model.records.pop(key, None)
-        assert set(memory.keys()) == set(model.records)
     memory.check()

@@ -13,7 +13,8 @@ import pytest
 from ckv.store.memory import PLAIN, lru
 from ckv.store.memory.lru import LRU
 from ckv.store.memory.plain import Record
-from tests.store.test_memory import Model, put
+from tests.store.policy_models import Model
+from tests.store.test_memory import put
 
 
 class Tight(dict[str, Record]):

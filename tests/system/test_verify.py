@@ -320,7 +320,7 @@ def audit_all(audits: Audits, count: int, between: Callable[[], None] = lambda: 
 
 
 @pytest.mark.parametrize("mode", ["evict", "behind"])
-@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo"])
+@pytest.mark.parametrize("policy", ["lru", "lfu", "fifo", "s3fifo"])
 def test_a_record_that_stays_is_told_exactly_once_whatever_is_written_meanwhile(policy: str, mode: str) -> None:
     records = store(30, policy, mode)
     for number in range(100):

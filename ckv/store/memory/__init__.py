@@ -18,6 +18,7 @@ from ckv import core
 from ckv.store.memory import plain
 from ckv.store.memory.lfu import LFU
 from ckv.store.memory.lru import FIFO, LRU
+from ckv.store.memory.s3fifo import S3FIFO
 from ckv.store.memory.slots import SlotSet
 from ckv.values import Value
 
@@ -199,7 +200,7 @@ class Policy(Protocol):
         """A table for 1 to :data:`~ckv.values.MAX_RECORDS` records, and so many bytes; 0 for no bound in bytes."""
 
 
-PLAIN: Final[dict[str, Policy]] = {"lru": LRU, "lfu": LFU, "fifo": FIFO}
+PLAIN: Final[dict[str, Policy]] = {"lru": LRU, "lfu": LFU, "fifo": FIFO, "s3fifo": S3FIFO}
 
 TABLES: Final = {"plain": PLAIN}
 """What there is, as the tests compare it: policy name to the table that follows it, in Python and compiled."""
