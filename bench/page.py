@@ -113,8 +113,10 @@ def write(results: Results, parts: Sequence[Part]) -> None:
 
     folder = PAGE.parent / FOLDER
     folder.mkdir(exist_ok=True)
+    names = {plot.name for part in parts for plot in part.plots}
     for picture in folder.glob("*.svg"):
-        picture.unlink()  # it may be of a part that is gone
+        if picture.stem not in names:  # of a part that is gone
+            picture.unlink()
     for part in parts:
         if part.name in results.parts:
             for plot in part.plots:

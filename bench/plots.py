@@ -31,6 +31,8 @@ OWN_COLOURS = {
     "ckv, interpreted": "#9ECAE1",
     "ckv, RESP": "#CC79A7",
     "nutcracker": "#E69F00",
+    "s3fifo": "#0072B2",
+    "Redis, allkeys-lfu": "#D55E00",
 }
 WIDE_FROM = 12
 """Groups from which on the bars lie, so that their labels have room."""
