@@ -142,22 +142,24 @@ class Servers:
         *,
         persistent: str = "-",
         capacity: int = DEFAULT_CAPACITY,
+        policy: str = "lru",
         pool_size: int = 1,
         options: Sequence[str] = (),
     ) -> Contender:
         """A ckv secondary."""
-        return of_node(self.secondary_node(persistent, capacity, pool_size, options), name)
+        return of_node(self.secondary_node(persistent, capacity, policy, pool_size, options), name)
 
     def secondary_node(
         self,
         persistent: str = "-",
         capacity: int = DEFAULT_CAPACITY,
+        policy: str = "lru",
         pool_size: int = 1,
         options: Sequence[str] = (),
     ) -> Node:
         """The same, to be stopped by the caller."""
         return self._nodes.start_secondary(
-            persistent=persistent, capacity=capacity, pool_size=pool_size, options=options
+            persistent=persistent, capacity=capacity, policy=policy, pool_size=pool_size, options=options
         )
 
     def in_resp(self, capacity: int = DEFAULT_CAPACITY) -> Contender:
