@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man docs recording dist lock clean
+.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-all fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man docs recording dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -92,11 +92,20 @@ lint: $(DEV) ## look for mistakes
 # login in both, `users` the file of users, and `tls` handshakes and records, of clients and of servers.
 FUZZ_SECONDS ?= 60
 FUZZ_TARGET ?= wire
-fuzz: $(FUZZ) $(CORE) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600 FUZZ_TARGET=resp
-	$(PY) -m tests.fuzz.$(FUZZ_TARGET) .fuzz/$(FUZZ_TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024
-
+FUZZ_TARGETS := wire resp login users tls
+FUZZ_ARGS ?=
 # Processes at a time.
 FUZZ_JOBS ?= 1
+fuzz: fuzz-at-$(FUZZ_TARGET) ## throw bytes at the wire, guided by coverage: make fuzz FUZZ_SECONDS=600 FUZZ_TARGET=resp
+
+fuzz-at-%: $(FUZZ) $(CORE)
+	$(PY) -m tests.fuzz.$* .fuzz/$* -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -rss_limit_mb=1024 $(FUZZ_ARGS)
+
+# Silent but for what is found, and how many inputs there were.
+fuzz-all: $(FUZZ) $(CORE) ## the same at each of its targets, for so many seconds each, FUZZ_JOBS at a time
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(FUZZ_JOBS) --output-sync \
+		FUZZ_ARGS="-verbosity=0 -print_final_stats=1" $(FUZZ_TARGETS:%=fuzz-at-%)
+
 fuzz-core: $(DEV) $(CORE) ## search for what the compiled core does else than its twins, under the sanitizers
 	$(PY) -m tests.fuzz.core --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) $(ARGS)
 
