@@ -25,6 +25,7 @@ from ckv.masking import masked
 from ckv.roles import ROLES, RoleName
 from ckv.settings import roles as settings
 from ckv.settings import variables
+from ckv.settings.exposed import exposed
 from ckv.settings.table import DEFAULT_HOST, Setting, settings_of
 from ckv.spelling import nearest
 
@@ -132,10 +133,16 @@ def _dispatch(words: list[str]) -> int:
     if warning and not row.is_node:
         print(f"ckv: {warning}", file=sys.stderr)
     chosen = settings.read(role, arguments, os.environ)
+    seen = exposed(chosen, os.environ)
     if row.is_node:
         logs.configure(chosen.log_level, chosen.log_format)
         if warning:
             log.warning(events.VARIABLE_UNKNOWN, warning)
+        for path, mode in seen:
+            log.warning(events.SECRET_EXPOSED, path, mode)
+    else:
+        for one in seen:
+            print(f"ckv: {events.SECRET_EXPOSED % one}", file=sys.stderr)
     return int(import_module(row.module).run(chosen))
 
 

@@ -35,6 +35,7 @@ FIELDS: Final[Mapping[str, str]] = {
     "lasts": "seconds since it began; in each line after the first about what lasts",
     "map": "version of a map of slots",
     "method": "what one node asks another",
+    "mode": "permissions of a file, in octal",
     "needed": "bytes that a row of the longest value takes",
     "node": "name or address of a node",
     "packet": "bytes of max_allowed_packet",

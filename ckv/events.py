@@ -25,6 +25,10 @@ HTTP_CANNOT_LISTEN: Final = Event("http-cannot-listen", "error",
     "The node ends with exit code 4. Another process may have the port of --http.")
 VARIABLE_UNKNOWN: Final = Event("variable-unknown", "warning", "%(reason)s",
     "A variable whose name begins with CKV_ is read by nobody: it may be misspelt.")
+SECRET_EXPOSED: Final = Event("secret-exposed", "warning",
+    "others may read or change %(path)s, which has a secret in it: mode %(mode)s",
+    "Whoever has an account where the node runs may have the secret. Take the file from them (chmod o=); where it is "
+    "mounted, its mode is said there (defaultMode: 0440 of a volume of Kubernetes).")
 SIGNAL_STOPS: Final = Event("signal-stops", "warning", "%(signal)s came: the node stops",
     "Somebody has sent a signal that ends a process; the node saves everything first.")
 SIGNAL_IGNORED: Final = Event("signal-ignored", "warning", "%(signal)s came and is ignored",

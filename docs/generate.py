@@ -352,7 +352,7 @@ load-timeout = "2s"
 `ckv config sample` prints a file with all options, explained and commented out; `ckv config check ckv.toml` says in one
 line what is wrong with one, and `ckv config show ckv.toml` what nodes would be started with in this environment, and
 where each value comes from. A name that is no option of the role is refused, with the one that may have been meant. It
-may have the password of a coordinator: then nobody else should be able to read it.
+may have the password of a coordinator: where others may read it then, the log says so (`secret-exposed`).
 
 At SIGHUP a node reads the file again. Options that are marked *at SIGHUP* in the table hold from then on: clients
 beyond a lower `--max-connections` go when they have the answers that they wait for, or soon without; other nodes

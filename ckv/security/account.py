@@ -35,9 +35,9 @@ class Account:
     _secret: bytes | Path = field(repr=False)
 
     @property
-    def is_in_file(self) -> bool:
-        """Whether its secret may be another one by now."""
-        return isinstance(self._secret, Path)
+    def file(self) -> Path | None:
+        """Where its secret is, which may be another one by now; None for one that stays."""
+        return self._secret if isinstance(self._secret, Path) else None
 
     def secret(self) -> bytes:
         """The secret, read anew from its file each time, for secrets rotate. Raises OSError when that fails."""

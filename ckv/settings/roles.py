@@ -60,7 +60,7 @@ class NodeSettings:
     @property
     def rereads(self) -> bool:
         """Whether there are options or a secret to be read again."""
-        return self.source is not None or (self.account is not None and self.account.is_in_file)
+        return self.source is not None or (self.account is not None and self.account.file is not None)
 
     def check_reach(self) -> None:
         """Raises BadSetting where others than this machine would reach it, and it would not ask who they are."""

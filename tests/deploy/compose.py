@@ -68,6 +68,8 @@ def problems(file: Object) -> Iterator[str]:
         if name != "mysql":
             yield from (f"{name}: {problem}" for problem in _node(service))
             yield from (f"{name}: {problem}" for problem in _addresses(services, service))
+    if str(USER_OF_CKV) not in services["mysql"].get("group_add", []):
+        yield "mysql: is not in the group that may read the passwords"
     yield from _encryption(services)
     secondaries = {name: service for name, service in services.items() if service["command"][0] == "secondary"}
     if [word for word in services["primary"]["command"][2:] if not word.startswith("--")]:

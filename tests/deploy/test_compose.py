@@ -62,6 +62,7 @@ MISTAKES: dict[str, Callable[[Any], object]] = {
     "a password": lambda s: s["mysql"]["environment"].update(MYSQL_PASSWORD="letmein"),
     "a secret that is not there": lambda s: s["mysql"]["secrets"].append("token"),
     "a file that no secret is": lambda s: s["secondary-1"].update(secrets=[]),
+    "a database that may not read its password": lambda s: s["mysql"].pop("group_add"),
     "another account": lambda s: s["mysql"]["environment"].update(MYSQL_USER="app"),
     "more clients than the memory is enough for": lambda s: s["primary"]["environment"].pop("CKV_MAX_CONNECTIONS"),
     "less memory than the clients take": lambda s: s["primary"].update(mem_limit="192m"),

@@ -62,6 +62,7 @@ class Stage:
         self.password = folder / "password"
         self._nodes = nodes
         self._environment = {"CKV_MYSQL_USER": ACCOUNT, "CKV_MYSQL_PASSWORD_FILE": str(self.password)}
+        self.password.touch(0o600)
         self.password.write_text("the first one")
         mariadb.query(f"CREATE USER {ACCOUNT}@'127.0.0.1' IDENTIFIED BY 'the first one'")
         mariadb.query(f"GRANT ALL ON {DATABASE}.* TO {ACCOUNT}@'127.0.0.1'")

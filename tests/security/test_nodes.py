@@ -275,6 +275,7 @@ def test_the_roles_that_ask_log_in(guarded: Guarded, tmp_path: Path) -> None:
     node = guarded.cluster().primary
     place = ("127.0.0.1", str(node.port))
     secret = tmp_path / "secret"
+    secret.touch(0o600)
     secret.write_text(secret_of("boss") + "\n")
     as_boss = ("--user=boss", f"--password-file={secret}")
     shell = run_ckv("shell", *as_boss, *place, "PUT", "a", "1")
