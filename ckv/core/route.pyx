@@ -37,6 +37,7 @@ cdef class Router:
     cdef uint32_t lane_count
     cdef Why why                # the rest of the bytes was not passed on
     cdef readonly uint64_t requests  # requests that were passed on, or answered here, since the start
+    cdef readonly uint64_t more_keys  # that they named beyond one each
     cdef bint counts_calls           # whether each caller is told how many of its own, by its `calls`
     cdef uint32_t batch_requests
     cdef size_t batch_bytes     # of the requests in a BATCH
@@ -235,6 +236,7 @@ cdef class RespRouter(Router):
             resp.read_bulk(&keys, &request.key, &request.key_bytes)
             if not self.pass_on(&request, NULL, size_of(&request), gather, i):
                 raise MemoryError
+        self.more_keys += count - 1
         return <uint32_t>count
 
 

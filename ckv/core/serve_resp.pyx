@@ -36,6 +36,7 @@ cdef class Server:
     cdef Table absent     # keys that are known to have no record
     cdef Buffer out       # the answers to one session, or a part of them
     cdef readonly uint64_t requests  # requests that were answered here, since the start
+    cdef readonly uint64_t more_keys  # that they named beyond one each
     cdef bint counts_calls           # whether each session is told how many of its own, by its `calls`
     cdef Why why          # the rest of the bytes was not answered
     cdef bint stop        # never
@@ -86,6 +87,7 @@ cdef class Server:
             if self.are_decided(input, count):
                 self.answer_all(&keys, count, session)
                 self.requests += 1
+                self.more_keys += count - 1
                 return True
         input.at = start
         input.cut = False

@@ -22,7 +22,13 @@ class MakeResp(Protocol):
     """Makes of the methods of a node what clients of Redis may call: :func:`ckv.redis.table.for_node`."""
 
     def __call__(
-        self, handlers: Mapping[str, Handler], /, rights: Rights | None = None, logins: Logins | None = None
+        self,
+        handlers: Mapping[str, Handler],
+        /,
+        rights: Rights | None = None,
+        logins: Logins | None = None,
+        *,
+        counts_keys: bool = False,
     ) -> RespMethods: ...
 
 
@@ -70,7 +76,8 @@ class Rooms:
             handlers, others = permitted(rights, handlers), permitted(rights, self._others)
         others[AUTH] = logins.auth
         is_quick = rights is not None and rights.are_plain and not looks
-        resp = self._resp(handlers, rights, logins) if self._resp is not None else None
+        make = self._resp
+        resp = make(handlers, rights, logins, counts_keys=meter is not None) if make is not None else None
         if meter is not None and "EXEC" in handlers:
             # Parts of a transaction of Redis were counted when they came.
             handlers = {**handlers, "EXEC": meter.counting_parts(handlers["EXEC"])}

@@ -80,6 +80,11 @@ class RouteLoop:
         """See :class:`ckv.protocol.handler.Loop`."""
         return int(self._router.requests)
 
+    @property
+    def more_keys(self) -> int:
+        """See :class:`ckv.protocol.handler.RespLoop`."""
+        return int(self._router.more_keys)
+
     def count_calls(self, counts: bool, /) -> None:
         """See :class:`ckv.protocol.handler.Loop`."""
         self._router.count_calls(counts)

@@ -121,8 +121,7 @@ class Arriving(Protocol):
 
 
 class Loop(Protocol):
-    """Answers the requests of one protocol: :class:`ckv.core.serve_resp.Server`, or passes them on:
-    :class:`ckv.core.route.RespRouter`."""
+    """Answers the requests of one protocol, or passes them on."""
 
     @property
     def requests(self) -> int:
@@ -135,6 +134,14 @@ class Loop(Protocol):
         """What became of the bytes of each session, up to where there are so many answers that they have to be sent
         first. Raises MemoryError, and whatever Python raises that it asks: nobody knows what was answered then.
         """
+
+
+class RespLoop(Loop, Protocol):
+    """Those of clients of Redis: :class:`ckv.core.serve_resp.Server`, :class:`ckv.core.route.RespRouter`."""
+
+    @property
+    def more_keys(self) -> int:
+        """Keys that these requests named beyond one each."""
 
 
 class Core(Loop, Protocol):
@@ -152,7 +159,7 @@ class Cores(NamedTuple):
     """The compiled code of a node: what answers before the handlers are asked, by protocol, and None without."""
 
     rpc: Core | None = None
-    resp: Loop | None = None
+    resp: RespLoop | None = None
     resp_goes_ahead: bool = False
     """Whether ``resp`` is also given what comes while earlier requests of its session wait for their answers."""
 

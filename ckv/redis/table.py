@@ -14,7 +14,8 @@ from typing import Final, Protocol
 from ckv.commands import STEP_METHODS
 from ckv.protocol.handler import Handler
 from ckv.protocol.limits import Limits
-from ckv.protocol.resp.methods import CarryOut, Connected, RespCommand, RespMethods
+from ckv.protocol.resp.methods import CarryOut, Connected, RespCommand, RespMethods, shown
+from ckv.protocol.resp.parsing import Request
 from ckv.protocol.slow import NEVER, SlowLog
 from ckv.redis import (
     about,
@@ -34,7 +35,7 @@ from ckv.redis.noted import Noting
 from ckv.redis.permits import checked
 from ckv.redis.placing import Placing
 from ckv.redis.refused import no_command
-from ckv.redis.row import Facts, Logins, Row, counted
+from ckv.redis.row import Facts, Logins, Row, counted, keys_in
 from ckv.redis.subscribers import Channels
 from ckv.security.rights import Rights
 
@@ -67,11 +68,24 @@ def method_of(row: Row) -> str:
     return own if own in STEP_METHODS else next(iter(row.needs), "")
 
 
+def _keys_of(request: Request) -> int:
+    """How many keys a request names."""
+    row = ROWS.get(shown(request[0]).lower())
+    return len(keys_in(row, request)) if row is not None else 0
+
+
 class MakeCommands(Protocol):
-    """Makes the commands of the handlers of a node, for users with these rights, or for whoever has to log in."""
+    """Makes the commands of the handlers of a node, for users with these rights, or for whoever has to log in.
+    ``counts_keys``: the keys of each request are counted."""
 
     def __call__(
-        self, handlers: Mapping[str, Handler], /, rights: Rights | None = None, logins: Logins | None = None
+        self,
+        handlers: Mapping[str, Handler],
+        /,
+        rights: Rights | None = None,
+        logins: Logins | None = None,
+        *,
+        counts_keys: bool = False,
     ) -> RespMethods: ...
 
 
@@ -102,7 +116,12 @@ def for_node(
         slow.latencies.name(name, method_of(row))
 
     def made(
-        handlers: Mapping[str, Handler], /, rights: Rights | None = None, logins: Logins | None = None
+        handlers: Mapping[str, Handler],
+        /,
+        rights: Rights | None = None,
+        logins: Logins | None = None,
+        *,
+        counts_keys: bool = False,
     ) -> RespMethods:
         rows = had_by(handlers)
         noting: dict[str, CarryOut] = {}
@@ -115,6 +134,6 @@ def for_node(
             name: RespCommand(counted(row, checked(facts, row, row.make(facts))), frozenset(row.needs))
             for name, row in rows.items()
         }
-        return RespMethods(commands, limits, connected, no_command, slow)
+        return RespMethods(commands, limits, connected, no_command, slow, _keys_of if counts_keys else None)
 
     return made

@@ -9,7 +9,7 @@ from ckv.cluster.view import View
 from ckv.node.handlers import pong
 from ckv.node.hotkeys import HotKeys
 from ckv.node.secondary import record_handlers, serve_loops
-from ckv.protocol.handler import Loop
+from ckv.protocol.handler import RespLoop
 from ckv.protocol.resp.methods import RespMethods
 from ckv.protocol.resp.quick import QuickRespSession
 from ckv.redis.placing import Placing
@@ -24,7 +24,7 @@ MOST_TURNS = 100
 class RespClient:
     """A client of Redis, and what it was answered. ``core``: compiled code that gets what comes first."""
 
-    def __init__(self, methods: RespMethods, core: Loop | None, *, goes_ahead: bool = False) -> None:
+    def __init__(self, methods: RespMethods, core: RespLoop | None, *, goes_ahead: bool = False) -> None:
         self.core = core
         self.goes_ahead = goes_ahead
         """Whether that gets it also while earlier requests wait for their answers."""

@@ -24,7 +24,7 @@ MOST_LOOKED_AT = 4 * 2**20
 class Counting:
     """A loop that notes how many bytes it was given."""
 
-    requests = 0
+    requests = more_keys = 0
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop

@@ -50,6 +50,13 @@ def test_it_is_answered_where_memory_decides_all_of_it(at_once: bool, monkeypatc
     check_same(quick, plain)
 
 
+def test_its_keys_are_counted() -> None:
+    quick, _plain = both()
+    quick.received(requests([*ANSWERED, ("GET", "k1"), ("SET", "k1", "v")]))
+    assert quick.core is not None
+    assert quick.core.more_keys == sum(len(words) - 2 for words in ANSWERED)
+
+
 def test_with_the_third_version_what_is_not_there_looks_otherwise() -> None:
     quick, plain = both()
     for node in (quick, plain):

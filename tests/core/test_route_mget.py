@@ -45,6 +45,13 @@ def test_it_is_not_left_to_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
     check_same(quick, plain)
 
 
+def test_its_keys_are_counted() -> None:
+    quick, _plain = both()
+    quick.received(requests([("MGET", *KEYS), ("MGET", FIRST), ("GET", FIRST), ("MGET", FIRST, SECOND)]))
+    assert quick.core is not None
+    assert quick.core.more_keys == len(KEYS) - 1 + 1
+
+
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_nothing_leaves_before_all_values_are_there(order: tuple[int, int]) -> None:
     quick, plain = both()

@@ -36,7 +36,7 @@ class Client:
 class Core:
     """Compiled code."""
 
-    requests = 0
+    requests = more_keys = 0
 
     def __init__(self) -> None:
         self.counts = False

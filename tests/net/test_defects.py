@@ -14,7 +14,7 @@ from ckv.net.inbox import Inbox
 from ckv.net.transport import Transport
 from ckv.protocol.batch import Batch
 from ckv.protocol.calling import CallingSession
-from ckv.protocol.handler import Cores, Loop, Outcome
+from ckv.protocol.handler import Cores, Outcome, RespLoop
 from ckv.protocol.limits import BULKY_BYTES, Limits
 from ckv.protocol.msgpackrpc import RpcMethods
 from ckv.protocol.packing import new_packer
@@ -32,7 +32,7 @@ ECHOED = new_packer().pack((1, 1, None, ["x"]))
 class Clients:
     """Connections whose other ends send nothing: what arrives is put into the inbox."""
 
-    def __init__(self, world: World, core: Loop) -> None:
+    def __init__(self, world: World, core: RespLoop) -> None:
         limits = Limits()
         resp = for_node(limits, keys_max=1000, next_turn=lambda do: do())({})
         self.inbox = Inbox(RpcMethods({"ECHO": echo}, limits), Cores(None, core, False), resp)
@@ -56,7 +56,7 @@ class Clients:
 class Failing:
     """Compiled code that asks Python for something, which raises."""
 
-    requests = 0
+    requests = more_keys = 0
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -71,7 +71,7 @@ class Failing:
 class Repeating:
     """Compiled code that answers what it was sent."""
 
-    requests = 0
+    requests = more_keys = 0
 
     def count_calls(self, counts: bool, /) -> None:
         """Nobody asks."""

@@ -21,7 +21,7 @@ from tests.net.conftest import World
 class Asked:
     """Compiled code that leaves everything to the session, and notes what it was asked."""
 
-    requests = 0
+    requests = more_keys = 0
 
     def __init__(self) -> None:
         self.data: list[bytes] = []

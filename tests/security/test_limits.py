@@ -18,8 +18,9 @@ import pytest
 
 from ckv.net import metering
 from ckv.net.metering import LOOK_EVERY, Meter
-from ckv.protocol.limits import RECV_BYTES
+from ckv.protocol.limits import RECV_BYTES, Limits
 from ckv.protocol.steps import packed_requests
+from ckv.redis.table import for_node
 from ckv.security.quota import Bucket, Quota
 from ckv.security.rights import Rights
 from tests.security.guarded import RIGHTS, Guarded, Resp, line_of, rpc, secret_of, write_users
@@ -93,6 +94,56 @@ def test_a_user_over_its_rate_waits_and_nobody_else_does(node: Node, form: str) 
             assert next(calls) - began > 4 * RATE
             assert time.monotonic() - started > 2.5
     assert slowed(node) > 0
+
+
+SEVERAL: dict[str, list[tuple[str, ...]]] = {
+    **{name: [(name, *["a"] * 4 * RATE)] for name in ("MGET", "DEL", "UNLINK", "EXISTS", "TOUCH", "WATCH")},
+    **{name: [(name, *["a", "1"] * 4 * RATE)] for name in ("MSET", "MSETNX")},
+    "MSETEX": [("MSETEX", str(4 * RATE), *["a", "1"] * 4 * RATE)],
+    "queued": [("MULTI",), ("MGET", *["a"] * 4 * RATE)],
+    "wrong": [("MGET", *["a"] * 4 * RATE, "k" * 2000)],
+}
+"""Requests that name more keys than may be named in three seconds."""
+
+
+@pytest.fixture
+def writers(guarded: Guarded) -> list[str]:
+    """Users with a limit, one for each of them, and one who may name some keys alone."""
+    rights = dict.fromkeys(SEVERAL, RIGHTS["writer"]) | {"bound": Rights("write", ("a",))}
+    lines = [line_of(name, right, secret_of(name)) + f" rate={RATE}" for name, right in rights.items()]
+    operators = [line_of(name, RIGHTS[name], secret_of(name)) for name in ("boss", "node")]
+    write_users(guarded.file, *lines, *operators)
+    return list(rights)
+
+
+def check_that_keys_count(node: Node, name: str, *requests: tuple[str, ...]) -> None:
+    """What comes behind the requests of this user is not read at once."""
+    before = slowed(node)
+    with Resp(node, name) as client:
+        for request in requests:
+            client.call(*request)
+        client.send(("PING",))
+        eventually(lambda: slowed(node) > before, what=f"{name} is not read")
+
+
+def test_each_key_counts(guarded: Guarded, writers: list[str]) -> None:
+    node = guarded.secondary()
+    for name, requests in SEVERAL.items():
+        check_that_keys_count(node, name, *requests)
+    check_that_keys_count(node, "bound", *SEVERAL["MGET"])
+
+
+def test_each_key_counts_through_a_primary(guarded: Guarded, writers: list[str]) -> None:
+    primary = guarded.cluster().primary
+    for name in ("MGET", "DEL", "queued"):
+        check_that_keys_count(primary, name, *SEVERAL[name])
+
+
+def test_one_key_of_each_request_is_the_request_itself() -> None:
+    methods = for_node(Limits(), keys_max=1, next_turn=lambda do: do())({}, counts_keys=True)
+    requests = ["GET a", "mget a b", "MSET a 1 b 2", "MSETEX 2 a 1 b 2 NX", "SET a b EX 3", "PING a b", "NO a b", "DEL"]
+    methods.count([words.encode().split() for words in requests])
+    assert (methods.requests, methods.more_keys) == (len(requests), 3)
 
 
 def test_a_user_with_too_much_in_flight_waits_and_nobody_else_does(node: Node) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -76,9 +76,10 @@ class RespMethods:
         connected: Connected,
         no_command: Callable[[Request], str],
         slow: SlowLog = NEVER,
+        keys_of: Callable[[Request], int] | None = None,
     ) -> None:
         """``commands`` by their names in lower case. ``no_command`` says what is wrong with one that is not there.
-        ``slow``: where is noted what took long."""
+        ``slow``: where is noted what took long. ``keys_of``: how many keys a request names, where they are counted."""
         self.limits = limits
         self.slow = slow
         self.connected = connected
@@ -89,13 +90,18 @@ class RespMethods:
         """By the two usual spellings of their names."""
         self.requests = 0
         """Requests that came to the sessions."""
+        self.more_keys = 0
+        """Keys that they named beyond one each, where these are counted."""
+        self._keys_of = keys_of
         self._refusal: errors.Refused | None = None
         self._kept: frozenset[str] = frozenset()
         """The methods that are not refused."""
 
-    def count(self, requests: int) -> None:
-        """Takes note that so many came to a session."""
-        self.requests += requests
+    def count(self, requests: Sequence[Request]) -> None:
+        """Takes note that these came to a session."""
+        self.requests += len(requests)
+        if self._keys_of is not None:
+            self.more_keys += sum(max(0, self._keys_of(request) - 1) for request in requests)
 
     def find(self, name: bytes) -> CarryOut | None:
         """The command with this name, however it is spelled."""

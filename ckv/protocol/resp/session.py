@@ -52,7 +52,7 @@ class RespSession(AnsweringSession):
     def received(self, data: bytes) -> bytes:
         parser = self._parser
         requests = parser.parse(data)
-        self._shared.count(len(requests))
+        self._shared.count(requests)
         self.calls += len(requests)
         if (
             len(requests) == 1
@@ -80,7 +80,7 @@ class RespSession(AnsweringSession):
         if self._parser.broken or self.failed or self._ended:
             return
         requests = self._parser.parse(data)
-        self._shared.count(len(requests))
+        self._shared.count(requests)
         self.calls += len(requests)
         self._to_come = self._to_come[self._at :] + requests
         self._at = 0
