@@ -118,6 +118,10 @@ CANNOT_ACCEPT: Final = Event("cannot-accept", "error", "cannot accept connection
 LOGIN: Final = Event("login", "info", "login of %(user)s (%(account)s) from %(peer)s", "Somebody has logged in.")
 LOGIN_REFUSED: Final = Event("login-refused", "warning", "login as %(user)s from %(peer)s refused",
     "The user or the secret is wrong. Many of them from one address may be somebody who guesses.")
+USER_FULL: Final = Event("user-full", "warning",
+    "login of %(user)s from %(peer)s refused: it has all of its %(allowed)d connections",
+    "The application is answered Overloaded, and others are not kept out. Look whether it closes its connections, or "
+    "allow more of them (connections= in the file of users).")
 LOGGED_IN_AGAIN: Final = Event("logged-in-again", "info", "logged in again at %(node)s",
     "A primary has logged in with the secret that is good now: at SIGHUP, or where a connection had begun with the old"
     " one. No call was cut off.")

@@ -15,10 +15,10 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -27,6 +27,7 @@ from ckv import errors, events
 from ckv.errors import BadSetting
 from ckv.net.connection import Connection
 from ckv.net.inbox import Inbox
+from ckv.net.members import Login, Members
 from ckv.net.metering import Meter
 from ckv.protocol.handler import LATER, Caller
 from ckv.protocol.limits import KIB
@@ -53,13 +54,6 @@ LOGIN_TIMEOUT: Final = 10.0
 
 Told = Callable[[errors.CkvError | None], None]
 """Is told why somebody is not logged in, or None."""
-
-
-class Login(NamedTuple):
-    """By what a connection was let in."""
-
-    user: User
-    kept: Kept
 
 
 class Allowance:
@@ -93,7 +87,8 @@ class Logins:
         self._inboxes: dict[tuple[Rights, bool, Meter | None], Inbox] = {}
         self._meters: dict[str, Meter] = {}
         """Of users with limits, by their names."""
-        self._of: dict[Connection, Login] = {}
+        self.members: Final = Members()
+        """The connections over which somebody has logged in."""
         self._key = os.urandom(32)
         self._known: dict[bytes, Login] = {}
         """Passwords that were right, by a hash under a key that nobody else has."""
@@ -118,14 +113,9 @@ class Logins:
         """Who serve users."""
         return self._inboxes.values()
 
-    @property
-    def members(self) -> Mapping[Connection, Login]:
-        """The connections over which somebody has logged in."""
-        return self._of
-
     def inbox_of(self, connection: Connection, looks: bool) -> Inbox:
         """Who serves this one."""
-        login = self._of.get(connection)
+        login = self.members.get(connection)
         if login is None:
             return self.strangers
         key = (login.user.rights, looks, self._meter_of(login.user))
@@ -134,7 +124,7 @@ class Logins:
         return self._inboxes[key]
 
     def _meter_of(self, user: User) -> Meter | None:
-        if not user.quota:
+        if not user.quota.is_metered:
             return None
         meter = self._meters.get(user.name)
         if meter is None or meter.quota != user.quota:
@@ -149,7 +139,7 @@ class Logins:
 
     def name_of(self, session: Session) -> str:
         """The user who has logged in over it; empty for nobody."""
-        login = self._of.get(cast(Connection, session.line))
+        login = self.members.get(cast(Connection, session.line))
         return login.user.name if login is not None else ""
 
     def came(self, connection: Connection) -> None:
@@ -163,7 +153,7 @@ class Logins:
         self._since.pop(connection, None)
 
     def _leave(self, connection: Connection) -> None:
-        login = self._of.pop(connection, None)
+        login = self.members.drop(connection)
         if login is not None and (meter := self._meter_of(login.user)) is not None:
             meter.forget(connection)
 
@@ -198,7 +188,7 @@ class Logins:
                 session.respond(msgid, errors.to_wire(error), None)
 
         text = to_text(name) if isinstance(name, bytes) else name
-        login = self._of.get(cast(Connection, session.line))
+        login = self.members.get(cast(Connection, session.line))
         if login is not None and login.user.rights.level == "node" and login.user.name == text:
             gevent.spawn(_carry_out, session, lambda: self._log_in_again(session, text, to_bytes(secret)), told)
         else:
@@ -253,8 +243,9 @@ class Logins:
             raise self._refused(name, peer)
         if not session.is_open:
             return
-        before = self._of.get(connection)
-        self._of[connection] = login
+        self._check_room(login, connection)
+        before = self.members.get(connection)
+        self.members.put(connection, login)
         # With another secret of the same user all goes on as it is: what is trusted stays trusted.
         if before is None or not _may_the_same(before.user, login.user):
             self._serve_as(connection, login, before)
@@ -268,10 +259,10 @@ class Logins:
         login = self._looked_up(name, secret)
         if login is None:
             raise self._refused(name, connection.peer)
-        before = self._of.get(connection)
+        before = self.members.get(connection)
         # Otherwise it is closed by now, or the login that came behind this one was quicker, and stays.
         if before is not None and _may_the_same(before.user, login.user):
-            self._of[connection] = login
+            self.members.put(connection, login)
             self._came_in(login, connection.peer)
 
     def _came_in(self, login: Login, peer: str) -> None:
@@ -287,14 +278,23 @@ class Logins:
         log.warning(events.LOGIN_REFUSED, shown, peer, extra=_told_apart(shown, peer))
         return errors.LoginFailed("there is no user of this name with this secret")
 
+    def _check_room(self, login: Login, connection: Connection) -> None:
+        """Raises Overloaded where its user has all of its connections."""
+        try:
+            self.members.check_room(login.user, connection)
+        except errors.Overloaded:
+            name, peer = login.user.name, connection.peer
+            log.warning(events.USER_FULL, name, peer, login.user.quota.connections, extra=_told_apart(name, peer))
+            raise
+
     def _serve_as(self, connection: Connection, login: Login, before: Login | None) -> None:
         """Has it served by what its user may do. Raises Overloaded, and all is as it was before."""
         try:
             self._let_in(connection, login.user.rights.level)
         except errors.CkvError:
-            del self._of[connection]
+            self.members.drop(connection)
             if before is not None:
-                self._of[connection] = before
+                self.members.put(connection, before)
             raise
         self._since.pop(connection, None)
         if before is not None and (meter := self._meter_of(before.user)) is not None:
@@ -348,7 +348,7 @@ class Logins:
         self._known.clear()
         users = self._file.users.by_name
         ended = 0
-        for connection, login in list(self._of.items()):
+        for connection, login in list(self.members.items()):
             user = users.get(login.user.name)
             if user is None or login.kept not in user.kept or not _may_the_same(user, login.user):
                 connection.close("its user may not do the same any more, or its secret is no more")

@@ -1,4 +1,4 @@
-"""How much a user may ask of a node: requests a second, and bytes in flight."""
+"""How much a user may ask of a node: requests a second, bytes in flight, and connections."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ BURST: Final = 1.0
 
 _MOST_REQUESTS: Final = 10**7
 _MOST_BYTES: Final = 2**40
+_MOST_CONNECTIONS: Final = 10**6
 
 rate = whole(0, _MOST_REQUESTS)
 """Reads requests a second; 0 for any number."""
@@ -21,9 +22,13 @@ rate = whole(0, _MOST_REQUESTS)
 bytes_in_flight = size(0, _MOST_BYTES)
 """Reads a number of bytes; 0 for any number."""
 
+connections = whole(0, _MOST_CONNECTIONS)
+"""Reads a number of connections; 0 for any number."""
+
 _LIMITS: Final[Mapping[str, tuple[Callable[[str], int], str]]] = {
     "rate": (rate, f"0 to {_MOST_REQUESTS} requests a second, as in rate=1000"),
     "bytes": (bytes_in_flight, f"0 to {show_size(_MOST_BYTES)}, as in bytes=16MiB"),
+    "connections": (connections, f"0 to {_MOST_CONNECTIONS}, as in connections=100"),
 }
 """Those in the file of users: what reads them, and what is allowed."""
 
@@ -36,8 +41,15 @@ class Quota:
     """Requests a second."""
     bytes_in_flight: int = 0
     """Bytes of requests that wait for an answer, and of answers that were not taken."""
+    connections: int = 0
+    """Connections at a time."""
 
     def __bool__(self) -> bool:
+        return self.is_metered or self.connections > 0
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether what comes over the connections is counted."""
         return self.rate > 0 or self.bytes_in_flight > 0
 
     def words(self) -> tuple[str, ...]:
@@ -45,6 +57,7 @@ class Quota:
         return (
             *((f"rate={self.rate}",) if self.rate else ()),
             *((f"bytes={show_size(self.bytes_in_flight)}",) if self.bytes_in_flight else ()),
+            *((f"connections={self.connections}",) if self.connections else ()),
         )
 
 
@@ -55,20 +68,20 @@ def parse(words: list[str]) -> Quota:
     """What :meth:`Quota.words` wrote. Raises ValueError, whose text quotes nothing of it: in a garbled line a limit
     may have a piece of a hash in it.
 
-    >>> parse(["rate=1k", "bytes=16MiB"])
-    Quota(rate=1000, bytes_in_flight=16777216)
+    >>> parse(["rate=1k", "bytes=16MiB", "connections=9"])
+    Quota(rate=1000, bytes_in_flight=16777216, connections=9)
     """
     found: dict[str, int] = {}
     for word in words:
         name, _, text = word.partition("=")
         if name not in _LIMITS or name in found:
-            raise ValueError("not a limit: allowed is rate=REQUESTS and bytes=SIZE, each once")
+            raise ValueError("not a limit: allowed is rate=REQUESTS, bytes=SIZE and connections=NUMBER, each once")
         read, allowed = _LIMITS[name]
         try:
             found[name] = read(text)
         except BadSetting:
             raise ValueError(f"{name} is not in range: allowed is {allowed}") from None
-    return Quota(found.get("rate", 0), found.get("bytes", 0))
+    return Quota(found.get("rate", 0), found.get("bytes", 0), found.get("connections", 0))
 
 
 class Bucket:

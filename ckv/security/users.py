@@ -1,8 +1,9 @@
 """The file of users: who there is, by which secrets they are known, and what they may do.
 
-A line for each user, ``name class secrets [~prefix ...] [rate=N] [bytes=N]``, words with spaces between them; what
-begins with ``#`` is a remark. Secrets are what :mod:`ckv.security.secrets` keeps of them, two at most with a comma
-between them, so that one can be changed while the other is in use. The limits are those of :mod:`ckv.security.quota`.
+A line for each user, ``name class secrets [~prefix ...] [rate=N] [bytes=N] [connections=N]``, words with spaces
+between them; what begins with ``#`` is a remark. Secrets are what :mod:`ckv.security.secrets` keeps of them, two at
+most with a comma between them, so that one can be changed while the other is in use. The limits are those of
+:mod:`ckv.security.quota`.
 """
 
 from __future__ import annotations

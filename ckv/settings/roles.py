@@ -261,6 +261,7 @@ class UserSettings:
     keys: tuple[str, ...]
     rate: int
     bytes_in_flight: int
+    connections: int
     chosen: bool
 
     def __post_init__(self) -> None:
@@ -271,9 +272,11 @@ class UserSettings:
             raise BadSetting(f"<user>: missing: allowed is the name of a user, to {self.action}")
         if self.keys and self.level in ("admin", "node"):
             raise BadSetting(f"--keys: {self.level} with prefixes of keys: allowed with read and write")
-        if self.level == "node" and (self.rate or self.bytes_in_flight):
-            limit = "--rate" if self.rate else "--bytes-in-flight"
-            raise BadSetting(f"{limit}: node with limits: allowed with read, write and admin")
+        limits = {
+            "--rate": self.rate, "--bytes-in-flight": self.bytes_in_flight, "--connections": self.connections,
+        }  # fmt: skip
+        if self.level == "node" and (named := [name for name, limit in limits.items() if limit]):
+            raise BadSetting(f"{named[0]}: node with limits: allowed with read, write and admin")
 
 
 @dataclass(frozen=True, slots=True)

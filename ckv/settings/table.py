@@ -311,6 +311,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("--bytes-in-flight", ("user",), quota.bytes_in_flight,
         "With add, but not of the class node: beyond how many bytes of requests without an answer, and of answers that "
         "it has not taken, a node reads nothing more from the user; 0 for any number.", "0", "SIZE"),
+    Setting("--connections", ("user",), quota.connections,
+        "With add, but not of the class node: how many connections the user may have to a node at a time; 0 for any "
+        "number.", "0", "NUMBER"),
     Setting("--chosen", ("user",), bool,
         "With add and rotate: read a password that somebody has chosen, from stdin, rather than make a secret."),
     Setting("--history", ("shell",), parsers.history,

@@ -34,7 +34,7 @@ def run(settings: UserSettings) -> int:
             editing.remove(path, name)
         case "add":
             secret, kept = _secret(settings)
-            quota = Quota(settings.rate, settings.bytes_in_flight)
+            quota = Quota(settings.rate, settings.bytes_in_flight, settings.connections)
             editing.add(path, User(name, Rights(settings.level, settings.keys), (kept,), quota))
             _tell(secret)
         case "rotate":

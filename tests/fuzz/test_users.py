@@ -22,7 +22,9 @@ words = st.one_of(
             f"sha:{users.HASH}",
         ]
     ),
-    st.sampled_from(["rate=0", "rate=", "bytes=-1", "bytes=1T", "~\udcff*".encode(errors="replace").decode(), "~[*"]),
+    st.sampled_from(
+        ["rate=0", "rate=", "connections=2", "bytes=1T", "~\udcff*".encode(errors="replace").decode(), "~[*"]
+    ),
     st.text(max_size=5),
 )
 right = st.builds(

@@ -15,7 +15,7 @@ from tests.fuzz.search import search
 HASH: Final = "ab" * 32
 SALT: Final = "cd" * 16
 SEEDS: Final = (
-    f"# remark\n\nbob write sha256:{HASH},scrypt:{SALT}:{HASH} ~orders:* ~stock:* rate=1000 bytes=16MiB\n",
+    f"# remark\n\nbob write sha256:{HASH},scrypt:{SALT}:{HASH} ~orders:* ~s:* rate=1000 bytes=16MiB connections=9\n",
     f"ann admin sha256:{HASH}\neve node sha256:{HASH}\n",
 )
 """Well-formed files."""

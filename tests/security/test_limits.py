@@ -313,7 +313,8 @@ def test_nothing_is_kept_of_a_connection_that_is_closed() -> None:
 def test_a_file_with_limits_is_kept_as_it_is(tmp_path: Path) -> None:
 
     path = str(tmp_path / "users")
-    asked("add", path, "bob", "--rate=1k", "--bytes-in-flight=16MiB", "--keys=~a=*")
+    asked("add", path, "bob", "--rate=1k", "--bytes-in-flight=16MiB", "--connections=100", "--keys=~a=*")
     asked("rotate", path, "bob")
-    assert asked("list", path) == "bob write 2 secrets ~a=* rate=1000 bytes=16MiB\n"
-    assert refused("add", path, "ann", "--class=node", "--rate=1").startswith("--rate: node with limits")
+    assert asked("list", path) == "bob write 2 secrets ~a=* rate=1000 bytes=16MiB connections=100\n"
+    for limit in ("--rate", "--bytes-in-flight", "--connections"):
+        assert refused("add", path, "ann", "--class=node", f"{limit}=1").startswith(f"{limit}: node with limits")

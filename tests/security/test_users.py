@@ -76,6 +76,8 @@ def test_what_is_written_is_what_is_read() -> None:
         ("bob read HASH size=1", "bob: not a limit"),
         ("bob read HASH rate=1 rate=1", "bob: not a limit"),
         ("bob read HASH rate=HASH", "bob: rate is not in range: allowed is 0 to 10000000 requests a second"),
+        ("bob node HASH connections=1", "bob: node with limits"),
+        ("bob read HASH connections=-1", "bob: connections is not in range: allowed is 0 to 1000000, as in"),
         ("bob read HASH bytes=16Me=HASH", "bob: bytes is not in range: allowed is 0 to 1024GiB"),
         ("ann read HASH", "a second user ann"),
     ],
