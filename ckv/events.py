@@ -131,6 +131,9 @@ LOGIN_AT_NODE_REFUSED: Final = Event("login-at-node-refused", "error", "login at
     "A node does not know the secret that this one has read at SIGHUP. The login before stays good.")
 COMMAND: Final = Event("command", "info", "%(command)s by %(user)s from %(peer)s",
     "An operator has called a command of the class admin.")
+DENIED: Final = Event("denied", "warning", "%(command)s by %(user)s from %(peer)s refused: it may not do that",
+    "A user has called what its class does not have, or named a key or a channel without one of its prefixes. An "
+    "application that does so needs other rights, or another user; else somebody tries what he can.")
 SERVING_DEFECT: Final = Event("serving-defect", "error", "unexpected error while serving %(connections)d connections",
     "A defect of ckv: please report it, with the traceback. These connections end, and the node goes on.")
 CONNECTION_DEFECT: Final = Event("connection-defect", "error", "unexpected error while serving %(peer)s",

@@ -25,6 +25,7 @@ from gevent.threadpool import ThreadPool
 
 from ckv import errors, events
 from ckv.errors import BadSetting
+from ckv.net import audit
 from ckv.net.connection import Connection
 from ckv.net.inbox import Inbox
 from ckv.net.members import Login, Members
@@ -34,7 +35,7 @@ from ckv.protocol.limits import KIB
 from ckv.protocol.session import Session
 from ckv.security.rights import Level, Rights
 from ckv.security.secrets import Kept
-from ckv.security.slowing import LONGEST_WAIT, Slowing, place_of
+from ckv.security.slowing import LONGEST_WAIT, Slowing
 from ckv.security.users import User, UsersFile
 from ckv.values import to_bytes, to_text
 
@@ -102,6 +103,8 @@ class Logins:
         """How often somebody has logged in."""
         self.failures = 0
         """How often somebody was not let in."""
+        self.denials = 0
+        """How often a user called what it may not."""
 
     @property
     def users(self) -> int:
@@ -231,7 +234,7 @@ class Logins:
         """Raises LoginFailed, Overloaded."""
         connection = cast(Connection, session.line)
         peer = connection.peer
-        host = _host_of(peer)
+        host = audit.host_of(peer)
         wait = self._slowing.wait(host, time.monotonic())
         if wait > LONGEST_WAIT:
             raise errors.Overloaded("too many wrong logins came from this address; try again in a minute")
@@ -268,14 +271,13 @@ class Logins:
     def _came_in(self, login: Login, peer: str) -> None:
         """Takes note that somebody is let in."""
         self.logins += 1
-        log.info(events.LOGIN, login.user.name, login.user.rights.level, peer, extra=_told_apart(login.user.name, peer))
+        audit.let_in(login.user, peer)
 
     def _refused(self, name: str, peer: str) -> errors.LoginFailed:
         """Takes note that somebody is not; what to raise."""
         self.failures += 1
         # Somebody may have typed the secret where the name belongs.
-        shown = name if name in self._file.users.by_name else "nobody that there is"
-        log.warning(events.LOGIN_REFUSED, shown, peer, extra=_told_apart(shown, peer))
+        audit.refused(name if name in self._file.users.by_name else "nobody that there is", peer)
         return errors.LoginFailed("there is no user of this name with this secret")
 
     def _check_room(self, login: Login, connection: Connection) -> None:
@@ -283,8 +285,7 @@ class Logins:
         try:
             self.members.check_room(login.user, connection)
         except errors.Overloaded:
-            name, peer = login.user.name, connection.peer
-            log.warning(events.USER_FULL, name, peer, login.user.quota.connections, extra=_told_apart(name, peer))
+            audit.full(login.user, connection.peer)
             raise
 
     def _serve_as(self, connection: Connection, login: Login, before: Login | None) -> None:
@@ -332,8 +333,12 @@ class Logins:
 
     def audit(self, session: Session, name: str) -> None:
         """Takes note that somebody calls a command of operators."""
-        user, peer = self.name_of(session), session.line.peer
-        log.info(events.COMMAND, name, user, peer, extra=_told_apart(f"{name} {user}", peer))
+        audit.called(name, self.name_of(session), session.line.peer)
+
+    def denied(self, session: Session, name: str) -> None:
+        """Takes note that somebody calls what he may not."""
+        self.denials += 1
+        audit.denied(name, self.name_of(session), session.line.peer)
 
     # --- another file --------------------------------------------------------------------------------------------
 
@@ -354,15 +359,6 @@ class Logins:
                 connection.close("its user may not do the same any more, or its secret is no more")
                 ended += 1
         log.info(events.USERS_READ, self._file.path, len(users), ended)
-
-
-def _told_apart(who: str, peer: str) -> dict[str, str]:
-    """Keeps somebody who logs in again and again, or guesses, from hiding lines of others."""
-    return {"told_apart": f"{who} {place_of(_host_of(peer))}"}
-
-
-def _host_of(peer: str) -> str:
-    return peer.rpartition(":")[0].strip("[]")
 
 
 def _carry_out(session: Session, change: Callable[[], None], told: Told) -> None:
@@ -391,5 +387,6 @@ def figures_of(logins: Logins | None) -> dict[str, int]:
         "users_connections": len(logins.members) if logins is not None else 0,
         "logins": logins.logins if logins is not None else 0,
         "login_failures": logins.failures if logins is not None else 0,
+        "calls_denied": logins.denials if logins is not None else 0,
         "users_slowed": logins.slowed if logins is not None else 0,
     }

@@ -32,14 +32,16 @@ _ACCESS_OF_STEPS: Final[Mapping[str, Access]] = {
 NOT_YOURS: Final = "the user may name no key but those that begin with certain prefixes"
 
 
-def audited(handlers: Mapping[str, Handler], audit: Callable[[Session, str], None]) -> dict[str, Handler]:
+Tell = Callable[[Session, str], None]
+"""Is told over which session something is called, and its name."""
+
+
+def audited(handlers: Mapping[str, Handler], audit: Tell) -> dict[str, Handler]:
     """The methods by their names; ``audit`` is told who calls one of operators."""
 
     def told(name: str, handler: Handler) -> Handler:
         def tell(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-            session = caller.session if isinstance(caller, Unanswered) else caller
-            if isinstance(session, Session):
-                audit(session, name)
+            _tell(audit, caller, name)
             return handler(caller, msgid, params)
 
         return tell
@@ -47,56 +49,77 @@ def audited(handlers: Mapping[str, Handler], audit: Callable[[Session, str], Non
     return {name: told(name, handler) if _is_audited(name) else handler for name, handler in handlers.items()}
 
 
+def _tell(tell: Tell, caller: Caller, name: str) -> None:
+    session = caller.session if isinstance(caller, Unanswered) else caller
+    if isinstance(session, Session):
+        tell(session, name)
+
+
 def _is_audited(name: str) -> bool:
     access = COMMANDS[name].access if name in COMMANDS else OTHERS.get(name, "node")
     return access == "operator" and name not in FREE
 
 
-def permitted(rights: Rights, handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """The methods by their names, for users with these rights."""
-    return {name: _permitted(rights, name, handler) for name, handler in handlers.items()}
+def permitted(rights: Rights, handlers: Mapping[str, Handler], denied: Tell) -> dict[str, Handler]:
+    """The methods by their names, for users with these rights; ``denied`` is told who calls what he may not."""
+    return {name: _Permit(rights, name, denied).of(handler) for name, handler in handlers.items()}
 
 
-def _permitted(rights: Rights, name: str, handler: Handler) -> Handler:
-    if name == "EXEC":
-        return handler if rights.are_plain else _looking(handler, lambda params: _check_step(rights, params))
-    command = COMMANDS.get(name)
-    access = command.access if command is not None else OTHERS.get(name, "node")
-    if not rights.may(name, access):
-        return _refusing(errors.NotAllowed(f"{name} is not for users of the class {rights.level}"))
-    if command is None or not rights.prefixes:
+class _Permit:
+    """What users with certain rights may do with one method."""
+
+    def __init__(self, rights: Rights, name: str, denied: Tell) -> None:
+        self._rights = rights
+        self._name = name
+        self._denied = denied
+
+    def of(self, handler: Handler) -> Handler:
+        """The method, as they may call it: the same one if there is nothing to be looked at."""
+        rights, name = self._rights, self._name
+        if name == "EXEC":
+            return handler if rights.are_plain else self._looking(handler, lambda params: _check_step(rights, params))
+        command = COMMANDS.get(name)
+        access = command.access if command is not None else OTHERS.get(name, "node")
+        if not rights.may(name, access):
+            return self._refusing(handler, f"{name} is not for users of the class {rights.level}")
+        if command is None or not rights.prefixes:
+            return handler
+        if command.has_owner:
+            place = command.arguments.index("key")
+            return self._looking(handler, lambda params: _check_key(rights, params[place : place + 1]))
+        if name == "SCAN":
+            return self._looking(handler, lambda params: _check_pattern(rights, params[1:2]))
+        if name == "DBSIZE":
+            return self._refusing(handler, f"{name} is about all keys: {NOT_YOURS}")
         return handler
-    if command.has_owner:
-        place = command.arguments.index("key")
-        return _looking(handler, lambda params: _check_key(rights, params[place : place + 1]))
-    if name == "SCAN":
-        return _looking(handler, lambda params: _check_pattern(rights, params[1:2]))
-    if name == "DBSIZE":
-        return _refusing(errors.NotAllowed(f"{name} is about all keys: {NOT_YOURS}"))
-    return handler
+
+    def _refusing(self, handler: Handler, why: str) -> Handler:
+        def refuse(_params: tuple[Any, ...]) -> None:
+            raise errors.NotAllowed(why)
+
+        return self._looking(handler, refuse)
+
+    def _looking(self, handler: Handler, check: Callable[[tuple[Any, ...]], None]) -> Handler:
+        """The handler, which is not asked if ``check`` raises, given the arguments."""
+
+        def look(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
+            try:
+                check(params)
+            except errors.NotAllowed:
+                _tell(self._denied, caller, self._name)
+                raise
+            return handler(caller, msgid, params)
+
+        return look
 
 
 def need_login(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
     """The methods by their names, for whoever has not logged in."""
-    refuse = _refusing(errors.LoginNeeded("log in first (AUTH)"))
-    return dict.fromkeys(handlers, refuse)
 
-
-def _refusing(error: errors.Refused) -> Handler:
     def refuse(_caller: Caller, _msgid: int, _params: tuple[object, ...]) -> object:
-        raise error
+        raise errors.LoginNeeded("log in first (AUTH)")
 
-    return refuse
-
-
-def _looking(handler: Handler, check: Callable[[tuple[Any, ...]], None]) -> Handler:
-    """The handler, which is not asked if ``check`` raises, given the arguments."""
-
-    def look(caller: Caller, msgid: int, params: tuple[object, ...]) -> object:
-        check(params)
-        return handler(caller, msgid, params)
-
-    return look
+    return dict.fromkeys(handlers, refuse)
 
 
 def _check_key(rights: Rights, keys: tuple[object, ...]) -> None:

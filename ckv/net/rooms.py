@@ -73,7 +73,8 @@ class Rooms:
         if rights is None:
             handlers, others = need_login(handlers), need_login(self._others)
         else:
-            handlers, others = permitted(rights, handlers), permitted(rights, self._others)
+            denied = logins.denied
+            handlers, others = permitted(rights, handlers, denied), permitted(rights, self._others, denied)
         others[AUTH] = logins.auth
         is_quick = rights is not None and rights.are_plain and not looks
         make = self._resp

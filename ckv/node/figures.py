@@ -72,6 +72,7 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "users_connections": gauge("Connections over which somebody has logged in."),
         "logins": counter("Logins, of clients and of other nodes."),
         "login_failures": counter("Logins that were wrong."),
+        "calls_denied": counter("Calls that their users may not make, or not with these keys."),
         "users_slowed": counter("How often a connection was not read for a while, as its user had reached a limit."),
         "tls_handshakes": counter("Connections of clients and other nodes that began TLS."),
         "tls_handshake_failures": counter("Those that did not get so far, by whichever end's fault."),

@@ -34,11 +34,11 @@ def checked(facts: Facts, row: Row, carry_out: CarryOut) -> CarryOut:
         return carry_out(session, request)
 
     def permitted(session: RespSession, request: Request) -> Any:
-        check(facts, row, request)
+        check(facts, session, row, request)
         return carry_out(session, request)
 
     def audited(session: RespSession, request: Request) -> Any:
-        check(facts, row, request)
+        check(facts, session, row, request)
         audit(facts, session, row.name)
         return carry_out(session, request)
 
@@ -47,16 +47,20 @@ def checked(facts: Facts, row: Row, carry_out: CarryOut) -> CarryOut:
     return placed if row.keys[0] or row.key_count else carry_out
 
 
-def check(facts: Facts, row: Row, request: Request) -> None:
+def check(facts: Facts, session: RespSession, row: Row, request: Request) -> None:
     """Raises ReplyError where whoever asks may not, or the node does not answer for the keys of the request."""
-    check_user(facts, row, request)
+    check_user(facts, session, row, request)
     check_place(facts.placing, row, request)
 
 
-def check_user(facts: Facts, row: Row, request: Request) -> None:
+def check_user(facts: Facts, session: RespSession, row: Row, request: Request) -> None:
     """Raises ReplyError where whoever asks may not."""
     if facts.rights is not None:
-        _check_rights(facts.rights, row, request)
+        try:
+            _check_rights(facts.rights, row, request)
+        except ReplyError:
+            _tell_denied(facts, session, row.name)
+            raise
     elif facts.logins is not None and row.name not in BEFORE_LOGIN:
         raise ReplyError(NO_LOGIN)
 
@@ -70,6 +74,7 @@ def check_place(placing: Placing, row: Row, request: Request) -> None:
 def check_operator(facts: Facts, session: RespSession, name: str) -> None:
     """Raises ReplyError where whoever asks for a part of a command may not do what operators do."""
     if facts.rights is not None and not facts.rights.may(name, "operator"):
+        _tell_denied(facts, session, name)
         raise _refused(name)
     audit(facts, session, name)
 
@@ -78,6 +83,11 @@ def audit(facts: Facts, session: RespSession, name: str) -> None:
     """Takes note that somebody does what operators do."""
     if facts.logins is not None:
         facts.logins.audit(session, name)
+
+
+def _tell_denied(facts: Facts, session: RespSession, name: str) -> None:
+    if facts.logins is not None:
+        facts.logins.denied(session, name)
 
 
 def _check_rights(rights: Rights, row: Row, request: Request) -> None:

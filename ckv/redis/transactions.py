@@ -71,7 +71,7 @@ def _taken(facts: Facts) -> CarryOut:
         """Raises ReplyError, or an error of ours."""
         if not row.has(request):
             raise wrong_count(row.name)
-        check_user(facts, row, request)
+        check_user(facts, session, row, request)
         find = SUBCOMMANDS.get(row.name)
         if find is not None and len(request) > 1:
             find(request)
@@ -136,7 +136,7 @@ def exec_(facts: Facts) -> CarryOut:
             if refusal is not None:
                 raise ReplyError(f"{ABORTED}: {error_of(errors.to_wire(refusal))[1:-2].decode()}")
             # The node may have been told of others since it was queued.
-            check(facts, facts.rows[shown(queued[0]).lower()], queued)
+            check(facts, session, facts.rows[shown(queued[0]).lower()], queued)
         for key in watched:
             facts.placing.check([key])
         places = [_place(facts, session, queued) for queued in transaction.requests]

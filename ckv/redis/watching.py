@@ -110,7 +110,7 @@ def _taken(facts: Facts) -> CarryOut:
             return session.carry_out(request)
         if row.flags != READ and name != "getex":
             return session.carry_out(request)
-        check(facts, row, request)
+        check(facts, session, row, request)
         noted = command(session, request)
         watched = session.watched
         if not isinstance(noted, Noted):

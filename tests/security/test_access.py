@@ -13,7 +13,7 @@ from ckv.net.permits import OTHERS, permitted
 from ckv.protocol.greeting import HELLO
 from ckv.redis.table import ROWS
 from ckv.security.rights import Level, Rights
-from tests.security.test_rooms import answer
+from tests.security.test_rooms import answer, untold
 
 OF_OPERATORS = {"FLUSH", "SAVE", "INFO", "NODES", "SLOWLOG", "CLIENTS", "HOT", "BIG", "RETRY", "PEEK", "AUDIT"}
 ABOUT_NO_KEY = {"PING"}
@@ -53,7 +53,7 @@ def test_each_command_of_redis_is_for_whom_it_was_meant() -> None:
 def test_what_is_in_no_table_is_for_nodes(level: Level) -> None:
     names = (JOIN, BEAT, LEAVE, FOLLOW, MAP, EPOCH, PREPARE, FREEZE, FENCE, COPY, HELLO, "NEW")
     methods = dict.fromkeys(names, answer)
-    assert permitted(Rights("node"), methods) == methods
-    for name, handler in permitted(Rights(level), methods).items():
+    assert permitted(Rights("node"), methods, untold) == methods
+    for name, handler in permitted(Rights(level), methods, untold).items():
         with pytest.raises(NotAllowed, match=f"^{name} is not for users of the class {level}"):
             handler(None, 0, ())  # type: ignore[arg-type]
