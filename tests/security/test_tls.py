@@ -135,6 +135,34 @@ def test_clients_without_a_right_certificate_are_refused_where_they_need_one(sea
     node.wait_for_log("closed: TLS: ")
 
 
+def pings(node: Node, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> tuple[ssl.SSLSession, bool]:
+    """Connects, with a session of before, and is served; the session, and whether it is that one."""
+    plain = socket.create_connection(("127.0.0.1", node.port), 10)
+    with context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as client:
+        client.sendall(b"PING\r\n")
+        assert client.recv(100) == b"+PONG\r\n"
+        assert client.session is not None
+        return client.session, bool(client.session_reused)
+
+
+def test_a_session_of_tls_1_2_is_not_resumed_after_its_certificate_was_revoked(sealed: Sealed) -> None:
+    node = sealed.secondary("--tls-clients=required")
+    lost = sealed.authority.issue("lost")
+    contexts = [sealed.trust(lost), sealed.trust(sealed.authority.issue("client"))]
+    for context in contexts:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    of_lost, of_other = contexts
+    sessions = [pings(node, context)[0] for context in contexts]
+    for context, session in zip(contexts, sessions, strict=True):
+        assert pings(node, context, session)[1], "until then it is resumed: what follows would prove nothing otherwise"
+    sealed.authority.revoke(lost)
+    node.signal(signal.SIGHUP)
+    node.wait_for_log("certificate read from")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        pings(node, of_lost, sessions[0])
+    assert not pings(node, of_other, sessions[1])[1], "others begin a new one"
+
+
 def test_nodes_without_a_right_certificate_are_not_asked(sealed: Sealed, nodes: Nodes, tmp_path: Path) -> None:
     (tmp_path / "foreign").mkdir()
     bad = {
