@@ -175,8 +175,8 @@ WITH_PROCESSES = $(shell grep -l tests.support.nodes $(COMPILED_TESTS))
 
 # What starts ckv as a process, with the native program in the place of the source, and what only that can fail.
 BINARY_TESTS ?= tests/binary tests/system $(WITH_PROCESSES) tests/test_cli.py tests/test_demo.py tests/test_ping.py \
-	tests/test_shell.py $(SCENARIOS)::test_the_secondary_is_killed $(SCENARIOS)::test_the_database_is_killed \
-	$(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
+	tests/test_shell.py tests/security/test_limits.py $(SCENARIOS)::test_the_secondary_is_killed \
+	$(SCENARIOS)::test_the_database_is_killed $(SCENARIOS)::test_the_secondary_is_told_to_stop_under_load
 test-binary: build $(DEV) mariadb zookeeper ## run the tests of whole processes on the native program
 	@CKV_COMMAND="$$($(BUILD_PY) build/binary.py --where)" $(PYTEST) $(BINARY_TESTS) $(ARGS)
 

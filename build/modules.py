@@ -10,6 +10,7 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.net.connection",
     "ckv.net.handshakes",
     "ckv.net.inbox",
+    "ckv.net.metered",
     "ckv.net.parking",
     "ckv.net.peer",
     "ckv.net.poller",

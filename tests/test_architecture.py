@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from collections.abc import Iterator
+from importlib import import_module
+from inspect import isclass
 from pathlib import Path
 from typing import Final
 
@@ -130,6 +133,14 @@ def test_no_file_writes_the_fields_of_another(name: str) -> None:
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             (own if ast.unparse(node.value) == "self" else written).add(node.attr)
     assert not written - own
+
+
+def test_whoever_inherits_from_a_compiled_class_is_compiled() -> None:
+    """mypyc lets nobody else, which only the native program would find out, when it makes one."""
+    compiled = runpy.run_path(str(ROOT / "build" / "modules.py"))["COMPILED"]
+    others = [import_module(name) for name in MODULES if name not in compiled and name != "ckv.__main__"]
+    made = {of for other in others for of in vars(other).values() if isclass(of) and of.__module__ == other.__name__}
+    assert not {of for of in made if {base.__module__ for base in of.__mro__[1:]} & {*compiled}}
 
 
 def test_ckv_py_only_calls() -> None:

@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from ckv.net.inbox import Inbox
 from ckv.net.logins import Logins
-from ckv.net.metering import Meter, MeteredInbox
+from ckv.net.metered import MeteredInbox
+from ckv.net.metering import Meter
 from ckv.net.permits import audited, need_login, permitted
 from ckv.protocol.greeting import AUTH
 from ckv.protocol.handler import NO_CORES, Cores, Handler
