@@ -167,7 +167,7 @@ INCIDENTS: Final = {
     ),
     "database-full": Incident(
         "The disk of the database is full",
-        "a file takes all room on the disk of MariaDB",
+        "a file takes all room on the disk of MariaDB, which may end by it",
         database_full,
         r"^The database has ",
         r"a WARNING .*database (lost|hung): ",
