@@ -154,10 +154,11 @@ bench: $(BENCH) $(if $(BENCH_CKV),,build) ## measure ckv beside Redis, Valkey, m
 bench-steps: $(BENCH) build ## measure where the time of one call goes: the tables of docs/performance.md
 	@CKV_COMMAND=$(BENCHED) $(COMPILED) $(BENCH_PY) -P -m bench.steps --markdown
 
-# `make bench-page RESULTS=.bench/results.json` takes what the last run measured, whatever that was.
+# `make bench-page RESULTS=.bench/results.json` takes what the last run measured, whatever that was. Of several files later
+# ones have parts that were measured again: `RESULTS="docs/benchmarks/results.json .bench/results.json"`.
 RESULTS ?= docs/benchmarks/results.json
 bench-page: $(BENCH) ## write docs/benchmarks.md and its plots again from what was measured
-	@$(BENCH_PY) -m bench --page=$(RESULTS)
+	@$(BENCH_PY) -m bench --page $(RESULTS)
 
 # ARCH=aarch64 on another machine builds in an emulated one, which takes a quarter of an hour; needs root.
 ARCH ?= $(shell uname -m)

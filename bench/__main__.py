@@ -26,7 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Returns the exit code: 0 when every part ran, whether or not it met its targets."""
     options = _parse(arguments)
     if options.page:
-        page.write(Results.load(Path(options.page)), PARTS)
+        results, *later = (Results.load(Path(file)) for file in options.page)
+        for each in later:
+            results.take(each)
+        page.write(results, PARTS)
         return 0
     chosen = _chosen(options.only)
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else DEFAULT_ROUNDS)
@@ -60,7 +63,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="only try whether it works; the figures say little")
     parser.add_argument("--all", action="store_true", help="all values of all axes; takes hours")
     parser.add_argument("--command", default="make bench", help="what was typed, for the page")
-    parser.add_argument("--page", metavar="FILE", help="measure nothing: write the page from the results in FILE")
+    parser.add_argument(
+        "--page",
+        metavar="FILE",
+        nargs="+",
+        help="measure nothing: write the page from the results in FILE, with the parts of later ones in their place",
+    )
     return parser.parse_args(arguments)
 
 

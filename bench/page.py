@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.part import Part, Verdict, verdicts
-from bench.results import Results
+from bench.results import PartResult, Results
 from bench.stats import Spread
 from bench.tables import as_markdown, part_table, verdict_table
 from bench.turns import OTHERS
@@ -38,10 +38,12 @@ HOW_TO_READ = """\
 def text(results: Results, parts: Sequence[Part]) -> str:
     """The page, without looking at any file."""
     present = [part for part in parts if part.name in results.parts]
+    of_parts = [results.parts[part.name] for part in present]
     sections = [
         "<!-- Made by `make bench` (`make bench-page` makes it again without measuring); do not edit. -->",
         "# Benchmarks",
         f"What `{results.run['command']}` measured, in one run; the raw figures are in [{KEPT}]({FOLDER}/{KEPT}).",
+        *(["Parts that were measured again, in a run of their own, say so."] if any(map(_own_run, of_parts)) else []),
         as_markdown((["", ""], [[name, value] for name, value in [*results.run.items(), *_disturbance(results)]])),
         "## How to read it",
         HOW_TO_READ,
@@ -103,7 +105,15 @@ def _part(part: Part, results: Results) -> list[str]:
         *pictures,
         as_markdown(part_table(part, measured.cells)),
         f"Alone: `make bench ONLY={part.name}`; it took {measured.seconds:.0f} s.",
+        *_own_run(measured),
     ]
+
+
+def _own_run(part: PartResult) -> list[str]:
+    """How a part was measured that is not of the run of the others."""
+    if not part.run:
+        return []
+    return [f"In a run of its own: {', '.join(f'{name} {value}' for name, value in part.run.items())}."]
 
 
 def write(results: Results, parts: Sequence[Part]) -> None:

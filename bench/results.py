@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class PartResult:
     cells: list[Cell]
     seconds: float
     rounds: int
+    run: dict[str, str] = field(default_factory=dict)
+    """What was another than in the run of the other parts, if it was measured by itself: name to text."""
 
 
 @dataclass
@@ -57,6 +59,12 @@ class Results:
 
     run: dict[str, str]
     parts: dict[str, PartResult] = field(default_factory=dict)
+
+    def take(self, later: Results) -> None:
+        """Takes the parts of a later run in the place of its own."""
+        differs = {name: text for name, text in later.run.items() if self.run.get(name) != text}
+        for name, part in later.parts.items():
+            self.parts[name] = replace(part, run=differs)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +77,7 @@ class Results:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Results:
         parts = {
-            name: PartResult([Cell(**cell) for cell in part["cells"]], part["seconds"], part["rounds"])
+            name: PartResult(**{**part, "cells": [Cell(**cell) for cell in part["cells"]]})
             for name, part in kept["parts"].items()
         }
         return cls(dict(kept["run"]), parts)

@@ -133,6 +133,19 @@ def test_results_survive_the_file(tmp_path: Path) -> None:
     assert Results.load(tmp_path / "results.json") == results
 
 
+def test_a_part_that_was_measured_again_takes_the_place_of_the_old_one_and_says_so() -> None:
+    first = Results(
+        {"date": "2026-01-01", "Redis": "7"}, {"p": PartResult(CELLS, 9.0, 3), "q": PartResult(CELLS, 1.0, 3)}
+    )
+    first.take(Results({"date": "2026-02-02", "Redis": "7", "rounds": "9"}, {"p": PartResult(CELLS[:1], 2.0, 9)}))
+    assert first.parts["p"] == PartResult(CELLS[:1], 2.0, 9, {"date": "2026-02-02", "rounds": "9"})
+    assert first.parts["q"].run == {}
+    first.run["command"] = "make bench"
+    text = page.text(first, [part()])
+    assert "In a run of its own: date 2026-02-02, rounds 9." in text
+    assert "Parts that were measured again" in text
+
+
 def test_the_page_says_what_it_is_and_shows_every_verdict() -> None:
     run = {"date": "2026-01-01", "command": "make bench"}
     text = page.text(Results(run, {"p": PartResult(CELLS, 9.0, 3)}), [part(at_depth(1, 0.5), at_depth(16, 0.9))])
