@@ -113,7 +113,7 @@ def _own_run(part: PartResult) -> list[str]:
     """How a part was measured that is not of the run of the others."""
     if not part.run:
         return []
-    return [f"In a run of its own: {', '.join(f'{name} {value}' for name, value in part.run.items())}."]
+    return [f"In a run of its own ({', '.join(f'{name}: {value}' for name, value in part.run.items())})."]
 
 
 def write(results: Results, parts: Sequence[Part]) -> None:

@@ -142,7 +142,7 @@ def test_a_part_that_was_measured_again_takes_the_place_of_the_old_one_and_says_
     assert first.parts["q"].run == {}
     first.run["command"] = "make bench"
     text = page.text(first, [part()])
-    assert "In a run of its own: date 2026-02-02, rounds 9." in text
+    assert "In a run of its own (date: 2026-02-02, rounds: 9)." in text
     assert "Parts that were measured again" in text
 
 
