@@ -325,8 +325,8 @@ MUTATIONS = (
     *TOGETHER,
 )
 
-SCHEDULES = 12_000
-"""Within so many schedules of its mode a mutation has to be caught."""
+SCHEDULES = 16_000
+"""Within so many schedules of its mode, 4,000 under each policy, a mutation has to be caught."""
 
 
 def survived(mutation: Mutation) -> str:

@@ -45,6 +45,7 @@ SCANNING = (
         "ckv/store/scanning.py",
         "        return Place(Phase.PENDING_AGAIN) if phase is Phase.MEMORY_AGAIN else None\n",
         "        return None\n",
+        test="tests/store/test_scanning.py::test_what_is_committed_while_its_listing_is_told_is_told",
     ),
     _SCAN(
         "scan-tells-deleted-rows",
