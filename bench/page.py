@@ -38,12 +38,15 @@ HOW_TO_READ = """\
 def text(results: Results, parts: Sequence[Part]) -> str:
     """The page, without looking at any file."""
     present = [part for part in parts if part.name in results.parts]
-    of_parts = [results.parts[part.name] for part in present]
     sections = [
         "<!-- Made by `make bench` (`make bench-page` makes it again without measuring); do not edit. -->",
         "# Benchmarks",
         f"What `{results.run['command']}` measured, in one run; the raw figures are in [{KEPT}]({FOLDER}/{KEPT}).",
-        *(["Parts that were measured again, in a run of their own, say so."] if any(map(_own_run, of_parts)) else []),
+        *(
+            ["Parts that were measured again, in a run of their own, say so."]
+            if any(results.parts[each.name].run for each in present)
+            else []
+        ),
         as_markdown((["", ""], [[name, value] for name, value in [*results.run.items(), *_disturbance(results)]])),
         "## How to read it",
         HOW_TO_READ,

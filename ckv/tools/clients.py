@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from ckv.client import Client
 from ckv.errors import ProtocolError
 from ckv.net.clients import MAX_ROWS, largest_share
+from ckv.tools.columns import columns
 from ckv.tools.overview import MARK
 from ckv.tools.surveying import Said, survey
 
@@ -78,13 +79,12 @@ def shown(said: Sequence[Said]) -> list[str]:
     rows = [(largest_share(row.rates, whole), row) for each in told for row in each.rows]
     rows.sort(key=lambda ranked: -ranked[0])
     cells = [HEAD, *(_cells(share, row) for share, row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
     clients, new = sum(each.clients for each in told), sum(each.new for each in told)
     calls, bytes_in, bytes_out = map(_rate, whole)
     return [
         *(f"{MARK}{node.address}: {node.trouble}" for node in said if node.trouble),
         f"{clients:,} clients and {_rate(new)} new ones/s: {calls} calls/s, {bytes_in} B/s in, {bytes_out} B/s out",
-        *("  ".join(map(_aligned, row, widths, range(len(HEAD)))).rstrip() for row in cells),
+        *columns(cells, words=range(_NUMBERS, len(HEAD))),
     ]
 
 
@@ -110,10 +110,6 @@ def _short(seconds: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)}{unit}"
     return f"{int(seconds)}s"
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    return cell.rjust(width) if column < _NUMBERS else cell.ljust(width)
 
 
 def _read(node: Said) -> Told:

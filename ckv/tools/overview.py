@@ -10,6 +10,7 @@ from ckv.client import Client
 from ckv.errors import ProtocolError
 from ckv.node.figures import Info
 from ckv.node.problems import problems
+from ckv.tools.columns import columns
 
 HEAD: Final = (
     *("node", "role", "state", "cpu", "calls/s", "clients", "records", "full", "hits", "from mem", "pending"),
@@ -66,8 +67,7 @@ def rows(before: Sequence[Seen], now: Sequence[Seen], seconds: float) -> list[st
     """Those of the nodes, and a head."""
     earlier = {seen.address: seen.info for seen in before}
     cells = [list(HEAD), *(_row(seen, earlier.get(seen.address, {}), seconds) for seen in now)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD))]
-    return ["  ".join(map(_aligned, row, widths, range(len(HEAD)))).rstrip() for row in cells]
+    return columns(cells, words={0, 1, 2, len(HEAD) - 1})
 
 
 def wrong(now: Sequence[Seen]) -> list[str]:
@@ -143,8 +143,3 @@ def _share(part: Any, whole: Any) -> str:
 def _number(info: Info, name: str) -> float:
     value = info.get(name, 0)
     return value if isinstance(value, (int, float)) else 0.0
-
-
-def _aligned(cell: str, width: int, column: int) -> str:
-    """Words to the left, numbers to the right."""
-    return cell.ljust(width) if column < 3 or column == len(HEAD) - 1 else cell.rjust(width)

@@ -8,6 +8,7 @@ from ckv.client import Client
 from ckv.errors import ProtocolError
 from ckv.settings.roles import ToolSettings
 from ckv.tools.asking import ask
+from ckv.tools.columns import columns
 
 HEAD: Final = ("name", "incarnation", "address", "state", "weight", "slots", "should be")
 
@@ -36,6 +37,5 @@ def shown(rows: list[list[Any]], figures: dict[str, Any]) -> str:
     cluster_moves 3
     """
     table = [list(HEAD), *([str(each) for each in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
+    lines = columns(table, words=range(len(HEAD)))
     return "\n".join([*lines, "", *(f"{name} {value}" for name, value in figures.items())])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ckv.client import Client
 from ckv.errors import ProtocolError
+from ckv.tools.columns import columns
 from ckv.tools.shell.words import quoted
 
 
@@ -42,10 +43,5 @@ def table(head: Sequence[str], rows: Sequence[tuple[Sequence[str], str, str]], s
     ['calls  node  key', '   12  h:1   "a b"', '! h:2: NodeDown: no']
     """
     cells = [[*head, "node", "key"], *([*numbers, node, quoted(key)] for numbers, node, key in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head) + 1)]
-    lines = []
-    for row in cells:
-        *numbers, node, key = row
-        aligned = [cell.rjust(width) for cell, width in zip(numbers, widths, strict=False)]
-        lines.append("  ".join([*aligned, node.ljust(widths[-1]), key]))
+    lines = columns(cells, words={len(head), len(head) + 1})
     return lines + [f"! {each.address}: {each.trouble}" for each in said if each.trouble]
