@@ -88,6 +88,10 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
     ),
     "Calls": (
         Panel("Requests", {NODE: _rate("commands_processed_total")}, "reqps"),
+        Panel("Errors", {"{{code}}": _rate("errors_total", "code")}, "reqps", stacked=True),
+        Panel("Within which 99 of 100 calls for a key are done", {
+            "{{method}}": f"histogram_quantile(0.99, {_rate('call_seconds_bucket', 'le, method')})",
+        }, "s"),
         Panel("Slow requests", {NODE: _rate("slow_requests_total")}, "reqps"),
         Panel("Processor", {NODE: _rate("cpu_seconds_total")}, "percentunit"),
         Panel("Connections", {NODE: _is("connected_clients")}),
@@ -95,6 +99,9 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
             f"refused {NODE}": _rate("rejected_connections_total"), f"login {NODE}": _rate("login_failures_total"),
             f"TLS {NODE}": _rate("tls_handshake_failures_total"),
         }, "cps"),
+        Panel("Calls that users may not make, and users that were slowed", {
+            f"denied {NODE}": _rate("calls_denied_total"), f"slowed {NODE}": _rate("users_slowed_total"),
+        }, "ops"),
         Panel("Memory of the process", {NODE: _is("resident_memory_bytes")}, "bytes"),
     ),
     "Reads": (
@@ -235,5 +242,6 @@ def _defaults(panel: Panel) -> Json:
 def _explained(panel: Panel) -> str:
     """What the table of figures says of all metrics of a panel, each sentence once."""
     told = {figure.metric: figure.help for figure in FIGURES} | dict(ABOUT)
+    told |= {f"{figure.metric}_bucket": figure.help for figure in FIGURES if figure.kind == "histogram"}
     asked = dict.fromkeys(re.findall(rf"\b{PREFIX}\w+", " ".join(panel.expressions.values())))
     return "\n\n".join(f"{metric}: {told[metric]}" for metric in asked if metric != f"{PREFIX}info")

@@ -34,10 +34,10 @@ from ckv.events import EVENTS  # noqa: E402
 from ckv.exits import EXIT_CODES  # noqa: E402
 from ckv.net.clients import UNASKED  # noqa: E402
 from ckv.node.auditing import DIGEST_BYTES, IDLE, MAX_AUDITS  # noqa: E402
-from ckv.node.figures import FIGURES, PEER  # noqa: E402
+from ckv.node.figures import FIGURES  # noqa: E402
 from ckv.node.frequent import SLOTS, SURELY  # noqa: E402
 from ckv.node.hotkeys import HALF_LIFE, MOST  # noqa: E402
-from ckv.node.kinds import Figure  # noqa: E402
+from ckv.node.kinds import WILDCARDS, Figure  # noqa: E402
 from ckv.node.saving import IDLE as SAVES_IDLE  # noqa: E402
 from ckv.node.saving import MAX_PASSES  # noqa: E402
 from ckv.node.scanning import MAX_COUNT, PLACES  # noqa: E402
@@ -198,7 +198,7 @@ def metric_of(figure: Figure) -> str:
     """A metric with its labels, as code; nothing for text."""
     if figure.kind == "label":
         return f"`ckv_info{{{figure.metric}}}`"
-    name = "peer" if PEER in figure.name else ""
+    name = WILDCARDS.get(figure.wildcard, "")
     if figure.kind == "histogram":
         return f"`{figure.metric}{{method=...}}`"
     pairs = ["state=..."] if figure.kind == "state" else [f"{label}={value}" for label, value in figure.labels]
@@ -566,9 +566,12 @@ Where the table says nothing else, a command does what it does in Redis {REDIS_V
   latest.
 - An outcome that is unknown is never answered with an error that a client takes for one to repeat: see below.
 - `CONFIG GET` answers some names that clients look at, `CLIENT LIST` the clients of Redis of this node alone, and
-  `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`. It counts requests in all, and
-  not by command (`commandstats`), which would be work with each of them. `db0` has the keys in memory and on their way
-  to the database, and is not there at a primary, which would have to ask all nodes: `DBSIZE` does.
+  `INFO` the figures of this node, with [all of ckv's own](info.md) in the section `Ckv`. `db0` has the keys in memory
+  and on their way to the database, and is not there at a primary, which would have to ask all nodes: `DBSIZE` does.
+- `INFO commandstats` has the commands for single keys, by the method that carries them out (`set` for a `SETEX`,
+  too), and their time from the request to the answer: that of a primary has the secondary's in it. Both are about
+  right where a few calls stand for many. `errorstats` has Redis's codes of all errors, and the section `Ckv` those of
+  ckv that are behind them.
 - `SLOWLOG` has requests that had to wait for their answers, for the database or for another node, and how long that
   was; what memory decides takes some microseconds, and is not timed. What a primary passes on is in the log of the
   secondary that answers it. Of the arguments it keeps the first alone, which is never a value.

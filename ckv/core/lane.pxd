@@ -45,6 +45,7 @@ cdef class Lane:
     cdef readonly bint is_open  # whether calls may be collected
     cdef uint64_t bulky_bytes   # of a value: a larger one is not for here
     cdef object late            # see Routed
+    cdef object failed          # is told each error in a BATCH, packed
     cdef Times times
     # Of answers: whose turn it is, and what it is to be told.
     cdef object caller

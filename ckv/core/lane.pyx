@@ -143,9 +143,10 @@ cdef class Lane:
     def __dealloc__(self):
         free(self.out.data)
 
-    def watch(self, late not None, tuple bounds not None):
+    def watch(self, late not None, tuple bounds not None, failed not None):
         set_bounds(&self.times, bounds)
         self.late = late
+        self.failed = failed
 
     def told_times(self):
         return told(&self.times)
@@ -233,6 +234,8 @@ cdef class Lane:
                 continue
             self.times.answered[kind_of(call)] += 1
             if call.msgid_bytes:
+                if count > 1 and start[0] == 0x91 and self.failed is not None:
+                    self.failed(slice_of(start + 1, results.at))
                 self.write(call, start, results.at, count > 1 and start[0] == 0x91)
             elif call.kind == ELEMENT:
                 self.write_element(call, start, results.at)

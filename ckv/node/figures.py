@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 Info = dict[str, int | float | str]
 """Name to figure. Text where the table says so, else a number; what is true or false is 1 or 0."""
 
-PEER: Final = "ADDRESS"
-"""Stands in the table for the address of a secondary, as in ``peer_ADDRESS_connected``."""
-
 
 FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
     ("Server", ("primary", "secondary"), {
@@ -81,6 +78,12 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
         "total_commands_processed": counter(
             "Requests that came, whatever became of them: of clients, nodes and operators, each in a BATCH or a "
             "transaction counted.", "ckv_commands_processed_total"),
+        "total_error_replies": counter(
+            "Those that were answered with an error, of this node or of one that it asked; as figures of their own by "
+            "code.", "ckv_error_replies_total"),
+        "errors_CODE": counter(
+            "Those of this code: one of docs/protocol.md, or what Redis calls an error that has none of these."
+            "", "ckv_errors_total"),
         "slow_requests": counter(
             "Requests that had to wait, and took longer than --slow-time; SLOWLOG has the latest.",
             "ckv_slow_requests_total"),
@@ -93,12 +96,12 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
     ("Peers", ("primary",), {
         "peers": gauge("Secondaries that this primary passes requests to."),
         "peers_connected": gauge("How many of them are connected now."),
-        f"peer_{PEER}_connected": gauge(
+        "peer_ADDRESS_connected": gauge(
             "1 if this secondary is connected, 0 if not: its keys answer with an error then.", "ckv_peer_connected"),
-        f"peer_{PEER}_reason": text("Why it could not be connected at the last attempt, - where it could (text)."),
-        f"peer_{PEER}_in_flight": gauge(
+        "peer_ADDRESS_reason": text("Why it could not be connected at the last attempt, - where it could (text)."),
+        "peer_ADDRESS_in_flight": gauge(
             "Requests that this secondary has not answered yet.", "ckv_peer_in_flight_requests"),
-        f"peer_{PEER}_waiting": gauge(
+        "peer_ADDRESS_waiting": gauge(
             "Requests that wait for this secondary to be connected (--node-wait).", "ckv_peer_waiting_requests"),
     }),
     ("Cluster", ("primary", "secondary"), {
@@ -327,7 +330,7 @@ def for_people(info: Info) -> str:
     groups: dict[str, list[str]] = {}
     left = dict(info)
     for figure in FIGURES:
-        pattern = figure.name.replace(PEER, ".+")
+        pattern = figure.name.replace(figure.wildcard, ".+") if figure.wildcard else figure.name
         lines = [f"{name} {left.pop(name)}" for name in list(left) if re.fullmatch(pattern, name)]
         groups.setdefault(figure.group, []).extend(lines)
     groups["Others"] = [f"{name} {value}" for name, value in left.items()]

@@ -16,6 +16,10 @@ is 1 or 0. Text alone is for people: why something is as it is has too many word
 PREFIX: Final = "ckv_"
 """How the names of all metrics begin."""
 
+WILDCARDS: Final = {"ADDRESS": "peer", "CODE": "code"}
+"""What stands in the name of a figure for a part that varies, as in ``peer_ADDRESS_connected``, and the label of the
+metric that this part is."""
+
 
 class Row(NamedTuple):
     """What the table says of one figure."""
@@ -40,6 +44,11 @@ class Figure(NamedTuple):
     """Its name for Prometheus; of a label that of the label; empty for text."""
     labels: tuple[tuple[str, str], ...]
     """What tells it from others of this metric; of a state each of its words."""
+
+    @property
+    def wildcard(self) -> str:
+        """What stands in its name for the part that varies; empty where none does."""
+        return next((word for word in WILDCARDS if word in self.name), "")
 
 
 def counter(help: str, metric: str = "", **labels: str) -> Row:

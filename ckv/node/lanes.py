@@ -14,6 +14,8 @@ from ckv.protocol.batch import BATCH_REQUESTS
 from ckv.protocol.handler import Caller, Cores, Outcome
 from ckv.protocol.latencies import BOUNDS, KINDS, Latencies
 from ckv.protocol.limits import BULKY_BYTES, MAX_PARTS_BYTES
+from ckv.protocol.packing import unpacked
+from ckv.protocol.slow import SlowLog
 
 
 class Late:
@@ -47,16 +49,18 @@ class Late:
         self._caller.release(reason)
 
 
-def new_lanes(count: int, latencies: Latencies | None = None) -> list[Any]:
-    """A lane for each node; None without the compiled modules. ``latencies``: is told how long calls took."""
+def new_lanes(count: int, slow: SlowLog | None = None) -> list[Any]:
+    """A lane for each node; None without the compiled modules. ``slow``: is told how long calls took, and which errors
+    were answered."""
     if not core.COMPILED:
         return [None] * count
     from ckv.core.lane import Lane
 
     lanes = [Lane(bulky_bytes=BULKY_BYTES) for _ in range(count)]
-    if latencies is not None:
+    if slow is not None:
+        latencies, counts = slow.latencies, slow.errors
         for lane in lanes:
-            lane.watch(partial(Late, latencies), BOUNDS)
+            lane.watch(partial(Late, latencies), BOUNDS, lambda packed: counts.count(unpacked(packed)))
             latencies.take(lane)
     return lanes
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate, chain, islice
 from typing import Final
 
-from ckv.node.figures import FIGURES, PEER, Info
-from ckv.node.kinds import PREFIX, Figure
+from ckv.node.figures import FIGURES, Info
+from ckv.node.kinds import PREFIX, WILDCARDS, Figure
 from ckv.protocol.latencies import BOUNDS, Histogram
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,13 +27,14 @@ ABOUT: Final[Mapping[str, str]] = {
 }
 """What metrics say that are made of several figures."""
 
-_OF_PEERS: Final = tuple(
-    (before, behind, figure)
+_VARYING: Final = tuple(
+    (before, WILDCARDS[word], behind, figure)
     for figure in FIGURES
-    for before, peer, behind in (figure.name.partition(PEER),)
-    if peer and figure.metric
+    if figure.wildcard and figure.metric
+    for before, word, behind in (figure.name.partition(figure.wildcard),)
 )
-"""What stands before and behind the address of a peer in the name of a figure, and the figure."""
+"""What stands before and behind the part that varies in the name of a figure, its label between them, and the figure.
+"""
 
 
 def exposition(info: Info, latencies: Mapping[str, Histogram]) -> Iterator[str]:
@@ -60,7 +61,7 @@ def _lines(info: Info) -> Iterator[str]:
                 yield f"{figure.metric}{_in_braces([pair])} {int(pair[1] == value)}\n"
         else:
             yield f"{figure.metric}{_in_braces(figure.labels)} {value}\n"
-    for before, behind, figure in _OF_PEERS:
+    for before, label, behind, figure in _VARYING:
         begun = False
         for name, value in info.items():  # one after the other, as there may be a thousand peers
             if not (name.endswith(behind) and name.startswith(before)):
@@ -68,7 +69,7 @@ def _lines(info: Info) -> Iterator[str]:
             if not begun:
                 yield from _head(figure.metric, figure.kind, figure.help)
                 begun = True
-            yield f"{figure.metric}{_in_braces([('peer', name[len(before) : -len(behind)])])} {value}\n"
+            yield f"{figure.metric}{_in_braces([(label, name[len(before) : len(name) - len(behind)])])} {value}\n"
 
 
 def _histograms(info: Info, latencies: Mapping[str, Histogram]) -> Iterator[str]:
@@ -86,7 +87,7 @@ def _histograms(info: Info, latencies: Mapping[str, Histogram]) -> Iterator[str]
 
 
 def _told(info: Info) -> Iterator[Figure]:
-    """What the node has of the table, but what it says of peers. Figures of one metric stand together there."""
+    """What the node has of the table, but what there may be several of. Figures of one metric stand together there."""
     return (figure for figure in FIGURES if figure.metric and figure.name in info)
 
 

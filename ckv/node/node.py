@@ -330,6 +330,7 @@ class Node:
             **figures_of(self._server.logins),
             **(self._handshakes.figures if self._handshakes is not None else NO_TLS),
             "total_commands_processed": self._server.requests,
+            **self.slow.errors.figures(),
             "slow_requests": self.slow.count,
             "pubsub_channels": len(self._channels),
             "pubsub_patterns": self._channels.patterns,

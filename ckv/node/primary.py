@@ -72,7 +72,7 @@ def run(settings: PrimarySettings) -> int:
     node.reread = Reloading(settings, of_primary(node, None)).reload
     room = WaitingRoom()
     count = len(settings.secondaries)
-    lanes = new_lanes(count, node.slow.latencies)
+    lanes = new_lanes(count, node.slow)
     nodes = list(map(str, settings.secondaries)) if settings.cluster_clients else []
     peers: list[Peer] = []
     refusals = Refusals(peers, nodes)
@@ -134,7 +134,7 @@ def _lead(settings: PrimarySettings, limits: Limits) -> int:
     """As :func:`run`, without a list: secondaries join, and are dealt slots."""
     files = FILES_OF_A_PEER * EXPECTED_NODES
     node = _node(settings, limits, files)
-    routing = Routing(node.poller, settings, limits, node.slow.latencies)
+    routing = Routing(node.poller, settings, limits, node.slow)
     node.when_reloaded = lambda: log_in_again([peer.login for peer in routing.peers.values()])
     options = Options(settle=settings.settle, move_slots=settings.move_slots, cluster_clients=settings.cluster_clients)
     following = Following(settings.follow, limits, routing) if settings.follow is not None else None

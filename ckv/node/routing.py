@@ -32,9 +32,9 @@ from ckv.node.steps import asked_of
 from ckv.protocol.batch import Batch
 from ckv.protocol.defects import meant
 from ckv.protocol.handler import LATER, NO_CORES, Call, Caller, Handler
-from ckv.protocol.latencies import Latencies
 from ckv.protocol.limits import Limits
 from ckv.protocol.messages import is_bulky
+from ckv.protocol.slow import SlowLog
 from ckv.settings.roles import PrimarySettings
 from ckv.values import checked_key
 
@@ -53,9 +53,9 @@ NUMBERS: Final = 2**16
 class Routing:
     """The nodes of a map, by their numbers."""
 
-    def __init__(self, poller: Poller, settings: PrimarySettings, limits: Limits, latencies: Latencies) -> None:
+    def __init__(self, poller: Poller, settings: PrimarySettings, limits: Limits, slow: SlowLog) -> None:
         self.router = Router()
-        self._latencies = latencies
+        self._slow = slow
         self.parking = Parking(time.monotonic, settings.call_timeout / 2)
         self.peers: dict[int, Peer] = {}
         self.when_taken: Callable[[Map], None] = lambda _world: None
@@ -120,7 +120,7 @@ class Routing:
             self._later = None
         for number, _ in change.removed:
             self._nodes[number] = self.parking
-            self._latencies.drop(self._lanes.pop(number, None))
+            self._slow.latencies.drop(self._lanes.pop(number, None))
             self._unsure.pop(number, None)
             self.peers.pop(number).close()
         for number, node in change.added:
@@ -158,7 +158,7 @@ class Routing:
     def _peer_of(
         self, poller: Poller, limits: Limits, settings: PrimarySettings, number: int, address: Address
     ) -> Peer:
-        (lane,) = new_lanes(1, self._latencies)
+        (lane,) = new_lanes(1, self._slow)
         self._lanes[number] = lane
         return Peer(
             *(poller, address, limits, settings.call_timeout, settings.node_wait, self._room, lane),

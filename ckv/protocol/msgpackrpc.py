@@ -88,7 +88,9 @@ class RpcMethods:
 
     def to_wire(self, error: Exception, method: object) -> str:
         """The error that is answered to a request whose handler, or the look-up of it, raised this one."""
-        return errors.to_wire(self._meant(error, method))
+        wire = errors.to_wire(self._meant(error, method))
+        self.slow.errors.count(wire)
+        return wire
 
     def _meant(self, error: Exception, method: object) -> errors.CkvError:
         """The error itself, if a handler means it; else that there is no such method, or a defect, which is logged."""
@@ -288,6 +290,8 @@ class RpcSession(Reader):
                 unread = self.line.unsent_bytes + len(self._first) + len(self._more)
                 if unread > self._limits.max_queued_bytes:
                     result, error = None, errors.to_wire(errors.Overloaded(f"{unread} bytes of answers are unread"))
+            if error is not None:
+                self._shared.slow.errors.count(error)
             answer = self._shared.pack((RESPONSE, msgid, error, result))
             if len(answer) > SPARE_BUFFER_BYTES:
                 self._shared.renew()

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from ckv.protocol.failures import ErrorCounts
 from ckv.protocol.latencies import Latencies
 from ckv.values import checked_count
 
@@ -44,6 +45,8 @@ class SlowLog:
         """Requests that took so long, since the start."""
         self.latencies = Latencies()
         """Of all that had to wait, and of what others have timed."""
+        self.errors = ErrorCounts()
+        """Of all requests, however long they took."""
 
     def begun(self, method: object, first: object, count: int) -> Begun:
         """What is kept of a request while it waits, of ``count`` arguments: of them the ``first`` alone, if that is

@@ -116,7 +116,8 @@ def info(facts: Facts) -> CarryOut:
 
         def reply(session: RespSession, result: object) -> bytes:
             found = sections(
-                *(cast(Figures, result), facts.run_id, facts.now()), has_cluster_clients=facts.placing.view is not None
+                *(cast(Figures, result), facts.run_id, facts.now(), facts.slow),
+                has_cluster_clients=facts.placing.view is not None,
             )
             return encode(Text(text_of_sections(found, names)), session.protocol)
 

@@ -16,6 +16,7 @@ from ckv.protocol.resp.parsing import Request
 from ckv.protocol.resp.replies import ReplyError
 from ckv.protocol.resp.session import RespSession
 from ckv.protocol.session import Session
+from ckv.protocol.slow import SlowLog
 from ckv.redis.noted import Noted
 from ckv.redis.placing import Placing
 from ckv.redis.subscribers import Channels
@@ -93,6 +94,9 @@ class Facts:
 
     rights: Rights | None
     """What those may do for whom these commands are; None where there are no users, or for who has not logged in."""
+
+    slow: SlowLog
+    """What the node notes of its requests."""
 
 
 @dataclass(frozen=True, slots=True)

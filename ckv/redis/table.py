@@ -126,7 +126,7 @@ def for_node(
         rows = had_by(handlers)
         noting: dict[str, CarryOut] = {}
         own = (limits, connected, rows, run_id, started, now, keys_max, next_turn, loaded, of_node, places, noting)
-        facts = Facts(handlers, *own, logins, rights)
+        facts = Facts(handlers, *own, logins, rights, slow)
         told = replace(facts, handlers={**handlers, **{name: Noting(name) for name in NOTED & handlers.keys()}})
         if "EXEC" in handlers:
             noting |= {name: row.make(told) for name, row in rows.items() if not NOTED.isdisjoint(row.needs)}

@@ -178,6 +178,7 @@ def _answer(facts: Facts, session: RespSession, places: Sequence[Place], answers
             parts.append(answer_of_one(session, place, own))
         else:
             parts.append(_carried_out(facts, session, place))
+    session.count_errors(parts)
     return b"".join(parts)
 
 

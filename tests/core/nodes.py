@@ -264,7 +264,7 @@ class Primary:
 
     def __init__(self, *, quick: bool, capacity: int = CAPACITY, tier: bool = False) -> None:
         self.slow = SlowLog(60.0, time.monotonic, time.time)
-        lanes = new_lanes(2, self.slow.latencies) if quick else [None, None]
+        lanes = new_lanes(2, self.slow) if quick else [None, None]
         self.peers = [FakePeer(lane, capacity, tier=tier) for lane in lanes]
         slots: Any = SlotMap(self.peers)
         self.table: dict[str, Handler] = {

@@ -71,6 +71,18 @@ def test_a_primary_times_each_call_that_it_passes_on() -> None:
     assert told == [{"DEL": 1, "EXISTS": 1, "GET": 14, "PUT": 5}] * 2
 
 
+def test_errors_that_a_primary_passes_on_are_counted() -> None:
+    """In a message of several, where compiled code copies them, and by themselves."""
+    too_large = [0, 7, "PUT", ["{x}b", "z" * (OF_A_SMALLER_NODE + 1)]]
+    for quick in (True, False):
+        primary = Primary(quick=quick)
+        primary.received(packed([[0, 1, "PUT", ["{x}a", "v"]], too_large, [0, 2, "GET", ["{x}a"]]]), [])
+        assert primary.slow.errors.by_code == {"ValueTooLarge": 1}
+        primary.received(packed([too_large]), [])
+        assert primary.slow.errors.by_code == {"ValueTooLarge": 2}
+        assert [message[2] is None for message in primary.client.messages()] == [True, False, True, False]
+
+
 def test_all_of_a_batch_took_as_long() -> None:
     node = Node("lru", quick=True, tier=False, hot=HotKeys(lambda: 0.0, Latencies()))
     node.received(packed([[0, number, "GET", ["a"]] for number in range(1000)]))

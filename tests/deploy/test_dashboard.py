@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from ckv import Client, errors
 from tests.deploy.rendered import DEPLOY, Cluster, Object, objects
 from tests.deploy.test_component import MONITORING, with_components
 from tests.deploy.test_monitoring import MATCHER, OF_PROMETHEUS, SELECTOR, metrics, promtool
@@ -113,6 +114,10 @@ def test_every_panel_shows_something_of_real_nodes(nodes: Nodes, tmp_path: Path)
     if shutil.which("promtool") is None:
         pytest.skip("promtool, of Prometheus, is not here")
     cluster = nodes.start_cluster(1, secondary_options=["--http=0"], primary_options=["--http=127.0.0.1:0"])
+    for node in (cluster.primary, cluster.secondaries[0]):
+        with Client("127.0.0.1", node.port) as client, pytest.raises(errors.NotANumber):
+            client.put("a", "text")
+            client.incr("a")
     told = [
         (name, labels | {"instance": instance}, value)
         for instance, node in (("p", cluster.primary), ("s", cluster.secondaries[0]))

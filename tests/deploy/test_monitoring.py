@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ckv.node.figures import FIGURES
-from ckv.node.kinds import PREFIX
+from ckv.node.kinds import PREFIX, WILDCARDS
 from tests.deploy.rendered import DEPLOY, Object
 from tests.deploy.walkthrough import PAGE, yaml_block
 from tests.support.nodes import ROOT
@@ -42,8 +42,10 @@ def metrics() -> dict[str, dict[str, set[str]]]:
             labels = found.setdefault(figure.metric, {})
             for label, value in figure.labels:
                 labels.setdefault(label, set()).add(value)
-            if figure.name.startswith("peer_"):
-                labels["peer"] = set()
+            if figure.wildcard:
+                labels[WILDCARDS[figure.wildcard]] = set()
+            if figure.kind == "histogram":
+                found[f"{figure.metric}_bucket"] = {"method": set(), "le": set()}
     return found
 
 

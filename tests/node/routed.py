@@ -14,8 +14,8 @@ from ckv.node.handlers import pong
 from ckv.node.parts import exec_at_owners
 from ckv.node.routing import Routing
 from ckv.protocol.handler import LATER, Caller, Handler
-from ckv.protocol.latencies import Latencies
 from ckv.protocol.limits import Limits
+from ckv.protocol.slow import NEVER
 from ckv.protocol.steps import Asked, packed_answers, packed_requests, requests_of
 from ckv.settings.roles import PrimarySettings
 from tests.net.conftest import World, until
@@ -130,7 +130,7 @@ class Rig:
             settle=0.0,
             move_slots=1024,
         )
-        self.routing = Routing(world.poller, settings, LIMITS, Latencies())
+        self.routing = Routing(world.poller, settings, LIMITS, NEVER)
         self.exec = self.routing.exec_again = exec_at_owners(self.routing.slots, LIMITS.max_message_bytes)
         self.told = Told()
         self._asked = 0

@@ -15,6 +15,7 @@ from ckv.protocol.limits import Limits
 from ckv.protocol.resp.quick import QuickRespSession
 from ckv.protocol.resp.session import RespSession
 from ckv.protocol.session import Unanswered
+from ckv.protocol.slow import SlowLog
 from ckv.protocol.steps import PRESENT
 from ckv.redis.placing import Placing
 from ckv.redis.refused import REASONS
@@ -57,7 +58,15 @@ class Node:
         self.later: list[Callable[[], None]] = []
         """What is to be done in the next turn of the loop."""
         self.placing = Placing()
-        self.made = for_node(limits, lambda: NOW, placing=self.placing, keys_max=KEYS_MAX, next_turn=self.later.append)
+        self.slow = SlowLog(60.0, lambda: NOW, lambda: NOW)
+        self.made = for_node(
+            limits,
+            lambda: NOW,
+            placing=self.placing,
+            slow=self.slow,
+            keys_max=KEYS_MAX,
+            next_turn=self.later.append,
+        )
         self.digests: dict[str, bytes] = {}
         self.step: Exception | object = None
         """In the place of what EXEC does: an error, or WAIT, until :meth:`carry_out_step`."""
@@ -593,9 +602,41 @@ def test_info_has_the_sections_that_clients_look_for() -> None:
     assert one == "# Replication\r\nrole:master\r\nconnected_slaves:0\r\n"
     assert node.ask("INFO", "cpu").decode() == "# CPU\r\nused_cpu_sys:0.5\r\nused_cpu_user:1.25\r\n"
     assert node.ask("INFO", "replication", "cluster").decode().count("# ") == 2
-    assert node.ask("INFO", "all").decode() == text
-    # What is not counted is not there, for nothing at all would say that nothing was asked.
-    assert node.ask("INFO", "commandstats", "errorstats").decode() == ""
+    assert node.ask("INFO", "default").decode() == text
+
+
+def test_info_has_calls_and_errors_as_redis_tells_them() -> None:
+    node = Node()
+    node.results["INFO"] = Figures(total_error_replies=5)
+    assert node.ask("INFO", "commandstats", "errorstats").decode() == "# Commandstats\r\n\r\n# Errorstats\r\n"
+    node.slow.latencies.add("PUT", 0.002, 3)
+    node.slow.latencies.add(b"set", 0.004)
+    node.slow.latencies.add("INCRBY", 0.0005)
+    node.results["GET"] = errors.TierUnavailable("it is away")
+    for request in (("GET", "a"), ("GET", "b"), ("INCRBY", "n", "x"), ("NONE",), ("GET",)):
+        assert node.send(*request).startswith(b"-")
+    assert node.ask("INFO", "commandstats").decode().splitlines()[1:] == [
+        "cmdstat_incrby:calls=1,usec=500,usec_per_call=500.00",
+        "cmdstat_set:calls=4,usec=10000,usec_per_call=2500.00",
+    ]
+    assert node.ask("INFO", "errorstats").decode().splitlines()[1:] == [
+        "errorstat_ERR:count=3",
+        "errorstat_TRYAGAIN:count=2",
+    ]
+    assert "total_error_replies:5\r\n" in node.ask("INFO", "stats").decode()
+    told, everything = node.ask("INFO").decode(), node.ask("INFO", "all").decode()
+    assert ("# Errorstats" in told, "# Commandstats" in told) == (True, False)  # as Redis has it
+    assert [section in everything for section in ("# Errorstats", "# Commandstats", "# Ckv")] == [True] * 3
+
+
+def test_errors_within_a_transaction_are_counted() -> None:
+    node = Node()
+    for request in ("MULTI",), ("GET", "a"), ("SET", "b", "1"), ("INFO",), ("EXEC",):
+        node.results["GET"] = errors.ValueUnknown("it is away")
+        node.results["PUT"] = True
+        node.results["INFO"] = errors.ServerError("a defect")
+        node.ask(*request)
+    assert node.slow.errors.by_code == {"ValueUnknown": 1, "ServerError": 1}
 
 
 def test_what_monitoring_asks() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ckv import Client, __version__, errors
-from ckv.node.figures import FIGURES, PEER
+from ckv.node.figures import FIGURES
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import Node, Nodes, run_ckv
@@ -42,9 +42,15 @@ def wait_for(client: Client, **wanted: object) -> dict[str, Any]:
     return eventually(reached, what="the figures")
 
 
+def fail_once(client: Client) -> None:
+    """An error, as a code has no figure before it was met."""
+    with pytest.raises(errors.UnknownMethod):
+        client.call("NONE")
+
+
 def check_names(info: Mapping[str, object], role: str) -> None:
-    shown = dict.fromkeys(re.sub(r"^peer_\S+:\d+_", f"peer_{PEER}_", name) for name in info)
-    assert set(shown) == {figure.name for figure in FIGURES if role in figure.roles and figure.kind != "histogram"}
+    shown = {re.sub(r"^peer_\S+:\d+_", "peer_ADDRESS_", re.sub(r"^errors_\w+", "errors_CODE", name)) for name in info}
+    assert shown == {figure.name for figure in FIGURES if role in figure.roles and figure.kind != "histogram"}
     for figure in FIGURES:
         if figure.name in info:
             assert isinstance(info[figure.name], str if "(text)" in figure.help else (int, float)), figure.name
@@ -55,9 +61,11 @@ def test_the_table_has_all_figures_that_nodes_answer_and_no_others(mariadb: Mari
     cluster = nodes.start_cluster(2, persistent=mariadb.address)
     alone = nodes.start_secondary()
     with client_of(cluster.primary) as client:
+        fail_once(client)
         check_names(figures(client), "primary")
     for node in (cluster.secondaries[0], alone):
         with client_of(node) as client:
+            fail_once(client)
             check_names(figures(client), "secondary")
 
 
@@ -65,7 +73,7 @@ def test_every_name_is_in_the_table_once_with_one_sentence() -> None:
     names = [figure.name for figure in FIGURES]
     assert len(set(names)) == len(names)
     for figure in FIGURES:
-        assert re.fullmatch(r"[a-z_]+", figure.name.replace(PEER, ""))
+        assert re.fullmatch(r"[a-z_]+", figure.name.replace(figure.wildcard, ""))
         assert figure.help.endswith(".")
         assert "\n" not in figure.help
         assert "|" not in figure.help
@@ -314,6 +322,8 @@ def test_status_for_people_and_for_programs(nodes: Nodes) -> None:
     cluster = nodes.start_cluster(1)
     secondary = cluster.secondaries[0]
     for node, role in ((cluster.primary, "primary"), (secondary, "secondary")):
+        with client_of(node) as client:
+            fail_once(client)
         info = json.loads(status(node, "--format=json"))
         assert ("secondaries" in info) == (role == "primary")
         info.pop("secondaries", None)

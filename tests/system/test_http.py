@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from ckv import Client
-from ckv.node.figures import FIGURES, PEER
+from ckv import Client, errors
+from ckv.node.figures import FIGURES
 from ckv.protocol.latencies import BOUNDS
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
@@ -51,7 +52,10 @@ def samples(node: Node) -> Iterator[tuple[str, dict[str, str], float]]:
 
 def test_every_figure_is_a_metric_of_a_primary_or_a_secondary(nodes: Nodes) -> None:
     cluster = nodes.start_cluster(1, secondary_options=["--http=0"], primary_options=["--http=127.0.0.1:0"])
+    address = cluster.secondaries[0].address
     for node, role in ((cluster.primary, "primary"), (cluster.secondaries[0], "secondary")):
+        with Client("127.0.0.1", node.port) as client, pytest.raises(errors.UnknownMethod):
+            client.call("NONE")
         found = list(samples(node))
         (info,) = [labels for name, labels, _ in found if name == "ckv_info"]
         for figure in FIGURES:
@@ -60,7 +64,8 @@ def test_every_figure_is_a_metric_of_a_primary_or_a_secondary(nodes: Nodes) -> N
             if figure.kind == "label":
                 assert figure.metric in info
                 continue
-            wanted = {"peer": cluster.secondaries[0].address} if PEER in figure.name else dict(figure.labels[:1])
+            varying = {"": dict(figure.labels[:1]), "ADDRESS": {"peer": address}, "CODE": {"code": "UnknownMethod"}}
+            wanted = varying[figure.wildcard]
             assert [name for name, labels, _ in found if name == figure.metric and labels == wanted], figure.name
         assert info["role"] == role
         assert len({(name, *sorted(labels.items())) for name, labels, _ in found}) == len(found)
@@ -74,6 +79,35 @@ def test_metrics_count(nodes: Nodes) -> None:
     found = {(name, labels.get("tier")): value for name, labels, value in samples(node)}
     assert (found["ckv_hits_total", "memory"], found["ckv_hits_total", "pending"]) == (2, 0)
     assert (found["ckv_records", None], found["ckv_keyspace_misses_total", None]) == (1, 1)
+
+
+def test_errors_are_counted_by_code(nodes: Nodes) -> None:
+    """At a node, and at the primary that passes them on."""
+    cluster = nodes.start_cluster(1, secondary_options=["--http=0"], primary_options=["--http=0"])
+    (node,) = cluster.secondaries
+
+    def counted(asked: Node) -> Counter[str]:
+        found = {labels["code"]: int(value) for name, labels, value in samples(asked) if name == "ckv_errors_total"}
+        (total,) = [value for name, _, value in samples(asked) if name == "ckv_error_replies_total"]
+        assert total == sum(found.values())
+        return Counter(found)
+
+    for asked in (node, cluster.primary):
+        with Client("127.0.0.1", asked.port) as client, redis.Redis(port=asked.port) as other:
+            other.ping()  # what it asks at first, which ckv may not have
+            before, of_node = counted(asked), counted(node)
+            client.put("a", "text")
+            for _ in range(2):
+                with pytest.raises(errors.NotANumber):
+                    client.incr("a")
+            with pytest.raises(redis.ResponseError):
+                other.incr("a")
+            with pytest.raises(redis.ResponseError):
+                other.execute_command("PUT", "a", "b")
+            assert counted(asked) - before == {"NotANumber": 2, "ERR": 2}
+            assert counted(node) - of_node == ({"NotANumber": 2, "ERR": 2} if asked is node else {"NotANumber": 3})
+            assert other.info("errorstats")["errorstat_ERR"]["count"] == counted(asked).total()
+            assert other.info("commandstats")["cmdstat_set"]["calls"] == 1
 
 
 def test_latencies_are_histograms(nodes: Nodes, mariadb: MariaDB) -> None:

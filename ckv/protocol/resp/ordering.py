@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, ClassVar, Final
 
+from ckv.protocol.failures import ERROR
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import MIB
 from ckv.protocol.resp.client import RespClient
@@ -208,6 +209,8 @@ class AnsweringSession(RespClient):
             self._shared.slow.answered(begun, self.line.peer)
         early = self.early
         try:
+            if answer.startswith(ERROR):
+                self._shared.slow.errors.count_answer(answer)
             if number != self.head:
                 early[number] = answer
                 self._count_early(len(answer))

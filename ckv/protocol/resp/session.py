@@ -6,9 +6,11 @@ nobody behind it; only the answers behind it wait until its own has left. While 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from ckv import errors
+from ckv.protocol.failures import ERROR
 from ckv.protocol.handler import LATER, Line
 from ckv.protocol.limits import SPARE_BUFFER_BYTES
 from ckv.protocol.resp.methods import CarryOut, RespMethods, nothing, unknown
@@ -118,6 +120,8 @@ class RespSession(AnsweringSession):
         if answer is LATER:
             self._has_begun(request)
             return self.take() if self._out else b""
+        if answer.startswith(ERROR):
+            self._shared.slow.errors.count_answer(answer)
         if len(answer) > SPARE_BUFFER_BYTES:
             self.attention = True
         return answer  # type: ignore[no-any-return]
@@ -163,6 +167,8 @@ class RespSession(AnsweringSession):
                     self._has_begun(request)
                     stops = line.held
                 elif self.head == self.ticket:
+                    if answer.startswith(ERROR):
+                        shared.slow.errors.count_answer(answer)
                     out.append(answer)
                     size += len(answer)
                     stops = self.attention or size > most
@@ -215,7 +221,9 @@ class RespSession(AnsweringSession):
     def _fail(self, reason: str, told: str) -> None:
         """Ends the connection. The client is told, unless answers that should come before are still to come."""
         if told and self.head == self.ticket:
-            self._out.append(error(told))
+            answer = error(told)
+            self._shared.slow.errors.count_answer(answer)
+            self._out.append(answer)
         self.failed = self.failed or reason
         self.attention = True
         self._to_come = _NONE
@@ -231,6 +239,10 @@ class RespSession(AnsweringSession):
     def answer_to_failed(self, raised: Exception, request: Request) -> bytes:
         """The answer to a request whose command raised this."""
         return self._shared.failed(raised, request)
+
+    def count_errors(self, answers: Iterable[bytes]) -> None:
+        """Takes note of the errors among those that make up one answer."""
+        self._shared.slow.errors.count_answers(answers)
 
     def refusal_of(self, request: Request) -> errors.Refused | None:
         """What such a request is refused with at this time, if it is."""
