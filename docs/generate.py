@@ -282,12 +282,12 @@ itself.
 
 It asks no other host, and works on a phone, in dark and light, by keyboard and with a screen reader. It has no record
 and no key: of a slow request it tells the method, the time and the client, and SLOWLOG the key; `ckv hot` shows which
-keys are asked for most often, to operators alone. What it shows as the time of an answer is that of its own question,
-with the network in it.
+keys are asked for most often, to operators alone.
 
 For it `/status.json` has, beside the figures, `problems` (the worst first, each with its `level`, `sentence` and
 `section` of the runbook), `cluster` (`primaries`, `secondaries`, `slots` as rows of the first, the last and the number
-of their owner, and the `move`), `slow_latest`, and `now`, the seconds of the epoch by the clock of the node.
+of their owner, and the `move`), `slow_latest`, `timed_calls` and `timed_calls_seconds` (the sums of
+`ckv_call_seconds`), and `now`, the seconds of the epoch by the clock of the node.
 `/history.json` has `names`, and `samples` with the time and then the counter of each name, the oldest first. A node
 keeps these with `--http` alone.
 

@@ -27,8 +27,11 @@ RECENT: Final = 300
 SLOW: Final = 10
 """Slow requests that are told."""
 
+TIMED: Final = ("timed_calls", "timed_calls_seconds")
+"""Calls for single keys, and the time that they took together. They are no figures of INFO, which has no histograms."""
+
 SAMPLED: Final = (
-    *("total_commands_processed", "slow_requests", *LATELY),
+    *("total_commands_processed", "total_error_replies", "slow_requests", *TIMED, *LATELY),
     *("hits_memory", "hits_pending", "hits_persistent", "keyspace_misses", "flushes", "flush_seconds_total"),
 )
 """Counters that are kept, where the role has them."""
@@ -61,15 +64,16 @@ class Overview:
 
     def tick(self) -> None:
         """Takes a sample. To be called once a second."""
-        info = self._figures()
+        info = self._measured()
         self._names = [name for name in SAMPLED if name in info]
         self._samples.append([round(self._now(), 3), *(float(info[name]) for name in self._names)])
 
     def status(self) -> dict[str, Any]:
-        """The figures by their names; beside them ``problems``, ``cluster`` and ``slow_latest``, and ``now``, the time
-        of the node. To be called by a greenlet, which may have to wait for other nodes."""
+        """The figures by their names, and those of :data:`TIMED`; beside them ``problems``, ``cluster`` and
+        ``slow_latest``, and ``now``, the time of the node. To be called by a greenlet, which may have to wait for other
+        nodes."""
         others = self._others.problems()
-        info = self._figures()
+        info = self._measured()
         found = sorted(problems(info, self._lately(info)) + others, key=lambda problem: problem.level != "critical")
         return {
             **info,
@@ -86,6 +90,9 @@ class Overview:
     def history(self) -> dict[str, Any]:
         """``names``: what each of the ``samples`` has behind its time, the oldest first."""
         return {"names": self._names, "samples": list(self._samples)}
+
+    def _measured(self) -> Info:
+        return {**self._figures(), **dict(zip(TIMED, self._slow.latencies.total(), strict=True))}
 
     def _lately(self, info: Info) -> dict[str, float]:
         if not self._samples:

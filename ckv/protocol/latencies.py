@@ -90,6 +90,11 @@ class Latencies:
             _add(timed, found)
         return {name: one for name, one in found.items() if any(one.counts)}
 
+    def total(self) -> tuple[int, float]:
+        """How many calls there were of all methods, and the seconds that they took together."""
+        found = self.told().values()
+        return sum(sum(one.counts) for one in found), sum(one.seconds for one in found)
+
 
 def _empty() -> Histogram:
     return Histogram([0] * (len(BOUNDS) + 1), 0.0)

@@ -16,7 +16,7 @@ from ckv.cluster.options import Options
 from ckv.cluster.slots import SLOTS, SlotMap
 from ckv.node import picture
 from ckv.node.figures import Info
-from ckv.node.overview import SAMPLES, SLOW, Overview
+from ckv.node.overview import SAMPLES, SLOW, TIMED, Overview
 from ckv.node.picture import Picture
 from ckv.node.survey import Row, row_of
 from ckv.protocol.greeting import Share
@@ -45,13 +45,17 @@ class Rig:
 def test_samples_are_bounded_and_have_the_newest() -> None:
     rig = Rig()
     for count in range(SAMPLES + 50):
+        rig.slow.latencies.add("GET", 0.5)
         rig.now, rig.figures["total_commands_processed"] = 1000.0 + count, count
         rig.overview.tick()
     history = rig.overview.history()
-    assert history["names"] == ["total_commands_processed", "slow_requests", "refused_for_room"]
+    assert history["names"] == ["total_commands_processed", "slow_requests", *TIMED, "refused_for_room"]
     assert len(history["samples"]) == SAMPLES
-    assert history["samples"][0] == [1050.0, 50.0, 0.0, 0.0]
-    assert history["samples"][-1] == [1649.0, 649.0, 0.0, 0.0]
+    assert history["samples"][0] == [1050.0, 50.0, 0.0, 51.0, 25.5, 0.0]
+    assert history["samples"][-1] == [1649.0, 649.0, 0.0, 650.0, 325.0, 0.0]
+    rig.slow.latencies.add(b"GET", 1.0, 2)
+    told = rig.overview.status()
+    assert [told[name] for name in TIMED] == [652, 327.0]
 
 
 def test_a_refusal_counts_for_five_minutes() -> None:

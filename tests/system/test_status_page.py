@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ckv import Client
+from ckv import Client, errors
 from ckv.node.page import document
 from tests.support.browser import PROGRAM, Browser
 from tests.support.eventually import eventually
@@ -161,6 +162,28 @@ def test_pictures_have_words_and_wide_tables_the_focus(joined: tuple[Node, Node]
         order.append(browser.value(focused))
     captions = ["nodes-caption", "reads-caption", "slow-caption"]
     assert order == [*captions, "/status.json", "/metrics", "/readyz"]
+
+
+@in_a_browser
+def test_the_last_minutes_are_drawn(nodes: Nodes, browser: Browser) -> None:
+    """Calls, how long they took, and errors."""
+    primary, _ = start_list(nodes)
+    browser.open(url(primary))
+    eventually(lambda: text_of(browser, "sentence") == WELL, what="the first answer")
+    curves = "[...document.querySelectorAll('#times-chart path.curve, #errors-chart path.curve')]"
+    lines = f"{curves}.filter(one => /L/.test(one.getAttribute('d'))).length"
+    with Client("127.0.0.1", primary.port) as client:
+
+        def drawn() -> bool:
+            client.put("a", "x")
+            with pytest.raises(errors.NotANumber):
+                client.incr("a")
+            shown = {name: text_of(browser, name) for name in ("calls", "times", "errors")}
+            assert all(re.match(r"[\d.,]*[1-9]", text) for text in shown.values()), shown
+            return bool(browser.value(lines) == 2)
+
+        eventually(drawn, what="curves, and figures above 0")
+    assert browser.troubles() == []
 
 
 @in_a_browser

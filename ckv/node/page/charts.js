@@ -5,18 +5,12 @@ const SPAN = 600;
 /** Names of counters, and samples: seconds of the epoch, then the counters. The node's, until the page goes on. */
 let kept = { names: [], samples: [] };
 
-/** Seconds of the epoch, and the milliseconds that an answer took. */
-const answered = [];
-
-function remember(info, milliseconds) {
+function remember(info) {
   if (kept.names.length > 0) {
     kept.samples.push([info.now, ...kept.names.map((name) => info[name])]);
   }
-  answered.push([info.now, milliseconds]);
-  for (const samples of [kept.samples, answered]) {
-    while (samples.length > 0 && samples[0][0] < info.now - SPAN) {
-      samples.shift();
-    }
+  while (kept.samples.length > 0 && kept.samples[0][0] < info.now - SPAN) {
+    kept.samples.shift();
   }
 }
 
@@ -37,15 +31,24 @@ function steps(name) {
   return found;
 }
 
+/** How often something was counted in a second, for each sample. */
+function rates(name) {
+  return steps(name).filter(([, , seconds]) => seconds > 0.2).map(([at, step, seconds]) => [at, step / seconds]);
+}
+
+/** Milliseconds that each of what was counted took, for each sample in which there was any. */
+function means(seconds, name) {
+  const counts = steps(name);
+  return steps(seconds).map(([at, took], index) => [at, (1000 * took) / counts[index][1]]).filter(([, mean]) => Number.isFinite(mean));
+}
+
 function showCharts(info) {
-  const rates = steps("total_commands_processed").filter(([, , seconds]) => seconds > 0.2);
-  chart("calls", rates.map(([at, step, seconds]) => [at, step / seconds]), info.now, "calls a second");
-  chart("answers", answered, info.now, "ms");
+  chart("calls", rates("total_commands_processed"), info.now, "calls a second");
+  chart("times", means("timed_calls_seconds", "timed_calls"), info.now, "ms");
+  chart("errors", rates("total_error_replies"), info.now, "errors a second");
   byId("batches-card").hidden = info.role !== "secondary" || info.persistent_node === "-";
   if (!byId("batches-card").hidden) {
-    const batches = steps("flushes");
-    const means = steps("flush_seconds_total").map(([at, seconds], index) => [at, (1000 * seconds) / batches[index][1]]);
-    chart("batches", means.filter(([, mean]) => Number.isFinite(mean)), info.now, "ms");
+    chart("batches", means("flush_seconds_total", "flushes"), info.now, "ms");
   }
 }
 

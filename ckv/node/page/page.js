@@ -22,10 +22,9 @@ async function look() {
     if (kept.samples.length === 0 || began - heard > 10 * EVERY) {
       kept = await ask("/history.json");
     }
-    const asked = performance.now();
     const info = await ask("/status.json");
     heard = performance.now();
-    remember(info, heard - asked);
+    remember(info);
     show(info);
   } catch (error) {
     showSilence(error);
