@@ -13,8 +13,8 @@ from ckv.node.problems import problems
 from ckv.tools.columns import columns
 
 HEAD: Final = (
-    *("node", "role", "state", "cpu", "calls/s", "clients", "records", "full", "hits", "from mem", "pending"),
-    *("age", "parked", "database"),
+    *("node", "role", "state", "cpu", "calls/s", "errors/s", "clients", "records", "full", "hits", "from mem"),
+    *("pending", "age", "parked", "database"),
 )
 
 NOTHING: Final = "-"
@@ -93,12 +93,14 @@ def _row(seen: Seen, before: Info, seconds: float) -> list[str]:
     reads = rate("keyspace_hits", "keyspace_misses")
     hits, memory = rate("keyspace_hits"), rate("hits_memory")
     cpu, calls = rate("used_cpu_sys", "used_cpu_user"), rate("total_commands_processed")
+    failed = rate("total_error_replies")
     return [
         _name(seen),
         str(info.get("role", NOTHING)),
         _state(seen),
         NOTHING if cpu is None else f"{100 * cpu:.0f}%",
         NOTHING if calls is None else f"{calls:,.0f}",
+        NOTHING if failed is None else f"{failed:,.0f}",
         _count(info, "connected_clients"),
         _count(info, "records"),
         _share(info.get("records"), info.get("capacity")),

@@ -153,22 +153,24 @@ def test_status_of_a_primary_ends_with_its_secondaries(nodes: Nodes) -> None:
 
 
 def test_what_is_counted_is_that_of_the_time_between() -> None:
-    def at(calls: int, cpu: float, hits: int, memory: int, misses: int, process: int = 1) -> list[Seen]:
+    def at(
+        calls: int, cpu: float, hits: int, memory: int, misses: int, failed: int = 0, process: int = 1
+    ) -> list[Seen]:
         info = {
             "process_id": process, "total_commands_processed": calls, "used_cpu_sys": cpu, "used_cpu_user": cpu,
-            "keyspace_hits": hits, "hits_memory": memory, "keyspace_misses": misses,
+            "keyspace_hits": hits, "hits_memory": memory, "keyspace_misses": misses, "total_error_replies": failed,
         }  # fmt: skip
         return [Seen("a:1", "", info)]  # type: ignore[arg-type]
 
     def shown(before: list[Seen], now: list[Seen]) -> list[str]:
         row = parsed("\n".join(table(before, now, 2.0)))["a:1"]
-        return [row[name] for name in ("cpu", "calls/s", "hits", "from mem")]
+        return [row[name] for name in ("cpu", "calls/s", "errors/s", "hits", "from mem")]
 
-    assert shown(at(1000, 5.0, 50, 40, 50), at(5000, 5.5, 140, 70, 60)) == ["50%", "2,000", "90%", "30%"]
-    assert shown(at(1000, 5.0, 50, 40, 50), at(1000, 5.0, 50, 40, 50)) == ["0%", "0", "-", "-"]
+    assert shown(at(1000, 5.0, 50, 40, 50), at(5000, 5.5, 140, 70, 60, 7)) == ["50%", "2,000", "4", "90%", "30%"]
+    assert shown(at(1000, 5.0, 50, 40, 50), at(1000, 5.0, 50, 40, 50)) == ["0%", "0", "0", "-", "-"]
     # It was started anew.
-    assert shown(at(1000, 5.0, 50, 40, 50), at(2000, 6.0, 60, 60, 60, process=2)) == ["-"] * 4
-    assert shown([], at(2000, 6.0, 60, 60, 60)) == ["-"] * 4
+    assert shown(at(1000, 5.0, 50, 40, 50), at(2000, 6.0, 60, 60, 60, process=2)) == ["-"] * 5
+    assert shown([], at(2000, 6.0, 60, 60, 60)) == ["-"] * 5
 
 
 def test_what_is_wrong_is_said_as_on_the_status_page() -> None:
