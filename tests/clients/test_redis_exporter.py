@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from redis import Redis
+import pytest
+from redis import Redis, ResponseError
 
 from tests.clients.exporter import exporting
 from tests.clients.server import Server
@@ -11,9 +12,16 @@ from tests.clients.server import Server
 def test_metrics(server: Server) -> None:
     """What Prometheus reads: `/metrics`, which the exporter makes of INFO and CONFIG"""
     with Redis(server.host, server.port) as client, exporting(server) as scrape:
+        client.set("text", "a")
+        with pytest.raises(ResponseError):
+            client.incr("text")
         info = client.info()
+        commands = client.info("commandstats")
         metrics = scrape("/metrics")
     assert metrics["up"] == 1
+    assert metrics['commands_total{cmd="set"}'] >= commands["cmdstat_set"]["calls"] > 0
+    assert metrics['commands_duration_seconds_total{cmd="set"}'] > 0
+    assert metrics['errors_total{err="ERR"}'] >= info["errorstat_ERR"]["count"] > 0
     assert metrics['exporter_last_scrape_error{err=""}'] == 0
     assert metrics["process_id"] == info["process_id"]
     assert metrics["connected_clients"] >= 2
