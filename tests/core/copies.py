@@ -24,7 +24,7 @@ WAYS: Final = (
     *("tests/core/test_serve.py", "tests/core/test_expiring.py", "tests/core/test_arriving.py"),
     *("tests/core/test_resp.py", "tests/core/test_resp_mget.py", "tests/core/test_resp_cut.py"),
     *("tests/core/test_resp_large.py", "tests/core/test_hot_keys.py", "tests/core/test_times.py"),
-    *("tests/core/test_route.py", "tests/core/test_route_mget.py"),
+    *("tests/core/test_route.py", "tests/core/test_route_mget.py", "tests/core/test_literals.py"),
     *("tests/core/test_route_no_memory.py", "tests/core/test_route_resp_failing.py", "tests/core/test_route_resp.py"),
 )
 """Those that say what becomes of a request."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.core import route_mutations, s3fifo_mutations, serve_mutations
+from tests.core import literals_mutations, route_mutations, s3fifo_mutations, serve_mutations
 from tests.core.copies import LAWS, WAYS, compile_core
 from tests.support.mutations import PYTEST, Mutation, main, mutant, run_in
 
@@ -302,7 +302,11 @@ _OF_RECORDS = (
     ),
 )
 
-MUTATIONS = (*_OF_RECORDS, *s3fifo_mutations.MUTATIONS, *serve_mutations.MUTATIONS, *route_mutations.MUTATIONS)
+MUTATIONS = (
+    *_OF_RECORDS,
+    *(*s3fifo_mutations.MUTATIONS, *serve_mutations.MUTATIONS),
+    *(*route_mutations.MUTATIONS, *literals_mutations.MUTATIONS),
+)
 
 
 def survived(mutation: Mutation) -> str:

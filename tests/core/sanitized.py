@@ -34,7 +34,7 @@ OPTIONS = {
 }
 
 
-MODULES = ("records", "serve", "serve_resp", "route", "lane")
+MODULES = ("records", "serve", "serve_resp", "route", "lane", "literals")
 """Whose leaks are ours."""
 
 VERDICT = "verdict"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ckv import core
 from ckv.errors import RowsRefused
 from ckv.persistent.rows import (
     EXPIRES,
@@ -78,23 +79,41 @@ def statements(head: str, items: Sequence[str], tail: str, max_bytes: int) -> li
     return [head + ",".join(batch) + tail for batch in batches]
 
 
+def literals_in_python(rows: Sequence[tuple[str, Value]], expires: Mapping[str, int]) -> str:
+    """The rows as they stand in a statement, with commas between them, one per key, in the order of the keys' bytes.
+    With ``expires``, which has those that do, each says when it expires, or that it does not."""
+    return ",".join(_each(rows, expires))
+
+
+if core.COMPILED:
+    from ckv.core.literals import literals as literals
+else:
+    literals = literals_in_python
+
+
+def _each(rows: Sequence[tuple[str, Value]], expires: Mapping[str, int]) -> list[str]:
+    if not expires:
+        return [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in sorted_rows(rows)]
+    return [
+        f"(X'{key.hex()}',X'{value.hex()}',{kind},{when or 'NULL'})"
+        for key, value, kind, when in sorted_expiring_rows(rows, expires)
+    ]
+
+
 def upserts(rows: Sequence[tuple[str, Value]], expires: Mapping[str, int], max_bytes: int) -> list[str]:
     """The statements that write the rows. Raises RowsRefused for one that is too long for any."""
     # One form for all of them, as the rows of a transaction have one order.
     insert, upsert = (INSERT_EXPIRING, UPSERT_EXPIRING) if expires else (INSERT, UPSERT)
+    if 0 < len(rows) <= ROWS_PER_STATEMENT:
+        statement = f"{insert}{literals(rows, expires)}{upsert}"
+        if len(statement) <= max_bytes:
+            return [statement]
     room = max_bytes - len(insert) - len(upsert)
-    ordered = sorted_rows(rows)
-    if expires:
-        tuples = [
-            f"(X'{key.hex()}',X'{value.hex()}',{kind},{when or 'NULL'})"
-            for key, value, kind, when in sorted_expiring_rows(rows, expires)
-        ]
-    else:
-        tuples = [f"(X'{key.hex()}',X'{value.hex()}',{kind})" for key, value, kind in ordered]
+    tuples = _each(rows, expires)
     longest = max(map(len, tuples), default=0)
     if longest > room:
         # Not left to the server, which closes the connection over such a statement.
-        key, value, _ = ordered[list(map(len, tuples)).index(longest)]
+        key, value, _ = sorted_rows(rows)[list(map(len, tuples)).index(longest)]
         raise RowsRefused(
             f"max_allowed_packet of the server leaves {room} bytes for a row, and the one with a key of"
             f" {len(key)} and a value of {len(value)} bytes takes {longest}"
