@@ -171,7 +171,8 @@ endif
 
 # Of the tests of what is compiled, some start ckv as a process: they are for the program. The others call it in their own,
 # and are for the compiled modules. Each would test the source again in the other's place.
-COMPILED_TESTS = $(wildcard tests/protocol/test_*.py tests/net/test_*.py) tests/cluster/test_slots.py
+COMPILED_TESTS = $(wildcard tests/protocol/test_*.py tests/net/test_*.py) tests/cluster/test_slots.py \
+	$(filter-out %/test_mutations.py,$(wildcard tests/store/test_*.py))
 WITH_PROCESSES = $(shell grep -l tests.support.nodes $(COMPILED_TESTS))
 
 # What starts ckv as a process, with the native program in the place of the source, and what only that can fail.
@@ -183,7 +184,7 @@ test-binary: build $(DEV) mariadb zookeeper ## run the tests of whole processes 
 
 # The package with the modules that are compiled in the native program, for a Python of ours.
 COMPILED = PYTHONPATH="$$($(BUILD_PY) build/binary.py --package):."
-test-compiled: build $(DEV) ## run the tests of protocol, net and routing on the compiled modules, in the test's own process
+test-compiled: build $(DEV) ## run the tests of protocol, net, routing and store on the compiled modules, in the test's own process
 	@TEST_COMPILED=1 $(COMPILED) $(PY) -P -m pytest --numprocesses=$(WORKERS) --dist=worksteal --import-mode=importlib \
 		$(filter-out $(WITH_PROCESSES),$(COMPILED_TESTS)) $(ARGS)
 

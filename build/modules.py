@@ -36,6 +36,9 @@ COMPILED: Final[tuple[str, ...]] = (
     "ckv.protocol.resp.session",
     "ckv.protocol.session",
     "ckv.redis.strings",
+    "ckv.store.pending",
+    "ckv.store.row",
+    "ckv.store.trouble",
 )
 """Modules of ckv that requests go through, by their full names; ``build/compiled.py`` compiles them.
 
