@@ -41,7 +41,9 @@ class EvictStore(Store):
     def put(self, key: str, value: Value, expires: int = 0) -> Literal[True] | RoomWait | Queued:
         if key in self.lines:
             return self._stand_in_line(key, lambda _: self.put(key, value, expires))
-        if key in self.room.keys or (self.pending.full and not self.memory.has_room_for(key, value, expires)):
+        if key in self.room.keys or (
+            (self.pending.full or self.room.shut) and not self.memory.has_room_for(key, value, expires)
+        ):
             return self._wait_for_room(key, value, expires)
         self.loading.written(key)
         while not self._memory_put(key, value, 0, False, expires):

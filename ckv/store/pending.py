@@ -33,7 +33,7 @@ class Pending:
 
     def __init__(self, max_records: int, max_bytes: int) -> None:
         """``max_bytes`` counts the memory that keys, values and rows take, not their bytes on the wire."""
-        self._max_records, self._max_bytes = max_records, max_bytes
+        self.max_records, self._max_bytes = max_records, max_bytes
         self._rows: dict[str, Row] = {}
         self._queue: deque[str] = deque()
         self._aside: list[tuple[float, str]] = []
@@ -68,7 +68,7 @@ class Pending:
     @property
     def half_full(self) -> bool:
         """Whether it has no more room for what could wait than for what cannot."""
-        return 2 * len(self._rows) >= self._max_records or 2 * self.bytes >= self._max_bytes
+        return 2 * len(self._rows) >= self.max_records or 2 * self.bytes >= self._max_bytes
 
     @property
     def queued(self) -> int:
@@ -162,7 +162,7 @@ class Pending:
                 row.refused = None
                 self.parked -= 1
             self._enqueue(key, row)
-        self.full = len(self._rows) >= self._max_records or self.bytes >= self._max_bytes
+        self.full = len(self._rows) >= self.max_records or self.bytes >= self._max_bytes
 
     def hold(self, key: str, now: float, version: int) -> None:
         """Notes a tombstone for a key without a row, and keeps the key out of every batch until :meth:`release`.
@@ -348,19 +348,19 @@ class Pending:
 
     def bound(self, max_records: int, max_bytes: int) -> None:
         """Takes other bounds than before."""
-        self._max_records, self._max_bytes = max_records, max_bytes
+        self.max_records, self._max_bytes = max_records, max_bytes
         self._measure()
 
     @contextmanager
     def unbounded(self) -> Iterator[None]:
-        """Meanwhile it is not full: what is carried out as one step cannot stop in its middle."""
-        bounds = self._max_records, self._max_bytes
-        self._max_records = self._max_bytes = sys.maxsize
+        """Meanwhile it is not full; see :meth:`ckv.store.room.Room.unbounded`."""
+        bounds = self.max_records, self._max_bytes
+        self.max_records = self._max_bytes = sys.maxsize
         self.full = False
         try:
             yield
         finally:
-            self._max_records, self._max_bytes = bounds
+            self.max_records, self._max_bytes = bounds
             self._measure()
 
     def _landed(self, key: str) -> Row:
@@ -397,4 +397,4 @@ class Pending:
         self._measure()
 
     def _measure(self) -> None:
-        self.full = len(self._rows) >= self._max_records or self.bytes >= self._max_bytes
+        self.full = len(self._rows) >= self.max_records or self.bytes >= self._max_bytes

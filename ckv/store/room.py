@@ -2,14 +2,19 @@
 
 So pending is bounded, and nothing that was accepted is dropped however long the persistent tier is away (I6). A later
 write of a key waits behind an earlier one of it, for they are to be accepted in the order in which they came (I4).
+
+A write that waits costs much more than one that need not. So those that wait are not let in as soon as there is room
+for one of them, but when there is for twice as many: as they go in, as many others can come that need not wait at all.
+What comes before that and needs room waits behind them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from ckv.errors import CkvError, NoRoom
 from ckv.store.change import ModifyRecord
@@ -19,6 +24,15 @@ from ckv.store.memory import Memory
 from ckv.store.pending import Pending
 from ckv.store.waiting import Waiting
 from ckv.values import Value
+
+ROOM_FOR: Final = 2
+"""Writes for which there has to be room for each one that waits, before these are let in."""
+
+MOST_SHARE: Final = 8
+"""More than one in so many of the rows of pending need not be free for that."""
+
+PATIENCE: Final = 0.05
+"""Seconds after which writes are let in that wait as soon as there is room for one."""
 
 Outcome = bool | Waiting[bool] | Load
 """What a write returns that need not wait for room."""
@@ -48,12 +62,16 @@ class Room:
         self.keys: dict[str, int] = {}
         """The keys of the writes that wait, and how many of each."""
         self.closed = False
+        self.shut = False
+        """Whether a write waits that needs room, even where there is some: others wait already."""
+        self.most_share = MOST_SHARE
         self._permit()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def _permit(self) -> None:
+        self.shut = bool(self._waiting)
         self._memory.may_put = self._may_put and not (self._waiting or self.closed)
 
     def wait(self, key: str, value: Value | ModifyRecord | None, expires: int, now: float) -> RoomWait:
@@ -72,8 +90,20 @@ class Room:
             self._permit()
         return wait, self.keys.pop(wait.key) - 1
 
-    def admit(self, write: Callable[[str, Value | ModifyRecord | None, int], object]) -> None:
-        """Carries out the writes that wait, in their order, as far as room came free."""
+    def _opens(self, now: float) -> bool:
+        """Whether to let them in now, as far as there is room."""
+        if not self._waiting:
+            return False
+        most = self._pending.max_records
+        enough = min(ROOM_FOR * len(self._waiting), most // self.most_share)
+        impatient = now >= self._waiting[0].deadline - max(0.0, self._seconds - PATIENCE)
+        return impatient or most - len(self._pending) >= enough
+
+    def admit(self, write: Callable[[str, Value | ModifyRecord | None, int], object], now: float) -> None:
+        """Carries out the writes that wait, in their order, as far as room came free and it is worth while."""
+        if not self._opens(now):
+            return
+        self.shut = False
         while self._waiting and not self._pending.full:
             wait, others = self._next()  # those behind it must not make it wait again
             result: object = None
@@ -86,6 +116,17 @@ class Room:
                 self.keys[wait.key] = others
             assert not isinstance(result, RoomWait)
             wait.tell(result, error)
+        self.shut = bool(self._waiting)
+
+    @contextmanager
+    def unbounded(self) -> Iterator[None]:
+        """Meanwhile nothing needs to wait: what is carried out as one step cannot stop in its middle."""
+        shut, self.shut = self.shut, False
+        try:
+            with self._pending.unbounded():
+                yield
+        finally:
+            self.shut = shut
 
     def expire(self, now: float) -> None:
         """Refuses the writes that have waited too long."""

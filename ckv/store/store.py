@@ -79,7 +79,7 @@ class Store(Together):
 
     def _has_no_row_free(self, key: str) -> bool:
         """Whether a write that needs a row in pending has to wait."""
-        return key in self.room.keys or (self.pending.full and key not in self.pending)
+        return key in self.room.keys or ((self.pending.full or self.room.shut) and key not in self.pending)
 
     def _wait_for_room(self, key: str, value: Value | None, expires: int = 0) -> RoomWait:
         wait = self.room.wait(key, value, expires, self._clock())
@@ -87,7 +87,7 @@ class Store(Together):
         return wait
 
     def admit(self) -> None:
-        self.room.admit(self._write)
+        self.room.admit(self._write, self._clock())
         self._leave_room()
         self._try_again()
 
@@ -101,6 +101,8 @@ class Store(Together):
     def expire(self) -> None:
         now = self._clock()
         self.loading.expire(now)
+        if self.room:
+            self.admit()  # nobody is refused for want of room that there is
         self.room.expire(now)
         self._expire_lines(now)
         self._expire_steps(now)

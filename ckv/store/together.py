@@ -162,7 +162,7 @@ class Together(Updating):
             return found
 
         try:
-            with self.pending.unbounded():
+            with self.room.unbounded():
                 return step.run(look)
         finally:
             self._let_go(step)

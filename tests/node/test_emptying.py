@@ -170,7 +170,7 @@ def test_when_there_is_no_room_for_deletions() -> None:
     node = Emptied()
     node.put(*(f"key {number}" for number in range(30)))
     node.commit()
-    node.world.pending._max_records = 3
+    node.world.pending.max_records = 3
     caller = node.begin(0)
     node.world.now += 10
     node.world.store.expire()
@@ -191,7 +191,7 @@ def test_a_record_that_expires_while_its_deletion_waits_for_room(mode: str) -> N
     node.put(*(f"key {number}" for number in range(9)))
     node.world.store.put("short", "x", node.world.now_ms() + 500)
     node.commit()
-    node.world.pending._max_records = 3
+    node.world.pending.max_records = 3
     caller = node.begin(0)
     node.world.now += 0.6
     node.commit()
@@ -206,7 +206,7 @@ def test_a_record_that_expires_on_its_way_while_its_deletion_waits_for_room() ->
     node.world.store.put("short", "x", node.world.now_ms() + 500)
     node.put(*(f"key {number}" for number in range(9)))
     assert len(node.world.pending) == 2
-    node.world.pending._max_records = 2
+    node.world.pending.max_records = 2
     node.world.pending._measure()
     store = node.world.store
     store.put("new", "x")  # which waits for room, and puts "short" out of memory then
@@ -215,7 +215,7 @@ def test_a_record_that_expires_on_its_way_while_its_deletion_waits_for_room() ->
     batch = store.flush_begin()
     assert {write.key for write in batch} == {"one", "two"}
     store.flush_end(batch)
-    node.world.pending._max_records = 1000
+    node.world.pending.max_records = 1000
     node.world.pending._measure()
     store.admit()
     row = node.world.pending.find("short")

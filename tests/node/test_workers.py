@@ -299,7 +299,7 @@ def test_victims_do_not_wait(why: str) -> None:
             for number in range(BATCH_RECORDS):
                 store.put(f"x{number}", "value")
         elif why == "a write waits for room":
-            store.pending._max_records = 1
+            store.pending.bound(1, 1 << 30)
             store.put("second", "value")
             assert isinstance(store.put("third", "value"), RoomWait)
         else:

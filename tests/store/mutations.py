@@ -122,8 +122,8 @@ MUTATIONS = (
         "overtaken-in-the-queue",
         "I4: a write does not overtake one of the same key that waits for room",
         "ckv/store/store.py",
-        "        return key in self.room.keys or (self.pending.full and key not in self.pending)",
-        "        return self.pending.full and key not in self.pending",
+        "        return key in self.room.keys or ((self.pending.full or self.room.shut) and key not in self.pending)",
+        "        return (self.pending.full or self.room.shut) and key not in self.pending",
     ),
     Mutation(
         "searched-after-the-flush",
@@ -172,8 +172,8 @@ MUTATIONS = (
         "no-bound",
         "I6: pending does not grow beyond its bound",
         "ckv/store/modes.py",
-        "(self.pending.full and not self.memory.has_room_for(key, value, expires)):",
-        "(self.pending.full and False):",
+        "self.room.shut) and not self.memory.has_room_for(key, value, expires)\n",
+        "self.room.shut) and False\n",
     ),
     Mutation(
         "drain-forgets",

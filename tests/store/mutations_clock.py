@@ -127,7 +127,7 @@ CLOCK = (
         "a write that waits for room does not come into the middle of a step",
         "ckv/store/together.py",
         "            found = self._to_update(key)\n            if isinstance(found, Unknown):\n                # It",
-        "            self.room.admit(self._write)\n            found = self._to_update(key)\n            if isinstance(found, Unknown):\n                # It",
+        "            self.room.admit(self._write, self._clock())\n            found = self._to_update(key)\n            if isinstance(found, Unknown):\n                # It",
         mode="behind",
     ),
     Mutation(

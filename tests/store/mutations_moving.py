@@ -119,8 +119,8 @@ MOVING = (
         "pending-filled",
         "move: it leaves half of pending to others",
         "ckv/store/pending.py",
-        "        return 2 * len(self._rows) >= self._max_records or",
-        "        return len(self._rows) >= self._max_records or",
+        "        return 2 * len(self._rows) >= self.max_records or",
+        "        return len(self._rows) >= self.max_records or",
     ),
     _moving(
         "bound-exceeded",

@@ -36,7 +36,7 @@ TOGETHER = (
         "step-stops-for-room",
         "a step does not stop in its middle where pending is full",
         "ckv/store/together.py",
-        "            with self.pending.unbounded():\n                return",
+        "            with self.room.unbounded():\n                return",
         "            if True:\n                return",
         mode="behind",
         by_model=False,

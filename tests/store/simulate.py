@@ -78,7 +78,9 @@ def run(seed: int, mode: str, policy: str, say: Callable[[str], None] | None = N
     capacity, pending_max = chance.randint(1, 3), chance.randint(1, 5)
     moves = seed // 4 % 2 == 1
     kind = MovingWorld if moves else World
-    world = kind(policy, capacity, pending_max, mode, table, ahead_share=2 if seed % 4 > 1 else 256)
+    world = kind(
+        policy, capacity, pending_max, mode, table, ahead_share=2 if seed % 4 > 1 else 256, room_share=1 + seed % 3
+    )
     world.alone = seed % 2 == 1
     events = EVENTS | MOVES if moves else EVENTS
     names, weights = list(events), list(events.values())

@@ -32,7 +32,7 @@ from ckv.store.loading import Load, Query
 from ckv.store.memory import TABLES
 from ckv.store.modes import MODES
 from ckv.store.pending import Pending
-from ckv.store.room import RoomWait
+from ckv.store.room import MOST_SHARE, RoomWait
 from ckv.store.row import Write
 from ckv.store.through import ThroughStore
 from ckv.store.tiers import ABSENT_BYTES, ABSENT_KEYS, Environment
@@ -120,6 +120,7 @@ class World:
         table: str = "plain",
         *,
         ahead_share: int = 256,
+        room_share: int = MOST_SHARE,
     ) -> None:
         self._policies = TABLES[table]
         self._policy = policy
@@ -127,6 +128,7 @@ class World:
         self._pending_max = pending_max
         self._mode = mode
         self._ahead_share = ahead_share
+        self._room_share = room_share
         self.alone = False
         """Memory does alone what it may (``may_put`` and so on), as the compiled core has it do."""
         self._through = mode == "through"
@@ -190,6 +192,7 @@ class World:
                 absent=self._policies["lru"](ABSENT_KEYS, ABSENT_BYTES),
             ),
         )
+        self.store.room.most_share = self._room_share
 
     def now_ms(self) -> int:
         """The time of day."""
