@@ -33,6 +33,14 @@ TOGETHER = (
         by_model=False,
     ),
     Mutation(
+        "step-stops-for-those-that-wait",
+        "a step does not stop in its middle where others wait for room",
+        "ckv/store/room.py",
+        "        shut, self.shut = self.shut, False\n",
+        "        shut = self.shut\n",
+        by_model=False,
+    ),
+    Mutation(
         "step-stops-for-room",
         "a step does not stop in its middle where pending is full",
         "ckv/store/together.py",
