@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t
 cdef enum Kind:
     GET, PUT, DEL, EXISTS, PING
     ELEMENT  # a GET for one of the values that make up an answer to MGET
+    UNNOTED  # in the place of that of a request that was answered elsewhere
 
 cdef struct Input:
     # Bytes that are read from the front: what each function of a parser is to read begins `at`. They say whether it was

@@ -26,8 +26,8 @@ from ckv.core.msgpackrpc cimport (
 )
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
-from ckv.core.request cimport GET, PUT, Input, Request, input_of
-from ckv.core.times cimport Times, seconds_now, set_bounds, told, took
+from ckv.core.request cimport GET, PUT, UNNOTED, Input, Request, input_of
+from ckv.core.times cimport KINDS, LOOKING, ONE_OF, Times, seconds_now, set_bounds, told, took
 
 cdef enum:
     ARRIVING_BYTES = 64 * 1024  # beyond, a value is worth a place of its own while it arrives
@@ -109,18 +109,20 @@ cdef class Server:
                 if outcome > LARGE:
                     if outcome == VALUE:
                         left -= self.table.entries[window[i].at].value_bytes
-                    note(self, &window[i])
                     continue
                 answered = done + i
                 if outcome == OTHER:
                     answered += 1
+                    window[i].kind = UNNOTED
                     result, going_on = session.ask_call(msgid_of(&head) + answered, slice_of(calls[i], calls[i + 1]))
                     append(&self.out, result)
                     if going_on:
                         continue
+                note(self, window, answered - done, kinds_of(window, answered - done))
                 input.at = calls[answered - done]
                 self.leave(input, session, msgid_of(&head) + 1 + answered, count - answered)
                 return True
+            note(self, window, size, kinds_of(window, size))
         return True
 
     # Reads what is in front of the requests of a BATCH. Returns how many there are, UINT32_MAX if it is for Python.
@@ -158,6 +160,7 @@ cdef class Server:
         if not self.answer(&arriving.request, None):
             return None
         arriving.request.block = NULL  # it is the table's
+        note(self, &arriving.request, 1, one_of(&arriving.request))
         self.requests += 1
         return slice_of(self.out.data, end_of(&self.out))
 
@@ -168,7 +171,6 @@ cdef class Server:
             return False
         set_end(&self.out, write_head(end_of(&self.out), request.msgid, request.msgid_bytes))
         if self.carry_out(request, UINT32_MAX) > LARGE:
-            note(self, request)
             return True
         self.out.length = before
         return False

@@ -20,10 +20,10 @@ from ckv.core.deciding cimport (
 )
 from ckv.core.prefetch cimport hash_key, prefetch
 from ckv.core.records cimport MAX_KEY_BYTES, TEXT, Entry, Table
-from ckv.core.request cimport GET, PING, Input, Request, input_of
+from ckv.core.request cimport GET, PING, UNNOTED, Input, Request, input_of
 from ckv.core.resp cimport pass_by, read_bulk, read_mget, read_request, write_bulk, write_bytes, write_flag, write_size
 from ckv.core.slots cimport SLOTS, slot_of
-from ckv.core.times cimport Times, seconds_now, set_bounds, told, took
+from ckv.core.times cimport KINDS, LOOKING, ONE_OF, Times, seconds_now, set_bounds, told, took
 
 cdef enum:
     CRLF_BYTES = 2
@@ -131,6 +131,7 @@ cdef class Server:
             request.hash = self.table.hash_of(request.key, request.key_bytes)
             if not self.answer(&request, session):
                 raise MemoryError
+            note(self, &request, 1, one_of(&request))
         return True
 
     # Answers a request, if memory decides it. Otherwise nothing was written.
@@ -155,7 +156,6 @@ cdef class Server:
         else:
             to = write_flag(to, outcome != NO)
         set_end(&self.out, to)
-        note(self, request)
         return True
 
 

@@ -22,11 +22,17 @@ from ckv.protocol.handler import LATER, Caller, Handler
 from ckv.protocol.latencies import BOUNDS, Latencies
 from ckv.values import MAX_KEY_BYTES, checked_count, to_bytes, to_text
 
-MOST: Final = 1000
-"""Keys that are looked at in a second, about, at a microsecond each."""
+MOST: Final = 250
+"""Keys that are looked at in a second, about, at some microseconds each. In a half-life these are thousands."""
 
 HALF_LIFE: Final = 60.0
 """Seconds after which a call counts half."""
+
+TOGETHER: Final = 25
+"""Keys that are put into the sketch at a time: one by one, each would find its code in no cache of the processor."""
+
+SKIPS: Final = 256
+"""How often it is drawn beforehand how many requests to pass over, for the same reason."""
 
 MAX_COUNT: Final = 100
 """The most keys in one answer."""
@@ -63,7 +69,13 @@ class HotKeys:
         self._log = 0.0
         """The logarithm of the chance that one is not."""
         self._taken = 0
-        """That were noted in this second, or since the stride has changed in it."""
+        """That were noted in this second, or since the stride has changed in it, and are in the sketch."""
+        self._noted: list[bytes] = []
+        """Those that come next."""
+        self._room = TOGETHER
+        """How many of them there may be."""
+        self._skips: list[int] = []
+        """Drawn with the present chance."""
         self._raised = False
         """Whether it has."""
         self._handlers = _Handlers()
@@ -116,12 +128,23 @@ class HotKeys:
 
     def sample(self, key: bytes) -> int:
         """Takes note of a key that was asked for; how many requests to pass over before the next one."""
-        self._frequent.add(key, self._stride)
-        self._taken += 1
+        noted = self._noted
+        noted.append(key)
+        if len(noted) >= self._room:
+            self._take()
+        return self._to_skip()
+
+    def _take(self) -> None:
+        """Puts into the sketch what was noted."""
+        noted, self._noted = self._noted, []
+        stride = self._stride
+        for key in noted:
+            self._frequent.add(key, stride)
+        self._taken += len(noted)
         if self._taken >= MOST:
             self._raised = True
-            self._change(2 * self._stride)
-        return self._to_skip()
+            self._change(2 * stride)
+        self._room = min(TOGETHER, MOST - self._taken)
 
     def tick(self) -> None:
         """To be called several times a second."""
@@ -129,9 +152,11 @@ class HotKeys:
         if now < self._second_ends:
             return
         self._second_ends = now + 1.0
+        self._take()
         if not self._raised and self._stride > 1 and self._taken < MOST // 4:
             self._change(self._stride // 2)
         self._taken = 0
+        self._room = TOGETHER
         self._raised = False
         self._go_on(now)
         if now >= self._halved + HALF_LIFE:
@@ -143,12 +168,17 @@ class HotKeys:
         self._taken = 0
         self._stride = stride
         self._log = math.log1p(-1 / stride) if stride > 1 else 0.0
+        self._skips = []
         for counting in self._counting:
             counting.to_skip = self._to_skip()
 
     def _to_skip(self) -> int:
         """By the geometric distribution: as often as it takes until a chance of one in the stride comes true."""
-        return int(math.log(1.0 - random.random()) / self._log) if self._stride > 1 else 0
+        if self._stride == 1:
+            return 0
+        if not self._skips:
+            self._skips = [int(math.log(1.0 - random.random()) / self._log) for _ in range(SKIPS)]
+        return self._skips.pop()
 
     # --- what is told ------------------------------------------------------------------------------------------------
 
@@ -156,6 +186,7 @@ class HotKeys:
         """What HOT answers: of how many seconds, calls a second for all keys, and up to ``count`` keys, each with its
         calls a second and how far off they may be. Raises BadArguments."""
         most = number_of_keys(count)
+        self._take()
         self._go_on(self._clock())
         seconds = max(self._seconds, 1.0)
         keys: list[object] = []

@@ -99,6 +99,12 @@ def test_each_key_is_noted_once_whoever_answers(batch: bool) -> None:
     assert noted(packed(sent), rpc, accumulate(len(packed([message])) for message in sent)) == [quick, plain]
 
 
+def test_of_a_batch_what_compiled_code_asks_for_is_noted_once() -> None:
+    calls: list[object] = ["PUT", ["a", "v"], "GET", ["none"], "GET", ["a"], "EXISTS", ["other"], "GET", ["a"]]
+    quick, plain = noted(packed([[0, 1, "BATCH", calls]]), rpc)
+    assert Counter(quick) == Counter(plain) == {b"a": 3, b"none": 1, b"other": 1}
+
+
 def test_a_large_value_that_arrives_in_pieces_is_noted_once() -> None:
     data = packed([[0, 1, "PUT", ["a", b"y" * 100_000]], [0, 2, "GET", ["a"]]])
     assert noted(data, rpc, range(0, len(data), 10_000)) == [[b"a", b"a"]] * 2

@@ -116,8 +116,8 @@ def test_when_the_load_falls_all_are_looked_at_again() -> None:
     world.second(["a"] * 60_000)
     sampled = 0
     for _ in range(12):
-        sampled = world.second(["b"] * 200)
-    assert sampled == 100
+        sampled = world.second(["b"] * 100)
+    assert sampled == 50
 
 
 def test_a_key_that_is_asked_for_no_more_fades() -> None:
