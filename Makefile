@@ -1,7 +1,7 @@
 # Every target does its own set-up, from a fresh clone on. `make` lists them.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-all fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps core-check build test-binary test-compiled image image-test man docs recording dist lock clean
+.PHONY: help venv demo ready test simulate test-mutations test-mysql test-clients test-redis incidents fuzz fuzz-all fuzz-core fuzz-guided lint format format-check types check mariadb zookeeper bench bench-page bench-steps bench-looking core-check build test-binary test-compiled image image-test man docs recording dist lock clean
 
 # Any Python from 3.11 to 3.13: `make test PYTHON=python3.12`. Without it .ci/find-python looks for one.
 PYTHON ?=
@@ -153,6 +153,11 @@ bench: $(BENCH) $(if $(BENCH_CKV),,build) ## measure ckv beside Redis, Valkey, m
 # The steps run in a Python of ours, with the modules that are compiled in the native program.
 bench-steps: $(BENCH) build ## measure where the time of one call goes: the tables of docs/performance.md
 	@CKV_COMMAND=$(BENCHED) $(COMPILED) $(BENCH_PY) -P -m bench.steps --markdown
+
+# By the interpreter, with loops that are compiled for it: it has what compiles them.
+bench-looking: $(DEV) $(CORE) ## measure what it costs a call that a node looks at times and hot keys; minutes
+	@$(PY) -m bench.steps --markdown --only=looking
+	@$(PY) -m bench.steps --markdown --only=counted
 
 # `make bench-page RESULTS=.bench/results.json` takes what the last run measured, whatever that was. Of several files later
 # ones have parts that were measured again: `RESULTS="docs/benchmarks/results.json .bench/results.json"`.

@@ -20,6 +20,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Final
 
+from bench import counting, looking
 from bench.database import database
 from bench.generator import Load
 from bench.processes import Whole, best_of, evicting, shares, whole
@@ -38,6 +39,10 @@ EVICTED: Final = 100_000
 """Records that one run moves to the database."""
 PERF_SECONDS: Final = 3.0
 PERF_ROWS: Final = 5
+
+ALONE: Final = ("looking", "counted")
+"""Tables that are made for whoever names them."""
+LOOKING_ROUNDS: Final = 30
 
 THROUGH: Final = "the primary of a cluster"
 SUM, REST, WHOLE, KERNEL = "sum of the steps", "the rest", "the whole", "kernel"
@@ -155,12 +160,21 @@ def shares_table(seconds: float) -> Table:
     return ["depth", "process", "where", "share"], rows
 
 
+def missing_for(table: str) -> str | None:
+    """What is not there of what a table takes; None when all is."""
+    if table == "perf":
+        return None if shutil.which("perf") else "perf"
+    if table == "counted":
+        return counting.missing() or looking.missing()
+    return looking.missing() if table == "looking" else None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints the tables; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.steps", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only try whether it works; the figures say little")
     parser.add_argument("--markdown", action="store_true", help="tables for a page")
-    parser.add_argument("--only", choices=("get", "evict", "beside", "perf"), help="one table")
+    parser.add_argument("--only", choices=("get", "evict", "beside", "perf", *ALONE), help="one table")
     options = parser.parse_args(arguments)
     repeats, rounds = (QUICK_REPEATS, QUICK_ROUNDS) if options.quick else (REPEATS, ROUNDS)
     seconds = QUICK_SECONDS if options.quick else SECONDS
@@ -169,12 +183,18 @@ def main(arguments: list[str] | None = None) -> int:
         "evict": ("A PUT that evicts into MariaDB", lambda: evict_table(rounds, repeats)),
         "beside": ("Processor time of whole processes for a call", lambda: beside_table(rounds, seconds)),
         "perf": ("Samples by program file, GET", lambda: shares_table(PERF_SECONDS)),
+        "looking": (
+            "A call with and without looking",
+            lambda: looking.whole_table(rounds if options.quick else LOOKING_ROUNDS, seconds),
+        ),
+        "counted": ("Instructions of a call with and without looking", looking.counted_table),
     }
     print(time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
     for name, (title, table) in tables.items():
-        if options.only in (None, name):
-            if name == "perf" and shutil.which("perf") is None:
-                print("\nperf is not installed: no samples")
+        if options.only == name or (options.only is None and name not in ALONE):
+            lacking = missing_for(name)
+            if lacking is not None:
+                print(f"\n{title}: nothing, for {lacking} is missing")
                 continue
             print(f"\n{title}\n\n{(as_markdown if options.markdown else as_text)(table())}", flush=True)
     return 0
