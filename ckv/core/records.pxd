@@ -21,6 +21,10 @@ cdef enum:
     MAIN = 16    # of S3-FIFO: in its main queue, not in the small one
     USE = 32     # of S3-FIFO: one use, of 0 to 3
     USES = 96
+    LEFT = 384   # of S3-FIFO: the uses that were left to it when it went behind all others of the main queue
+    LEFT_TO_USES = 4
+    WENT_ROUND = 512  # of S3-FIFO: it did
+    QUEUED = MAIN | USES | LEFT | WENT_ROUND
 
 cdef enum:
     MAX_KEY_BYTES = 1024
@@ -73,6 +77,7 @@ cdef class Table:
     cdef uint32_t ring         # ghosts that the ring has room for by now: no more than there were records at a time
     cdef uint32_t last_ghost   # the newest
     cdef uint32_t in_small     # entries in the small queue
+    cdef uint32_t small_part   # what it has of all entries at most, as long as there is another victim
     cdef uint32_t mask         # of the buckets that were there when this round of splits began
     cdef uint32_t split        # the bucket that is split next
     cdef uint32_t free_entry

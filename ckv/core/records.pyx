@@ -58,6 +58,7 @@ cdef class Table:
             self.ghosts = <Ghost *>reserved(&self.ghosts_size, (capacity + 1) * sizeof(Ghost))
             self.haunted = <uint32_t *>reserved(&self.haunted_size, buckets * sizeof(uint32_t))
             self.overhead += GHOST_BYTES
+            self.small_part = FIRST_PART
         self.ends = <uint64_t *>reserved(&self.ends_size, (capacity / RUN + 1) * sizeof(uint64_t))
         self.now_ms = int  # the beginning of the epoch
         self.mask = FIRST_BUCKETS - 1
@@ -118,7 +119,7 @@ cdef class Table:
         self.clean -= (entry.flags & CLEAN != 0)
         self.expiring -= (entry.flags & EXPIRES != 0)
         entry.value_bytes = <uint32_t>value_bytes
-        entry.flags = <uint16_t>flags | (entry.flags & (NOTED | MAIN | USES))
+        entry.flags = <uint16_t>flags | (entry.flags & (NOTED | QUEUED))
         self.set_expiry(entry, expires)
         if self.watched != NULL:
             note(self, <uint32_t>(entry - self.entries))

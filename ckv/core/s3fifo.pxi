@@ -6,8 +6,15 @@
 
 cdef enum:
     SMALL_QUEUE, MAIN_QUEUE   # the numbers of their lists
-    SMALL_PART = 10           # the small queue has one record in so many
     MOST_PASSED_OVER = 512    # records, in some 10 us
+    ALL = 1 << 30             # of so many parts of the records the small queue has `small_part`
+    FIRST_PART = ALL // 4
+    LEAST_PART = ALL // 100 + 1
+    MOST_PART = ALL // 20 * 7
+    DRIFTING_PART = ALL // 5
+    COLD = 24                 # sixteenths of a record that it has more, or less: see ckv.store.memory.s3fifo
+    WARM = -16
+    LATE = 1
 
 cdef uint32_t GONE = 0xFFFFFFFF  # in the place of a ghost's next one: it is in no bucket
 
@@ -22,12 +29,9 @@ cdef uint32_t coldest_of(Table table) noexcept nogil:
         if not at or not entry.flags & USES:
             return at
         if entry.flags & MAIN:
-            table.take_out(MAIN_QUEUE, at)
-            entry.flags -= USE
-        else:
-            table.take_out(SMALL_QUEUE, at)
-            table.in_small -= 1
-            entry.flags = (entry.flags & ~USES) | MAIN
+            heed(table, entry)
+        table.take_out(queue_left(table, entry), at)
+        take_a_use(table, entry)
         table.append(MAIN_QUEUE, at)
     at = first_to_leave(table)
     table.entries[at].flags &= ~USES
@@ -37,21 +41,47 @@ cdef uint32_t coldest_of(Table table) noexcept nogil:
 cdef inline uint32_t first_to_leave(Table table) noexcept nogil:
     cdef Order *small = &table.lists[SMALL_QUEUE]
     cdef Order *main = &table.lists[MAIN_QUEUE]
-    if small.first and (not main.first or <uint64_t>table.in_small * SMALL_PART > table.count):
+    if small.first and (not main.first or <uint64_t>table.in_small * ALL > <uint64_t>table.small_part * table.count):
         return small.first
     return main.first
 
 
-# The queue for an entry that is new: the main one for a key that left lately.
+# What one of the main queue tells whose turn it is: whether it was used since it was here last.
+cdef inline void heed(Table table, Entry *entry) noexcept nogil:
+    if entry.flags & (WENT_ROUND | USES):
+        move_part(table, COLD if (entry.flags & USES) * LEFT_TO_USES == entry.flags & LEFT else WARM)
+
+
+cdef inline void move_part(Table table, int64_t sixteenths) noexcept nogil:
+    cdef int64_t part = table.small_part + sixteenths * (ALL / 16 / (table.count + 1))
+    table.small_part = <uint32_t>min(max(part, <int64_t>LEAST_PART), <int64_t>MOST_PART)
+
+
+# Of one that goes behind all others of the main queue.
+cdef inline void take_a_use(Table table, Entry *entry) noexcept nogil:
+    cdef uint32_t left = (entry.flags & USES) - USE
+    if not entry.flags & MAIN and table.small_part > DRIFTING_PART:
+        left = 0
+    entry.flags = <uint16_t>((entry.flags & ~(USES | LEFT)) | MAIN | WENT_ROUND | left | left * LEFT_TO_USES)
+
+
+# The queue for an entry that is new: the main one for a key that left lately. What left before that half of the ghosts
+# did is popular again only where popularity changes.
 cdef uint32_t queue_of_new(Table table, uint32_t at) noexcept nogil:
     cdef Entry *entry = &table.entries[at]
     cdef uint32_t *link = &table.haunted[table.bucket_of(entry.hash)]
+    cdef uint32_t age
     cdef Ghost *ghost
     while link[0]:
         ghost = &table.ghosts[link[0]]
         if ghost.hash == entry.hash and ghost.more_hash == more_hash_of(table, entry):
+            age = table.last_ghost - link[0] + (table.ring if link[0] > table.last_ghost else 0)
             link[0] = ghost.chain
             ghost.chain = GONE
+            if age > table.ring / 2:
+                move_part(table, LATE)
+                if table.small_part <= DRIFTING_PART:
+                    break
             entry.flags |= MAIN
             return MAIN_QUEUE
         link = &ghost.chain
@@ -71,6 +101,7 @@ cdef uint32_t queue_left(Table table, Entry *entry) noexcept nogil:
 cdef void remember(Table table, Entry *entry) noexcept nogil:
     cdef uint32_t at = table.last_ghost + 1, bucket = table.bucket_of(entry.hash)
     if entry.flags & MAIN:
+        heed(table, entry)
         return
     if at > table.ring:
         if table.ring < table.count:
@@ -140,4 +171,5 @@ cdef object audit_queues(Table table):
     for at in range(1, table.ring + 1):
         there += table.ghosts[at].chain != GONE
     assert there == known, "a ghost is in no bucket"
+    assert LEAST_PART <= table.small_part <= MOST_PART, "the small queue has no part"
     assert table.last_ghost <= table.ring <= table.capacity, "the ring is longer than its memory"

@@ -157,7 +157,7 @@ _OF_RECORDS = (
         "still-clean",
         "a record that is written again is not clean any more",
         "ckv/core/records.pyx",
-        "        entry.flags = <uint16_t>flags | (entry.flags & (NOTED | MAIN | USES))\n",
+        "        entry.flags = <uint16_t>flags | (entry.flags & (NOTED | QUEUED))\n",
         "        entry.flags |= <uint16_t>flags\n",
     ),
     Mutation(

@@ -51,11 +51,15 @@ class Model:
 class S3Model:
     """S3-FIFO with queues as lists of keys, the next to leave first."""
 
+    ALL = 2**30
+
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.records: dict[str, int] = {}  # uses
+        self.left: dict[str, int] = {}
         self.small: list[str] = []
         self.main: list[str] = []
+        self.part = self.ALL // 4
         self.ghosts: list[str | None] = []
 
     def use(self, key: str) -> None:
@@ -65,23 +69,37 @@ class S3Model:
     def remove(self, key: str) -> None:
         if self.records.pop(key, None) is not None:
             (self.small if key in self.small else self.main).remove(key)
+            self.left.pop(key, None)
+
+    def heed(self, key: str) -> None:
+        if key in self.left and self.records[key] == self.left[key]:
+            self.move_part(24)
+        elif self.records[key]:  # more than it had left, or it came by its ghost
+            self.move_part(-16)
+
+    def move_part(self, sixteenths: int) -> None:
+        part = self.part + sixteenths * (self.ALL // 16 // (len(self.records) + 1))
+        self.part = max(self.ALL // 100 + 1, min(part, self.ALL // 20 * 7))
 
     def put_out(self) -> str:
         while True:
-            if self.small and (not self.main or len(self.small) * 10 > len(self.records)):
+            if self.small and (not self.main or len(self.small) * self.ALL > len(self.records) * self.part):
                 victim = self.small[0]
                 if not self.records[victim]:
                     # A ghost whose key came back keeps its place until that is the oldest.
                     self.ghosts = [*self.ghosts, victim][-self.capacity :]
                     break
-                self.records[self.small.pop(0)] = 0
-                self.main.append(victim)
+                forgets = self.part > self.ALL // 5
+                self.left[victim] = 0 if forgets else self.records[victim] - 1
+                self.main.append(self.small.pop(0))
             else:
                 victim = self.main[0]
+                self.heed(victim)
                 if not self.records[victim]:
                     break
-                self.records[victim] -= 1
+                self.left[victim] = self.records[victim] - 1
                 self.main.append(self.main.pop(0))
+            self.records[victim] = self.left[victim]
         self.remove(victim)
         return victim
 
@@ -92,12 +110,17 @@ class S3Model:
             return None
         if len(self.records) == self.capacity:
             victim = self.put_out()
-        self.records[key] = 0
+        queue = self.small
         if key in self.ghosts:
-            self.ghosts[self.ghosts.index(key)] = None
-            self.main.append(key)
-        else:
-            self.small.append(key)
+            place = self.ghosts.index(key)
+            self.ghosts[place] = None
+            queue = self.main
+            if len(self.ghosts) - 1 - place > len(self.ghosts) // 2:
+                self.move_part(1)
+                if self.part <= self.ALL // 5:
+                    queue = self.small
+        queue.append(key)
+        self.records[key] = 0
         return victim
 
 

@@ -22,7 +22,7 @@ versions are equal. A record is clean when the persistent tier has this version 
 
 OVERHEAD_BYTES: Final = 268
 """About what a record takes besides its key and its value: its tuple, its version and its places in dicts, which have
-room for others too. It is less while nothing has to leave. An LFU's takes another 100, an S3FIFO's 500."""
+room for others too. It is less while nothing has to leave. An LFU's takes another 100, an S3FIFO's 600."""
 
 
 EXPIRY_BYTES: Final = 110

@@ -10,8 +10,24 @@ from typing import Final
 
 from ckv.store.memory.plain import Record, Table
 
-SMALL_PART: Final = 10
-"""The small queue has one record in so many."""
+ALL: Final = 1 << 30
+"""What the small queue has is told in parts of this, as the compiled twin has no fractions."""
+
+FIRST_PART: Final = ALL // 4
+LEAST_PART: Final = ALL // 100 + 1
+MOST_PART: Final = ALL // 20 * 7
+
+DRIFTING_PART: Final = ALL // 5
+"""Where the small queue has more, popularity changes."""
+
+COLD: Final = 24
+"""Sixteenths of a record that the small queue has more for one of the main queue that was not used for a round."""
+
+WARM: Final = -16
+"""The same for one that was."""
+
+LATE: Final = 1
+"""The same for a key that comes back late."""
 
 MOST_USES: Final = 3
 """More are not counted, so that a record which was hot cools in as many rounds of the main queue."""
@@ -25,16 +41,26 @@ stand in a row."""
 class S3FIFO(Table):
     """The victim is the first record without a use, of a small queue or of a main one.
 
-    Records come to the small queue, which names the victim as long as it has more than a tenth of all records: most
+    Records come to the small queue, which names the victim as long as it has more than its part of all records: most
     that come are not asked for again, and those of a scan leave from here. One with a use goes to the main queue in
-    place of leaving, its uses forgotten; the paper asks for two uses there, but one measured better where memory holds
-    half of the keys, and as well elsewhere. In the main queue a record with uses goes behind all others in place of
-    leaving, and has one less.
+    place of leaving. In the main queue a record with uses goes behind all others in place of leaving. Both cost a use.
 
     A record that leaves the small queue leaves a *ghost*, its key; when the key comes back it comes to the main queue.
     Ghosts are as many as there were records at a time; the oldest is forgotten first.
 
     A put of a key that is here counts as a use, the first one does not.
+
+    In the paper the part of the small queue is a tenth. A smaller one is better where the same keys stay popular, and a
+    larger one where others become so: the latest have the time to be used again, and the main queue gives up what was
+    popular before. Here the part changes, and records of the main queue tell where to. When it is the turn of one, it
+    was used since it went behind all others, or not. For each that was not, the part grows, and for each that was, it
+    shrinks by two thirds as much, so that it stays where two of five were not. By Zipf's law one of ten to one of four
+    was not, and half of them where popularity changes.
+
+    As long as the part is small, a ghost of the older half counts for little: most such keys are popular by chance.
+    But the part grows by it, so that a main queue whose turn never comes does not keep for ever what nobody asks for.
+    While the part is large, records forget all uses on their way to the main queue, as in the paper. It asks for two
+    there, but one measured better.
     """
 
     def __init__(self, capacity: int, max_bytes: int = 0) -> None:
@@ -42,6 +68,9 @@ class S3FIFO(Table):
         self._small: OrderedDict[str, None] = OrderedDict()
         self._main: OrderedDict[str, None] = OrderedDict()
         self._uses: dict[str, int] = {}
+        self._left: dict[str, int] = {}
+        """Of keys that went behind all others of the main queue: the uses that were left to them."""
+        self._part = FIRST_PART
         self._ring: list[str | None] = []
         """Ghosts, None for one whose key came back. The oldest is the one behind the newest."""
         self._ghosts: dict[str, int] = {}
@@ -54,11 +83,13 @@ class S3FIFO(Table):
         key = record[0]
         self._uses[key] = 0
         ghost = self._ghosts.pop(key, None)
-        if ghost is None:
-            self._small[key] = None
-        else:
+        if ghost is not None:
             self._ring[ghost] = None
-            self._main[key] = None
+            if (self._next - 1 - ghost) % len(self._ring) > len(self._ring) // 2:
+                self._move_part(LATE)
+                if self._part <= DRIFTING_PART:
+                    ghost = None
+        (self._small if ghost is None else self._main)[key] = None
 
     def _renew(self, record: Record) -> None:
         super()._renew(record)
@@ -73,26 +104,41 @@ class S3FIFO(Table):
             key = self._first_to_leave()
             if not self._uses[key]:
                 return key
-            if key in self._small:
-                del self._small[key]
-                self._main[key] = None
-                self._uses[key] = 0
+            left = self._uses[key] - 1
+            if key in self._main:
+                self._heed(key)
+                del self._main[key]
             else:
-                self._main.move_to_end(key)
-                self._uses[key] -= 1
+                del self._small[key]
+                if self._part > DRIFTING_PART:
+                    left = 0
+            self._main[key] = None
+            self._uses[key] = self._left[key] = left
         key = self._first_to_leave()
         self._uses[key] = 0
         return key
 
     def _first_to_leave(self) -> str:
-        is_small = self._small and (not self._main or len(self._small) * SMALL_PART > self._count)
+        is_small = self._small and (not self._main or len(self._small) * ALL > self._part * self._count)
         return next(iter(self._small if is_small else self._main))
+
+    def _heed(self, key: str) -> None:
+        """Takes what a record of the main queue tells whose turn it is: whether it was used since it was here last."""
+        uses = self._uses[key]
+        if uses or key in self._left:
+            self._move_part(COLD if uses == self._left.get(key, 0) else WARM)
+
+    def _move_part(self, sixteenths: int) -> None:
+        part = self._part + sixteenths * (ALL // 16 // (self._count + 1))
+        self._part = min(max(part, LEAST_PART), MOST_PART)
 
     def evict(self) -> Record:
         if self._count:
             key = self._victim()
             if key in self._small:
                 self._remember(key)
+            else:
+                self._heed(key)
         return super().evict()
 
     def _remember(self, key: str) -> None:
@@ -112,6 +158,7 @@ class S3FIFO(Table):
     def _taken_out(self, key: str) -> Record:
         (self._small if key in self._small else self._main).pop(key)
         del self._uses[key]
+        self._left.pop(key, None)
         return super()._taken_out(key)
 
     def check(self) -> None:
@@ -120,6 +167,8 @@ class S3FIFO(Table):
         assert len(queued) == self._count, "one is in both queues, or in none"
         assert set(queued) == self._uses.keys() == self._records.keys(), "one is lost"
         assert all(0 <= uses <= MOST_USES for uses in self._uses.values()), "uses are miscounted"
+        assert self._left.keys() <= self._main.keys(), "what is known of one that left is not forgotten"
+        assert LEAST_PART <= self._part <= MOST_PART, "the small queue has no part"
         ghosts = {key: place for place, key in enumerate(self._ring) if key is not None}
         assert ghosts == self._ghosts, "a ghost is lost"
         assert len(self._ring) <= self.capacity, "there are too many ghosts"
