@@ -1,5 +1,6 @@
-# S3-FIFO (Yang, Zhang, Qiu, Yue and Rashmi, SOSP 2023). ckv.store.memory.s3fifo says how it works, and has the numbers that
-# are here too. A use raises a counter in the flags of the entry, and touches nothing else.
+# S3-FIFO (Yang, Zhang, Qiu, Yue and Rashmi, SOSP 2023), but for the part of the small queue, which changes.
+# ckv.store.memory.s3fifo says how it works, and has the numbers that are here too. A use raises a counter in the flags of the
+# entry, and touches nothing else.
 #
 # Of a key whose record left the small queue there is a ghost, in a ring. It is found by the bucket of its hash, as entries
 # are, and a bucket is split with theirs. By 64 bits of a keyed hash one key is not taken for another.
