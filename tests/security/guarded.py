@@ -13,7 +13,7 @@ import hiredis
 from ckv.security import secrets
 from ckv.security.rights import Level, Rights
 from ckv.security.users import User
-from tests.support.nodes import Cluster, Node, Nodes
+from tests.support.nodes import NOWHERE, Cluster, Node, Nodes
 from tests.support.wire import RawClient
 
 RIGHTS: Final = {
@@ -57,7 +57,7 @@ class Guarded:
         self.options = [f"--users={self.file}"]
         self.env = {"CKV_NODE_PASSWORD": secret_of("node")}
 
-    def secondary(self, *options: str, primary: str = "127.0.0.1:8080", **rest: Any) -> Node:
+    def secondary(self, *options: str, primary: str = NOWHERE, **rest: Any) -> Node:
         return self._nodes.start_secondary(options=[*self.options, *options], env=self.env, primary=primary, **rest)
 
     def primary(self, *secondaries: Node | str, options: tuple[str, ...] = ()) -> Node:

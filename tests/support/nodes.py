@@ -29,6 +29,9 @@ EXIT_TIMEOUT = 60.0
 
 DEFAULT_CAPACITY = 1_000_000
 
+NOWHERE = "127.0.0.1:1"
+"""A primary that is not there. No port at which somebody may have one: whoever names it would be taken in."""
+
 
 def ckv_command() -> list[str]:
     """How ckv is started, without its arguments."""
@@ -271,7 +274,7 @@ class Nodes:
     def start_secondary(
         self,
         *,
-        primary: str = "127.0.0.1:8080",
+        primary: str = NOWHERE,
         port: int = 0,
         persistent: str = "-",
         capacity: int = DEFAULT_CAPACITY,

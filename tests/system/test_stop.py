@@ -15,7 +15,7 @@ import pytest
 from ckv import Client, errors
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
-from tests.support.nodes import Nodes, run_ckv
+from tests.support.nodes import NOWHERE, Nodes, run_ckv
 from tests.support.parallel import WORKERS
 from tests.support.wire import RawClient, RemoteError
 
@@ -174,7 +174,7 @@ def test_the_start_up_line_says_what_the_node_is(mariadb: MariaDB, nodes: Nodes)
     line = node.wait_for_log("secondary ready on")
     for part in (
         node.address,
-        "primary=127.0.0.1:8080",
+        f"primary={NOWHERE}",
         "capacity=7",
         "policy=fifo",
         f"persistent=mysql://root@{mariadb.address}/celonis",
