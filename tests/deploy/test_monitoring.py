@@ -20,6 +20,7 @@ from tests.support.nodes import ROOT
 
 FOLDER: Final = DEPLOY / "monitoring"
 FILE: Final = FOLDER / "alerts.yaml"
+LOCAL: Final = DEPLOY / "monitoring" / "local.yml"
 CASES: Final = FOLDER / "alerts.test.yaml"
 RUNBOOK: Final = ROOT / "docs" / "runbook.md"
 
@@ -179,7 +180,9 @@ def test_each_alert_has_a_case_in_which_it_comes_and_one_in_which_it_does_not() 
     assert (comes, does_not) == (names, names)
 
 
-@pytest.mark.parametrize("words", [["check", "rules", FILE.name], ["test", "rules", CASES.name]])
+@pytest.mark.parametrize(
+    "words", [["check", "rules", FILE.name], ["test", "rules", CASES.name], ["check", "config", LOCAL.name]]
+)
 def test_what_promtool_says(words: list[str]) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool, of Prometheus, is not here")

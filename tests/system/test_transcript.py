@@ -15,8 +15,8 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
 from tests.support.nodes import ROOT, ckv_command
-from tests.support.ports import free_port, is_listening
-from tests.support.terminal import TIMEOUT, terminal
+from tests.support.ports import free_port
+from tests.support.terminal import terminal
 
 PAGES = [ROOT / "README.md", ROOT / "docs" / "first-steps.md"]
 TRANSCRIPTS = [
@@ -62,12 +62,6 @@ def test_the_transcript_works_as_typed(number: int, mariadb: MariaDB, tmp_path: 
             if command.startswith("ckv shell") and not answer:
                 screen.expect(f"ckv localhost:{command.split()[-1]}> ")
                 continue
-            if command.endswith("&"):
-                port = int(command.split()[3 if "secondary" in command else 2])
-                eventually(partial(is_listening, port), timeout=TIMEOUT, what=f"{command} listening")
-                if "primary" in command:
-                    for address in re.findall(r"localhost:\d+", command):
-                        screen.wait_for(f"peer {address} connected")
             for expected in answer:
                 screen.expect(expected + "\n")
         screen.type("exit")
