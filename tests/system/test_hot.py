@@ -10,6 +10,7 @@ import redis
 
 from ckv import Client, core
 from ckv.core import SWITCH
+from ckv.node.hotkeys import MOST
 from tests.support.eventually import eventually
 from tests.support.nodes import Node, Nodes, run_ckv
 
@@ -26,20 +27,24 @@ def lines(role: str, node: Node, *options: str) -> list[str]:
 def test_the_keys_that_are_asked_for_most(nodes: Nodes, switch: str) -> None:
     cluster = nodes.start_cluster(2, env={SWITCH: switch})
     own = {node.address for node in cluster.secondaries}
+    asked = {"hot": 3 * 40, "warm": 3 * 20, "cold": 60, "counted": 1}
+    assert sum(asked.values()) < MOST  # so that each call is counted
     with Client("127.0.0.1", cluster.primary.port) as client, redis.Redis(port=cluster.primary.port) as other:
         for _ in range(3):
             with client.pipeline() as pipeline:
-                for _ in range(100):
+                for _ in range(asked["hot"] // 3):
                     pipeline.get("hot")
-            other.mget(["warm"] * 50)
-        client.put_many({f"cold {number}": "v" for number in range(150)})
+            other.mget(["warm"] * (asked["warm"] // 3))
+        client.put_many({f"cold {number}": "v" for number in range(asked["cold"])})
         other.incrby("counted", 1)
     (head, first, second, *rest) = lines("hot", cluster.primary, "--count=5")
     assert head.split() == ["calls/s", "share", "+/-", "node", "key"]
     rows = [re.fullmatch(r" *([\d,.]+) +([\d.]+)% +0  (\S+) +(\".*\")", line) for line in (first, second)]
     assert [row[4] for row in rows if row] == ['"hot"', '"warm"']
     # Each node was started at another moment, and has its calls in other seconds.
-    assert [float(row[2]) for row in rows if row] == pytest.approx([100 * 300 / 601, 100 * 150 / 601], rel=0.5)
+    assert [float(row[2]) for row in rows if row] == pytest.approx(
+        [100 * asked[key] / sum(asked.values()) for key in ("hot", "warm")], rel=0.5
+    )
     assert {row[3] for row in rows if row} <= own
     assert len(rest) == 4
     assert re.fullmatch(r"[\d,.]+ calls/s for all keys, in the last \d+ s, of which later ones count more", rest[-1])

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ckv import Client, errors
 from ckv.node.figures import FIGURES
+from ckv.node.overview import TIMED
 from ckv.protocol.latencies import BOUNDS
 from tests.support.eventually import eventually
 from tests.support.mariadb import MariaDB
@@ -190,7 +191,7 @@ def test_status_is_what_info_says_and_more(nodes: Nodes) -> None:
     with Client("127.0.0.1", node.port) as client:
         info = client.call("INFO")
     assert isinstance(info, dict)
-    more = {"now", "problems", "cluster", "slow_latest"}
+    more = {"now", "problems", "cluster", "slow_latest", *TIMED}
     assert not more & info.keys()
     assert json.loads(ask(node, "/status.json")[1]).keys() == info.keys() | more
 
