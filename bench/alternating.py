@@ -13,7 +13,7 @@ import os
 import random
 import sys
 import time
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
+from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
@@ -50,9 +50,12 @@ class Alternating:
 
 def load(folder: Path, name: str) -> Any:
     """A module of the core from a folder, beside the one that the process has."""
-    path = str(folder / f"{name}{EXTENSION_SUFFIXES[0]}")
-    full = f"ckv.core.{name}"
-    spec = spec_from_file_location(full, path, loader=ExtensionFileLoader(full, path))
+    return module_at(folder / f"{name}{EXTENSION_SUFFIXES[0]}", f"ckv.core.{name}")
+
+
+def module_at(path: Path, name: str) -> Any:
+    """The module in this file, of which no import knows."""
+    spec = spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

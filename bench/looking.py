@@ -8,10 +8,10 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, Final
 
+from bench.alternating import module_at
 from bench.counting import ALWAYS, CASES, NEVER, counted
 from bench.generator import Load, run
 from bench.servers import of_node
@@ -103,12 +103,7 @@ def missing() -> str | None:
 
 def _extension() -> Any:
     """``build/extension.py``."""
-    spec = spec_from_file_location("extension", ROOT / "build" / "extension.py")
-    assert spec is not None
-    assert spec.loader is not None
-    extension = module_from_spec(spec)
-    spec.loader.exec_module(extension)
-    return extension
+    return module_at(ROOT / "build" / "extension.py", "extension")
 
 
 def compiled(folder: Path) -> tuple[Path, Path]:

@@ -216,6 +216,7 @@ cdef class Lane:
         cdef const uint8_t *start
         cdef const Call *call
         cdef uint32_t count = routed.count, i, caller = NOBODY
+        cdef bint is_error
         for i in range(count):
             start = results.at
             call = call_of(routed, i)
@@ -234,9 +235,10 @@ cdef class Lane:
                 continue
             self.times.answered[kind_of(call)] += 1
             if call.msgid_bytes:
-                if count > 1 and start[0] == 0x91 and self.failed is not None:
+                is_error = count > 1 and start[0] == 0x91
+                if is_error and self.failed is not None:
                     self.failed(slice_of(start + 1, results.at))
-                self.write(call, start, results.at, count > 1 and start[0] == 0x91)
+                self.write(call, start, results.at, is_error)
             elif call.kind == ELEMENT:
                 self.write_element(call, start, results.at)
             else:

@@ -82,8 +82,8 @@ FIGURES: Final = tuple(made(group, name, roles, row) for group, roles, rows in (
             "Those that were answered with an error, of this node or of one that it asked; as figures of their own by "
             "code.", "ckv_error_replies_total"),
         "errors_CODE": counter(
-            "Those of this code: one of docs/protocol.md, or what Redis calls an error that has none of these."
-            "", "ckv_errors_total"),
+            "Those of this code: one of docs/protocol.md, or what Redis calls an error that has none of these.",
+            "ckv_errors_total"),
         "slow_requests": counter(
             "Requests that had to wait, and took longer than --slow-time; SLOWLOG has the latest.",
             "ckv_slow_requests_total"),

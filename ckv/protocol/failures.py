@@ -60,8 +60,9 @@ def code_of(answer: bytes) -> str:
     ('ERR', 'MOVED')
     """
     text = answer[len(ERROR) :].partition(b"\r")[0].decode("utf-8", "replace")
-    code, _, rest = text.partition(" ")
-    own = rest.removeprefix(UNKNOWN.removeprefix(f"{_GENERAL} ")).lstrip().partition(":")[0]
+    code = text.partition(" ")[0]
+    before = UNKNOWN if text.startswith(f"{UNKNOWN} ") else code
+    own = text.removeprefix(f"{before} ").partition(":")[0]
     return own if own in _OWN else code
 
 
